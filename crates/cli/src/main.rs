@@ -1,0 +1,2 @@
+//! The command line: flags, progress, messages.
+fn main() {}

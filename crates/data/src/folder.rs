@@ -1,0 +1,153 @@
+//! Folders of images, one sub-folder for each label; and decoding, shared with Parquet.
+
+use std::path::{Path, PathBuf};
+
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageReader, Limits};
+use rayon::prelude::*;
+
+use crate::{DataError, DataSet, ImageShape, OpenOptions, Samples};
+
+/// No image of a training set is larger; a file that claims to be is refused before memory is
+/// taken for it.
+const MAX_SIDE: u32 = 8192;
+const MAX_BYTES: u64 = 1 << 28;
+
+/// One decoded image, channel by channel.
+pub(crate) struct Picture {
+    shape: ImageShape,
+    pixels: Vec<u8>,
+}
+
+pub(crate) fn read(
+    name: &str,
+    root: &Path,
+    prefix: &str,
+    options: &OpenOptions,
+) -> Result<DataSet, DataError> {
+    let mut label_names = Vec::new();
+    let mut files: Vec<(PathBuf, u32, String)> = Vec::new();
+    for folder in sorted(root)?.into_iter().filter(|path| path.is_dir()) {
+        let label = file_name(&folder);
+        let index = label_names.len() as u32;
+        for file in sorted(&folder)?.into_iter().filter(|path| is_image(path)) {
+            let id = format!("{prefix}{label}/{}", file_name(&file));
+            files.push((file, index, id));
+        }
+        label_names.push(label);
+    }
+    if files.is_empty() {
+        return Err(DataError::Unknown { path: root.into() });
+    }
+    let pictures: Result<Vec<Picture>, DataError> = files
+        .par_iter()
+        .map(|(path, _, id)| {
+            let bytes = std::fs::read(path).map_err(DataError::io(path))?;
+            decode(id, &bytes, options)
+        })
+        .collect();
+    let labels = files.iter().map(|(_, label, _)| *label).collect();
+    let ids: Vec<String> = files.into_iter().map(|(_, _, id)| id).collect();
+    let (shape, pixels) = assemble(&ids, pictures?)?;
+    DataSet::new(
+        name,
+        Samples::Images { shape, pixels },
+        labels,
+        label_names,
+        ids,
+    )
+}
+
+pub(crate) fn decode(id: &str, bytes: &[u8], options: &OpenOptions) -> Result<Picture, DataError> {
+    let refuse = |reason: String| DataError::Image {
+        id: id.to_owned(),
+        reason,
+    };
+    let mut reader = ImageReader::new(std::io::Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|error| refuse(error.to_string()))?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits);
+    let mut image = reader.decode().map_err(|error| refuse(error.to_string()))?;
+    if let Some((height, width)) = options.size {
+        image = image.resize_exact(width as u32, height as u32, FilterType::Triangle);
+    }
+    Ok(planes(&image))
+}
+
+/// Pixels regrouped from interleaved to channel by channel.
+fn planes(image: &DynamicImage) -> Picture {
+    let (channels, interleaved) = if image.color().has_color() {
+        (3, image.to_rgb8().into_raw())
+    } else {
+        (1, image.to_luma8().into_raw())
+    };
+    let shape = ImageShape {
+        channels,
+        height: image.height() as usize,
+        width: image.width() as usize,
+    };
+    let area = shape.height * shape.width;
+    let mut pixels = vec![0; interleaved.len()];
+    for (at, value) in interleaved.into_iter().enumerate() {
+        pixels[(at % channels) * area + at / channels] = value;
+    }
+    Picture { shape, pixels }
+}
+
+/// All pictures in one buffer. Grey images among colour ones become colour; sizes must agree.
+pub(crate) fn assemble(
+    ids: &[String],
+    pictures: Vec<Picture>,
+) -> Result<(ImageShape, Vec<u8>), DataError> {
+    let Some(first) = pictures.first() else {
+        return Err(DataError::Inconsistent {
+            name: "images".into(),
+            reason: "there are none".into(),
+        });
+    };
+    let channels = pictures.iter().map(|p| p.shape.channels).max().unwrap_or(1);
+    let shape = ImageShape {
+        channels,
+        ..first.shape
+    };
+    let mut pixels = Vec::with_capacity(pictures.len() * shape.len());
+    for (picture, id) in pictures.iter().zip(ids) {
+        if (picture.shape.height, picture.shape.width) != (shape.height, shape.width) {
+            return Err(DataError::Size {
+                id: id.clone(),
+                found: format!("{}x{}", picture.shape.height, picture.shape.width),
+                expected: format!("{}x{}", shape.height, shape.width),
+            });
+        }
+        for _ in 0..channels / picture.shape.channels {
+            pixels.extend_from_slice(&picture.pixels);
+        }
+    }
+    Ok((shape, pixels))
+}
+
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(DataError::io(folder))?
+        .map(|entry| entry.map(|e| e.path()).map_err(DataError::io(folder)))
+        .collect::<Result<_, _>>()?;
+    entries.sort();
+    Ok(entries)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path
+        .extension()
+        .map(|e| e.to_string_lossy().to_ascii_lowercase());
+    extension.is_some_and(|e| matches!(e.as_str(), "png" | "jpg" | "jpeg"))
+}

@@ -1,0 +1,1 @@
+//! The engine: from an erasure request to verified, published, unlearned models.

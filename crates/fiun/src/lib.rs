@@ -1,0 +1,37 @@
+//! Fisher Inheritance Unlearning (FIUn) on plain slices and matrices.
+//!
+//! The diagonal Fisher information (FIM) of the *forget data* on an *initial* model says which
+//! parameters hold that data. FIUn dampens those parameters in every model that inherited from it,
+//! each on its own, with no order among them:
+//!
+//! ```text
+//! select  S_v = { i : F_u[i] > alpha * F_v[i] }
+//! dampen  theta_v[i] <- min(lambda * F_v[i] / F_u[i], 1) * theta_v[i]      for i in S_v
+//! ```
+//!
+//! - [`head_fisher`]: the FIM of a linear head in closed form, per class and in total.
+//! - [`merge`]: several initial models' FIMs into one (MFIM).
+//! - [`dampen`]: selection and dampening, on `f32`, `f16` and `bf16`.
+//! - [`search_alpha`]: the threshold, chosen from a target on cached features.
+//! - [`RowMatch`]: heads whose label sets differ, matched by label name.
+//!
+//! Sources: Liu et al., arXiv:2408.08493, Section 4 (FIUn, MFIM); Foster et al., arXiv:2308.07707
+//! (the dampening step).
+
+mod alpha;
+mod dampen;
+mod error;
+mod fisher;
+mod labels;
+mod matrix;
+mod merge;
+mod product;
+
+pub use alpha::{AlphaChoice, DATA_FREE_ALPHA, HeadProblem, Target, Trial, search_alpha};
+pub use dampen::{Dampening, Scalar, Selection, dampen};
+pub use error::FisherError;
+pub use fisher::{Estimator, HeadFisher, LayerFisher, head_fisher, residuals};
+pub use labels::RowMatch;
+pub use matrix::{Matrix, MatrixRef};
+pub use merge::merge;
+pub use product::{linear, transpose_product};

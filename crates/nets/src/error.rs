@@ -1,0 +1,81 @@
+//! What can be wrong with a network.
+
+/// A network that cannot be built, run or trained.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// An architecture nobody knows.
+    #[error("unknown architecture `{name}`; known are {known}")]
+    Architecture {
+        /// The name given.
+        name: String,
+        /// The names known.
+        known: String,
+    },
+    /// An input too small for the architecture.
+    #[error("{architecture} needs images of at least {least} pixels a side, not {found}")]
+    Input {
+        /// The architecture.
+        architecture: String,
+        /// The smallest side.
+        least: usize,
+        /// The shape given.
+        found: String,
+    },
+    /// The weights lack a tensor.
+    #[error("the weights have no tensor `{name}` (expected {expected})")]
+    Missing {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        expected: String,
+    },
+    /// A tensor of another shape.
+    #[error("tensor `{name}` is {found}, the architecture expects {expected}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: String,
+        /// The expected shape.
+        expected: String,
+    },
+    /// A NaN or infinity among the weights.
+    #[error("tensor `{name}` holds {value} at index {index}; such weights cannot be used")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// The value.
+        value: f32,
+        /// Where.
+        index: usize,
+    },
+    /// Data that the network cannot read.
+    #[error("the data does not fit the network: {0}")]
+    Data(String),
+    /// A training that got out of hand.
+    #[error(
+        "training diverged in epoch {epoch}: the loss is {loss}; lower the learning rate (now {rate})"
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The loss.
+        loss: f64,
+        /// The learning rate.
+        rate: f64,
+    },
+    /// A training configuration out of range.
+    #[error("training cannot start: {0}")]
+    Training(String),
+    /// A device that this build does not have.
+    #[error("unknown device `{name}`; this build has {available}")]
+    Device {
+        /// The name given.
+        name: String,
+        /// The devices of this build.
+        available: String,
+    },
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Backend(String),
+}

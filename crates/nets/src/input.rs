@@ -1,0 +1,167 @@
+//! From stored bytes to the tensors that a network reads.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use data::{DataSet, ImageShape};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::NetError;
+
+/// Pixels that an augmented image is moved by, at most.
+const SHIFT: i64 = 4;
+
+/// How pixels become numbers: `(value / 255 - mean) / std`, channel by channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    /// The mean of each channel (one value serves all).
+    pub mean: Vec<f32>,
+    /// The standard deviation of each channel (one value serves all).
+    pub std: Vec<f32>,
+}
+
+impl Default for Preprocessing {
+    fn default() -> Self {
+        Self {
+            mean: vec![0.5],
+            std: vec![0.5],
+        }
+    }
+}
+
+impl Preprocessing {
+    /// Checks that there is one value, or one for each channel, and that all are usable.
+    ///
+    /// # Errors
+    /// [`NetError::Data`].
+    pub fn check(&self, channels: usize) -> Result<(), NetError> {
+        let fits = |list: &[f32]| list.len() == 1 || list.len() == channels;
+        if !fits(&self.mean) || !fits(&self.std) {
+            return Err(NetError::Data(format!(
+                "mean has {} values and std {}, for {channels} channels give 1 or {channels}",
+                self.mean.len(),
+                self.std.len()
+            )));
+        }
+        let usable = self.mean.iter().all(|m| m.is_finite())
+            && self.std.iter().all(|s| s.is_finite() && *s > 0.0);
+        if !usable {
+            return Err(NetError::Data("mean must be finite and std above 0".into()));
+        }
+        Ok(())
+    }
+
+    /// `(value / 255 - mean) / std` as scale and offset of the stored byte.
+    fn scale(&self, channel: usize) -> (f32, f32) {
+        let of = |list: &[f32]| list.get(channel).or(list.first()).copied().unwrap_or(0.5);
+        let (mean, std) = (of(&self.mean), of(&self.std));
+        (1.0 / (255.0 * std), -mean / std)
+    }
+}
+
+/// The images of a data set, ready to be cut into batches.
+pub(crate) struct Images<'a> {
+    set: &'a DataSet,
+    shape: ImageShape,
+    preprocessing: &'a Preprocessing,
+}
+
+impl<'a> Images<'a> {
+    pub(crate) fn new(
+        set: &'a DataSet,
+        expected: ImageShape,
+        preprocessing: &'a Preprocessing,
+    ) -> Result<Self, NetError> {
+        let shape = set.image_shape().ok_or_else(|| {
+            NetError::Data(format!(
+                "`{}` holds token sequences, the network reads images",
+                set.name()
+            ))
+        })?;
+        if shape != expected {
+            return Err(NetError::Data(format!(
+                "the images of `{}` are {shape}, the network reads {expected}",
+                set.name()
+            )));
+        }
+        preprocessing.check(shape.channels)?;
+        Ok(Self {
+            set,
+            shape,
+            preprocessing,
+        })
+    }
+
+    /// The images at these indices, `[batch, channels, height, width]`.
+    pub(crate) fn batch(
+        &self,
+        indices: &[usize],
+        device: &Device,
+        mut augment: Option<&mut ChaCha8Rng>,
+    ) -> Tensor<4> {
+        let mut values = Vec::with_capacity(indices.len() * self.shape.len());
+        for &index in indices {
+            let Some((_, pixels)) = self.set.image(index) else {
+                continue;
+            };
+            let change = augment.as_mut().map(|rng| Change::draw(rng));
+            self.append(pixels, change, &mut values);
+        }
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = self.shape;
+        let data = TensorData::new(values, [indices.len(), channels, height, width]);
+        Tensor::from_data(data, device)
+    }
+
+    fn append(&self, pixels: &[u8], change: Option<Change>, values: &mut Vec<f32>) {
+        let (height, width) = (self.shape.height, self.shape.width);
+        for (channel, plane) in pixels.chunks_exact(height * width).enumerate() {
+            let (scale, offset) = self.preprocessing.scale(channel);
+            match change {
+                None => values.extend(plane.iter().map(|p| f32::from(*p) * scale + offset)),
+                Some(change) => {
+                    for y in 0..height {
+                        for x in 0..width {
+                            let pixel = change.source(x, y, width, height);
+                            let pixel = pixel.map_or(0.0, |at| f32::from(plane[at]));
+                            values.push(pixel * scale + offset);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A mirror and a shift, drawn for one image: the usual augmentation of small colour images.
+#[derive(Clone, Copy)]
+struct Change {
+    mirror: bool,
+    right: i64,
+    down: i64,
+}
+
+impl Change {
+    fn draw(rng: &mut ChaCha8Rng) -> Self {
+        Self {
+            mirror: rng.random(),
+            right: rng.random_range(-SHIFT..=SHIFT),
+            down: rng.random_range(-SHIFT..=SHIFT),
+        }
+    }
+
+    /// Where the pixel at (x, y) comes from; `None` outside of the image.
+    fn source(self, x: usize, y: usize, width: usize, height: usize) -> Option<usize> {
+        let x = if self.mirror { width - 1 - x } else { x };
+        let x = usize::try_from(x as i64 + self.right)
+            .ok()
+            .filter(|x| *x < width)?;
+        let y = usize::try_from(y as i64 + self.down)
+            .ok()
+            .filter(|y| *y < height)?;
+        Some(y * width + x)
+    }
+}

@@ -1,0 +1,1 @@
+//! The registry: tensors by content, immutable model versions, FIM cards, a catalog.

@@ -1,0 +1,240 @@
+//! Erasure requests and the plan that answers one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Model, ModelId, SampleSet, Training};
+
+/// What must be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forget {
+    /// Every sample with one of these label names.
+    Classes(BTreeSet<String>),
+    /// Everything that one source supplied.
+    Source(String),
+    /// These samples, by id.
+    Samples(BTreeSet<String>),
+}
+
+impl Forget {
+    /// Forget whole classes, by label name.
+    pub fn classes<L: Into<String>>(labels: impl IntoIterator<Item = L>) -> Self {
+        Self::Classes(labels.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether the request names nothing.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Classes(set) | Self::Samples(set) => set.is_empty(),
+            Self::Source(name) => name.is_empty(),
+        }
+    }
+
+    /// Whether training on `training` was training on forget data. A training whose samples were
+    /// not recorded counts for every sample request: an erasure errs on the side of forgetting.
+    pub fn concerns(&self, training: &Training) -> bool {
+        match self {
+            Self::Classes(labels) => !labels.is_disjoint(&training.labels),
+            Self::Source(source) => training.source.as_ref() == Some(source),
+            Self::Samples(ids) => match &training.samples {
+                SampleSet::Listed(seen) => !ids.is_disjoint(seen),
+                SampleSet::Unknown | SampleSet::All => true,
+            },
+        }
+    }
+
+    /// What is left of `training` once the forget data is gone, or nothing.
+    pub fn remainder(&self, training: &Training) -> Option<Training> {
+        let mut rest = training.clone();
+        match self {
+            Self::Classes(labels) => {
+                rest.labels.retain(|label| !labels.contains(label));
+                (!rest.labels.is_empty()).then_some(rest)
+            }
+            Self::Source(source) => (rest.source.as_ref() != Some(source)).then_some(rest),
+            Self::Samples(ids) => {
+                if let SampleSet::Listed(seen) = &mut rest.samples {
+                    seen.retain(|id| !ids.contains(id));
+                    if seen.is_empty() {
+                        return None;
+                    }
+                }
+                Some(rest)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Forget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Classes(labels) => {
+                let names: Vec<String> = labels.iter().map(|l| format!("`{l}`")).collect();
+                let noun = if names.len() == 1 { "class" } else { "classes" };
+                write!(f, "{noun} {}", names.join(", "))
+            }
+            Self::Source(source) => write!(f, "source `{source}`"),
+            Self::Samples(ids) => write!(f, "{} listed samples", ids.len()),
+        }
+    }
+}
+
+/// An erasure request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What must be forgotten.
+    pub forget: Forget,
+    /// The initial models, named by hand; empty means: found by provenance.
+    #[serde(default)]
+    pub from: Vec<ModelId>,
+}
+
+impl Request {
+    /// A request whose initial models are found by provenance.
+    pub fn new(forget: Forget) -> Self {
+        Self {
+            forget,
+            from: Vec::new(),
+        }
+    }
+
+    /// The same request with the initial models named by hand.
+    pub fn from_models(mut self, from: impl IntoIterator<Item = ModelId>) -> Self {
+        self.from = from.into_iter().collect();
+        self
+    }
+
+    /// Whether a model was, by its provenance, trained on the forget data itself.
+    pub fn concerns(&self, model: &Model) -> bool {
+        model.training.iter().any(|t| self.forget.concerns(t))
+    }
+}
+
+/// A model's part in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Trained on the forget data itself (or named so by hand).
+    Initial,
+    /// A descendant of an initial model.
+    Inherited,
+    /// Neither: must stay bit for bit as it is.
+    Untouched,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Initial => "initial",
+            Self::Inherited => "inherited",
+            Self::Untouched => "untouched",
+        })
+    }
+}
+
+/// Whom a request touches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// The initial unlearning models.
+    pub initial: BTreeSet<ModelId>,
+    /// Their descendants that are not initial themselves.
+    pub inherited: BTreeSet<ModelId>,
+    /// For every touched model, the initial models whose Fisher information it must merge: those
+    /// it descends from, and itself if it is one.
+    pub reached_by: BTreeMap<ModelId, BTreeSet<ModelId>>,
+}
+
+impl Scope {
+    /// A model's part in the request.
+    pub fn role(&self, id: &ModelId) -> Role {
+        if self.initial.contains(id) {
+            Role::Initial
+        } else if self.inherited.contains(id) {
+            Role::Inherited
+        } else {
+            Role::Untouched
+        }
+    }
+
+    /// All touched models, in the order of their ids.
+    pub fn touched(&self) -> impl Iterator<Item = &ModelId> {
+        self.reached_by.keys()
+    }
+}
+
+/// One unit of work of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "task")]
+pub enum Task {
+    /// Obtain the Fisher information of the forget data on an initial model.
+    ForgetFisher {
+        /// The initial model.
+        model: ModelId,
+    },
+    /// Merge the Fisher information of `initial` and dampen `model`.
+    Dampen {
+        /// The model to mend.
+        model: ModelId,
+        /// The initial models that reach it.
+        initial: BTreeSet<ModelId>,
+    },
+}
+
+/// Tasks with no order among them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The stage's purpose, in words.
+    pub purpose: String,
+    /// Its tasks; each may run beside any other.
+    pub tasks: Vec<Task>,
+}
+
+/// The answer to a request: whom it touches, and the work, stage after stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The request.
+    pub request: Request,
+    /// Whom it touches.
+    pub scope: Scope,
+    /// Stages, to be run one after the other. There are always two, whatever the graph's depth:
+    /// that is the point of the method (arXiv:2408.08493, Section 4).
+    pub stages: Vec<Stage>,
+}
+
+impl Plan {
+    pub(crate) fn new(request: Request, scope: Scope) -> Self {
+        let forget = scope
+            .initial
+            .iter()
+            .map(|model| Task::ForgetFisher {
+                model: model.clone(),
+            })
+            .collect();
+        let dampen = scope
+            .reached_by
+            .iter()
+            .map(|(model, initial)| Task::Dampen {
+                model: model.clone(),
+                initial: initial.clone(),
+            })
+            .collect();
+        let stages = vec![
+            Stage {
+                purpose: "Fisher information of the forget data on the initial models".into(),
+                tasks: forget,
+            },
+            Stage {
+                purpose: "merge, select and dampen in every touched model".into(),
+                tasks: dampen,
+            },
+        ];
+        Self {
+            request,
+            scope,
+            stages,
+        }
+    }
+}
