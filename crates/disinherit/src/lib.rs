@@ -1,1 +1,36 @@
 //! The engine: from an erasure request to verified, published, unlearned models.
+//!
+//! ```text
+//! request -> plan -> Fisher information -> merge, select, dampen -> publish -> verify
+//! ```
+//!
+//! The engine never prints and never reads the environment; long work reports to a [`Progress`].
+
+mod add;
+mod error;
+mod evaluate;
+mod fisher;
+mod grow;
+mod model;
+mod progress;
+mod provenance;
+mod recipe;
+mod study;
+mod unlearn;
+
+pub use add::{AddModel, add};
+pub use error::EngineError;
+pub use evaluate::{Accuracy, Evaluator, Scores};
+pub use fisher::{FisherOptions, compute_card, make_card};
+pub use grow::{GrowOptions, Grown, grow, retrain};
+pub use model::{LoadedModel, now};
+pub use progress::{Progress, Silent, Stage};
+pub use provenance::{forget_mask, own_data};
+pub use recipe::{ModelRecipe, Recipe, RelationName};
+pub use study::{Seconds, Study, StudyModel, StudyOptions, run_study};
+pub use unlearn::{
+    Alpha, ModelOutcome, Prepared, Scale, UnlearnOptions, Unlearned, prepare, unlearn,
+};
+
+/// The default share of held-out forget samples that a model may still recognise.
+pub const FORGOTTEN: f64 = 0.01;

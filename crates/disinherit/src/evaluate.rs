@@ -1,0 +1,187 @@
+//! Accuracy on what was to be forgotten and on the rest, on training and held-out data apart.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use data::{DataSet, Splits};
+use fiun::{Matrix, linear};
+use nets::{Compute, StateDict, capture};
+use serde::{Deserialize, Serialize};
+use store::{Digest, Registry};
+use umig::{Forget, Model};
+
+use crate::{EngineError, LoadedModel, Progress, forget_mask, own_data};
+
+/// Accuracies between 0 and 1; `None` where there is nothing to measure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// On the model's own training data.
+    pub train: Option<f64>,
+    /// On held-out data.
+    pub heldout: Option<f64>,
+}
+
+/// How well a model knows what was to be forgotten, and the rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// On the forget data (for a held-out class: samples of that class).
+    pub forget: Accuracy,
+    /// On everything else.
+    pub retain: Accuracy,
+}
+
+/// Evaluates models, running each backbone only once on each data set: a version whose head alone
+/// has changed costs a matrix product.
+pub struct Evaluator<'a> {
+    splits: &'a Splits,
+    compute: Compute,
+    features: Mutex<HashMap<(Digest, String), Arc<Matrix>>>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// An evaluator on some data.
+    pub fn new(splits: &'a Splits, compute: Compute) -> Self {
+        Self {
+            splits,
+            compute,
+            features: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The scores of a model of the registry. `provenance` says what it was trained on itself
+    /// (that of the version before unlearning, for a version after it).
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn scores(
+        &self,
+        registry: &Registry,
+        model: &LoadedModel,
+        provenance: &Model,
+        forget: &Forget,
+        progress: &dyn Progress,
+    ) -> Result<Scores, EngineError> {
+        let (weight, bias) = model.head(registry)?;
+        let mut score = |set: &DataSet, is_forget: &[bool]| {
+            let features = self.features(registry, model, set, progress)?;
+            let logits = linear(features.view(), weight.view(), &bias)
+                .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;
+            Ok(split_accuracy(
+                &logits,
+                &model.manifest.labels,
+                set,
+                is_forget,
+            ))
+        };
+        self.both(provenance, forget, &mut score)
+    }
+
+    /// The scores of weights that are not in the registry, in the network of a model that is.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn scores_of_state(
+        &self,
+        state: &StateDict,
+        like: &LoadedModel,
+        forget: &Forget,
+        progress: &dyn Progress,
+    ) -> Result<Scores, EngineError> {
+        let network = nets::Network::new(&like.architecture, state, self.compute)
+            .map_err(EngineError::net(like.id()))?;
+        let mut score = |set: &DataSet, is_forget: &[bool]| {
+            let stage = progress.stage(&format!("evaluating {}", like.id()), set.len() as u64);
+            let captured = capture(&network, set, &like.preprocessing, &mut |n| {
+                stage.advance(n as u64);
+            })
+            .map_err(EngineError::net(like.id()))?;
+            Ok(split_accuracy(
+                &captured.logits,
+                &like.manifest.labels,
+                set,
+                is_forget,
+            ))
+        };
+        self.both(&like.vertex, forget, &mut score)
+    }
+
+    fn both(
+        &self,
+        provenance: &Model,
+        forget: &Forget,
+        score: &mut dyn FnMut(&DataSet, &[bool]) -> Result<(Option<f64>, Option<f64>), EngineError>,
+    ) -> Result<Scores, EngineError> {
+        let own = own_data(provenance, &self.splits.train);
+        let heldout = &self.splits.heldout;
+        let of_own = score(&own, &forget_mask(forget, &own, &provenance.training))?;
+        let of_heldout = match forget {
+            // Nobody else's samples are the forget data of a source or a list.
+            Forget::Classes(_) => score(heldout, &forget_mask(forget, heldout, []))?,
+            _ => (None, score(heldout, &vec![false; heldout.len()])?.1),
+        };
+        Ok(Scores {
+            forget: Accuracy {
+                train: of_own.0,
+                heldout: of_heldout.0,
+            },
+            retain: Accuracy {
+                train: of_own.1,
+                heldout: of_heldout.1,
+            },
+        })
+    }
+
+    fn features(
+        &self,
+        registry: &Registry,
+        model: &LoadedModel,
+        set: &DataSet,
+        progress: &dyn Progress,
+    ) -> Result<Arc<Matrix>, EngineError> {
+        let key = (model.backbone(), set.digest());
+        let kept = || {
+            self.features
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+        };
+        if let Some(features) = kept().get(&key) {
+            return Ok(Arc::clone(features));
+        }
+        let network = model.network(registry, self.compute)?;
+        let stage = progress.stage(&format!("evaluating {}", model.id()), set.len() as u64);
+        let captured = capture(&network, set, &model.preprocessing, &mut |n| {
+            stage.advance(n as u64)
+        })
+        .map_err(EngineError::net(model.id()))?;
+        let features = Arc::new(captured.features);
+        kept().insert(key, Arc::clone(&features));
+        Ok(features)
+    }
+}
+
+/// Accuracy on the forget samples and on the others. A sample whose label the model has no output
+/// for counts as wrong.
+fn split_accuracy(
+    logits: &Matrix,
+    labels: &[String],
+    set: &DataSet,
+    is_forget: &[bool],
+) -> (Option<f64>, Option<f64>) {
+    let (mut right, mut count) = ([0u64; 2], [0u64; 2]);
+    for (sample, &label) in set.labels().iter().enumerate() {
+        let row = logits.view().row(sample);
+        let mut best = 0;
+        for (index, value) in row.iter().enumerate() {
+            if *value > row[best] {
+                best = index;
+            }
+        }
+        let group = usize::from(is_forget[sample]);
+        count[group] += 1;
+        let name = &set.label_names()[label as usize];
+        right[group] += u64::from(labels.get(best) == Some(name));
+    }
+    let share =
+        |group: usize| (count[group] > 0).then(|| right[group] as f64 / count[group] as f64);
+    (share(1), share(0))
+}

@@ -1,0 +1,266 @@
+//! Models taken out of the registry, and put into it.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use data::DataSet;
+use fiun::Matrix;
+use nets::{Architecture, Array, Compute, Network, Preprocessing, StateDict};
+use store::{Digest, Manifest, Registry, Tensor};
+use umig::{Model, ModelId, Umig};
+
+use crate::EngineError;
+use crate::error::suggest;
+
+/// A model version with everything but its tensors.
+#[derive(Debug, Clone)]
+pub struct LoadedModel {
+    /// The vertex.
+    pub vertex: Model,
+    /// The model's digest.
+    pub digest: Digest,
+    /// What it consists of.
+    pub manifest: Manifest,
+    /// The network.
+    pub architecture: Architecture,
+    /// How pixels become numbers.
+    pub preprocessing: Preprocessing,
+}
+
+impl LoadedModel {
+    /// Reads a version's manifest.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownModel`], [`EngineError::NotRunnable`] when it was kept without an
+    /// architecture, or what the registry says.
+    pub fn open(registry: &Registry, graph: &Umig, id: &ModelId) -> Result<Self, EngineError> {
+        let vertex = find(graph, &id.to_string())?.clone();
+        let digest = *registry
+            .digests()?
+            .get(id)
+            .ok_or_else(|| EngineError::UnknownModel {
+                name: id.to_string(),
+                hint: String::new(),
+            })?;
+        let manifest = registry.manifest(digest)?;
+        let refuse = |reason: String| EngineError::NotRunnable {
+            model: id.clone(),
+            reason,
+        };
+        let missing = || refuse("it was added without an architecture".into());
+        let architecture = manifest.architecture.clone().ok_or_else(missing)?;
+        let architecture = serde_json::from_value(architecture)
+            .map_err(|error| refuse(format!("its architecture is unknown: {error}")))?;
+        let preprocessing = match manifest.preprocessing.clone() {
+            None => Preprocessing::default(),
+            Some(value) => serde_json::from_value(value)
+                .map_err(|error| refuse(format!("its preprocessing is unknown: {error}")))?,
+        };
+        Ok(Self {
+            vertex,
+            digest,
+            manifest,
+            architecture,
+            preprocessing,
+        })
+    }
+
+    /// The id.
+    pub fn id(&self) -> &ModelId {
+        &self.vertex.id
+    }
+
+    /// The full names of the head's weight and bias.
+    pub fn head_tensors(&self) -> [String; 2] {
+        ["weight", "bias"].map(|part| format!("{}.{part}", self.manifest.head))
+    }
+
+    /// One tensor as it is stored.
+    ///
+    /// # Errors
+    /// [`EngineError::Net`] when there is none of this name, or what the registry says.
+    pub fn tensor(&self, registry: &Registry, name: &str) -> Result<Tensor, EngineError> {
+        let missing = || nets::NetError::Missing {
+            name: name.to_owned(),
+            expected: "a tensor of the head".into(),
+        };
+        let reference = self
+            .manifest
+            .tensors
+            .get(name)
+            .ok_or_else(missing)
+            .map_err(EngineError::net(self.id()))?;
+        Ok(registry.tensor(reference)?)
+    }
+
+    /// The head in single precision: weight `[outputs, inputs]` and bias `[outputs]`.
+    ///
+    /// # Errors
+    /// As [`LoadedModel::tensor`], or [`EngineError::NotRunnable`] when the head is no matrix of
+    /// floating-point numbers.
+    pub fn head(&self, registry: &Registry) -> Result<(Matrix, Vec<f32>), EngineError> {
+        let [weight, bias] = self.head_tensors();
+        let refuse = |reason: String| EngineError::NotRunnable {
+            model: self.id().clone(),
+            reason,
+        };
+        let floats = |name: &str| {
+            let tensor = self.tensor(registry, name)?;
+            let values = tensor
+                .to_f32()
+                .ok_or_else(|| refuse(format!("its tensor `{name}` holds {:?}", tensor.dtype)))?;
+            Ok::<_, EngineError>((tensor.shape, values))
+        };
+        let (shape, values) = floats(&weight)?;
+        let [rows, cols] = shape[..] else {
+            return Err(refuse(format!(
+                "its tensor `{weight}` is {shape:?}, not a matrix"
+            )));
+        };
+        let weight = Matrix::new(rows, cols, values).map_err(|e| refuse(e.to_string()))?;
+        let (_, bias) = floats(&bias)?;
+        Ok((weight, bias))
+    }
+
+    /// The weights in single precision; tensors of other kinds are left out.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub fn state(&self, registry: &Registry) -> Result<StateDict, EngineError> {
+        let tensors = registry.tensors(&self.manifest)?;
+        Ok(to_state(&tensors))
+    }
+
+    /// The network, ready to run.
+    ///
+    /// # Errors
+    /// What the registry or the network says.
+    pub fn network(&self, registry: &Registry, compute: Compute) -> Result<Network, EngineError> {
+        Network::new(&self.architecture, &self.state(registry)?, compute)
+            .map_err(EngineError::net(self.id()))
+    }
+
+    /// The digest of everything below the head and of how inputs reach it: models with equal ones
+    /// have equal features on equal data.
+    pub fn backbone(&self) -> Digest {
+        let head = self.head_tensors();
+        let mut text = format!(
+            "{:?}{:?}",
+            self.manifest.architecture, self.manifest.preprocessing
+        );
+        for (name, tensor) in &self.manifest.tensors {
+            if !head.contains(name) {
+                text.push_str(&format!("{name}:{}:{:?};", tensor.digest, tensor.dtype));
+            }
+        }
+        Digest::of(text.as_bytes())
+    }
+
+    /// The head row of each sample's label, matched by name.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownLabel`] naming the first label that the model does not have.
+    pub fn rows(&self, set: &DataSet) -> Result<Vec<u32>, EngineError> {
+        rows(&self.manifest.labels, set, &format!("`{}`", self.id()))
+    }
+}
+
+/// The row of each sample's label in a list of label names.
+pub(crate) fn rows(labels: &[String], set: &DataSet, who: &str) -> Result<Vec<u32>, EngineError> {
+    let place: Vec<Option<u32>> = set
+        .label_names()
+        .iter()
+        .map(|name| {
+            labels
+                .iter()
+                .position(|label| label == name)
+                .map(|row| row as u32)
+        })
+        .collect();
+    set.labels()
+        .iter()
+        .map(|&label| {
+            place[label as usize].ok_or_else(|| EngineError::UnknownLabel {
+                label: set.label_names()[label as usize].clone(),
+                hint: format!(
+                    ": `{}` has samples of it, {who} has no such output",
+                    set.name()
+                ),
+            })
+        })
+        .collect()
+}
+
+/// Finds a model by `name@version`, or the current version of a name.
+pub(crate) fn find<'a>(graph: &'a Umig, text: &str) -> Result<&'a Model, EngineError> {
+    graph.resolve(text).ok_or_else(|| {
+        let name = text.split('@').next().unwrap_or(text);
+        let known = graph.models().map(|model| model.id.name());
+        let hint = match graph.resolve(name) {
+            Some(model) => format!("; did you mean `{}`?", model.id),
+            None => suggest(name, known),
+        };
+        EngineError::UnknownModel {
+            name: text.to_owned(),
+            hint: if hint.is_empty() {
+                "; `disinherit log` lists the models".into()
+            } else {
+                hint
+            },
+        }
+    })
+}
+
+pub(crate) fn to_state(tensors: &BTreeMap<String, Tensor>) -> StateDict {
+    tensors
+        .iter()
+        .filter_map(|(name, tensor)| {
+            let values = tensor.to_f32()?;
+            let shape = tensor.shape.clone();
+            Some((name.clone(), Array { shape, values }))
+        })
+        .collect()
+}
+
+pub(crate) fn to_tensors(state: &StateDict) -> BTreeMap<String, Tensor> {
+    state
+        .iter()
+        .map(|(name, array)| (name.clone(), Tensor::from_f32(&array.shape, &array.values)))
+        .collect()
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+pub fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    since.as_millis() as u64
+}
+
+/// A time for a new vertex: now, but never before its parents, whose clock may have run ahead.
+pub(crate) fn time_after(graph: &Umig, parents: &[ModelId]) -> u64 {
+    let latest = parents
+        .iter()
+        .filter_map(|id| graph.get(id))
+        .map(|model| model.time)
+        .max();
+    now().max(latest.unwrap_or(0))
+}
+
+/// The manifest of a network with weights that are still to be stored.
+pub(crate) fn manifest(
+    architecture: &Architecture,
+    preprocessing: &Preprocessing,
+    labels: &[String],
+) -> Result<Manifest, EngineError> {
+    let json = |what: &str, value: serde_json::Result<serde_json::Value>| {
+        value.map_err(|error| EngineError::Refused(format!("the {what} cannot be kept: {error}")))
+    };
+    Ok(Manifest {
+        architecture: Some(json("architecture", serde_json::to_value(architecture))?),
+        preprocessing: Some(json("preprocessing", serde_json::to_value(preprocessing))?),
+        labels: labels.to_vec(),
+        head: architecture.head().to_owned(),
+        tensors: BTreeMap::new(),
+    })
+}

@@ -1,0 +1,56 @@
+//! From what the graph records to the samples themselves.
+
+use std::collections::BTreeSet;
+
+use data::DataSet;
+use umig::{Forget, Model, SampleSet, Training};
+
+/// The samples of `train` that a model was trained on itself, by its provenance. A training whose
+/// samples were not recorded counts all samples of its labels.
+pub fn own_data(vertex: &Model, train: &DataSet) -> DataSet {
+    let names = train.label_names();
+    let saw = |training: &Training, label: u32, id: &str| {
+        training.labels.contains(&names[label as usize])
+            && match &training.samples {
+                SampleSet::Listed(ids) => ids.contains(id),
+                SampleSet::All | SampleSet::Unknown => true,
+            }
+    };
+    train.filter(|label, id| vertex.training.iter().any(|t| saw(t, label, id)))
+}
+
+/// Which samples of a set a request wants forgotten. A source's samples are those that the given
+/// trainings list under it.
+pub fn forget_mask<'a>(
+    forget: &Forget,
+    set: &DataSet,
+    trainings: impl IntoIterator<Item = &'a Training>,
+) -> Vec<bool> {
+    let names = set.label_names();
+    match forget {
+        Forget::Classes(labels) => set
+            .labels()
+            .iter()
+            .map(|&label| labels.contains(&names[label as usize]))
+            .collect(),
+        Forget::Samples(ids) => set.ids().iter().map(|id| ids.contains(id)).collect(),
+        Forget::Source(source) => {
+            let mut ids: BTreeSet<&String> = BTreeSet::new();
+            let mut whole: Vec<&Training> = Vec::new();
+            for training in trainings {
+                if training.source.as_ref() == Some(source) {
+                    match &training.samples {
+                        SampleSet::Listed(listed) => ids.extend(listed),
+                        SampleSet::All | SampleSet::Unknown => whole.push(training),
+                    }
+                }
+            }
+            (0..set.len())
+                .map(|i| {
+                    let label = &names[set.labels()[i] as usize];
+                    ids.contains(&set.ids()[i]) || whole.iter().any(|t| t.labels.contains(label))
+                })
+                .collect()
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What a model version consists of.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Digest, Dtype};
+
+/// A pointer to a stored tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorRef {
+    /// The element type.
+    pub dtype: Dtype,
+    /// The length of each dimension.
+    pub shape: Vec<usize>,
+    /// The digest of its bytes.
+    pub digest: Digest,
+}
+
+/// A model version: which tensors, in which network, with which labels. Its JSON form is a blob of
+/// the registry, and that blob's digest is the model's digest: two models with equal weights,
+/// network and labels have equal digests, whatever they are called and whenever they were made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The network, as the crate that runs it describes it; nothing for weights that are only kept.
+    pub architecture: Option<Value>,
+    /// How inputs are prepared, likewise.
+    pub preprocessing: Option<Value>,
+    /// The label names of the head's rows.
+    pub labels: Vec<String>,
+    /// The name of the head, without `.weight` and `.bias`.
+    pub head: String,
+    /// The tensors by name.
+    pub tensors: BTreeMap<String, TensorRef>,
+}
+
+impl Manifest {
+    /// The number of parameters in all tensors.
+    pub fn parameters(&self) -> u64 {
+        let of = |tensor: &TensorRef| tensor.shape.iter().map(|n| *n as u64).product::<u64>();
+        self.tensors.values().map(of).sum()
+    }
+}
