@@ -23,7 +23,7 @@ pub use error::EngineError;
 pub use evaluate::{Accuracy, Evaluator, Scores};
 pub use fisher::{FisherOptions, compute_card, make_card};
 pub use grow::{GrowOptions, Grown, grow, retrain};
-pub use model::{LoadedModel, now};
+pub use model::{LoadedModel, find as resolve, now};
 pub use progress::{Progress, Silent, Stage};
 pub use provenance::{forget_mask, own_data};
 pub use recipe::{ModelRecipe, Recipe, RelationName};

@@ -192,7 +192,10 @@ pub(crate) fn rows(labels: &[String], set: &DataSet, who: &str) -> Result<Vec<u3
 }
 
 /// Finds a model by `name@version`, or the current version of a name.
-pub(crate) fn find<'a>(graph: &'a Umig, text: &str) -> Result<&'a Model, EngineError> {
+///
+/// # Errors
+/// [`EngineError::UnknownModel`] with the nearest name.
+pub fn find<'a>(graph: &'a Umig, text: &str) -> Result<&'a Model, EngineError> {
     graph.resolve(text).ok_or_else(|| {
         let name = text.split('@').next().unwrap_or(text);
         let known = graph.models().map(|model| model.id.name());

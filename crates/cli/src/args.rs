@@ -1,0 +1,352 @@
+//! The flags: one definition each.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Make a model, and every model that inherited from it, forget.
+///
+/// A registry keeps models, who inherited from whom, and what each was trained on. When a class, a
+/// source or some samples must be forgotten, `unlearn` mends every affected model in parallel, from
+/// the Fisher information of the forget data on the first model alone (FIUn, arXiv:2408.08493).
+#[derive(Debug, Parser)]
+#[command(
+    name = "disinherit",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// The registry's folder; found upwards from here when not given, as git finds its own.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) registry: Option<PathBuf>,
+
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Show no progress bars.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Where networks run: cpu, and, if built in, libtorch, cuda or wgpu.
+    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
+    pub(crate) device: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an empty registry.
+    Init {
+        /// Where; here when not given.
+        folder: Option<PathBuf>,
+    },
+    /// Add a model from a safetensors file.
+    Add(Box<AddArgs>),
+    /// Train an inheritance network from a recipe. A run that was stopped goes on where it was.
+    Grow(GrowArgs),
+    /// Compute and keep FIM cards, so that classes can be forgotten later without data.
+    Fisher(FisherArgs),
+    /// Draw the inheritance graph.
+    Graph(GraphArgs),
+    /// List the models, newest last.
+    Log {
+        /// List what was done instead.
+        #[arg(long)]
+        operations: bool,
+    },
+    /// Show a model: network, labels, provenance, parents, children, tensors.
+    Show {
+        /// `name` (the current version) or `name@version`.
+        model: String,
+    },
+    /// Say whom a request would touch, and the work it means.
+    Plan(RequestArgs),
+    /// Forget: mend the initial models and all that inherited from them.
+    Unlearn(UnlearnArgs),
+    /// Measure whether models have forgotten, on training and held-out data.
+    Verify(VerifyArgs),
+    /// Write a model to a safetensors file.
+    Export {
+        /// `name` (the current version) or `name@version`.
+        model: String,
+        /// The file to write.
+        file: PathBuf,
+        /// Replace the file if it is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// The main job on embedded data: grow a small network, forget a class everywhere, compare
+    /// with retraining, write a page.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// The safetensors file.
+    pub(crate) file: PathBuf,
+    /// The model's name; adding the same name again makes a new version.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The network: small-cnn, alexnet, alexnet-32 or resnet-18.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) architecture: String,
+    /// The shape of its images: channels x height x width.
+    #[arg(long, value_name = "CxHxW", default_value = "3x32x32", value_parser = shape)]
+    pub(crate) input: [usize; 3],
+    /// Label names of the head's rows, in order: a,b,c or @FILE with one name a line.
+    #[arg(long, value_name = "LIST")]
+    pub(crate) labels: String,
+    /// A parent, with how the model came from it: NAME[:RELATION[=WEIGHT]]. Relations:
+    /// fine_tune (default), federated_average, distributed_average, incremental, transfer,
+    /// distilled, merged, quantised, adapter.
+    #[arg(long = "parent", value_name = "PARENT")]
+    pub(crate) parents: Vec<String>,
+    /// Tensors that stayed frozen in a transfer, by name.
+    #[arg(long, value_name = "TENSOR", value_delimiter = ',')]
+    pub(crate) frozen: Vec<String>,
+    /// The data set that it was trained on itself.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trained_on: Option<String>,
+    /// The labels that occurred in that training; all labels when not given.
+    #[arg(long, value_name = "LIST", requires = "trained_on")]
+    pub(crate) trained_labels: Option<String>,
+    /// A file with the ids of the samples of that training, one a line.
+    #[arg(long, value_name = "FILE", requires = "trained_on")]
+    pub(crate) trained_samples: Option<PathBuf>,
+    /// Who supplied that data.
+    #[arg(long, value_name = "NAME", requires = "trained_on")]
+    pub(crate) source: Option<String>,
+    /// The mean of each channel, after division by 255.
+    #[arg(long, value_delimiter = ',', default_value = "0.5")]
+    pub(crate) mean: Vec<f32>,
+    /// The standard deviation of each channel, after division by 255.
+    #[arg(long, value_delimiter = ',', default_value = "0.5")]
+    pub(crate) std: Vec<f32>,
+    /// When it was made (RFC 3339); now when not given.
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    pub(crate) time: Option<u64>,
+}
+
+/// Where data comes from.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct DataArgs {
+    /// `digits` (embedded), a .parquet file, a folder with train*.parquet and test*.parquet, or a
+    /// folder of images with one sub-folder for each label.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Option<String>,
+    /// Scale images to this height and width.
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    pub(crate) size: Option<(usize, usize)>,
+}
+
+/// What replaces a recipe's settings.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct RecipeArgs {
+    /// The data; the recipe's own when not given.
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Replaces the recipe's network.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) architecture: Option<String>,
+    /// Replaces the recipe's number of epochs.
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<usize>,
+    /// Replaces the recipe's learning rate.
+    #[arg(long, value_name = "X")]
+    pub(crate) learning_rate: Option<f64>,
+    /// Use at most this many training samples.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Replaces the recipe's seed.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrowArgs {
+    /// A TOML file; `fl-digits` and `fl-cifar10` are built in.
+    pub(crate) recipe: String,
+    #[command(flatten)]
+    pub(crate) settings: RecipeArgs,
+    /// Compute no FIM cards.
+    #[arg(long)]
+    pub(crate) no_fisher: bool,
+}
+
+/// How Fisher information is computed.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct EstimatorArgs {
+    /// `empirical` (the mean of squared per-sample gradients) or `batch:N` (squared gradients of
+    /// batch means, as public SSD-style code computes them).
+    #[arg(long, default_value = "empirical", value_parser = estimator)]
+    pub(crate) estimator: fiun::Estimator,
+    /// Use at most this many of a model's own training samples.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_samples: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FisherArgs {
+    /// Models; all current ones when none is named.
+    pub(crate) models: Vec<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) estimator: EstimatorArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GraphArgs {
+    /// Graphviz.
+    #[arg(long, conflicts_with = "mermaid")]
+    pub(crate) dot: bool,
+    /// Mermaid.
+    #[arg(long)]
+    pub(crate) mermaid: bool,
+    /// Include superseded versions.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct RequestArgs {
+    /// class=NAME[,NAME], source=NAME, or samples=FILE (one sample id a line).
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) forget: String,
+    /// The initial models; found by provenance when not given.
+    #[arg(long, value_name = "MODEL", value_delimiter = ',')]
+    pub(crate) from: Vec<String>,
+}
+
+/// The parts of a model that are edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayersArg {
+    /// The last layer, as in the paper.
+    Head,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct MethodArgs {
+    /// The selection threshold: `auto` (per model, on data where there is some), `rule` (the
+    /// data-free value), or a number.
+    #[arg(long, default_value = "auto", value_parser = alpha)]
+    pub(crate) alpha: disinherit::Alpha,
+    /// The dampening constant.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) lambda: f64,
+    /// Compare FIMs as they are, as the paper does, instead of on a common scale.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// The divisor of merged FIMs (MFIM).
+    #[arg(long, default_value_t = 1.0, value_name = "S")]
+    pub(crate) merge_scale: f64,
+    /// The layers to edit.
+    #[arg(long, value_enum, default_value_t = LayersArg::Head)]
+    pub(crate) layers: LayersArg,
+    /// Models mended at the same time; one per core when 0.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) jobs: usize,
+    /// What `--alpha auto` aims at: the accuracy on the forget data, 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_name = "X")]
+    pub(crate) target_forget: f64,
+    /// What `--alpha auto` allows: the loss of accuracy on the retained data, 0 to 1.
+    #[arg(long, default_value_t = 0.01, value_name = "X")]
+    pub(crate) target_loss: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnlearnArgs {
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) estimator: EstimatorArgs,
+    #[command(flatten)]
+    pub(crate) method: MethodArgs,
+    /// Compute everything, write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Models; those of the last `unlearn` when none is named.
+    pub(crate) models: Vec<String>,
+    /// What should be forgotten; that of the last `unlearn` when not given.
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) forget: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// The largest accuracy on forgotten held-out data that passes, 0 to 1.
+    #[arg(long, default_value_t = disinherit::FORGOTTEN, value_name = "X")]
+    pub(crate) at_most: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// A TOML file, `fl-digits` or `fl-cifar10`.
+    #[arg(long, default_value = "fl-digits")]
+    pub(crate) recipe: String,
+    #[command(flatten)]
+    pub(crate) settings: RecipeArgs,
+    #[command(flatten)]
+    pub(crate) method: MethodArgs,
+    /// Replaces the recipe's class to forget: class=NAME[,NAME].
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) forget: Option<String>,
+    /// Where the page goes.
+    #[arg(long, default_value = "report.html", value_name = "FILE")]
+    pub(crate) report: PathBuf,
+    /// Leave out retraining, the yardstick.
+    #[arg(long)]
+    pub(crate) no_retrain: bool,
+}
+
+fn numbers<const N: usize>(text: &str) -> Result<[usize; N], String> {
+    let parts: Vec<usize> = text
+        .split('x')
+        .map(|part| part.parse().ok().filter(|n| *n > 0))
+        .collect::<Option<_>>()
+        .ok_or("expected whole numbers with x between them")?;
+    parts
+        .try_into()
+        .map_err(|_| format!("expected {N} numbers with x between them"))
+}
+
+fn shape(text: &str) -> Result<[usize; 3], String> {
+    numbers(text)
+}
+
+fn size(text: &str) -> Result<(usize, usize), String> {
+    numbers::<2>(text).map(|[height, width]| (height, width))
+}
+
+fn timestamp(text: &str) -> Result<u64, String> {
+    let time: jiff::Timestamp = text.parse().map_err(|error| format!("{error}"))?;
+    u64::try_from(time.as_millisecond()).map_err(|_| "before 1970".into())
+}
+
+fn estimator(text: &str) -> Result<fiun::Estimator, String> {
+    match text.strip_prefix("batch:").map(str::parse) {
+        None if text == "empirical" => Ok(fiun::Estimator::Empirical),
+        Some(Ok(size)) if size > 0 => Ok(fiun::Estimator::Batch { size }),
+        _ => Err("expected `empirical` or `batch:N`".into()),
+    }
+}
+
+fn alpha(text: &str) -> Result<disinherit::Alpha, String> {
+    match text {
+        "auto" => Ok(disinherit::Alpha::Auto),
+        "rule" => Ok(disinherit::Alpha::Rule),
+        number => match number.parse::<f64>() {
+            Ok(value) if value.is_finite() && value >= 0.0 => Ok(disinherit::Alpha::Value(value)),
+            _ => Err("expected `auto`, `rule` or a number of at least 0".into()),
+        },
+    }
+}

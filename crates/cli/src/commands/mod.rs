@@ -1,0 +1,87 @@
+//! One function for each command.
+
+mod demo;
+mod grow;
+mod models;
+mod request;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use data::{OpenOptions, Splits};
+use nets::Compute;
+use store::Registry;
+
+use crate::args::{Cli, Command, DataArgs};
+use crate::error::CliError;
+use crate::progress::Bars;
+
+/// What every command needs to know.
+pub(crate) struct Context {
+    folder: Option<std::path::PathBuf>,
+    /// Whether to print JSON.
+    pub(crate) json: bool,
+    /// Where networks run.
+    pub(crate) compute: Compute,
+    /// Progress bars.
+    pub(crate) bars: Bars,
+}
+
+impl Context {
+    /// The registry: the one named, or the nearest one upwards.
+    fn registry(&self) -> Result<Registry, CliError> {
+        Ok(match &self.folder {
+            Some(folder) => Registry::open(folder)?,
+            None => Registry::discover(Path::new("."))?,
+        })
+    }
+
+    /// The registry named, made if it is not there.
+    fn registry_or_new(&self) -> Result<Registry, CliError> {
+        match self.registry() {
+            Err(_) if self.folder.as_deref().is_some_and(|f| !has_registry(f)) => {
+                let folder = self.folder.as_deref().unwrap_or(Path::new("."));
+                Ok(Registry::create(folder)?)
+            }
+            other => other,
+        }
+    }
+}
+
+fn has_registry(folder: &Path) -> bool {
+    folder.join("registry.json").exists() || folder.join(".disinherit/registry.json").exists()
+}
+
+fn read_data(args: &DataArgs) -> Result<Option<Splits>, CliError> {
+    let Some(source) = &args.data else {
+        return Ok(None);
+    };
+    Ok(Some(data::open(source, &OpenOptions { size: args.size })?))
+}
+
+/// Runs a command.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
+    let context = Context {
+        folder: cli.registry,
+        json: cli.json,
+        compute: cli.device.parse()?,
+        bars: Bars::new(cli.quiet),
+    };
+    let done = |()| ExitCode::SUCCESS;
+    match cli.command {
+        Command::Init { folder } => models::init(&context, folder).map(done),
+        Command::Add(args) => models::add(&context, &args).map(done),
+        Command::Grow(args) => grow::grow(&context, &args).map(done),
+        Command::Fisher(args) => grow::fisher(&context, &args).map(done),
+        Command::Graph(args) => models::graph(&context, &args).map(done),
+        Command::Log { operations } => models::log(&context, operations).map(done),
+        Command::Show { model } => models::show(&context, &model).map(done),
+        Command::Plan(args) => request::plan(&context, &args).map(done),
+        Command::Unlearn(args) => request::unlearn(&context, &args).map(done),
+        Command::Verify(args) => request::verify(&context, &args),
+        Command::Export { model, file, force } => {
+            models::export(&context, &model, &file, force).map(done)
+        }
+        Command::Demo(args) => demo::demo(&context, &args).map(done),
+    }
+}

@@ -1,0 +1,343 @@
+//! Commands about single models: init, add, log, graph, show, export.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use data::ImageShape;
+use disinherit::{AddModel, LoadedModel};
+use nets::{Architecture, Preprocessing};
+use serde_json::json;
+use store::{Registry, write_checkpoint};
+use umig::{Model, Relation, SampleSet, Training, Umig};
+
+use super::Context;
+use crate::args::{AddArgs, GraphArgs};
+use crate::error::CliError;
+use crate::{graph as drawing, output, table};
+
+pub(super) fn init(context: &Context, folder: Option<PathBuf>) -> Result<(), CliError> {
+    let folder = folder
+        .or_else(|| context.folder.clone())
+        .unwrap_or_else(|| ".".into());
+    std::fs::create_dir_all(&folder).map_err(store::StoreError::io("make", &folder))?;
+    let registry = Registry::create(&folder)?;
+    let path = registry.path().unwrap_or(&folder).display().to_string();
+    if context.json {
+        return output::json(&json!({"registry": path}));
+    }
+    println!("made a registry in {path}");
+    Ok(())
+}
+
+/// Names from `a,b,c` or from the lines of `@FILE`.
+fn names(text: &str) -> Result<Vec<String>, CliError> {
+    let list: Vec<String> = match text.strip_prefix('@') {
+        None => text.split(',').map(|name| name.trim().to_owned()).collect(),
+        Some(file) => lines(Path::new(file))?,
+    };
+    match list.iter().find(|name| name.is_empty()) {
+        Some(_) => Err(CliError::new("a label name is empty")),
+        None => Ok(list),
+    }
+}
+
+/// The lines of a file that are not empty.
+pub(super) fn lines(file: &Path) -> Result<Vec<String>, CliError> {
+    let text = std::fs::read_to_string(file).map_err(store::StoreError::io("read", file))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.map(str::to_owned).collect())
+}
+
+pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
+    let labels = names(&args.labels)?;
+    let [channels, height, width] = args.input;
+    let architecture = Architecture {
+        kind: args.architecture.parse()?,
+        input: ImageShape {
+            channels,
+            height,
+            width,
+        },
+        classes: labels.len(),
+    };
+    let parents = args
+        .parents
+        .iter()
+        .map(|text| parent(text, &args.frozen))
+        .collect::<Result<Vec<_>, _>>()?;
+    let new = AddModel {
+        name: args.name.clone(),
+        file: args.file.clone(),
+        architecture,
+        preprocessing: Preprocessing {
+            mean: args.mean.clone(),
+            std: args.std.clone(),
+        },
+        training: training(args, &labels)?,
+        labels,
+        parents,
+        time: args.time,
+    };
+    let id = disinherit::add(&context.registry()?, &new)?;
+    if context.json {
+        return output::json(&json!({"model": id}));
+    }
+    println!("added {id}");
+    Ok(())
+}
+
+fn training(args: &AddArgs, labels: &[String]) -> Result<Vec<Training>, CliError> {
+    let Some(name) = &args.trained_on else {
+        return Ok(Vec::new());
+    };
+    let seen = match &args.trained_labels {
+        Some(text) => names(text)?,
+        None => labels.to_vec(),
+    };
+    if let Some(label) = seen.iter().find(|label| !labels.contains(label)) {
+        return Err(CliError::new(format!(
+            "the trained label `{label}` is none of --labels"
+        )));
+    }
+    let mut training = Training::new(name, seen);
+    training.source = args.source.clone();
+    if let Some(file) = &args.trained_samples {
+        training.samples = SampleSet::Listed(lines(file)?.into_iter().collect::<BTreeSet<_>>());
+    }
+    Ok(vec![training])
+}
+
+/// `NAME[:RELATION[=WEIGHT]]`.
+fn parent(text: &str, frozen: &[String]) -> Result<(String, Relation), CliError> {
+    let (name, rest) = text.split_once(':').unwrap_or((text, "fine_tune"));
+    let (relation, weight) = match rest.split_once('=') {
+        None => (rest, None),
+        Some((relation, weight)) => {
+            let number = weight.parse::<f64>().map_err(|_| {
+                CliError::new(format!(
+                    "the weight `{weight}` of parent `{name}` is no number"
+                ))
+            })?;
+            (relation, Some(number))
+        }
+    };
+    let relation = match relation {
+        "fine_tune" => Relation::FineTune,
+        "federated_average" => Relation::FederatedAverage {
+            weight: weight.unwrap_or(1.0),
+        },
+        "distributed_average" => Relation::DistributedAverage,
+        "incremental" => Relation::Incremental,
+        "transfer" => Relation::Transfer {
+            frozen: frozen.to_vec(),
+        },
+        "distilled" => Relation::Distilled,
+        "merged" => Relation::Merged { weight },
+        "quantised" => Relation::Quantised,
+        "adapter" => Relation::Adapter,
+        other => {
+            return Err(
+                CliError::new(format!("unknown relation `{other}` of parent `{name}`")).help(
+                    "fine_tune, federated_average, distributed_average, incremental, transfer, \
+                     distilled, merged, quantised or adapter",
+                ),
+            );
+        }
+    };
+    Ok((name.to_owned(), relation))
+}
+
+pub(super) fn log(context: &Context, operations: bool) -> Result<(), CliError> {
+    let registry = context.registry()?;
+    if operations {
+        let list = registry.operations()?;
+        if context.json {
+            return output::json(&list);
+        }
+        let rows = list
+            .iter()
+            .map(|row| {
+                let operation = &row.operation;
+                let subject = ["model", "models", "id"]
+                    .iter()
+                    .find_map(|key| operation.detail.get(key).and_then(|v| v.as_str()))
+                    .unwrap_or_default();
+                let time = output::time(operation.time);
+                vec![
+                    row.id.to_string(),
+                    time,
+                    operation.command.clone(),
+                    subject.to_owned(),
+                ]
+            })
+            .collect();
+        table::print(&["operation", "time", "command", "subject"], rows, 4);
+        return Ok(());
+    }
+    let graph = registry.graph()?;
+    if context.json {
+        return output::json(&graph.models().collect::<Vec<_>>());
+    }
+    let digests = registry.digests()?;
+    let rows = graph
+        .models()
+        .map(|model| {
+            let digest = digests
+                .get(&model.id)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let state = if model.superseded {
+                "superseded"
+            } else {
+                "current"
+            };
+            let parents: Vec<String> = graph
+                .parents(&model.id)
+                .into_iter()
+                .map(|(id, _)| id.to_string())
+                .collect();
+            vec![
+                model.id.to_string(),
+                state.to_owned(),
+                output::time(model.time),
+                digest.chars().take(12).collect(),
+                parents.join(", "),
+            ]
+        })
+        .collect();
+    table::print(&["model", "state", "time", "digest", "parents"], rows, 5);
+    Ok(())
+}
+
+pub(super) fn graph(context: &Context, args: &GraphArgs) -> Result<(), CliError> {
+    let graph = context.registry()?.graph()?;
+    let keep = |model: &Model| args.all || !model.superseded;
+    if context.json {
+        return output::json(&graph);
+    }
+    let text = if args.dot {
+        drawing::dot(&graph, &keep)
+    } else if args.mermaid {
+        drawing::mermaid(&graph, &keep)
+    } else {
+        let note = |model: &Model| {
+            if model.superseded {
+                " [superseded]"
+            } else {
+                ""
+            }
+            .to_owned()
+        };
+        drawing::rails(&graph, &keep, &note)
+    };
+    print!("{text}");
+    Ok(())
+}
+
+/// A model by name or id.
+pub(super) fn resolve(graph: &Umig, text: &str) -> Result<umig::ModelId, CliError> {
+    Ok(disinherit::resolve(graph, text)?.id.clone())
+}
+
+pub(super) fn show(context: &Context, model: &str) -> Result<(), CliError> {
+    let registry = context.registry()?;
+    let graph = registry.graph()?;
+    let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, model)?)?;
+    let id = loaded.id();
+    let depth = graph.depths().get(id).copied().unwrap_or_default();
+    let card = registry.card(loaded.digest, "empirical")?;
+    if context.json {
+        return output::json(&json!({
+            "model": loaded.vertex,
+            "digest": loaded.digest,
+            "manifest": loaded.manifest,
+            "parents": graph.parents(id),
+            "children": graph.children(id),
+            "depth": depth,
+            "card": card.is_some(),
+        }));
+    }
+    let joined = |list: Vec<(&umig::ModelId, &Relation)>| {
+        let list: Vec<String> = list.iter().map(|(id, r)| format!("{id} ({r})")).collect();
+        if list.is_empty() {
+            "none".to_owned()
+        } else {
+            list.join(", ")
+        }
+    };
+    println!(
+        "{id}{}",
+        if loaded.vertex.superseded {
+            " (superseded)"
+        } else {
+            ""
+        }
+    );
+    println!("  digest      {}", loaded.digest);
+    println!("  made        {}", output::time(loaded.vertex.time));
+    println!(
+        "  network     {} on {}",
+        loaded.architecture.kind, loaded.architecture.input
+    );
+    println!(
+        "  parameters  {} in {} tensors, head `{}`",
+        output::grouped(loaded.manifest.parameters()),
+        loaded.manifest.tensors.len(),
+        loaded.manifest.head
+    );
+    println!("  labels      {}", loaded.manifest.labels.join(", "));
+    for training in &loaded.vertex.training {
+        let samples = match &training.samples {
+            SampleSet::Listed(ids) => format!("{} samples", output::grouped(ids.len() as u64)),
+            SampleSet::All => "all samples".into(),
+            SampleSet::Unknown => "samples not recorded".into(),
+        };
+        println!("  trained on  {training}, {samples}");
+    }
+    println!("  parents     {}", joined(graph.parents(id)));
+    println!("  children    {}", joined(graph.children(id)));
+    println!("  depth       {depth}");
+    println!(
+        "  FIM card    {}",
+        card.map_or("none".into(), |card| format!(
+            "empirical, {} samples",
+            output::grouped(card.fisher.counts.iter().sum())
+        ))
+    );
+    Ok(())
+}
+
+pub(super) fn export(
+    context: &Context,
+    model: &str,
+    file: &Path,
+    force: bool,
+) -> Result<(), CliError> {
+    let registry = context.registry()?;
+    let graph = registry.graph()?;
+    let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, model)?)?;
+    if file.exists() && !force {
+        return Err(
+            CliError::new(format!("{} is there already", file.display()))
+                .help("give another name, or `--force` to replace it"),
+        );
+    }
+    let metadata = HashMap::from([
+        ("model".to_owned(), loaded.id().to_string()),
+        ("digest".to_owned(), loaded.digest.to_string()),
+        (
+            "architecture".to_owned(),
+            loaded.architecture.kind.to_string(),
+        ),
+        (
+            "labels".to_owned(),
+            serde_json::to_string(&loaded.manifest.labels)?,
+        ),
+    ]);
+    write_checkpoint(file, &registry.tensors(&loaded.manifest)?, metadata)?;
+    if context.json {
+        return output::json(&json!({"model": loaded.id(), "file": file}));
+    }
+    println!("wrote {} to {}", loaded.id(), file.display());
+    Ok(())
+}

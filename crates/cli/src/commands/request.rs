@@ -1,0 +1,323 @@
+//! Commands about a request: plan, unlearn, verify.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use disinherit::{
+    Evaluator, FisherOptions, LoadedModel, Scale, UnlearnOptions, Unlearned, prepare,
+};
+use fiun::Target;
+use serde_json::json;
+use store::Registry;
+use umig::{Forget, Model, ModelId, Plan, Relation, Request, Umig};
+
+use super::{Context, models, read_data};
+use crate::args::{EstimatorArgs, MethodArgs, RequestArgs, UnlearnArgs, VerifyArgs};
+use crate::error::CliError;
+use crate::{graph as drawing, output, table};
+
+/// `class=NAME[,NAME]`, `source=NAME` or `samples=FILE`.
+pub(super) fn forget(text: &str) -> Result<Forget, CliError> {
+    match text.split_once('=') {
+        Some(("class", names)) if !names.is_empty() => Ok(Forget::classes(names.split(','))),
+        Some(("source", name)) if !name.is_empty() => Ok(Forget::Source(name.to_owned())),
+        Some(("samples", file)) if !file.is_empty() => {
+            let ids = models::lines(Path::new(file))?;
+            if ids.is_empty() {
+                return Err(CliError::new(format!("{file} lists no samples")));
+            }
+            Ok(Forget::Samples(ids.into_iter().collect()))
+        }
+        _ => Err(
+            CliError::new(format!("cannot understand `--forget {text}`"))
+                .help("class=NAME[,NAME], source=NAME or samples=FILE"),
+        ),
+    }
+}
+
+fn request(graph: &Umig, args: &RequestArgs) -> Result<Request, CliError> {
+    let from: Vec<ModelId> = args
+        .from
+        .iter()
+        .map(|text| models::resolve(graph, text))
+        .collect::<Result<_, _>>()?;
+    Ok(Request::new(forget(&args.forget)?).from_models(from))
+}
+
+/// The method's settings as the engine takes them.
+pub(super) fn unlearn_options(
+    context: &Context,
+    method: &MethodArgs,
+    estimator: Option<&EstimatorArgs>,
+) -> UnlearnOptions {
+    UnlearnOptions {
+        alpha: method.alpha,
+        lambda: method.lambda,
+        scale: if method.raw {
+            Scale::Raw
+        } else {
+            Scale::Common
+        },
+        merge_scale: method.merge_scale,
+        target: Target {
+            forget: method.target_forget,
+            retain_loss: method.target_loss,
+        },
+        fisher: FisherOptions {
+            estimator: estimator.map_or(fiun::Estimator::Empirical, |e| e.estimator),
+            samples: estimator.and_then(|e| e.max_samples),
+            seed: 0,
+            compute: context.compute,
+        },
+        jobs: method.jobs,
+        dry_run: false,
+    }
+}
+
+pub(super) fn plan(context: &Context, args: &RequestArgs) -> Result<(), CliError> {
+    let registry = context.registry()?;
+    let graph = registry.graph()?;
+    let plan = graph.plan(&request(&graph, args)?)?;
+    if context.json {
+        return output::json(&plan);
+    }
+    println!("forget {}", plan.request.forget);
+    let note = |model: &Model| format!(" [{}]", plan.scope.role(&model.id));
+    print!(
+        "{}",
+        drawing::rails(&graph, &|model| !model.superseded, &note)
+    );
+    let without_card = without_card(&registry, &plan)?;
+    for (number, stage) in plan.stages.iter().enumerate() {
+        println!(
+            "stage {}: {} ({} tasks)",
+            number + 1,
+            stage.purpose,
+            stage.tasks.len()
+        );
+    }
+    let class_request = matches!(plan.request.forget, Forget::Classes(_));
+    match (without_card.is_empty(), class_request) {
+        (true, true) => println!("needs no data: every touched model has its FIM card"),
+        (true, false) => println!("needs the forget data, for the initial models only"),
+        (false, _) => println!("needs data: no FIM card for {}", without_card.join(", ")),
+    }
+    Ok(())
+}
+
+fn without_card(registry: &Registry, plan: &Plan) -> Result<Vec<String>, CliError> {
+    let digests = registry.digests()?;
+    let mut missing = Vec::new();
+    for id in plan.scope.touched() {
+        if let Some(digest) = digests.get(id)
+            && registry.card(*digest, "empirical")?.is_none()
+        {
+            missing.push(id.to_string());
+        }
+    }
+    Ok(missing)
+}
+
+pub(super) fn unlearn(context: &Context, args: &UnlearnArgs) -> Result<(), CliError> {
+    let registry = context.registry()?;
+    let request = request(&registry.graph()?, &args.request)?;
+    let splits = read_data(&args.data)?;
+    let options = UnlearnOptions {
+        dry_run: args.dry_run,
+        ..unlearn_options(context, &args.method, Some(&args.estimator))
+    };
+    let train = splits.as_ref().map(|splits| &splits.train);
+    let prepared = prepare(&registry, &request, train, &options, &context.bars)?;
+    let done = disinherit::unlearn(&registry, &prepared, &options, &context.bars)?;
+    if context.json {
+        return output::json(&json!({
+            "plan": prepared.plan,
+            "unlearned": done,
+            "from_cards": prepared.from_cards,
+            "seconds": {"fisher": prepared.seconds, "unlearn": done.seconds},
+            "dry_run": args.dry_run,
+        }));
+    }
+    print_unlearned(&done);
+    println!(
+        "{} in {:.2} s ({:.2} s for Fisher information, {} of {} models from cards)",
+        if args.dry_run {
+            "would have forgotten"
+        } else {
+            "forgot"
+        },
+        prepared.seconds + done.seconds,
+        prepared.seconds,
+        prepared.from_cards,
+        done.models.len()
+    );
+    if !args.dry_run {
+        println!("see `disinherit verify --data PATH` for what the models still know");
+    }
+    Ok(())
+}
+
+fn print_unlearned(done: &Unlearned) {
+    let rows = done
+        .models
+        .iter()
+        .map(|model| {
+            let selection = model.selection();
+            let factor = selection
+                .mean_factor()
+                .map_or("-".into(), |f| format!("{f:.3}"));
+            vec![
+                model.before.to_string(),
+                model.after.to_string(),
+                model.role.to_string(),
+                format!("{:.3}", model.alpha),
+                if model.choice.is_some() {
+                    "search"
+                } else {
+                    "given"
+                }
+                .to_owned(),
+                output::grouped(selection.selected),
+                format!("{:.2}", selection.share() * 100.0),
+                factor,
+                output::grouped(selection.changed),
+            ]
+        })
+        .collect();
+    let header = [
+        "model",
+        "becomes",
+        "role",
+        "alpha",
+        "by",
+        "selected",
+        "% of head",
+        "mean factor",
+        "changed",
+    ];
+    table::print(&header, rows, 3);
+    for warning in &done.warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// The last unlearning in the log: what was forgotten, and the versions that it made.
+fn last_unlearned(registry: &Registry) -> Result<Option<(Forget, Vec<ModelId>)>, CliError> {
+    let operations = registry.operations()?;
+    let Some(last) = operations
+        .iter()
+        .rev()
+        .find(|row| row.operation.command == "unlearn")
+    else {
+        return Ok(None);
+    };
+    let detail = &last.operation.detail;
+    let request: Request = serde_json::from_value(detail["request"].clone())?;
+    let models: Vec<disinherit::ModelOutcome> = serde_json::from_value(detail["models"].clone())?;
+    Ok(Some((
+        request.forget,
+        models.into_iter().map(|model| model.after).collect(),
+    )))
+}
+
+pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, CliError> {
+    let registry = context.registry()?;
+    let graph = registry.graph()?;
+    let last = last_unlearned(&registry)?;
+    let nothing = || {
+        CliError::new("nothing has been unlearned in this registry yet")
+            .help("name the models and give `--forget`")
+    };
+    let forget = match &args.forget {
+        Some(text) => forget(text)?,
+        None => last
+            .as_ref()
+            .map(|(forget, _)| forget.clone())
+            .ok_or_else(nothing)?,
+    };
+    let ids: Vec<ModelId> = if args.models.is_empty() {
+        last.map(|(_, ids)| ids).ok_or_else(nothing)?
+    } else {
+        args.models
+            .iter()
+            .map(|text| models::resolve(&graph, text))
+            .collect::<Result<_, _>>()?
+    };
+    let splits = read_data(&args.data)?
+        .ok_or_else(|| CliError::new("verifying needs data").help("give it with `--data PATH`"))?;
+    let evaluator = Evaluator::new(&splits, context.compute);
+    let mut results = Vec::new();
+    for id in &ids {
+        let model = LoadedModel::open(&registry, &graph, id)?;
+        let provenance = trained_version(&graph, &model.vertex);
+        let scores = evaluator.scores(&registry, &model, provenance, &forget, &context.bars)?;
+        let measured = scores.forget.heldout.or(scores.forget.train);
+        results.push((
+            id,
+            scores,
+            measured.map(|accuracy| accuracy <= args.at_most),
+        ));
+    }
+    let failed = results
+        .iter()
+        .filter(|(_, _, passed)| *passed == Some(false))
+        .count();
+    if context.json {
+        let models: Vec<_> = results
+            .iter()
+            .map(|(id, scores, passed)| json!({"model": id, "scores": scores, "passed": passed}))
+            .collect();
+        output::json(&json!({"forget": forget, "at_most": args.at_most, "models": models}))?;
+    } else {
+        let rows = results
+            .iter()
+            .map(|(id, scores, passed)| {
+                let verdict = match passed {
+                    Some(true) => "forgotten",
+                    Some(false) => "NOT forgotten",
+                    None => "nothing to measure",
+                };
+                vec![
+                    id.to_string(),
+                    output::percent(scores.forget.train),
+                    output::percent(scores.forget.heldout),
+                    output::percent(scores.retain.train),
+                    output::percent(scores.retain.heldout),
+                    verdict.to_owned(),
+                ]
+            })
+            .collect();
+        println!("accuracy in %, forgetting {forget}");
+        let header = [
+            "model",
+            "forget, train",
+            "held out",
+            "retain, train",
+            "held out",
+            "verdict",
+        ];
+        table::print(&header, rows, 1);
+    }
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The version that was trained on the forget data: unlearned versions no longer claim it.
+fn trained_version<'a>(graph: &'a Umig, vertex: &'a Model) -> &'a Model {
+    let mut current = vertex;
+    while let Some(before) = graph
+        .parents(&current.id)
+        .into_iter()
+        .find_map(|(id, relation)| {
+            matches!(relation, Relation::UnlearnedFrom { .. })
+                .then(|| graph.get(id))
+                .flatten()
+        })
+    {
+        current = before;
+    }
+    current
+}

@@ -1,0 +1,113 @@
+//! Messages: what failed, why, what to try.
+
+use std::fmt;
+
+use disinherit::EngineError;
+
+/// A failure as the user reads it.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    message: String,
+    help: Option<String>,
+}
+
+impl CliError {
+    /// A failure in words.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// The same with something to try.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        let help = match &error {
+            EngineError::Net {
+                source: nets::NetError::Shape { name, .. },
+                ..
+            } if name.contains("fc") || name.contains("classifier") => Some(
+                "the number of labels must be the head's number of rows, and `--architecture` and \
+                 `--input` those of the checkpoint",
+            ),
+            EngineError::Net {
+                source: nets::NetError::Missing { .. } | nets::NetError::Shape { .. },
+                ..
+            } => Some("is `--architecture` the checkpoint's? Tensors are named as in torchvision"),
+            EngineError::Net {
+                source: nets::NetError::NotFinite { .. },
+                ..
+            } => Some("the training that made this checkpoint diverged; use an earlier one"),
+            EngineError::Store(store::StoreError::Checkpoint { .. }) => Some(
+                "copy or download the file again; PyTorch files are converted with \
+                 `safetensors.torch.save_file(model.state_dict(), path)`",
+            ),
+            EngineError::Graph(umig::GraphError::Unknown(..))
+            | EngineError::UnknownModel { .. } => Some("`disinherit log` lists the models"),
+            EngineError::Graph(umig::GraphError::OlderThanParent { .. }) => {
+                Some("give the time when the child was made, not before its parent's")
+            }
+            EngineError::Data(data::DataError::Size { .. }) => Some("for instance `--size 32x32`"),
+            _ => None,
+        };
+        let message = error.to_string();
+        let said = help.is_some_and(|help| message.contains(help));
+        Self {
+            help: help.filter(|_| !said).map(str::to_owned),
+            message,
+        }
+    }
+}
+
+macro_rules! through_engine {
+    ($($kind:ty),*) => {
+        $(impl From<$kind> for CliError {
+            fn from(error: $kind) -> Self {
+                EngineError::from(error).into()
+            }
+        })*
+    };
+}
+
+through_engine!(
+    store::StoreError,
+    data::DataError,
+    umig::GraphError,
+    umig::RequestError,
+    umig::IdError
+);
+
+impl From<nets::NetError> for CliError {
+    fn from(error: nets::NetError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<report::ReportError> for CliError {
+    fn from(error: report::ReportError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for CliError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(format!("the result cannot be written as JSON: {error}"))
+    }
+}
