@@ -161,7 +161,8 @@ impl Job<'_> {
         let name = &self.model.name;
         let seed = seed_of(self.recipe, name);
         let state = if parents.is_empty() {
-            initial_state(self.architecture, seed).map_err(EngineError::net(name))?
+            // Roots share their fresh weights: averages of models that started apart are worthless.
+            initial_state(self.architecture, self.recipe.seed).map_err(EngineError::net(name))?
         } else {
             // All of the recipe's averages weigh their parents equally.
             let parts: Vec<(f64, &StateDict)> = parents.iter().map(|state| (1.0, state)).collect();

@@ -142,8 +142,9 @@ fn check(problem: &HeadProblem<'_>) -> Result<(), FisherError> {
 }
 
 impl HeadProblem<'_> {
-    /// The thresholds worth trying: from 1/4, below which even the retained data's own parameters
-    /// go, to just above the largest finite ratio, from which on nothing is selected.
+    /// The thresholds worth trying: from lambda (at most 1), below which what is selected besides
+    /// keeps a factor of 1, to just above the largest finite ratio, from which on nothing is
+    /// selected.
     fn range(&self) -> (f64, f64) {
         let forget = self.forget.weight.values().iter().chain(&self.forget.bias);
         let own = self.own.weight.values().iter().chain(&self.own.bias);
@@ -152,7 +153,7 @@ impl HeadProblem<'_> {
             .filter(|(_, own)| **own > 0.0)
             .map(|(f, o)| f64::from(*f) / f64::from(*o))
             .fold(1.0, f64::max);
-        (0.25, largest.min(1e12) * 1.01)
+        (self.lambda.clamp(0.05, 1.0), largest.min(1e12) * 1.01)
     }
 
     fn trial(&self, alpha: f64) -> Result<Trial, FisherError> {

@@ -1,0 +1,54 @@
+//! The table of models.
+
+use disinherit::{Scores, Study, StudyModel};
+
+use crate::text::{escape, percent};
+
+/// Every model: role, accuracies before, after and retrained, what was changed.
+pub(crate) fn draw(study: &Study) -> String {
+    let rows: String = study.models.iter().map(|model| row(study, model)).collect();
+    format!(
+        "<p>Accuracy before &gt; after, and of the retrained model in brackets. Training means the \
+         model's own training data.</p>\n<div class=\"wide\"><table>\n<thead><tr><th \
+         rowspan=\"2\">model</th><th rowspan=\"2\">role</th><th colspan=\"2\">forgotten \
+         class</th><th colspan=\"2\">retained classes</th><th rowspan=\"2\">parameters \
+         changed</th><th rowspan=\"2\">alpha</th><th rowspan=\"2\">time</th></tr>\n\
+         <tr><th>training</th><th>held out</th><th>training</th><th>held out</th></tr></thead>\n\
+         <tbody>\n{rows}</tbody></table></div>\n"
+    )
+}
+
+fn row(study: &Study, model: &StudyModel) -> String {
+    let cell = |pick: fn(&Scores) -> Option<f64>| {
+        let again = pick(&model.retrained).map_or(String::new(), |value| {
+            format!(" <i>({})</i>", percent(Some(value)))
+        });
+        format!(
+            "<td>{} &gt; <b>{}</b>{again}</td>",
+            percent(pick(&model.before)),
+            percent(pick(&model.after))
+        )
+    };
+    let outcome = study
+        .unlearned
+        .models
+        .iter()
+        .find(|o| o.before.name() == model.name);
+    let (alpha, time) = outcome.map_or(("-".into(), "-".into()), |o| {
+        (
+            format!("{:.2}", o.alpha),
+            format!("{:.1} ms", o.seconds * 1e3),
+        )
+    });
+    format!(
+        "<tr class=\"{role}\"><td>{}</td><td>{role}</td>{}{}{}{}<td>{}</td><td>{alpha}</td>\
+         <td>{time}</td></tr>\n",
+        escape(&model.name),
+        cell(|s| s.forget.train),
+        cell(|s| s.forget.heldout),
+        cell(|s| s.retain.train),
+        cell(|s| s.retain.heldout),
+        model.parameters_changed,
+        role = model.role,
+    )
+}
