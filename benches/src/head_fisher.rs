@@ -1,0 +1,68 @@
+//! The head's FIM, against the bare product of already squared factors (the limit) and PyTorch.
+
+use std::error::Error;
+use std::process::Command;
+
+use fiun::{Estimator, Matrix, head_fisher, transpose_product};
+
+use crate::{Line, shortest};
+
+const SAMPLES: usize = 8192;
+const INPUTS: usize = 512;
+const CLASSES: usize = 100;
+const ROUNDS: usize = 20;
+
+fn pattern(rows: usize, cols: usize) -> Result<Matrix, Box<dyn Error>> {
+    let values = (0..rows * cols)
+        .map(|i| ((i * 7919) % 1000) as f32 / 1000.0)
+        .collect();
+    Ok(Matrix::new(rows, cols, values)?)
+}
+
+pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
+    let (features, residuals) = (pattern(SAMPLES, INPUTS)?, pattern(SAMPLES, CLASSES)?);
+    let one = vec![0u32; SAMPLES];
+    let per_class: Vec<u32> = (0..SAMPLES).map(|i| (i % CLASSES) as u32).collect();
+    let measure = |labels: &[u32], classes| {
+        shortest(ROUNDS, || {
+            let fisher = head_fisher(
+                features.view(),
+                residuals.view(),
+                labels,
+                classes,
+                Estimator::Empirical,
+            );
+            std::hint::black_box(fisher.is_ok());
+        })
+    };
+    let total = measure(&one, 1);
+    let classes = measure(&per_class, CLASSES);
+    let product = shortest(ROUNDS, || {
+        let product = transpose_product(residuals.view(), features.view());
+        std::hint::black_box(product.is_ok());
+    });
+    let torch = torch();
+    let peer = if torch.is_some() {
+        "PyTorch"
+    } else {
+        "PyTorch (not installed)"
+    };
+    Ok(vec![
+        Line::milliseconds("head-fisher total", total, Some(product), "bare product"),
+        Line::milliseconds("head-fisher total", total, torch, peer),
+        Line::milliseconds("head-fisher of 100 classes", classes, torch, peer),
+    ])
+}
+
+/// Seconds of the same product in PyTorch on the same number of threads, where it is installed.
+fn torch() -> Option<f64> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/head_fisher.py");
+    let arguments = [SAMPLES, INPUTS, CLASSES, ROUNDS, threads].map(|n| n.to_string());
+    let output = Command::new("python3")
+        .arg(script)
+        .args(arguments)
+        .output()
+        .ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}

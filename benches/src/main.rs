@@ -1,0 +1,72 @@
+//! Benchmarks against peers and limits. Run through `cargo xtask bench [NAME]`: prints one JSON
+//! object a line, `{"name", "ours", "other", "against", "ratio", "unit"}`, where `ratio` is ours
+//! over the other's.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod dampen;
+mod head_fisher;
+mod plan;
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+/// One measured line.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line {
+    name: String,
+    ours: f64,
+    other: Option<f64>,
+    against: String,
+    ratio: Option<f64>,
+    unit: &'static str,
+}
+
+impl Line {
+    /// A line in milliseconds from seconds.
+    pub(crate) fn milliseconds(name: &str, ours: f64, other: Option<f64>, against: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ours: ours * 1e3,
+            other: other.map(|seconds| seconds * 1e3),
+            against: against.to_owned(),
+            ratio: other.map(|other| ours / other),
+            unit: "ms",
+        }
+    }
+}
+
+/// The shortest of several runs, in seconds: what the machine can do when nothing disturbs it.
+pub(crate) fn shortest(rounds: usize, mut run: impl FnMut()) -> f64 {
+    let once = |run: &mut dyn FnMut()| {
+        let start = Instant::now();
+        run();
+        start.elapsed().as_secs_f64()
+    };
+    (0..rounds)
+        .map(|_| once(&mut run))
+        .fold(f64::INFINITY, f64::min)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let wanted = std::env::args().nth(1);
+    let all: [(&str, fn() -> Result<Vec<Line>, Box<dyn std::error::Error>>); 3] = [
+        ("head-fisher", head_fisher::run),
+        ("dampen", dampen::run),
+        ("plan", plan::run),
+    ];
+    if let Some(name) = &wanted
+        && !all.iter().any(|(known, _)| known == name)
+    {
+        let known: Vec<&str> = all.iter().map(|(known, _)| *known).collect();
+        return Err(format!("no benchmark `{name}`; there are {}", known.join(", ")).into());
+    }
+    for (name, run) in all {
+        if wanted.as_deref().is_none_or(|wanted| wanted == name) {
+            for line in run()? {
+                println!("{}", serde_json::to_string(&line)?);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,477 @@
+//! The command line through its own door: the demonstration, a session, every refusal.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use nets::{Architecture, Array, Kind, StateDict, initial_state};
+use serde_json::Value;
+use store::{Tensor, write_checkpoint};
+use tempfile::TempDir;
+
+/// A folder with a registry in it.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        place.run(&["init"]).success();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> assert_cmd::assert::Assert {
+        let mut command = Command::cargo_bin("disinherit").unwrap();
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .assert()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments).success().get_output().stdout.clone();
+        serde_json::from_slice(&output).unwrap()
+    }
+
+    fn text(&self, arguments: &[&str]) -> String {
+        String::from_utf8(self.run(arguments).success().get_output().stdout.clone()).unwrap()
+    }
+
+    /// A command that must fail with exit code 1, say so, and change nothing.
+    fn refuse(&self, arguments: &[&str], words: &[&str]) {
+        let before = contents(&self.path(".disinherit"));
+        let failed = self.run(arguments).failure().code(1);
+        let message = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
+        assert!(message.starts_with("error: "), "{message}");
+        for word in words {
+            assert!(message.contains(word), "`{word}` is not in: {message}");
+        }
+        assert_eq!(
+            contents(&self.path(".disinherit")),
+            before,
+            "{arguments:?} changed something"
+        );
+    }
+
+    /// A checkpoint of the small network on 1x8x8 images with ten labels.
+    fn checkpoint(&self, name: &str, change: impl FnOnce(&mut StateDict)) -> String {
+        let architecture = Architecture {
+            kind: Kind::SmallCnn,
+            input: data::ImageShape {
+                channels: 1,
+                height: 8,
+                width: 8,
+            },
+            classes: 10,
+        };
+        let mut state = initial_state(&architecture, 1).unwrap();
+        change(&mut state);
+        let tensors: BTreeMap<String, Tensor> = state
+            .into_iter()
+            .map(|(name, array)| (name, Tensor::from_f32(&array.shape, &array.values)))
+            .collect();
+        let file = self.path(name);
+        write_checkpoint(&file, &tensors, HashMap::new()).unwrap();
+        file.to_string_lossy().into_owned()
+    }
+}
+
+/// Every object and model of a registry (SQLite's own files come and go).
+fn contents(registry: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![registry.join("objects")];
+    while let Some(folder) = open.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.insert(path.clone(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    if let Ok(registry) = store::Registry::open(registry) {
+        let log = serde_json::to_vec(&registry.operations().unwrap()).unwrap();
+        found.insert("operations".into(), log);
+    }
+    found
+}
+
+const ADD: [&str; 7] = [
+    "--architecture",
+    "small-cnn",
+    "--input",
+    "1x8x8",
+    "--labels",
+    "0,1,2,3,4,5,6,7,8,9",
+    "--json",
+];
+
+fn add<'a>(file: &'a str, name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["add", file, "--name", name][..], &ADD, more].concat()
+}
+
+#[test]
+fn the_demonstration_keeps_its_promises() {
+    let place = Place::new();
+    let demo = |seed: &str, report: &str| {
+        place.json(&[
+            "demo", "--json", "--epochs", "60", "--seed", seed, "--report", report,
+        ])
+    };
+    let first = demo("1", "report.html");
+    assert_eq!(first["forget"], serde_json::json!(["3"]));
+    let names: Vec<&str> = first["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["d", "s", "r1", "r2", "r3", "r4"]);
+    for model in first["models"].as_array().unwrap() {
+        let number = |path: &str| model.pointer(path).unwrap().as_f64();
+        if model["role"] == "untouched" {
+            assert_eq!(model["digest_before"], model["digest_after"]);
+            assert_eq!(model["parameters_changed"], 0);
+            assert_eq!(
+                number("/before/forget/train"),
+                None,
+                "d and s never saw the class"
+            );
+        } else {
+            assert_ne!(model["digest_before"], model["digest_after"]);
+            assert!(number("/before/forget/heldout").unwrap() > 0.8, "{model}");
+            assert!(number("/after/forget/heldout").unwrap() <= 0.01, "{model}");
+            let (before, after) = (
+                number("/before/retain/heldout"),
+                number("/after/retain/heldout"),
+            );
+            assert!(after.unwrap() >= before.unwrap() - 0.02, "{model}");
+            assert!(
+                number("/retrained/forget/heldout").unwrap() <= 0.05,
+                "{model}"
+            );
+        }
+    }
+    for part in ["fisher", "unlearn", "retrain"] {
+        assert!(first["seconds"][part].as_f64().unwrap() > 0.0);
+    }
+    let page = fs::read_to_string(place.path("report.html")).unwrap();
+    for needle in [
+        "<svg class=\"graph\"",
+        "node initial",
+        "class=\"plot accuracies\"",
+        "<table>",
+    ] {
+        assert!(page.contains(needle), "the page has no {needle}");
+    }
+    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<script"));
+
+    let second = demo("1", "again.html");
+    assert_eq!(
+        first["models"], second["models"],
+        "the same seed gives the same table and digests"
+    );
+}
+
+#[test]
+fn a_session() {
+    let place = Place::new();
+    let base = place.checkpoint("base.safetensors", |_| {});
+    let heir = place.checkpoint("heir.safetensors", |state| {
+        state.get_mut("fc2.weight").unwrap().values[0] += 1.0;
+    });
+    let seen = [
+        "--trained-on",
+        "digits",
+        "--trained-labels",
+        "3,4,5",
+        "--time",
+        "2026-01-01T00:00:00Z",
+    ];
+    assert_eq!(place.json(&add(&base, "base", &seen))["model"], "base@1");
+    let more = [
+        &["--parent", "base:transfer", "--frozen", "conv1.weight"][..],
+        &seen[..4],
+        &["--time", "2026-01-02T00:00:00Z"],
+    ]
+    .concat();
+    assert_eq!(place.json(&add(&heir, "heir", &more))["model"], "heir@1");
+    let time = ["--time", "2026-01-03T00:00:00Z", "--parent", "heir"];
+    place.run(&add(&heir, "leaf", &time)).success();
+    place
+        .run(&add(&base, "aside", &["--time", "2026-01-03T00:00:00Z"]))
+        .success();
+
+    insta::assert_snapshot!("graph", place.text(&["graph"]));
+    insta::assert_snapshot!("dot", place.text(&["graph", "--dot"]));
+    insta::assert_snapshot!("mermaid", place.text(&["graph", "--mermaid"]));
+    insta::assert_snapshot!("log", place.text(&["log"]));
+    insta::assert_snapshot!("show", place.text(&["show", "heir"]));
+    insta::assert_snapshot!(
+        "plan",
+        place.text(&["plan", "--forget", "class=3", "--from", "base"])
+    );
+    let plan = place.json(&["plan", "--forget", "class=3", "--json"]);
+    assert_eq!(
+        plan["scope"]["initial"],
+        serde_json::json!(["base@1", "heir@1"])
+    );
+    assert_eq!(plan["scope"]["inherited"], serde_json::json!(["leaf@1"]));
+
+    // A leaf that was never trained itself has no data of its own to compute a card from.
+    place.refuse(
+        &["unlearn", "--forget", "class=3", "--data", "digits"],
+        &["leaf@1", "FIM card"],
+    );
+    let cards = place.text(&["fisher", "base", "heir", "--data", "digits"]);
+    assert!(cards.contains("computed 2 cards"), "{cards}");
+    let dry = [
+        "unlearn",
+        "--forget",
+        "class=3",
+        "--from",
+        "heir",
+        "--alpha",
+        "2",
+        "--dry-run",
+    ];
+    place.refuse(&dry, &["leaf@1"]);
+    place.run(&["export", "heir", "out.safetensors"]).success();
+    assert_eq!(
+        store::read_checkpoint(&place.path("out.safetensors")).unwrap(),
+        store::read_checkpoint(Path::new(&heir)).unwrap()
+    );
+    place.refuse(
+        &["export", "heir", "out.safetensors"],
+        &["already", "--force"],
+    );
+}
+
+#[test]
+fn growing_unlearning_and_verifying() {
+    let place = Place::new();
+    let grow = ["grow", "fl-digits", "--epochs", "30"];
+    assert!(place.text(&grow).contains("grew r4@1"));
+    assert!(place.text(&grow).contains("r4@1 was there already"));
+    insta::assert_snapshot!("graph_fl", place.text(&["graph"]));
+    let plan = place.text(&["plan", "--forget", "class=3", "--from", "r1"]);
+    assert!(plan.contains("needs no data"), "{plan}");
+
+    let unlearn = [
+        "unlearn", "--forget", "class=3", "--from", "r1", "--data", "digits", "--json",
+    ];
+    let dry = place.json(&[&unlearn[..], &["--dry-run"]].concat());
+    assert_eq!(dry["unlearned"]["operation"], Value::Null);
+    let done = place.json(&unlearn);
+    assert_eq!(done["unlearned"]["models"].as_array().unwrap().len(), 4);
+    assert_eq!(done["from_cards"], 4);
+    let verified = place.json(&["verify", "--data", "digits", "--json"]);
+    for model in verified["models"].as_array().unwrap() {
+        assert_eq!(model["passed"], true, "{model}");
+    }
+    // The old versions still know the class, and verify says so with its exit code.
+    let args = ["verify", "r1@1", "--forget", "class=3", "--data", "digits"];
+    let failed = place.run(&args).failure().code(1);
+    let text = String::from_utf8(failed.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("NOT forgotten"), "{text}");
+    assert!(place.text(&["graph"]).contains("r4@2"));
+    assert!(place.text(&["log", "--operations"]).contains("unlearn"));
+    place.refuse(
+        &["unlearn", "--forget", "class=3"],
+        &["nobody was trained on class `3`"],
+    );
+    place.refuse(
+        &["unlearn", "--forget", "class=3", "--from", "r1@1"],
+        &["superseded"],
+    );
+}
+
+#[test]
+fn bad_models_are_refused() {
+    let place = Place::new();
+    let good = place.checkpoint("good.safetensors", |_| {});
+    place
+        .run(&add(&good, "base", &["--time", "2026-01-02T00:00:00Z"]))
+        .success();
+
+    let whole = fs::read(&good).unwrap();
+    let torn = place
+        .path("torn.safetensors")
+        .to_string_lossy()
+        .into_owned();
+    fs::write(&torn, &whole[..whole.len() - 100]).unwrap();
+    place.refuse(&add(&torn, "x", &[]), &["torn.safetensors", "help:"]);
+    let mut lying = whole.clone();
+    lying[..8].copy_from_slice(&(whole.len() as u64 * 2).to_le_bytes());
+    fs::write(&torn, &lying).unwrap();
+    place.refuse(&add(&torn, "x", &[]), &["torn.safetensors"]);
+    let missing = place
+        .path("none.safetensors")
+        .to_string_lossy()
+        .into_owned();
+    place.refuse(
+        &add(&missing, "x", &[]),
+        &["none.safetensors", "No such file"],
+    );
+
+    let head = place.checkpoint("head.safetensors", |state| {
+        state.insert("fc2.weight".into(), Array::filled(&[9, 64], 0.0));
+    });
+    place.refuse(
+        &add(&head, "x", &[]),
+        &["`fc2.weight` is [9, 64]", "expects [10, 64]", "help:"],
+    );
+    let nan = place.checkpoint("nan.safetensors", |state| {
+        state.get_mut("conv1.weight").unwrap().values[3] = f32::NAN;
+    });
+    place.refuse(
+        &add(&nan, "x", &[]),
+        &["`conv1.weight` holds NaN at index 3", "help:"],
+    );
+    place.refuse(
+        &add(&good, "x", &["--parent", "bass"]),
+        &["`bass`", "did you mean `base`"],
+    );
+    place.refuse(
+        &add(&good, "x", &["--parent", "base@9"]),
+        &["did you mean `base@1`"],
+    );
+    place.refuse(
+        &add(&good, "x", &["--parent", "base:cousin"]),
+        &["cousin", "fine_tune"],
+    );
+    let early = ["--parent", "base", "--time", "2026-01-01T00:00:00Z"];
+    place.refuse(
+        &add(&good, "x", &early),
+        &["older than its parent `base@1`"],
+    );
+    place.refuse(&add(&good, "../x", &[]), &["../x"]);
+    place.refuse(&add(&good, "x", &["--std", "0"]), &["std above 0"]);
+    place.refuse(
+        &["show", "nobody"],
+        &["unknown model `nobody`", "disinherit log"],
+    );
+}
+
+#[test]
+fn bad_requests_are_refused() {
+    let place = Place::new();
+    let file = place.checkpoint("base.safetensors", |_| {});
+    let seen = ["--trained-on", "digits", "--trained-labels", "3,4"];
+    place.run(&add(&file, "base", &seen)).success();
+    let only = [
+        "--trained-on",
+        "digits",
+        "--trained-labels",
+        "7",
+        "--parent",
+        "base",
+    ];
+    place.run(&add(&file, "narrow", &only)).success();
+
+    place.refuse(
+        &["unlearn", "--forget", "class=three"],
+        &["unknown label `three`"],
+    );
+    place.refuse(
+        &["unlearn", "--forget", "class=9"],
+        &["nobody was trained on class `9`", "3, 4, 7"],
+    );
+    place.refuse(
+        &["unlearn", "--forget", "class=7"],
+        &["nothing would be left to retain", "narrow@1"],
+    );
+    place.refuse(
+        &["unlearn", "--forget", "class=3,4"],
+        &["nothing would be left", "base@1"],
+    );
+    place.refuse(
+        &["unlearn", "--forget", "class=3", "--from", "narrow"],
+        &["was not trained on"],
+    );
+    place.refuse(
+        &["unlearn", "--forget", "class=3"],
+        &["no FIM card", "--data"],
+    );
+    place.refuse(
+        &["unlearn", "--forget", "everything"],
+        &["cannot understand", "class=NAME"],
+    );
+    place.refuse(
+        &["unlearn", "--forget", "class=3", "--lambda=-1"],
+        &["lambda"],
+    );
+    place.refuse(
+        &["unlearn", "--forget", "class=3", "--data", "nowhere"],
+        &["nowhere"],
+    );
+    place.refuse(
+        &["verify", "--data", "digits"],
+        &["nothing has been unlearned"],
+    );
+    place.refuse(&["grow", "nothing.toml"], &["nothing.toml", "fl-digits"]);
+    place.refuse(&["grow", "fl-cifar10"], &["--data"]);
+    place.refuse(&["demo", "--device", "abacus"], &["abacus", "cpu"]);
+    let cycle = place.path("cycle.toml");
+    let text =
+        include_str!("../../../recipes/fl-digits.toml").replace(r#"["d", "s"]"#, r#"["d", "r4"]"#);
+    fs::write(&cycle, text).unwrap();
+    place.refuse(
+        &["grow", &cycle.to_string_lossy()],
+        &["`r4`", "no model before it"],
+    );
+
+    // Wrong usage is another exit code.
+    place.run(&["unlearn"]).failure().code(2);
+    place
+        .run(&["unlearn", "--forget", "class=3", "--alpha", "soft"])
+        .failure()
+        .code(2);
+    place.run(&["frobnicate"]).failure().code(2);
+}
+
+#[test]
+fn bad_registries_are_refused() {
+    let place = Place::new();
+    place.refuse(&["init"], &["already"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::cargo_bin("disinherit").unwrap();
+        let failed = command
+            .current_dir(elsewhere.path())
+            .args(arguments)
+            .assert()
+            .failure();
+        String::from_utf8(failed.code(1).get_output().stderr.clone()).unwrap()
+    };
+    assert!(run(&["log"]).contains("disinherit init"));
+    let file = elsewhere.path().join("file");
+    fs::write(&file, "no folder").unwrap();
+    assert!(run(&["log", "--registry", &file.to_string_lossy()]).contains("file"));
+    assert!(run(&["init", "file"]).contains("file"));
+
+    let marker = place.path(".disinherit/registry.json");
+    fs::write(&marker, r#"{"format": 99, "tool": "disinherit 9"}"#).unwrap();
+    place.refuse(&["log"], &["format 99", "newer disinherit"]);
+    fs::write(&marker, r#"{"format": 1, "tool": "disinherit 0"}"#).unwrap();
+    fs::write(
+        place.path(".disinherit/catalog.sqlite"),
+        "not a database, not at all",
+    )
+    .unwrap();
+    let failed = place.run(&["log"]).failure().code(1);
+    let message = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
+    assert!(message.starts_with("error: "), "{message}");
+}

@@ -1,0 +1,353 @@
+//! Whole networks: who is touched, what changes, what stays, on the embedded digits.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+
+use data::{OpenOptions, Splits, open};
+use disinherit::{
+    Alpha, EngineError, Evaluator, FisherOptions, GrowOptions, Grown, LoadedModel, Recipe, Scale,
+    Silent, UnlearnOptions, compute_card, grow, prepare, retrain, unlearn,
+};
+use store::{Digest, Registry};
+use umig::{Forget, ModelId, Request, Role};
+
+/// A federation with one model that inherits from `d` only.
+const RECIPE: &str = r#"
+name = "small"
+seed = 1
+[data]
+source = "digits"
+clients = 4
+[forget]
+classes = ["3"]
+from = ["r1"]
+[network]
+architecture = "small-cnn"
+[training]
+learning_rate = 0.05
+weight_decay = 5e-3
+schedule = "cosine"
+epochs = 40
+batch_size = 16
+[[model]]
+name = "d"
+client = 3
+without_forgotten = true
+[[model]]
+name = "s"
+client = 4
+without_forgotten = true
+[[model]]
+name = "aside"
+client = 4
+parents = ["d"]
+without_forgotten = true
+epochs = 2
+[[model]]
+name = "r1"
+client = 1
+parents = ["d", "s"]
+[[model]]
+name = "r2"
+client = 1
+parents = ["r1"]
+[[model]]
+name = "r3"
+client = 2
+parents = ["d", "r2"]
+"#;
+
+fn digits() -> Splits {
+    open("digits", &OpenOptions::default()).unwrap()
+}
+
+fn grown(registry: &Registry, recipe: &Recipe, splits: &Splits) -> Grown {
+    grow(
+        registry,
+        recipe,
+        &splits.train,
+        &GrowOptions::default(),
+        &Silent,
+    )
+    .unwrap()
+}
+
+fn id(text: &str) -> ModelId {
+    text.parse().unwrap()
+}
+
+fn forget_three() -> Request {
+    Request::new(Forget::classes(["3"])).from_models([id("r1@1")])
+}
+
+fn by_name(registry: &Registry) -> BTreeMap<String, Digest> {
+    registry
+        .digests()
+        .unwrap()
+        .into_iter()
+        .map(|(id, d)| (id.to_string(), d))
+        .collect()
+}
+
+#[test]
+fn a_network_forgets_and_only_where_it_must() {
+    let splits = digits();
+    let recipe = Recipe::parse(RECIPE).unwrap();
+    let registry = Registry::in_memory().unwrap();
+    grown(&registry, &recipe, &splits);
+    let before = by_name(&registry);
+
+    // Growing again finds everything there.
+    let again = grown(&registry, &recipe, &splits);
+    assert!(again.seconds.values().all(|seconds| *seconds == 0.0));
+    assert_eq!(by_name(&registry), before);
+
+    let options = UnlearnOptions::default();
+    let request = forget_three();
+    let prepared = prepare(&registry, &request, Some(&splits.train), &options, &Silent).unwrap();
+    let scope = &prepared.plan.scope;
+    assert_eq!(scope.initial, [id("r1@1")].into());
+    assert_eq!(scope.inherited, [id("r2@1"), id("r3@1")].into());
+    for name in ["d@1", "s@1", "aside@1"] {
+        assert_eq!(scope.role(&id(name)), Role::Untouched);
+    }
+
+    // A dry run writes nothing.
+    let dry = UnlearnOptions {
+        dry_run: true,
+        ..options.clone()
+    };
+    unlearn(&registry, &prepared, &dry, &Silent).unwrap();
+    assert_eq!(by_name(&registry), before);
+
+    let done = unlearn(&registry, &prepared, &options, &Silent).unwrap();
+    let after = by_name(&registry);
+    for (name, digest) in &before {
+        assert_eq!(after[name], *digest, "old versions stay as they were");
+    }
+    let new: Vec<&String> = after
+        .keys()
+        .filter(|name| !before.contains_key(*name))
+        .collect();
+    assert_eq!(new, ["r1@2", "r2@2", "r3@2"]);
+
+    let graph = registry.graph().unwrap();
+    let evaluator = Evaluator::new(&splits, Default::default());
+    for outcome in &done.models {
+        let old = LoadedModel::open(&registry, &graph, &outcome.before).unwrap();
+        let new = LoadedModel::open(&registry, &graph, &outcome.after).unwrap();
+        assert!(old.vertex.superseded && !new.vertex.superseded);
+        assert!(new.vertex.training.iter().all(|t| !t.labels.contains("3")));
+        for (name, tensor) in &old.manifest.tensors {
+            let same = new.manifest.tensors[name] == *tensor;
+            assert!(
+                same || name.starts_with("fc2."),
+                "{name} is not of the head"
+            );
+        }
+        let score = |model| {
+            evaluator
+                .scores(&registry, model, &old.vertex, &request.forget, &Silent)
+                .unwrap()
+        };
+        let (was, is) = (score(&old), score(&new));
+        assert!(was.forget.heldout.unwrap() > 0.8, "{was:?}");
+        assert!(
+            is.forget.heldout.unwrap() <= 0.01,
+            "{}: {is:?}",
+            outcome.after
+        );
+        assert!(
+            is.retain.heldout.unwrap() >= was.retain.heldout.unwrap() - 0.02,
+            "{is:?}"
+        );
+        let choice = outcome.choice.as_ref().unwrap();
+        assert!(choice.reached && choice.curve.len() > 40);
+    }
+    // New versions inherit from new versions, and from what they replace.
+    let parents: Vec<String> = graph
+        .parents(&id("r3@2"))
+        .into_iter()
+        .map(|(p, r)| format!("{p} {}", r.name()))
+        .collect();
+    assert_eq!(
+        parents,
+        [
+            "d@1 federated_average",
+            "r2@2 federated_average",
+            "r3@1 unlearned_from"
+        ]
+    );
+
+    // The same request again finds nobody left.
+    let again = prepare(
+        &registry,
+        &Request::new(Forget::classes(["3"])),
+        Some(&splits.train),
+        &options,
+        &Silent,
+    );
+    assert!(matches!(again, Err(EngineError::Request(_))));
+}
+
+#[test]
+fn everything_repeats_itself() {
+    let splits = digits();
+    let mut recipe = Recipe::parse(RECIPE).unwrap();
+    recipe.training.epochs = 3;
+    let run = || {
+        let registry = Registry::in_memory().unwrap();
+        grown(&registry, &recipe, &splits);
+        let options = UnlearnOptions {
+            alpha: Alpha::Rule,
+            ..UnlearnOptions::default()
+        };
+        let train = Some(&splits.train);
+        let prepared = prepare(&registry, &forget_three(), train, &options, &Silent).unwrap();
+        unlearn(&registry, &prepared, &options, &Silent).unwrap();
+        by_name(&registry)
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn cards_make_data_unnecessary() {
+    let splits = digits();
+    let mut recipe = Recipe::parse(RECIPE).unwrap();
+    recipe.training.epochs = 3;
+    let registry = Registry::in_memory().unwrap();
+    grown(&registry, &recipe, &splits);
+    let options = UnlearnOptions::default();
+    let refused = prepare(&registry, &forget_three(), None, &options, &Silent)
+        .err()
+        .unwrap();
+    assert!(
+        refused.to_string().contains("disinherit fisher r"),
+        "{refused}"
+    );
+
+    let graph = registry.graph().unwrap();
+    let models: Vec<LoadedModel> = ["r1@1", "r2@1", "r3@1"]
+        .iter()
+        .map(|name| LoadedModel::open(&registry, &graph, &id(name)).unwrap())
+        .collect();
+    compute_card(
+        &registry,
+        &models,
+        &splits.train,
+        &FisherOptions::default(),
+        &Silent,
+    )
+    .unwrap();
+    let prepared = prepare(&registry, &forget_three(), None, &options, &Silent).unwrap();
+    assert_eq!(prepared.from_cards, 3);
+    let done = unlearn(&registry, &prepared, &options, &Silent).unwrap();
+    assert!(
+        done.models
+            .iter()
+            .all(|m| m.choice.is_none() && m.alpha == fiun::DATA_FREE_ALPHA)
+    );
+    assert!(done.models.iter().any(|m| m.selection().changed > 0));
+
+    let raw = UnlearnOptions {
+        scale: Scale::Raw,
+        ..options
+    };
+    let request = Request::new(Forget::classes(["4"])).from_models([id("d@1")]);
+    let train = Some(&splits.train);
+    let prepared = prepare(&registry, &request, train, &raw, &Silent).unwrap();
+    assert!(
+        unlearn(&registry, &prepared, &raw, &Silent).is_ok(),
+        "raw FIMs with data"
+    );
+}
+
+#[test]
+fn single_samples_and_sources_are_requests_too() {
+    let splits = digits();
+    let mut recipe = Recipe::parse(RECIPE).unwrap();
+    recipe.training.epochs = 3;
+    let registry = Registry::in_memory().unwrap();
+    grown(&registry, &recipe, &splits);
+    let graph = registry.graph().unwrap();
+    let own = disinherit::own_data(graph.get(&id("r1@1")).unwrap(), &splits.train);
+    let ids: std::collections::BTreeSet<String> = own.ids()[..5].iter().cloned().collect();
+    let options = UnlearnOptions {
+        alpha: Alpha::Value(2.0),
+        ..UnlearnOptions::default()
+    };
+    let train = Some(&splits.train);
+    let request = Request::new(Forget::Samples(ids.clone()));
+    let prepared = prepare(&registry, &request, train, &options, &Silent).unwrap();
+    // r1 and r2 are of client 1, r3 inherits.
+    assert_eq!(prepared.plan.scope.initial, [id("r1@1"), id("r2@1")].into());
+    assert_eq!(prepared.plan.scope.inherited, [id("r3@1")].into());
+    unlearn(&registry, &prepared, &options, &Silent).unwrap();
+    let graph = registry.graph().unwrap();
+    let left = disinherit::own_data(graph.get(&id("r1@2")).unwrap(), &splits.train);
+    assert!(left.ids().iter().all(|id| !ids.contains(id)));
+
+    let all_of_client = Request::new(Forget::Source("client-2".into()));
+    let refused = prepare(&registry, &all_of_client, train, &options, &Silent)
+        .err()
+        .unwrap();
+    assert!(
+        matches!(refused, EngineError::NothingRetained(_)),
+        "{refused}"
+    );
+}
+
+#[test]
+fn retraining_leaves_the_class_out() {
+    let splits = digits();
+    let mut recipe = Recipe::parse(RECIPE).unwrap();
+    recipe.training.epochs = 3;
+    let registry = Registry::in_memory().unwrap();
+    grown(&registry, &recipe, &splits);
+    let graph = registry.graph().unwrap();
+    let scope = graph.scope(&forget_three()).unwrap();
+    let forget = Forget::classes(["3"]);
+    let growing = GrowOptions::default();
+    let again = retrain(
+        &registry,
+        &recipe,
+        &splits.train,
+        &scope,
+        &forget,
+        &growing,
+        &Silent,
+    )
+    .unwrap();
+    assert_eq!(again.len(), 3);
+    let evaluator = Evaluator::new(&splits, Default::default());
+    for (id, (state, seconds)) in &again {
+        assert!(*seconds > 0.0);
+        let like = LoadedModel::open(&registry, &graph, id).unwrap();
+        let scores = evaluator
+            .scores_of_state(state, &like, &forget, &Silent)
+            .unwrap();
+        assert!(scores.forget.heldout.unwrap() < 0.05, "{id}: {scores:?}");
+    }
+    assert_eq!(registry.graph().unwrap().len(), 6, "nothing is published");
+}
+
+#[test]
+fn recipes_are_checked() {
+    let refuse = |from: &str, to: &str| {
+        assert!(RECIPE.contains(from));
+        Recipe::parse(&RECIPE.replacen(from, to, 1))
+            .unwrap_err()
+            .to_string()
+    };
+    let unknown = refuse("clients = 4", "clients = 4\ncleints = 2");
+    assert!(unknown.contains("cleints"), "{unknown}");
+    let parent = refuse(r#"parents = ["d", "s"]"#, r#"parents = ["d", "r2"]"#);
+    assert!(parent.contains("no model before it is called"), "{parent}");
+    let own = refuse(r#"parents = ["r1"]"#, r#"parents = ["r2"]"#);
+    assert!(own.contains("the parent `r2`"), "{own}");
+    assert!(refuse("client = 3", "client = 5").contains("clients 1 to 4"));
+    assert!(refuse(r#"name = "s""#, r#"name = "d""#).contains("two models"));
+    assert!(refuse(r#"from = ["r1"]"#, r#"from = ["r9"]"#).contains("did you mean"));
+    let network = refuse("small-cnn", "small-cnm");
+    assert!(network.contains("small-cnm"), "{network}");
+}
