@@ -209,7 +209,10 @@ fn a_session() {
     .concat();
     assert_eq!(place.json(&add(&heir, "heir", &more))["model"], "heir@1");
     let time = ["--time", "2026-01-03T00:00:00Z", "--parent", "heir"];
-    place.run(&add(&heir, "leaf", &time)).success();
+    let leaf = place.checkpoint("leaf.safetensors", |state| {
+        state.get_mut("fc2.bias").unwrap().values[0] += 1.0;
+    });
+    place.run(&add(&leaf, "leaf", &time)).success();
     place
         .run(&add(&base, "aside", &["--time", "2026-01-03T00:00:00Z"]))
         .success();

@@ -30,6 +30,9 @@ pub struct Scores {
     pub retain: Accuracy,
 }
 
+/// Accuracy on forget samples and on the others.
+type Shares = (Option<f64>, Option<f64>);
+
 /// Evaluates models, running each backbone only once on each data set: a version whose head alone
 /// has changed costs a matrix product.
 pub struct Evaluator<'a> {
@@ -109,7 +112,7 @@ impl<'a> Evaluator<'a> {
         &self,
         provenance: &Model,
         forget: &Forget,
-        score: &mut dyn FnMut(&DataSet, &[bool]) -> Result<(Option<f64>, Option<f64>), EngineError>,
+        score: &mut dyn FnMut(&DataSet, &[bool]) -> Result<Shares, EngineError>,
     ) -> Result<Scores, EngineError> {
         let own = own_data(provenance, &self.splits.train);
         let heldout = &self.splits.heldout;
@@ -161,12 +164,7 @@ impl<'a> Evaluator<'a> {
 
 /// Accuracy on the forget samples and on the others. A sample whose label the model has no output
 /// for counts as wrong.
-fn split_accuracy(
-    logits: &Matrix,
-    labels: &[String],
-    set: &DataSet,
-    is_forget: &[bool],
-) -> (Option<f64>, Option<f64>) {
+fn split_accuracy(logits: &Matrix, labels: &[String], set: &DataSet, is_forget: &[bool]) -> Shares {
     let (mut right, mut count) = ([0u64; 2], [0u64; 2]);
     for (sample, &label) in set.labels().iter().enumerate() {
         let row = logits.view().row(sample);

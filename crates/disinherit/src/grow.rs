@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use data::{DataSet, partition};
-use nets::{Architecture, Compute, StateDict, TrainingJob, average, initial_state, train};
+use nets::{
+    Architecture, Compute, EpochReport, StateDict, TrainingEvent, TrainingJob, average,
+    initial_state, train,
+};
 use serde_json::json;
 use store::{Digest, ModelRow, NewModel, Operation, Publication, Registry};
 use umig::{Forget, Model, ModelId, SampleSet, Scope, Training, Umig};
@@ -177,7 +180,10 @@ impl Job<'_> {
                 .iter()
                 .any(|start| tensor.starts_with(start))
         };
-        let stage = progress.stage(&format!("{verb} {name}"), config.epochs as u64);
+        let stage = progress.stage(
+            &format!("{verb} {name}"),
+            (config.epochs * self.set.len()) as u64,
+        );
         let job = TrainingJob {
             architecture: self.architecture,
             state: &state,
@@ -189,13 +195,17 @@ impl Job<'_> {
             compute: self.compute,
             seed,
         };
-        let trained = train(&job, &mut |epoch| {
-            stage.advance(1);
-            stage.note(&format!(
-                "loss {:.3}, accuracy {:.1} %",
-                epoch.loss,
-                epoch.accuracy * 100.0
-            ));
+        let trained = train(&job, &mut |event| match event {
+            TrainingEvent::Samples(count) => stage.advance(count as u64),
+            TrainingEvent::Epoch(EpochReport {
+                epoch,
+                loss,
+                accuracy,
+            }) => stage.note(&format!(
+                "epoch {epoch}/{}, loss {loss:.3}, accuracy {:.1} %",
+                config.epochs,
+                accuracy * 100.0
+            )),
         });
         Ok(trained.map_err(EngineError::net(name))?.state)
     }

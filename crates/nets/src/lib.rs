@@ -25,4 +25,6 @@ pub use init::initial_state;
 pub use input::Preprocessing;
 pub use network::Network;
 pub use op::Op;
-pub use train::{EpochReport, Optimizer, Schedule, Trained, TrainingConfig, TrainingJob, train};
+pub use train::{
+    EpochReport, Optimizer, Schedule, Trained, TrainingConfig, TrainingEvent, TrainingJob, train,
+};

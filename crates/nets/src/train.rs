@@ -143,6 +143,15 @@ pub struct EpochReport {
     pub accuracy: f64,
 }
 
+/// What a training reports while it runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TrainingEvent {
+    /// So many samples were trained on.
+    Samples(usize),
+    /// An epoch is over.
+    Epoch(EpochReport),
+}
+
 /// Everything a training starts from.
 pub struct TrainingJob<'a> {
     /// The network.
@@ -174,14 +183,14 @@ pub struct Trained {
     pub epochs: Vec<EpochReport>,
 }
 
-/// Trains a network. `progress` is told of every finished epoch.
+/// Trains a network. `progress` is told of every step and every finished epoch.
 ///
 /// # Errors
 /// [`NetError`] when the configuration is out of range, the data or the weights do not fit, the
 /// loss stops being a number, or the device fails.
 pub fn train(
     job: &TrainingJob<'_>,
-    progress: &mut dyn FnMut(EpochReport),
+    progress: &mut dyn FnMut(TrainingEvent),
 ) -> Result<Trained, NetError> {
     job.config.check()?;
     if job.set.is_empty() {
@@ -204,16 +213,14 @@ pub fn train(
     let mut epochs = Vec::with_capacity(job.config.epochs);
     for epoch in 0..job.config.epochs {
         order.shuffle(&mut rng);
-        let report = run_epoch(
+        let run = Epoch {
             job,
-            &mut network,
-            &images,
-            &mut optimizer,
-            &order,
-            epoch,
-            &mut rng,
-        )?;
-        progress(report);
+            images: &images,
+            order: &order,
+            number: epoch,
+        };
+        let report = run.train(&mut network, &mut optimizer, &mut rng, progress)?;
+        progress(TrainingEvent::Epoch(report));
         epochs.push(report);
     }
     network.layers = network.layers.valid();
@@ -222,51 +229,62 @@ pub fn train(
     Ok(Trained { state, epochs })
 }
 
-fn run_epoch(
-    job: &TrainingJob<'_>,
-    network: &mut Network,
-    images: &Images<'_>,
-    optimizer: &mut ModuleOptimizer,
-    order: &[usize],
-    epoch: usize,
-    rng: &mut ChaCha8Rng,
-) -> Result<EpochReport, NetError> {
-    let device = network.device.clone();
-    let criterion = CrossEntropyLossConfig::new().init(&device);
-    let batches = order.len().div_ceil(job.config.batch_size);
-    let (mut loss_sum, mut right) = (0.0, 0usize);
-    for (step, batch) in order.chunks(job.config.batch_size).enumerate() {
-        let done = (epoch as f64 + step as f64 / batches as f64) / job.config.epochs as f64;
-        let input = images.batch(batch, &device, job.config.augment.then_some(&mut *rng));
-        let rows: Vec<i64> = batch.iter().map(|&i| i64::from(job.rows[i])).collect();
-        let targets =
-            Tensor::<1, Int>::from_data(TensorData::new(rows.clone(), [batch.len()]), &device);
-        let (_, logits) = network.forward(input, Some(rng));
-        let loss = criterion.forward(logits.clone(), targets);
-        let value = f64::from(
-            read(loss.clone().inner())?
-                .first()
-                .copied()
-                .unwrap_or(f32::NAN),
-        );
-        if !value.is_finite() {
-            return Err(NetError::Diverged {
-                epoch: epoch + 1,
-                loss: value,
-                rate: job.config.learning_rate,
-            });
+/// One pass over the data.
+struct Epoch<'a> {
+    job: &'a TrainingJob<'a>,
+    images: &'a Images<'a>,
+    order: &'a [usize],
+    number: usize,
+}
+
+impl Epoch<'_> {
+    fn train(
+        &self,
+        network: &mut Network,
+        optimizer: &mut ModuleOptimizer,
+        rng: &mut ChaCha8Rng,
+        progress: &mut dyn FnMut(TrainingEvent),
+    ) -> Result<EpochReport, NetError> {
+        let (job, order, epoch) = (self.job, self.order, self.number);
+        let images = self.images;
+        let device = network.device.clone();
+        let criterion = CrossEntropyLossConfig::new().init(&device);
+        let batches = order.len().div_ceil(job.config.batch_size);
+        let (mut loss_sum, mut right) = (0.0, 0usize);
+        for (step, batch) in order.chunks(job.config.batch_size).enumerate() {
+            let done = (epoch as f64 + step as f64 / batches as f64) / job.config.epochs as f64;
+            let input = images.batch(batch, &device, job.config.augment.then_some(&mut *rng));
+            let rows: Vec<i64> = batch.iter().map(|&i| i64::from(job.rows[i])).collect();
+            let targets =
+                Tensor::<1, Int>::from_data(TensorData::new(rows.clone(), [batch.len()]), &device);
+            let (_, logits) = network.forward(input, Some(rng));
+            let loss = criterion.forward(logits.clone(), targets);
+            let value = f64::from(
+                read(loss.clone().inner())?
+                    .first()
+                    .copied()
+                    .unwrap_or(f32::NAN),
+            );
+            if !value.is_finite() {
+                return Err(NetError::Diverged {
+                    epoch: epoch + 1,
+                    loss: value,
+                    rate: job.config.learning_rate,
+                });
+            }
+            loss_sum += value * batch.len() as f64;
+            right += count_right(&read(logits.inner())?, &rows);
+            let gradients = GradientsParams::from_grads(loss.backward(), &network.layers);
+            let layers = network.layers.clone();
+            network.layers = optimizer.step(job.config.rate(done), layers, gradients);
+            progress(TrainingEvent::Samples(batch.len()));
         }
-        loss_sum += value * batch.len() as f64;
-        right += count_right(&read(logits.inner())?, &rows);
-        let gradients = GradientsParams::from_grads(loss.backward(), &network.layers);
-        let layers = network.layers.clone();
-        network.layers = optimizer.step(job.config.rate(done), layers, gradients);
+        Ok(EpochReport {
+            epoch: epoch + 1,
+            loss: loss_sum / order.len() as f64,
+            accuracy: right as f64 / order.len() as f64,
+        })
     }
-    Ok(EpochReport {
-        epoch: epoch + 1,
-        loss: loss_sum / order.len() as f64,
-        accuracy: right as f64 / order.len() as f64,
-    })
 }
 
 fn count_right(logits: &[f32], rows: &[i64]) -> usize {

@@ -118,7 +118,10 @@ fn headline(study: &Study) -> String {
             } else {
                 "good"
             },
-            lost.map_or("-".into(), |lost| format!("{:+.1}", -lost * 100.0)),
+            lost.map_or("-".into(), |lost| format!(
+                "{:+.1}",
+                0.0 - (lost * 1000.0).round() / 10.0
+            )),
             "points: the worst change of held-out accuracy on the retained classes".into(),
         ),
         card("", format!("{seconds:.3} s"), cost),

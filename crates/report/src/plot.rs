@@ -113,7 +113,7 @@ fn search(outcome: &ModelOutcome) -> Option<String> {
         line(|trial| trial.forget),
         line(|trial| trial.retain)
     );
-    for (anchor, at) in [(low, LEFT), (high, width - 10.0)] {
+    for (anchor, at) in [(low, LEFT), (high, width - 24.0)] {
         let _ = writeln!(
             out,
             "<text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\">{:.2}</text>",

@@ -2,13 +2,13 @@
 
 use disinherit::{Scores, Study, StudyModel};
 
-use crate::text::{escape, percent};
+use crate::text::{escape, number};
 
 /// Every model: role, accuracies before, after and retrained, what was changed.
 pub(crate) fn draw(study: &Study) -> String {
     let rows: String = study.models.iter().map(|model| row(study, model)).collect();
     format!(
-        "<p>Accuracy before &gt; after, and of the retrained model in brackets. Training means the \
+        "<p>Accuracy in percent: before &gt; after, and of the retrained model in brackets. Training means the \
          model's own training data.</p>\n<div class=\"wide\"><table>\n<thead><tr><th \
          rowspan=\"2\">model</th><th rowspan=\"2\">role</th><th colspan=\"2\">forgotten \
          class</th><th colspan=\"2\">retained classes</th><th rowspan=\"2\">parameters \
@@ -21,12 +21,12 @@ pub(crate) fn draw(study: &Study) -> String {
 fn row(study: &Study, model: &StudyModel) -> String {
     let cell = |pick: fn(&Scores) -> Option<f64>| {
         let again = pick(&model.retrained).map_or(String::new(), |value| {
-            format!(" <i>({})</i>", percent(Some(value)))
+            format!(" <i>({})</i>", number(Some(value)))
         });
         format!(
             "<td>{} &gt; <b>{}</b>{again}</td>",
-            percent(pick(&model.before)),
-            percent(pick(&model.after))
+            number(pick(&model.before)),
+            number(pick(&model.after))
         )
     };
     let outcome = study

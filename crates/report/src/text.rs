@@ -20,3 +20,8 @@ pub(crate) fn escape(text: &str) -> String {
 pub(crate) fn percent(value: Option<f64>) -> String {
     value.map_or("-".into(), |value| format!("{:.1} %", value * 100.0))
 }
+
+/// An accuracy in percent without the sign, or a dash.
+pub(crate) fn number(value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| format!("{:.1}", value * 100.0))
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::{Dfs, EdgeRef, Reversed, Topo};
+use petgraph::visit::{Dfs, EdgeRef, Reversed};
 
 use crate::{GraphError, Model, ModelId, Plan, Relation, Request, RequestError, Scope};
 
@@ -382,11 +382,26 @@ impl Umig {
             .collect()
     }
 
+    /// Parents before children, the first added first (Kahn's algorithm).
     fn topological(&self) -> Vec<NodeIndex> {
-        let mut walk = Topo::new(&self.graph);
+        let mut open: Vec<usize> = vec![0; self.len()];
+        for edge in self.graph.edge_references() {
+            open[edge.target().index()] += 1;
+        }
+        let mut ready: BTreeSet<NodeIndex> = self
+            .graph
+            .node_indices()
+            .filter(|node| open[node.index()] == 0)
+            .collect();
         let mut order = Vec::with_capacity(self.len());
-        while let Some(node) = walk.next(&self.graph) {
+        while let Some(node) = ready.pop_first() {
             order.push(node);
+            for child in self.graph.neighbors(node) {
+                open[child.index()] -= 1;
+                if open[child.index()] == 0 {
+                    ready.insert(child);
+                }
+            }
         }
         order
     }

@@ -1,0 +1,266 @@
+//! FIUn over a whole network: prepare what the request needs, mend every touched model in
+//! parallel, publish all new versions at once.
+
+mod edit;
+mod prepare;
+mod publish;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use data::DataSet;
+use fiun::{AlphaChoice, Dampening, LayerFisher, Matrix, Selection, Target};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use store::{Digest, FisherCard, Registry};
+use umig::{ModelId, Plan, Request, Role, Umig};
+
+use crate::add::next_version;
+use crate::{EngineError, FisherOptions, LoadedModel, Progress};
+
+use self::edit::Edit;
+use self::prepare::{Preparation, check_labels, check_remainder};
+use self::publish::{publish, request_id, warnings};
+
+/// How the selection threshold is found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alpha {
+    /// Per model: by trying values on cached features where there is data, by rule where not.
+    Auto,
+    /// The data-free rule, [`fiun::DATA_FREE_ALPHA`], for every model.
+    Rule,
+    /// This value for every model.
+    Value(f64),
+}
+
+/// Whether FIMs are compared as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Each divided by the mean of its own model's FIM, so that one alpha serves a network.
+    Common,
+    /// As they are, as in the paper.
+    Raw,
+}
+
+/// How to unlearn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnlearnOptions {
+    /// How the selection threshold is found.
+    pub alpha: Alpha,
+    /// The dampening constant.
+    pub lambda: f64,
+    /// Whether FIMs are compared as they are.
+    pub scale: Scale,
+    /// The divisor of a merged FIM (MFIM), at least 1.
+    pub merge_scale: f64,
+    /// What the choice of alpha aims at.
+    pub target: Target,
+    /// How Fisher information is computed where there is no card.
+    pub fisher: FisherOptions,
+    /// Models mended at the same time; 0 for one per core.
+    pub jobs: usize,
+    /// Compute everything, write nothing.
+    pub dry_run: bool,
+}
+
+impl Default for UnlearnOptions {
+    fn default() -> Self {
+        Self {
+            alpha: Alpha::Auto,
+            lambda: 1.0,
+            scale: Scale::Common,
+            merge_scale: 1.0,
+            target: Target::default(),
+            fisher: FisherOptions::default(),
+            jobs: 0,
+            dry_run: false,
+        }
+    }
+}
+
+/// A request with everything that the edit needs: stage 1 of the plan is done.
+pub struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Touched models that had a FIM card.
+    pub from_cards: usize,
+    graph: Umig,
+    ready: BTreeMap<ModelId, Ready>,
+}
+
+/// One touched model with its Fisher information.
+struct Ready {
+    model: LoadedModel,
+    card: FisherCard,
+    new_card: bool,
+    /// On an initial model, the FIM of the forget data.
+    forget: Option<LayerFisher>,
+    evidence: Option<Evidence>,
+}
+
+/// Samples to try thresholds on, as the head sees them.
+struct Evidence {
+    features: Matrix,
+    rows: Vec<u32>,
+    is_forget: Vec<bool>,
+}
+
+/// What happened to one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelOutcome {
+    /// The version that was touched.
+    pub before: ModelId,
+    /// The version that replaces it.
+    pub after: ModelId,
+    /// Its part in the request.
+    pub role: Role,
+    /// The initial models whose FIMs were merged.
+    pub initial: BTreeSet<ModelId>,
+    /// The digest before.
+    pub digest_before: Digest,
+    /// The digest after; nothing in a dry run.
+    pub digest_after: Option<Digest>,
+    /// The threshold.
+    pub alpha: f64,
+    /// What it was chosen from, where it was chosen from data.
+    pub choice: Option<AlphaChoice>,
+    /// What was done to each tensor.
+    pub tensors: BTreeMap<String, Selection>,
+    /// Labels of the model that no initial model has; their rows stayed as they were.
+    pub unmatched: Vec<String>,
+    /// Seconds for this model.
+    pub seconds: f64,
+}
+
+impl ModelOutcome {
+    /// All tensors together.
+    pub fn selection(&self) -> Selection {
+        self.tensors
+            .values()
+            .copied()
+            .fold(Selection::default(), Selection::plus)
+    }
+}
+
+/// A finished request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unlearned {
+    /// The request's id.
+    pub request: String,
+    /// The operation's number in the log; nothing in a dry run.
+    pub operation: Option<i64>,
+    /// What happened to each model.
+    pub models: Vec<ModelOutcome>,
+    /// Seconds for stage 2 and publication.
+    pub seconds: f64,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Plans a request and obtains the Fisher information that it needs: from cards where there are
+/// any, from `train` otherwise. Nothing is written.
+///
+/// # Errors
+/// [`EngineError`] when the request cannot be planned, names labels that nobody has, would leave a
+/// model with nothing to retain, or needs data that was not given.
+pub fn prepare(
+    registry: &Registry,
+    request: &Request,
+    train: Option<&DataSet>,
+    options: &UnlearnOptions,
+    progress: &dyn Progress,
+) -> Result<Prepared, EngineError> {
+    let start = Instant::now();
+    Dampening::new(1.0, options.lambda).map_err(|e| EngineError::Refused(e.to_string()))?;
+    let graph = registry.graph()?;
+    check_labels(&graph, &request.forget)?;
+    let plan = graph.plan(request)?;
+    let touched: Vec<&ModelId> = plan.scope.touched().collect();
+    for id in &touched {
+        if let Some(model) = graph.get(id) {
+            check_remainder(model, &request.forget)?;
+        }
+    }
+    let preparation = Preparation {
+        registry,
+        graph: &graph,
+        plan: &plan,
+        train,
+        options,
+        progress,
+    };
+    let ready = pool(options.jobs)?.install(|| {
+        touched
+            .par_iter()
+            .map(|id| Ok(((*id).clone(), preparation.ready(id)?)))
+            .collect::<Result<BTreeMap<ModelId, Ready>, EngineError>>()
+    })?;
+    Ok(Prepared {
+        seconds: start.elapsed().as_secs_f64(),
+        from_cards: ready.values().filter(|r| !r.new_card).count(),
+        plan,
+        graph,
+        ready,
+    })
+}
+
+/// Mends every touched model, each on its own and all in parallel, and publishes the new versions
+/// in one transaction.
+///
+/// # Errors
+/// [`EngineError`]; nothing is published then.
+pub fn unlearn(
+    registry: &Registry,
+    prepared: &Prepared,
+    options: &UnlearnOptions,
+    progress: &dyn Progress,
+) -> Result<Unlearned, EngineError> {
+    let start = Instant::now();
+    let request = request_id(prepared)?;
+    let ids: BTreeMap<&ModelId, ModelId> = prepared
+        .ready
+        .keys()
+        .map(|id| Ok((id, next_version(&prepared.graph, id.name())?)))
+        .collect::<Result<_, EngineError>>()?;
+    let stage = progress.stage("unlearning", prepared.ready.len() as u64);
+    let edit = Edit {
+        registry,
+        prepared,
+        options,
+        ids: &ids,
+        stage: stage.as_ref(),
+    };
+    let mended = pool(options.jobs)?.install(|| {
+        prepared
+            .ready
+            .values()
+            .collect::<Vec<_>>()
+            .par_iter()
+            .map(|ready| edit.mend(ready))
+            .collect::<Result<Vec<ModelOutcome>, EngineError>>()
+    })?;
+    drop(stage);
+    let mut done = Unlearned {
+        request,
+        operation: None,
+        warnings: warnings(prepared, &mended, options),
+        models: mended,
+        seconds: 0.0,
+    };
+    if !options.dry_run {
+        done.operation = Some(publish(registry, prepared, &ids, &done)?);
+    }
+    done.seconds = start.elapsed().as_secs_f64();
+    Ok(done)
+}
+
+fn pool(jobs: usize) -> Result<rayon::ThreadPool, EngineError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(jobs)
+        .build()
+        .map_err(|error| EngineError::Refused(format!("cannot start {jobs} threads: {error}")))
+}
