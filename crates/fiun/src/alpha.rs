@@ -10,6 +10,9 @@ use crate::{Dampening, FisherError, LayerFisher, Matrix, MatrixRef, dampen, line
 /// federated network on CIFAR-10 at once.
 pub const DATA_FREE_ALPHA: f64 = 4.5;
 
+/// The share of forget samples that a threshold is judged by.
+const TAIL: f64 = 0.95;
+
 /// Thresholds tried in the first, coarse round, and in each of the finer ones.
 const COARSE: usize = 40;
 const FINE: usize = 12;
@@ -42,7 +45,8 @@ pub struct Trial {
     pub forget: f64,
     /// The accuracy on the retained samples, 0 to 1.
     pub retain: f64,
-    /// The mean probability that the forget samples' own labels still get.
+    /// The probability that a forget sample's own label still gets: the 95th percentile over the
+    /// forget samples, since it is the most stubborn ones that a model goes on recognising.
     pub forget_probability: f64,
     /// Parameters selected.
     pub selected: u64,
@@ -182,7 +186,7 @@ impl HeadProblem<'_> {
     fn score(&self, weight: MatrixRef<'_>, bias: &[f32]) -> Result<Trial, FisherError> {
         let logits = linear(self.features, weight, bias)?;
         let (mut right, mut count) = ([0usize; 2], [0usize; 2]);
-        let mut probability = 0.0;
+        let mut probabilities = Vec::new();
         for (sample, &label) in self.labels.iter().enumerate() {
             let row = logits.view().row(sample);
             let group = usize::from(self.is_forget[sample]);
@@ -191,17 +195,24 @@ impl HeadProblem<'_> {
             right[group] += usize::from(argmax(row) == label as usize);
             if group == 1 {
                 let sum: f64 = row.iter().map(|z| f64::from(z - own).exp()).sum();
-                probability += 1.0 / sum;
+                probabilities.push(1.0 / sum);
             }
         }
         Ok(Trial {
             alpha: 0.0,
             forget: right[1] as f64 / count[1] as f64,
             retain: right[0] as f64 / count[0] as f64,
-            forget_probability: probability / count[1] as f64,
+            forget_probability: quantile(&mut probabilities, TAIL),
             selected: 0,
         })
     }
+}
+
+/// The smallest value that at least this share of the values do not exceed; 0 without values.
+fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = (values.len() as f64 * share).ceil() as usize;
+    values.get(place.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
 /// The first largest entry.

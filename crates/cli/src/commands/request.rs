@@ -89,12 +89,9 @@ pub(super) fn plan(context: &Context, args: &RequestArgs) -> Result<(), CliError
     );
     let without_card = without_card(&registry, &plan)?;
     for (number, stage) in plan.stages.iter().enumerate() {
-        println!(
-            "stage {}: {} ({} tasks)",
-            number + 1,
-            stage.purpose,
-            stage.tasks.len()
-        );
+        let count = stage.tasks.len();
+        let noun = if count == 1 { "task" } else { "tasks" };
+        println!("stage {}: {} ({count} {noun})", number + 1, stage.purpose);
     }
     let class_request = matches!(plan.request.forget, Forget::Classes(_));
     match (without_card.is_empty(), class_request) {
