@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use data::{DataSet, Splits};
-use fiun::{Matrix, linear};
+use fiun::{Matrix, argmax, linear};
 use nets::{Compute, StateDict, capture};
 use serde::{Deserialize, Serialize};
 use store::{Digest, Registry};
@@ -167,13 +167,7 @@ impl<'a> Evaluator<'a> {
 fn split_accuracy(logits: &Matrix, labels: &[String], set: &DataSet, is_forget: &[bool]) -> Shares {
     let (mut right, mut count) = ([0u64; 2], [0u64; 2]);
     for (sample, &label) in set.labels().iter().enumerate() {
-        let row = logits.view().row(sample);
-        let mut best = 0;
-        for (index, value) in row.iter().enumerate() {
-            if *value > row[best] {
-                best = index;
-            }
-        }
+        let best = argmax(logits.view().row(sample));
         let group = usize::from(is_forget[sample]);
         count[group] += 1;
         let name = &set.label_names()[label as usize];

@@ -35,9 +35,8 @@ impl LoadedModel {
     /// architecture, or what the registry says.
     pub fn open(registry: &Registry, graph: &Umig, id: &ModelId) -> Result<Self, EngineError> {
         let vertex = find(graph, &id.to_string())?.clone();
-        let digest = *registry
-            .digests()?
-            .get(id)
+        let digest = registry
+            .digest(id)?
             .ok_or_else(|| EngineError::UnknownModel {
                 name: id.to_string(),
                 hint: String::new(),

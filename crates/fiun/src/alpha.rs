@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::expect_len;
-use crate::{Dampening, FisherError, LayerFisher, Matrix, MatrixRef, dampen, linear};
+use crate::{Dampening, FisherError, LayerFisher, Matrix, MatrixRef, argmax, dampen, linear};
 
 /// The threshold to start from when there is no data to try values on, for FIMs on a common scale
 /// ([`LayerFisher::rescaled`]): the middle of the range of 4 to 5 that served all models of a
@@ -213,17 +213,6 @@ fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let place = (values.len() as f64 * share).ceil() as usize;
     values.get(place.saturating_sub(1)).copied().unwrap_or(0.0)
-}
-
-/// The first largest entry.
-fn argmax(row: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in row.iter().enumerate() {
-        if *value > row[best] {
-            best = index;
-        }
-    }
-    best
 }
 
 fn grid(low: f64, high: f64, points: usize) -> Vec<f64> {

@@ -32,6 +32,6 @@ pub use dampen::{Dampening, Scalar, Selection, dampen};
 pub use error::FisherError;
 pub use fisher::{Estimator, HeadFisher, LayerFisher, head_fisher, residuals};
 pub use labels::RowMatch;
-pub use matrix::{Matrix, MatrixRef};
+pub use matrix::{Matrix, MatrixRef, argmax};
 pub use merge::merge;
 pub use product::{linear, transpose_product};

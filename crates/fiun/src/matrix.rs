@@ -127,3 +127,15 @@ impl<'a> MatrixRef<'a> {
         &self.values[index * self.cols..(index + 1) * self.cols]
     }
 }
+
+/// The place of the first largest entry, 0 for an empty row: the prediction that a row of logits
+/// stands for.
+pub fn argmax(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in row.iter().enumerate() {
+        if *value > row[best] {
+            best = index;
+        }
+    }
+    best
+}

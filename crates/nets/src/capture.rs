@@ -2,7 +2,7 @@
 //! accuracy need.
 
 use data::DataSet;
-use fiun::{Matrix, MatrixRef, residuals};
+use fiun::{Matrix, argmax, residuals};
 
 use crate::input::Images;
 use crate::network::read;
@@ -32,23 +32,11 @@ impl Capture {
 
     /// The head row with the largest logit, for every sample (the first one of equals).
     pub fn predictions(&self) -> Vec<u32> {
-        predictions(self.logits.view())
+        let logits = self.logits.view();
+        (0..logits.rows())
+            .map(|sample| argmax(logits.row(sample)) as u32)
+            .collect()
     }
-}
-
-fn predictions(logits: MatrixRef<'_>) -> Vec<u32> {
-    let best = |row: &[f32]| {
-        let mut best = 0;
-        for (index, value) in row.iter().enumerate() {
-            if *value > row[best] {
-                best = index;
-            }
-        }
-        best as u32
-    };
-    (0..logits.rows())
-        .map(|sample| best(logits.row(sample)))
-        .collect()
 }
 
 /// Runs a network over a data set in evaluation mode and keeps features and logits. `progress` is

@@ -79,6 +79,8 @@ pub struct Publication {
 pub trait Catalog: Send + Sync {
     /// All model versions in the order of their publication.
     fn models(&self) -> Answer<'_, Vec<ModelRow>>;
+    /// The manifest digest of one version, if there is such a version.
+    fn manifest<'a>(&'a self, id: &'a ModelId) -> Answer<'a, Option<Digest>>;
     /// All edges as (parent, child, relation) in the order of their publication.
     fn edges(&self) -> Answer<'_, Vec<(ModelId, ModelId, Relation)>>;
     /// The cards of a model.

@@ -192,6 +192,14 @@ impl Registry {
             .collect())
     }
 
+    /// The manifest digest of one version, if there is such a version.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn digest(&self, id: &ModelId) -> Result<Option<Digest>, StoreError> {
+        self.runtime.block_on(self.catalog.manifest(id))
+    }
+
     /// Stores tensors and the manifest over them, and returns its digest. Nothing refers to it
     /// until it is published.
     ///

@@ -150,6 +150,18 @@ impl Catalog for SqliteCatalog {
         })
     }
 
+    fn manifest<'a>(&'a self, id: &'a ModelId) -> Answer<'a, Option<Digest>> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT manifest FROM models WHERE name = ? AND version = ?")
+                .bind(id.name())
+                .bind(i64::from(id.version()))
+                .fetch_optional(&self.pool)
+                .await?;
+            row.map(|row| row.try_get::<&str, _>(0)?.parse())
+                .transpose()
+        })
+    }
+
     fn edges(&self) -> Answer<'_, Vec<(ModelId, ModelId, Relation)>> {
         Box::pin(async move {
             let rows = sqlx::query("SELECT parent, child, relation FROM edges ORDER BY position")

@@ -117,6 +117,8 @@ fn conformance(registry: &Registry) {
 
     // Equal content has one digest, and unchanged tensors are shared.
     let digests = registry.digests().unwrap();
+    assert_eq!(registry.digest(&id("base@1")).unwrap(), Some(base_digest));
+    assert_eq!(registry.digest(&id("base@2")).unwrap(), None);
     let manifests: Vec<Manifest> = digests
         .values()
         .map(|digest| registry.manifest(*digest).unwrap())

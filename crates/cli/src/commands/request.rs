@@ -103,11 +103,10 @@ pub(super) fn plan(context: &Context, args: &RequestArgs) -> Result<(), CliError
 }
 
 fn without_card(registry: &Registry, plan: &Plan) -> Result<Vec<String>, CliError> {
-    let digests = registry.digests()?;
     let mut missing = Vec::new();
     for id in plan.scope.touched() {
-        if let Some(digest) = digests.get(id)
-            && registry.card(*digest, "empirical")?.is_none()
+        if let Some(digest) = registry.digest(id)?
+            && registry.card(digest, "empirical")?.is_none()
         {
             missing.push(id.to_string());
         }
