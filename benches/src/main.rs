@@ -48,9 +48,12 @@ pub(crate) fn shortest(rounds: usize, mut run: impl FnMut()) -> f64 {
         .fold(f64::INFINITY, f64::min)
 }
 
+/// One benchmark: the lines that it measured.
+type Benchmark = fn() -> Result<Vec<Line>, Box<dyn std::error::Error>>;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wanted = std::env::args().nth(1);
-    let all: [(&str, fn() -> Result<Vec<Line>, Box<dyn std::error::Error>>); 3] = [
+    let all: [(&str, Benchmark); 3] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),

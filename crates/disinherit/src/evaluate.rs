@@ -33,6 +33,9 @@ pub struct Scores {
 /// Accuracy on forget samples and on the others.
 type Shares = (Option<f64>, Option<f64>);
 
+/// Measures a model on a data set whose forget samples are marked.
+type Score<'a> = dyn FnMut(&DataSet, &[bool]) -> Result<Shares, EngineError> + 'a;
+
 /// Evaluates models, running each backbone only once on each data set: a version whose head alone
 /// has changed costs a matrix product.
 pub struct Evaluator<'a> {
@@ -112,7 +115,7 @@ impl<'a> Evaluator<'a> {
         &self,
         provenance: &Model,
         forget: &Forget,
-        score: &mut dyn FnMut(&DataSet, &[bool]) -> Result<Shares, EngineError>,
+        score: &mut Score<'_>,
     ) -> Result<Scores, EngineError> {
         let own = own_data(provenance, &self.splits.train);
         let heldout = &self.splits.heldout;

@@ -44,7 +44,7 @@ impl Compute {
             #[cfg(feature = "cuda")]
             Self::Cuda => Device::cuda(0usize),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+            Self::Wgpu => Device::wgpu(burn::tensor::DeviceKind::default()),
             _ => Device::flex(),
         }
     }

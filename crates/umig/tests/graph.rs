@@ -1,5 +1,5 @@
 //! The graph against a naive model, and its refusals.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::needless_range_loop, missing_docs)]
 
 use std::collections::BTreeSet;
 
