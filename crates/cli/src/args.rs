@@ -236,9 +236,10 @@ pub(crate) struct MethodArgs {
     /// data-free value), or a number.
     #[arg(long, default_value = "auto", value_parser = alpha)]
     pub(crate) alpha: disinherit::Alpha,
-    /// The dampening constant.
-    #[arg(long, default_value_t = 1.0)]
-    pub(crate) lambda: f64,
+    /// The dampening constant; when not given, chosen together with alpha where alpha is searched,
+    /// and 1 otherwise.
+    #[arg(long, value_name = "X")]
+    pub(crate) lambda: Option<f64>,
     /// Compare FIMs as they are, as the paper does, instead of on a common scale.
     #[arg(long)]
     pub(crate) raw: bool,

@@ -163,6 +163,12 @@ fn a_network_forgets_and_only_where_it_must() {
         );
         let choice = outcome.choice.as_ref().unwrap();
         assert!(choice.reached && choice.curve.len() > 40);
+        assert!(
+            choice
+                .curve
+                .iter()
+                .all(|trial| trial.lambda == outcome.lambda)
+        );
     }
     // New versions inherit from new versions, and from what they replace.
     let parents: Vec<String> = graph

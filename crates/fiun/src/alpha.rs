@@ -36,11 +36,17 @@ impl Default for Target {
     }
 }
 
-/// One tried threshold.
+/// The dampening constants that are tried when none is given: from the usual 1 down to 0, which
+/// clears what is selected.
+pub const LAMBDAS: [f64; 4] = [1.0, 0.3, 0.1, 0.0];
+
+/// One tried pair of threshold and dampening constant.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// The threshold.
     pub alpha: f64,
+    /// The dampening constant.
+    pub lambda: f64,
     /// The accuracy on the forget samples, 0 to 1.
     pub forget: f64,
     /// The accuracy on the retained samples, 0 to 1.
@@ -57,11 +63,13 @@ pub struct Trial {
 pub struct AlphaChoice {
     /// The threshold.
     pub alpha: f64,
-    /// Whether it meets the target.
+    /// The dampening constant.
+    pub lambda: f64,
+    /// Whether they meet the target.
     pub reached: bool,
     /// Accuracy on forget and retained samples before any edit.
     pub before: (f64, f64),
-    /// Every tried threshold, by alpha.
+    /// Every threshold tried with this dampening constant, by alpha.
     pub curve: Vec<Trial>,
 }
 
@@ -82,13 +90,14 @@ pub struct HeadProblem<'a> {
     pub labels: &'a [u32],
     /// Whether each sample is to be forgotten.
     pub is_forget: &'a [bool],
-    /// The dampening constant.
-    pub lambda: f64,
+    /// The dampening constants to try, at least one.
+    pub lambdas: &'a [f64],
 }
 
 /// Chooses the threshold of one model by trying values on its cached features: each try costs a
 /// matrix product and no forward pass. First a logarithmic grid over the ratios that occur, then
-/// finer ones around the best value, since the edge between untouched and forgotten is sharp.
+/// finer ones around the best value, since the edge between untouched and forgotten is sharp. Of
+/// several dampening constants the best is kept.
 ///
 /// Among the thresholds that meet `target`, the one with the best retained accuracy less the
 /// probability that the forgotten labels keep is taken: the accuracies alone are steps, and a
@@ -101,19 +110,37 @@ pub struct HeadProblem<'a> {
 pub fn search_alpha(problem: HeadProblem<'_>, target: Target) -> Result<AlphaChoice, FisherError> {
     check(&problem)?;
     let before = problem.score(problem.weight, problem.bias)?;
-    let (low, high) = problem.range();
-    let mut curve = try_all(&problem, &grid(low, high, COARSE))?;
+    // A coarse round for each dampening constant, the finer ones for the best of them only.
+    let mut best: Option<(Trial, Vec<Trial>)> = None;
+    for &lambda in problem.lambdas {
+        let (low, high) = problem.range(lambda);
+        let curve = problem.try_all(&grid(low, high, COARSE), lambda)?;
+        let trial = curve[best_index(&curve, before.retain, target)];
+        let rank = |trial: &Trial| rank(trial, before.retain, target);
+        if best
+            .as_ref()
+            .is_none_or(|(known, _)| rank(&trial) < rank(known))
+        {
+            best = Some((trial, curve));
+        }
+    }
+    let Some((Trial { lambda, .. }, mut curve)) = best else {
+        return Err(FisherError::NoSamples(
+            "of dampening constants to try".into(),
+        ));
+    };
     for _ in 0..FINE_ROUNDS {
         let best = best_index(&curve, before.retain, target);
         let left = curve[best.saturating_sub(1)].alpha;
         let right = curve[(best + 1).min(curve.len() - 1)].alpha;
-        curve.extend(try_all(&problem, &grid(left, right, FINE))?);
+        curve.extend(problem.try_all(&grid(left, right, FINE), lambda)?);
         curve.sort_by(|a, b| a.alpha.total_cmp(&b.alpha));
         curve.dedup_by(|a, b| a.alpha == b.alpha);
     }
     let best = curve[best_index(&curve, before.retain, target)];
     Ok(AlphaChoice {
         alpha: best.alpha,
+        lambda,
         reached: shortfall(&best, before.retain, target) <= 0.0,
         before: (before.forget, before.retain),
         curve,
@@ -149,7 +176,7 @@ impl HeadProblem<'_> {
     /// The thresholds worth trying: from lambda (at most 1), below which what is selected besides
     /// keeps a factor of 1, to just above the largest finite ratio, from which on nothing is
     /// selected.
-    fn range(&self) -> (f64, f64) {
+    fn range(&self, lambda: f64) -> (f64, f64) {
         let forget = self.forget.weight.values().iter().chain(&self.forget.bias);
         let own = self.own.weight.values().iter().chain(&self.own.bias);
         let largest = forget
@@ -157,11 +184,18 @@ impl HeadProblem<'_> {
             .filter(|(_, own)| **own > 0.0)
             .map(|(f, o)| f64::from(*f) / f64::from(*o))
             .fold(1.0, f64::max);
-        (self.lambda.clamp(0.05, 1.0), largest.min(1e12) * 1.01)
+        (lambda.clamp(0.25, 1.0), largest.min(1e12) * 1.01)
     }
 
-    fn trial(&self, alpha: f64) -> Result<Trial, FisherError> {
-        let dampening = Dampening::new(alpha, self.lambda)?;
+    fn try_all(&self, alphas: &[f64], lambda: f64) -> Result<Vec<Trial>, FisherError> {
+        alphas
+            .iter()
+            .map(|&alpha| self.trial(alpha, lambda))
+            .collect()
+    }
+
+    fn trial(&self, alpha: f64, lambda: f64) -> Result<Trial, FisherError> {
+        let dampening = Dampening::new(alpha, lambda)?;
         let mut weight = Matrix::new(
             self.weight.rows(),
             self.weight.cols(),
@@ -178,6 +212,7 @@ impl HeadProblem<'_> {
         let score = self.score(weight.view(), &bias)?;
         Ok(Trial {
             alpha,
+            lambda,
             selected: of_weight.plus(of_bias).selected,
             ..score
         })
@@ -200,6 +235,7 @@ impl HeadProblem<'_> {
         }
         Ok(Trial {
             alpha: 0.0,
+            lambda: 1.0,
             forget: right[1] as f64 / count[1] as f64,
             retain: right[0] as f64 / count[0] as f64,
             forget_probability: quantile(&mut probabilities, TAIL),
@@ -220,10 +256,6 @@ fn grid(low: f64, high: f64, points: usize) -> Vec<f64> {
     (0..points).map(|i| low * (step * i as f64).exp()).collect()
 }
 
-fn try_all(problem: &HeadProblem<'_>, alphas: &[f64]) -> Result<Vec<Trial>, FisherError> {
-    alphas.iter().map(|&alpha| problem.trial(alpha)).collect()
-}
-
 /// By how much a trial misses the target, both misses added; at most 0 when it meets it.
 fn shortfall(trial: &Trial, retain_before: f64, target: Target) -> f64 {
     let forget = (trial.forget - target.forget).max(0.0);
@@ -231,13 +263,17 @@ fn shortfall(trial: &Trial, retain_before: f64, target: Target) -> f64 {
     forget + retain
 }
 
+/// Lower is better: first the target, then the probability left on the forgotten labels against
+/// the retained accuracy.
+fn rank(trial: &Trial, retain_before: f64, target: Target) -> (f64, f64) {
+    let missed = shortfall(trial, retain_before, target);
+    (missed, trial.forget_probability - trial.retain)
+}
+
 fn best_index(curve: &[Trial], retain_before: f64, target: Target) -> usize {
-    let rank = |trial: &Trial| {
-        let missed = shortfall(trial, retain_before, target);
-        (missed, trial.forget_probability - trial.retain)
-    };
     let order = |a: &usize, b: &usize| {
-        let (a, b) = (rank(&curve[*a]), rank(&curve[*b]));
+        let a = rank(&curve[*a], retain_before, target);
+        let b = rank(&curve[*b], retain_before, target);
         a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
     };
     (0..curve.len()).min_by(order).unwrap_or(0)
@@ -295,7 +331,7 @@ mod tests {
             features: features.view(),
             labels: &labels,
             is_forget: &is_forget,
-            lambda: 1.0,
+            lambdas: &LAMBDAS,
         };
         let choice = search_alpha(problem, Target::default()).unwrap();
         assert_eq!(choice.before, (1.0, 1.0));

@@ -27,7 +27,7 @@ mod matrix;
 mod merge;
 mod product;
 
-pub use alpha::{AlphaChoice, DATA_FREE_ALPHA, HeadProblem, Target, Trial, search_alpha};
+pub use alpha::{AlphaChoice, DATA_FREE_ALPHA, HeadProblem, LAMBDAS, Target, Trial, search_alpha};
 pub use dampen::{Dampening, Scalar, Selection, dampen};
 pub use error::FisherError;
 pub use fisher::{Estimator, HeadFisher, LayerFisher, head_fisher, residuals};

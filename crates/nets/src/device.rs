@@ -39,7 +39,9 @@ impl Compute {
 
     pub(crate) fn device(self) -> Device {
         match self {
+            // burn means to drop this backend; on a CPU it still trains several times faster.
             #[cfg(feature = "libtorch")]
+            #[allow(deprecated)]
             Self::LibTorch => Device::libtorch(),
             #[cfg(feature = "cuda")]
             Self::Cuda => Device::cuda(0usize),

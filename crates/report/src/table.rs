@@ -12,7 +12,7 @@ pub(crate) fn draw(study: &Study) -> String {
          model's own training data.</p>\n<div class=\"wide\"><table>\n<thead><tr><th \
          rowspan=\"2\">model</th><th rowspan=\"2\">role</th><th colspan=\"2\">forgotten \
          class</th><th colspan=\"2\">retained classes</th><th rowspan=\"2\">parameters \
-         changed</th><th rowspan=\"2\">alpha</th><th rowspan=\"2\">time</th></tr>\n\
+         changed</th><th rowspan=\"2\">alpha / lambda</th><th rowspan=\"2\">time</th></tr>\n\
          <tr><th>training</th><th>held out</th><th>training</th><th>held out</th></tr></thead>\n\
          <tbody>\n{rows}</tbody></table></div>\n"
     )
@@ -36,7 +36,7 @@ fn row(study: &Study, model: &StudyModel) -> String {
         .find(|o| o.before.name() == model.name);
     let (alpha, time) = outcome.map_or(("-".into(), "-".into()), |o| {
         (
-            format!("{:.2}", o.alpha),
+            format!("{:.2} / {:.1}", o.alpha, o.lambda),
             format!("{:.1} ms", o.seconds * 1e3),
         )
     });

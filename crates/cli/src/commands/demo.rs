@@ -100,6 +100,7 @@ fn print(study: &Study, recipe: &Recipe) {
                 cell(|s| s.retain.heldout),
                 output::grouped(model.parameters_changed),
                 outcome.map_or("-".into(), |o| format!("{:.2}", o.alpha)),
+                outcome.map_or("-".into(), |o| format!("{:.1}", o.lambda)),
                 outcome.map_or("-".into(), |o| format!("{:.1}", o.seconds * 1e3)),
             ]
         })
@@ -113,6 +114,7 @@ fn print(study: &Study, recipe: &Recipe) {
         "held out",
         "changed",
         "alpha",
+        "lambda",
         "ms",
     ];
     table::print(&header, rows, 2);

@@ -167,6 +167,7 @@ fn print_unlearned(done: &Unlearned) {
                 model.after.to_string(),
                 model.role.to_string(),
                 format!("{:.3}", model.alpha),
+                format!("{:.1}", model.lambda),
                 if model.choice.is_some() {
                     "search"
                 } else {
@@ -185,6 +186,7 @@ fn print_unlearned(done: &Unlearned) {
         "becomes",
         "role",
         "alpha",
+        "lambda",
         "by",
         "selected",
         "% of head",

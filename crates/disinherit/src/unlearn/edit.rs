@@ -1,11 +1,12 @@
 //! Stage 2: merge, choose alpha, select and dampen, one model at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 use std::time::Instant;
 
 use fiun::{
-    AlphaChoice, DATA_FREE_ALPHA, Dampening, HeadProblem, LayerFisher, RowMatch, Scalar, Selection,
-    dampen, merge, search_alpha,
+    AlphaChoice, DATA_FREE_ALPHA, Dampening, HeadProblem, LAMBDAS, LayerFisher, RowMatch, Scalar,
+    Selection, dampen, merge, search_alpha,
 };
 use half::{bf16, f16};
 use store::{Dtype, FisherCard, Registry, Tensor};
@@ -34,8 +35,12 @@ impl Edit<'_> {
         let (forget, unmatched) = self.merged(ready, &initial)?;
         let own = self.scaled(ready.card.fisher.total.clone(), &ready.card);
         let (alpha, choice) = self.alpha(ready, &forget, &own)?;
-        let dampening = Dampening::new(alpha, self.options.lambda)
-            .map_err(EngineError::fisher(id, &model.manifest.head))?;
+        let lambda = match &choice {
+            Some(choice) => choice.lambda,
+            None => self.options.lambda.unwrap_or(1.0),
+        };
+        let dampening =
+            Dampening::new(alpha, lambda).map_err(EngineError::fisher(id, &model.manifest.head))?;
         let [weight_name, bias_name] = model.head_tensors();
         let mut tensors = BTreeMap::new();
         let mut changed = BTreeMap::new();
@@ -63,6 +68,7 @@ impl Edit<'_> {
             digest_before: model.digest,
             digest_after,
             alpha,
+            lambda,
             choice,
             tensors,
             unmatched,
@@ -149,7 +155,11 @@ impl Edit<'_> {
                     features: evidence.features.view(),
                     labels: &evidence.rows,
                     is_forget: &evidence.is_forget,
-                    lambda: self.options.lambda,
+                    lambdas: self
+                        .options
+                        .lambda
+                        .as_ref()
+                        .map_or(&LAMBDAS[..], slice::from_ref),
                 };
                 let choice = search_alpha(problem, self.options.target).map_err(
                     EngineError::fisher(ready.model.id(), &ready.model.manifest.head),

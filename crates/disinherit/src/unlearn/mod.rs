@@ -49,8 +49,9 @@ pub enum Scale {
 pub struct UnlearnOptions {
     /// How the selection threshold is found.
     pub alpha: Alpha,
-    /// The dampening constant.
-    pub lambda: f64,
+    /// The dampening constant; chosen together with alpha where alpha is searched, and otherwise 1,
+    /// when not given.
+    pub lambda: Option<f64>,
     /// Whether FIMs are compared as they are.
     pub scale: Scale,
     /// The divisor of a merged FIM (MFIM), at least 1.
@@ -69,7 +70,7 @@ impl Default for UnlearnOptions {
     fn default() -> Self {
         Self {
             alpha: Alpha::Auto,
-            lambda: 1.0,
+            lambda: None,
             scale: Scale::Common,
             merge_scale: 1.0,
             target: Target::default(),
@@ -126,7 +127,9 @@ pub struct ModelOutcome {
     pub digest_after: Option<Digest>,
     /// The threshold.
     pub alpha: f64,
-    /// What it was chosen from, where it was chosen from data.
+    /// The dampening constant.
+    pub lambda: f64,
+    /// What they were chosen from, where they were chosen from data.
     pub choice: Option<AlphaChoice>,
     /// What was done to each tensor.
     pub tensors: BTreeMap<String, Selection>,
@@ -175,7 +178,8 @@ pub fn prepare(
     progress: &dyn Progress,
 ) -> Result<Prepared, EngineError> {
     let start = Instant::now();
-    Dampening::new(1.0, options.lambda).map_err(|e| EngineError::Refused(e.to_string()))?;
+    Dampening::new(1.0, options.lambda.unwrap_or(1.0))
+        .map_err(|e| EngineError::Refused(e.to_string()))?;
     let graph = registry.graph()?;
     check_labels(&graph, &request.forget)?;
     let plan = graph.plan(request)?;
@@ -247,7 +251,7 @@ pub fn unlearn(
     let mut done = Unlearned {
         request,
         operation: None,
-        warnings: warnings(prepared, &mended, options),
+        warnings: warnings(prepared, &mended),
         models: mended,
         seconds: 0.0,
     };

@@ -7,20 +7,16 @@ use serde_json::json;
 use store::{CardRow, Digest, ModelRow, NewModel, Operation, Publication, Registry};
 use umig::{Forget, Model, ModelId, Relation};
 
-use super::{ModelOutcome, Prepared, UnlearnOptions, Unlearned};
+use super::{ModelOutcome, Prepared, Unlearned};
 use crate::EngineError;
 use crate::model::time_after;
 
 /// What the user should know about the edits.
-pub(super) fn warnings(
-    prepared: &Prepared,
-    mended: &[ModelOutcome],
-    options: &UnlearnOptions,
-) -> Vec<String> {
+pub(super) fn warnings(prepared: &Prepared, mended: &[ModelOutcome]) -> Vec<String> {
     let mut list = Vec::new();
     for outcome in mended {
         let id = &outcome.before;
-        let dampening = Dampening::new(outcome.alpha, options.lambda).ok();
+        let dampening = Dampening::new(outcome.alpha, outcome.lambda).ok();
         list.extend(
             dampening
                 .and_then(Dampening::warning)
