@@ -277,6 +277,19 @@ fn growing_unlearning_and_verifying() {
     ];
     let dry = place.json(&[&unlearn[..], &["--dry-run"]].concat());
     assert_eq!(dry["unlearned"]["operation"], Value::Null);
+    let low = [
+        "unlearn",
+        "--forget",
+        "class=3",
+        "--from",
+        "r1",
+        "--alpha",
+        "0.5",
+        "--dry-run",
+    ];
+    let warned = place.run(&low).success();
+    let warning = String::from_utf8(warned.get_output().stderr.clone()).unwrap();
+    assert!(warning.contains("alpha 0.5 is below 1"), "{warning}");
     let done = place.json(&unlearn);
     assert_eq!(done["unlearned"]["models"].as_array().unwrap().len(), 4);
     assert_eq!(done["from_cards"], 4);

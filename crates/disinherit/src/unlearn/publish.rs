@@ -16,7 +16,9 @@ pub(super) fn warnings(prepared: &Prepared, mended: &[ModelOutcome]) -> Vec<Stri
     let mut list = Vec::new();
     for outcome in mended {
         let id = &outcome.before;
-        let dampening = Dampening::new(outcome.alpha, outcome.lambda).ok();
+        // A searched alpha has been tried on data; only one that was given needs the warning.
+        let given = outcome.choice.is_none().then_some(outcome);
+        let dampening = given.and_then(|o| Dampening::new(o.alpha, o.lambda).ok());
         list.extend(
             dampening
                 .and_then(Dampening::warning)
