@@ -11,7 +11,7 @@ use crate::args::{FisherArgs, GrowArgs, RecipeArgs};
 use crate::error::CliError;
 use crate::output;
 
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     (
         "fl-digits",
         include_str!("../../../../recipes/fl-digits.toml"),
@@ -19,6 +19,10 @@ const BUILT_IN: [(&str, &str); 2] = [
     (
         "fl-cifar10",
         include_str!("../../../../recipes/fl-cifar10.toml"),
+    ),
+    (
+        "fl-cifar10-alexnet",
+        include_str!("../../../../recipes/fl-cifar10-alexnet.toml"),
     ),
 ];
 
