@@ -2,39 +2,78 @@
 
 use std::error::Error;
 
-use fiun::{Dampening, Scalar, dampen};
+use fiun::{BLOCK, Dampening, FisherTensor, Scalar, Scratch, dampen};
 use half::{bf16, f16};
+use rayon::prelude::*;
 
 use crate::{Line, shortest};
 
-const PARAMETERS: usize = 20_000_000;
+const ROWS: usize = 25_000;
+const COLS: usize = 4_000;
+const PARAMETERS: usize = ROWS * COLS;
 const ROUNDS: usize = 5;
 
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
-    let forget: Vec<f32> = (0..PARAMETERS).map(|i| ((i * 31) % 97) as f32).collect();
-    let own: Vec<f32> = (0..PARAMETERS)
-        .map(|i| ((i * 17) % 89) as f32 + 1.0)
-        .collect();
-    let dampening = Dampening::new(2.0, 1.0)?;
+    let fim = |step: usize, modulus: usize, least: usize| {
+        let value = |i: usize| ((i * step) % modulus + least) as f32 / 128.0;
+        let values = (0..PARAMETERS).into_par_iter().map(value).collect();
+        FisherTensor::from_parts(vec![ROWS, COLS], values, vec![1.0; ROWS])
+    };
+    let (forget, own) = (fim(31, 97, 0)?, fim(17, 89, 1)?);
+    // SSD's default; selects 5 % of these.
+    let dampening = Dampening::new(10.0, 1.0)?;
     Ok(vec![
-        line::<f32>("dampen 20 M f32", &forget, &own, dampening),
-        line::<f16>("dampen 20 M f16", &forget, &own, dampening),
-        line::<bf16>("dampen 20 M bf16", &forget, &own, dampening),
+        line::<f32>("dampen 100 M f32", &forget, &own, dampening),
+        line::<f16>("dampen 100 M f16", &forget, &own, dampening),
+        line::<bf16>("dampen 100 M bf16", &forget, &own, dampening),
     ])
 }
 
-fn line<T: Scalar>(name: &str, forget: &[f32], own: &[f32], dampening: Dampening) -> Line {
-    let mut theta: Vec<T> = (0..PARAMETERS)
-        .map(|i| T::from_f32((i % 13) as f32))
-        .collect();
+fn line<T: Scalar + Default>(
+    name: &str,
+    forget: &FisherTensor,
+    own: &FisherTensor,
+    dampening: Dampening,
+) -> Line {
+    let mut theta = vec![T::default(); PARAMETERS];
+    let zeros = [T::default(); BLOCK];
+    for block in theta.chunks_mut(BLOCK) {
+        let count = block.len();
+        T::edit(&zeros[..count], block, &mut Scratch::default(), |_, out| {
+            for (i, value) in out.iter_mut().enumerate() {
+                *value = (i % 13) as f32;
+            }
+        });
+    }
+    let mut out = vec![T::default(); PARAMETERS];
     let ours = shortest(ROUNDS, || {
-        std::hint::black_box(dampen(&mut theta, forget, own, dampening).is_ok());
+        std::hint::black_box(dampen(&theta, forget, own, dampening, &mut out).is_ok());
     });
     let limit = shortest(ROUNDS, || {
-        for ((value, f), o) in theta.iter_mut().zip(forget).zip(own) {
-            *value = T::from_f32(value.to_f32() * (f + o));
-        }
-        std::hint::black_box(&theta);
+        copy_and_scale(&theta, forget.values(), own.values(), &mut out);
+        std::hint::black_box(&out);
     });
     Line::milliseconds(name, ours, Some(limit), "copy-and-scale")
+}
+
+/// Reads and writes what dampening reads and writes, on all threads, and does next to nothing.
+fn copy_and_scale<T: Scalar>(theta: &[T], forget: &[f32], own: &[f32], out: &mut [T]) {
+    let share = 1 << 16;
+    out.par_chunks_mut(share)
+        .zip(theta.par_chunks(share))
+        .zip(forget.par_chunks(share).zip(own.par_chunks(share)))
+        .for_each(|((out, theta), (forget, own))| {
+            let mut scratch = Scratch::default();
+            let blocks = out
+                .chunks_mut(BLOCK)
+                .zip(theta.chunks(BLOCK))
+                .zip(forget.chunks(BLOCK).zip(own.chunks(BLOCK)));
+            for ((out, theta), (forget, own)) in blocks {
+                T::edit(theta, out, &mut scratch, |theta, out| {
+                    for (((out, value), f), o) in out.iter_mut().zip(theta).zip(forget).zip(own) {
+                        *out = value * (f + o);
+                    }
+                });
+            }
+        });
 }

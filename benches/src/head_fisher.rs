@@ -1,11 +1,10 @@
 //! The head's FIM, against the bare product of already squared factors (the limit) and PyTorch.
 
 use std::error::Error;
-use std::process::Command;
 
 use fiun::{Estimator, Matrix, head_fisher, transpose_product};
 
-use crate::{Line, shortest};
+use crate::{Line, peer, shortest};
 
 const SAMPLES: usize = 8192;
 const INPUTS: usize = 512;
@@ -42,11 +41,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         std::hint::black_box(product.is_ok());
     });
     let torch = torch();
-    let peer = if torch.is_some() {
-        "PyTorch"
-    } else {
-        "PyTorch (not installed)"
-    };
+    let peer = peer::torch(torch);
     Ok(vec![
         Line::milliseconds("head-fisher total", total, Some(product), "bare product"),
         Line::milliseconds("head-fisher total", total, torch, peer),
@@ -56,13 +51,6 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
 
 /// Seconds of the same product in PyTorch on the same number of threads, where it is installed.
 fn torch() -> Option<f64> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/head_fisher.py");
-    let arguments = [SAMPLES, INPUTS, CLASSES, ROUNDS, threads].map(|n| n.to_string());
-    let output = Command::new("python3")
-        .arg(script)
-        .args(arguments)
-        .output()
-        .ok()?;
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+    let arguments = [SAMPLES, INPUTS, CLASSES, ROUNDS].map(|n| n.to_string());
+    peer::number("head_fisher.py", &arguments)
 }

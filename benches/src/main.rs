@@ -4,8 +4,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod dampen;
+mod family;
+mod forward;
 mod head_fisher;
+mod heirs;
+mod layers;
+mod peer;
 mod plan;
+mod procedure;
 
 use std::time::Instant;
 
@@ -36,6 +42,32 @@ impl Line {
     }
 }
 
+impl Line {
+    /// A line in images a second.
+    pub(crate) fn images(name: &str, ours: f64, other: Option<f64>, against: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ours,
+            other,
+            against: against.to_owned(),
+            ratio: other.map(|other| ours / other),
+            unit: "images/s",
+        }
+    }
+
+    /// A line in any unit.
+    pub(crate) fn plain(name: String, ours: f64, unit: &'static str) -> Self {
+        Self {
+            name,
+            ours,
+            other: None,
+            against: "-".to_owned(),
+            ratio: None,
+            unit,
+        }
+    }
+}
+
 /// The shortest of several runs, in seconds: what the machine can do when nothing disturbs it.
 pub(crate) fn shortest(rounds: usize, mut run: impl FnMut()) -> f64 {
     let once = |run: &mut dyn FnMut()| {
@@ -53,10 +85,17 @@ type Benchmark = fn() -> Result<Vec<Line>, Box<dyn std::error::Error>>;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wanted = std::env::args().nth(1);
-    let all: [(&str, Benchmark); 3] = [
+    if wanted.as_deref() == Some(heirs::CHILD) {
+        return heirs::child();
+    }
+    let all: [(&str, Benchmark); 7] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
+        ("forward", forward::run),
+        ("layers", layers::run),
+        ("heirs", heirs::run),
+        ("procedure", procedure::run),
     ];
     if let Some(name) = &wanted
         && !all.iter().any(|(known, _)| known == name)

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand};
+use disinherit::Layers;
 
 /// Make a model, and every model that inherited from it, forget.
 ///
@@ -33,9 +35,13 @@ pub(crate) struct Cli {
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 
-    /// Where networks run: cpu, and, if built in, libtorch, cuda or wgpu.
+    /// Where networks run: cpu, flex (burn's CPU engine), and, if built in, libtorch, cuda or wgpu.
     #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
     pub(crate) device: String,
+
+    /// The bound of the registry's cache of features, such as 500MiB; 0 for none.
+    #[arg(long, global = true, default_value = "2GiB", value_name = "SIZE")]
+    pub(crate) feature_cache: ByteSize,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,8 +70,8 @@ pub(crate) enum Command {
         /// `name` (the current version) or `name@version`.
         model: String,
     },
-    /// Say whom a request would touch, and the work it means.
-    Plan(RequestArgs),
+    /// Say whom a request would touch, the work it means, and what data it needs.
+    Plan(PlanArgs),
     /// Forget: mend the initial models and all that inherited from them.
     Unlearn(UnlearnArgs),
     /// Measure whether models have forgotten, on training and held-out data.
@@ -130,6 +136,14 @@ pub(crate) struct AddArgs {
     /// When it was made (RFC 3339); now when not given.
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     pub(crate) time: Option<u64>,
+    /// Where the data that it was trained on is: its FIM card is computed and kept.
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) fisher: CardArgs,
+    /// Compute no FIM card.
+    #[arg(long)]
+    pub(crate) no_fisher: bool,
 }
 
 /// Where data comes from.
@@ -173,6 +187,10 @@ pub(crate) struct GrowArgs {
     pub(crate) recipe: String,
     #[command(flatten)]
     pub(crate) settings: RecipeArgs,
+    /// The layers whose Fisher information the cards keep: head, all, or patterns of tensor names
+    /// with commas between them.
+    #[arg(long, default_value = "head", value_name = "WHICH")]
+    pub(crate) layers: Layers,
     /// Compute no FIM cards.
     #[arg(long)]
     pub(crate) no_fisher: bool,
@@ -181,23 +199,73 @@ pub(crate) struct GrowArgs {
 /// How Fisher information is computed.
 #[derive(Debug, Args, Clone)]
 pub(crate) struct EstimatorArgs {
-    /// `empirical` (the mean of squared per-sample gradients) or `batch:N` (squared gradients of
-    /// batch means, as public SSD-style code computes them).
-    #[arg(long, default_value = "empirical", value_parser = estimator)]
+    /// `empirical` (the mean of squared per-sample gradients), `true[:SEED]` (the same with labels
+    /// drawn from the model's own prediction) or `batch:N` (squared gradients of batch means, as
+    /// public SSD-style code computes them).
+    #[arg(long, default_value = "empirical")]
     pub(crate) estimator: fiun::Estimator,
     /// Use at most this many of a model's own training samples.
     #[arg(long, value_name = "N")]
     pub(crate) max_samples: Option<usize>,
+    /// Use as many samples as leave at most this share of selection decisions open; `auto` for
+    /// 0.001.
+    #[arg(long, value_name = "SHARE", value_parser = precision)]
+    pub(crate) precision: Option<f64>,
+    /// What the Fisher information of inner layers may use, such as 2GiB.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<ByteSize>,
+}
+
+/// What goes into a card.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct CardArgs {
+    /// The layers whose Fisher information the card keeps: head, all, or patterns of tensor names
+    /// with commas between them. The head is always there.
+    #[arg(long, default_value = "head", value_name = "WHICH")]
+    pub(crate) layers: Layers,
+    #[command(flatten)]
+    pub(crate) estimator: EstimatorArgs,
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct FisherArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<FisherCommand>,
     /// Models; all current ones when none is named.
     pub(crate) models: Vec<String>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
-    pub(crate) estimator: EstimatorArgs,
+    pub(crate) card: CardArgs,
+    /// Compute cards again that are there already.
+    #[arg(long)]
+    pub(crate) again: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FisherCommand {
+    /// Add a card that was computed elsewhere, by someone who may not share the data.
+    Import {
+        /// The card, a safetensors file.
+        file: PathBuf,
+        /// The model that it must speak of; the one that it names when not given.
+        #[arg(long)]
+        model: Option<String>,
+    },
+    /// Write a model's card to a safetensors file.
+    Export {
+        /// `name` (the current version) or `name@version`.
+        model: String,
+        /// The file to write.
+        file: PathBuf,
+        /// Which card.
+        #[arg(long, default_value = "empirical")]
+        estimator: fiun::Estimator,
+        /// Replace the file if it is there.
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -223,11 +291,16 @@ pub(crate) struct RequestArgs {
     pub(crate) from: Vec<String>,
 }
 
-/// The parts of a model that are edited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LayersArg {
-    /// The last layer, as in the paper.
-    Head,
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    /// The layers to edit: head, all, or patterns of tensor names with commas between them.
+    #[arg(long, default_value = "head", value_name = "WHICH")]
+    pub(crate) layers: Layers,
+    /// The estimator of the cards.
+    #[arg(long, default_value = "empirical")]
+    pub(crate) estimator: fiun::Estimator,
 }
 
 #[derive(Debug, Args, Clone)]
@@ -246,15 +319,16 @@ pub(crate) struct MethodArgs {
     /// The divisor of merged FIMs (MFIM).
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     pub(crate) merge_scale: f64,
-    /// The layers to edit.
-    #[arg(long, value_enum, default_value_t = LayersArg::Head)]
-    pub(crate) layers: LayersArg,
+    /// The layers to edit: head, all, or patterns of tensor names with commas between them.
+    #[arg(long, default_value = "head", value_name = "WHICH")]
+    pub(crate) layers: Layers,
     /// Models mended at the same time; one per core when 0.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) jobs: usize,
-    /// What `--alpha auto` aims at: the accuracy on the forget data, 0 to 1.
-    #[arg(long, default_value_t = 0.0, value_name = "X")]
-    pub(crate) target_forget: f64,
+    /// What `--alpha auto` aims at: the accuracy on the forget data, 0 to 1. When not given, 0 for
+    /// classes, and the accuracy on held-out samples of the same labels for samples and sources.
+    #[arg(long, value_name = "X")]
+    pub(crate) target_forget: Option<f64>,
     /// What `--alpha auto` allows: the loss of accuracy on the retained data, 0 to 1.
     #[arg(long, default_value_t = 0.01, value_name = "X")]
     pub(crate) target_loss: f64,
@@ -333,11 +407,13 @@ fn timestamp(text: &str) -> Result<u64, String> {
     u64::try_from(time.as_millisecond()).map_err(|_| "before 1970".into())
 }
 
-fn estimator(text: &str) -> Result<fiun::Estimator, String> {
-    match text.strip_prefix("batch:").map(str::parse) {
-        None if text == "empirical" => Ok(fiun::Estimator::Empirical),
-        Some(Ok(size)) if size > 0 => Ok(fiun::Estimator::Batch { size }),
-        _ => Err("expected `empirical` or `batch:N`".into()),
+fn precision(text: &str) -> Result<f64, String> {
+    match text {
+        "auto" => Ok(0.001),
+        number => match number.parse::<f64>() {
+            Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+            _ => Err("expected `auto` or a share of at least 0 and below 1".into()),
+        },
     }
 }
 

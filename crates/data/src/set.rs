@@ -253,6 +253,24 @@ impl DataSet {
         self.select(&taken)
     }
 
+    /// All indices in a seeded order of which every beginning has all labels in their shares.
+    pub fn deal(&self, seed: u64) -> Vec<usize> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut by_label: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (index, &label) in self.labels.iter().enumerate() {
+            by_label.entry(label).or_default().push(index);
+        }
+        let mut order = Vec::with_capacity(self.len());
+        for indices in by_label.values_mut() {
+            indices.shuffle(&mut rng);
+            let count = indices.len() as f64;
+            let turns = indices.iter().enumerate();
+            order.extend(turns.map(|(turn, index)| ((turn as f64 + 0.5) / count, *index)));
+        }
+        order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        order.into_iter().map(|(_, index)| index).collect()
+    }
+
     /// Two parts, the first without and the second with `held_out` (0 to 1) of every label's
     /// samples, seeded; both in their original order.
     pub fn split(&self, held_out: f64, seed: u64) -> (Self, Self) {

@@ -205,3 +205,22 @@ fn samples_keep_label_proportions() {
     );
     assert_eq!(train.sample(1_000_000, 3), train);
 }
+
+#[test]
+fn every_beginning_of_a_deal_has_all_labels() {
+    let splits = open("digits", &OpenOptions::default()).unwrap();
+    let set = &splits.train;
+    let order = set.deal(3);
+    assert_eq!(order, set.deal(3));
+    assert_ne!(order, set.deal(4));
+    let mut all = order.clone();
+    all.sort_unstable();
+    assert_eq!(all, (0..set.len()).collect::<Vec<_>>());
+    for count in [50, 200, 700] {
+        let part = set.select(&order[..count]).counts();
+        for (few, many) in part.iter().zip(set.counts()) {
+            let share = many as f64 * count as f64 / set.len() as f64;
+            assert!((*few as f64 - share).abs() <= 1.0, "{few} {share}");
+        }
+    }
+}

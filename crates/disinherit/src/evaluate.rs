@@ -1,16 +1,12 @@
 //! Accuracy on what was to be forgotten and on the rest, on training and held-out data apart.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-
 use data::{DataSet, Splits};
-use fiun::{Matrix, argmax, linear};
+use fiun::{Matrix, argmax};
 use nets::{Compute, StateDict, capture};
 use serde::{Deserialize, Serialize};
-use store::{Digest, Registry};
 use umig::{Forget, Model};
 
-use crate::{EngineError, LoadedModel, Progress, forget_mask, own_data};
+use crate::{EngineError, Features, LoadedModel, Progress, forget_mask, own_data};
 
 /// Accuracies between 0 and 1; `None` where there is nothing to measure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -41,16 +37,16 @@ type Score<'a> = dyn FnMut(&DataSet, &[bool]) -> Result<Shares, EngineError> + '
 pub struct Evaluator<'a> {
     splits: &'a Splits,
     compute: Compute,
-    features: Mutex<HashMap<(Digest, String), Arc<Matrix>>>,
+    features: &'a Features<'a>,
 }
 
 impl<'a> Evaluator<'a> {
     /// An evaluator on some data.
-    pub fn new(splits: &'a Splits, compute: Compute) -> Self {
+    pub fn new(splits: &'a Splits, compute: Compute, features: &'a Features<'a>) -> Self {
         Self {
             splits,
             compute,
-            features: Mutex::new(HashMap::new()),
+            features,
         }
     }
 
@@ -61,17 +57,17 @@ impl<'a> Evaluator<'a> {
     /// [`EngineError`].
     pub fn scores(
         &self,
-        registry: &Registry,
         model: &LoadedModel,
         provenance: &Model,
         forget: &Forget,
         progress: &dyn Progress,
     ) -> Result<Scores, EngineError> {
-        let (weight, bias) = model.head(registry)?;
         let mut score = |set: &DataSet, is_forget: &[bool]| {
-            let features = self.features(registry, model, set, progress)?;
-            let logits = linear(features.view(), weight.view(), &bias)
-                .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;
+            if set.is_empty() {
+                return Ok((None, None));
+            }
+            let features = self.features.of(model, set, progress)?;
+            let logits = self.features.logits(model, &features)?;
             Ok(split_accuracy(
                 &logits,
                 &model.manifest.labels,
@@ -135,33 +131,6 @@ impl<'a> Evaluator<'a> {
                 heldout: of_heldout.1,
             },
         })
-    }
-
-    fn features(
-        &self,
-        registry: &Registry,
-        model: &LoadedModel,
-        set: &DataSet,
-        progress: &dyn Progress,
-    ) -> Result<Arc<Matrix>, EngineError> {
-        let key = (model.backbone(), set.digest());
-        let kept = || {
-            self.features
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-        };
-        if let Some(features) = kept().get(&key) {
-            return Ok(Arc::clone(features));
-        }
-        let network = model.network(registry, self.compute)?;
-        let stage = progress.stage(&format!("evaluating {}", model.id()), set.len() as u64);
-        let captured = capture(&network, set, &model.preprocessing, &mut |n| {
-            stage.advance(n as u64)
-        })
-        .map_err(EngineError::net(model.id()))?;
-        let features = Arc::new(captured.features);
-        kept().insert(key, Arc::clone(&features));
-        Ok(features)
     }
 }
 

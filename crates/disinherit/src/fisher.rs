@@ -1,21 +1,39 @@
-//! FIM cards: computing and keeping them.
+//! FIM cards: computing, keeping, importing.
+
+use std::collections::BTreeMap;
 
 use data::DataSet;
-use fiun::{Estimator, head_fisher};
-use nets::{Capture, Compute, capture};
+use fiun::{
+    DATA_FREE_ALPHA, Estimator, HeadFisher, Matrix, Precision, head_fisher, head_precision,
+    residuals,
+};
+use nets::{Compute, InnerFisher, InnerJob, inner_fisher};
 use serde_json::json;
-use store::{CardRow, FisherCard, Operation, Publication, Registry};
+use store::{
+    CardHeader, CardRow, CardSource, FisherCard, Operation, Publication, Registry, StoreError,
+};
+use umig::{ModelId, Umig};
 
-use crate::{EngineError, LoadedModel, Progress, own_data};
+use crate::layers::Selected;
+use crate::{EngineError, Features, Layers, LoadedModel, Progress, own_data};
+
+/// Samples that the search for a sufficient subset starts with.
+const FIRST: usize = 512;
 
 /// How Fisher information is computed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FisherOptions {
     /// Which quantity it is.
     pub estimator: Estimator,
+    /// The layers that a card is to hold. The head's FIM is always there.
+    pub layers: Layers,
     /// Use at most this many of a model's own training samples.
     pub samples: Option<usize>,
-    /// Decides which.
+    /// Use as many samples as are needed to leave at most this share of selection decisions open.
+    pub precision: Option<f64>,
+    /// The bytes that inner layers may use; `None` for what 128 samples at a time need.
+    pub memory: Option<u64>,
+    /// Decides which samples are used.
     pub seed: u64,
     /// Where the network runs.
     pub compute: Compute,
@@ -25,7 +43,10 @@ impl Default for FisherOptions {
     fn default() -> Self {
         Self {
             estimator: Estimator::Empirical,
+            layers: Layers::Head,
             samples: None,
+            precision: None,
+            memory: None,
             seed: 0,
             compute: Compute::default(),
         }
@@ -42,50 +63,203 @@ impl FisherOptions {
     }
 }
 
-/// The card of a model from features and logits that are there already: no forward pass.
-///
-/// # Errors
-/// [`EngineError`] when the data has labels that the model lacks, or the numbers are not finite.
-pub fn make_card(
-    model: &LoadedModel,
-    set: &DataSet,
-    captured: &Capture,
-    estimator: Estimator,
-) -> Result<FisherCard, EngineError> {
-    let residuals = captured
-        .residuals(&model.rows(set)?)
-        .map_err(EngineError::net(model.id()))?;
-    let fisher = head_fisher(
-        captured.features.view(),
-        residuals.view(),
-        set.labels(),
-        set.label_names().len(),
-        estimator,
-    )
-    .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;
-    Ok(FisherCard {
-        model: model.digest,
-        data: set.digest(),
-        head: model.manifest.head.clone(),
-        outputs: model.manifest.labels.clone(),
-        classes: set.label_names().to_vec(),
-        fisher,
-    })
+/// Computes cards.
+pub(crate) struct CardMaker<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) options: &'a FisherOptions,
+    pub(crate) features: &'a Features<'a>,
+    pub(crate) progress: &'a dyn Progress,
 }
 
-/// Computes the cards of some models on their own training data and keeps them.
+impl CardMaker<'_> {
+    /// The card of a model on its own data.
+    pub(crate) fn make(
+        &self,
+        model: &LoadedModel,
+        own: &DataSet,
+    ) -> Result<FisherCard, EngineError> {
+        let selected = self.options.layers.of(model)?;
+        let (set, fisher, precision, inner) = match self.options.precision {
+            Some(open) => self.until_precise(model, own, open, &selected)?,
+            None => {
+                let set = self.options.subset(own);
+                let (head, inner) = self.passes(model, &set, &selected)?;
+                let (fisher, residuals) = self.head(model, &set, &head)?;
+                let precision = (set.len() < own.len())
+                    .then(|| self.precision(model, own, &set, &head.0, &residuals, &fisher))
+                    .transpose()?;
+                (set, fisher, precision, inner)
+            }
+        };
+        let source = CardSource {
+            model: model.digest,
+            data: set.digest(),
+            head: model.manifest.head.clone(),
+            outputs: model.manifest.labels.clone(),
+            classes: set.label_names().to_vec(),
+            precision,
+            time: crate::now(),
+        };
+        let inner = inner.map(|inner| inner.tensors).unwrap_or_default();
+        Ok(FisherCard::new(source, fisher, inner)?)
+    }
+
+    /// The head's FIM of a data set in total, and that of the selected inner layers.
+    pub(crate) fn total(
+        &self,
+        model: &LoadedModel,
+        set: &DataSet,
+        selected: &Selected,
+    ) -> Result<(fiun::LayerFisher, BTreeMap<String, fiun::FisherTensor>), EngineError> {
+        let (head, inner) = self.passes(model, set, selected)?;
+        let (fisher, _) = self.head(model, set, &head)?;
+        let inner = inner.map(|inner| inner.tensors).unwrap_or_default();
+        Ok((fisher.total, inner))
+    }
+
+    /// Features and logits, and the FIM of inner layers where it is wanted: then one pass gives
+    /// both, else features may come from the cache.
+    #[allow(clippy::type_complexity)]
+    fn passes(
+        &self,
+        model: &LoadedModel,
+        set: &DataSet,
+        selected: &Selected,
+    ) -> Result<((Matrix, Matrix), Option<InnerFisher>), EngineError> {
+        if selected.inner.is_empty() {
+            let features = self.features.of(model, set, self.progress)?;
+            let logits = self.features.logits(model, &features)?;
+            return Ok(((features.as_ref().clone(), logits), None));
+        }
+        let stage = self
+            .progress
+            .stage(&format!("FIM of {}", model.id()), set.len() as u64);
+        let wanted = |name: &str| selected.inner.iter().any(|known| known == name);
+        let job = InnerJob {
+            architecture: &model.architecture,
+            state: &model.state(self.registry)?,
+            set,
+            rows: &model.rows(set)?,
+            preprocessing: &model.preprocessing,
+            estimator: self.options.estimator,
+            wanted: &wanted,
+            memory: self.options.memory,
+        };
+        let inner = inner_fisher(&job, &mut |n| stage.advance(n as u64))
+            .map_err(EngineError::net(model.id()))?;
+        let head = (inner.capture.features.clone(), inner.capture.logits.clone());
+        Ok((head, Some(inner)))
+    }
+
+    fn head(
+        &self,
+        model: &LoadedModel,
+        set: &DataSet,
+        (features, logits): &(Matrix, Matrix),
+    ) -> Result<(HeadFisher, Matrix), EngineError> {
+        let wrap = |error| EngineError::fisher(model.id(), &model.manifest.head)(error);
+        let estimator = self.options.estimator;
+        let residuals = residuals(logits.view(), &model.rows(set)?, estimator).map_err(wrap)?;
+        let fisher = head_fisher(
+            features.view(),
+            residuals.view(),
+            set.labels(),
+            set.label_names().len(),
+            estimator,
+        )
+        .map_err(wrap)?;
+        Ok((fisher, residuals))
+    }
+
+    fn precision(
+        &self,
+        model: &LoadedModel,
+        own: &DataSet,
+        set: &DataSet,
+        features: &Matrix,
+        residuals: &Matrix,
+        fisher: &HeadFisher,
+    ) -> Result<Precision, EngineError> {
+        head_precision(
+            features.view(),
+            residuals.view(),
+            set.labels(),
+            fisher,
+            &own.counts(),
+            DATA_FREE_ALPHA,
+        )
+        .map_err(EngineError::fisher(model.id(), &model.manifest.head))
+    }
+
+    /// Doubles the number of samples until few enough decisions are open, or all are used.
+    #[allow(clippy::type_complexity)]
+    fn until_precise(
+        &self,
+        model: &LoadedModel,
+        own: &DataSet,
+        open: f64,
+        selected: &Selected,
+    ) -> Result<(DataSet, HeadFisher, Option<Precision>, Option<InnerFisher>), EngineError> {
+        let most = own.len().min(self.options.samples.unwrap_or(usize::MAX));
+        let order = own.deal(self.options.seed);
+        let (mut features, mut logits) = (Vec::new(), Vec::new());
+        let (mut done, mut next) = (0, FIRST.min(most));
+        loop {
+            let new = own.select(&order[done..next]);
+            let captured = self.features.capture(model, &new, self.progress)?;
+            features.extend(captured.features.into_values());
+            logits.extend(captured.logits.into_values());
+            done = next;
+            let set = own.select(&order[..done]);
+            let matrix = |values: &[f32]| {
+                Matrix::new(done, values.len() / done.max(1), values.to_vec())
+                    .map_err(|error| EngineError::Refused(error.to_string()))
+            };
+            let head = (matrix(&features)?, matrix(&logits)?);
+            let (fisher, residuals) = self.head(model, &set, &head)?;
+            let precision = self.precision(model, own, &set, &head.0, &residuals, &fisher)?;
+            if precision.open <= open || done == most {
+                let inner = if selected.inner.is_empty() {
+                    None
+                } else {
+                    self.passes(model, &set, selected)?.1
+                };
+                return Ok((set, fisher, Some(precision), inner));
+            }
+            next = (done * 2).min(most);
+        }
+    }
+}
+
+/// Computes the cards of some models on their own training data and keeps each as soon as it is
+/// done. A model that has a card of this estimator with these layers is passed over, unless it is
+/// to be computed `again`. Returns the rows of the new cards.
 ///
 /// # Errors
-/// [`EngineError`]; no card is kept then.
-pub fn compute_card(
+/// [`EngineError`]; cards that were finished before stay.
+pub fn compute_cards(
     registry: &Registry,
     models: &[LoadedModel],
     train: &DataSet,
     options: &FisherOptions,
+    features: &Features<'_>,
+    again: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<CardRow>, EngineError> {
+    let maker = CardMaker {
+        registry,
+        options,
+        features,
+        progress,
+    };
     let mut rows = Vec::new();
     for model in models {
+        let kept = registry.card(model.digest, options.estimator)?;
+        let selected = options.layers.of(model)?;
+        let enough = kept.is_some_and(|card| covers(card.header(), &selected));
+        if enough && !again {
+            continue;
+        }
         let own = own_data(&model.vertex, train);
         if own.is_empty() {
             return Err(EngineError::NeedsData(format!(
@@ -95,30 +269,131 @@ pub fn compute_card(
                 train.name()
             )));
         }
-        let set = options.subset(&own);
-        let stage = progress.stage(&format!("FIM of {}", model.id()), set.len() as u64);
-        let network = model.network(registry, options.compute)?;
-        let captured = capture(&network, &set, &model.preprocessing, &mut |done| {
-            stage.advance(done as u64)
-        })
-        .map_err(EngineError::net(model.id()))?;
-        let card = make_card(model, &set, &captured, options.estimator)?;
-        rows.push(registry.put_card(&card)?);
+        let row = registry.put_card(&maker.make(model, &own)?)?;
+        let detail = json!({
+            "model": model.id(),
+            "estimator": row.estimator,
+            "layers": options.layers,
+            "samples": options.samples,
+            "precision": options.precision,
+        });
+        keep(registry, row.clone(), "fisher", detail)?;
+        rows.push(row);
     }
-    let ids: Vec<String> = models.iter().map(|m| m.id().to_string()).collect();
+    Ok(rows)
+}
+
+fn keep(
+    registry: &Registry,
+    row: CardRow,
+    command: &str,
+    detail: serde_json::Value,
+) -> Result<(), EngineError> {
     registry.publish(&Publication {
         models: Vec::new(),
         superseded: Vec::new(),
-        cards: rows.clone(),
+        cards: vec![row],
         operation: Operation {
             time: crate::now(),
-            command: "fisher".into(),
-            detail: json!({
-                "models": ids,
-                "estimator": FisherCard::estimator_name(options.estimator),
-                "samples": options.samples,
-            }),
+            command: command.into(),
+            detail,
         },
     })?;
-    Ok(rows)
+    Ok(())
+}
+
+/// Whether a card holds all of these layers.
+pub(crate) fn covers(header: &CardHeader, selected: &Selected) -> bool {
+    selected
+        .inner
+        .iter()
+        .all(|name| header.layers.contains(name))
+}
+
+/// Adds a card that was computed elsewhere. It must speak of a model of this registry: of the one
+/// that is named, where one is.
+///
+/// # Errors
+/// [`EngineError::Refused`] with the reason when it fits no model, or another one.
+pub fn import_card(
+    registry: &Registry,
+    graph: &Umig,
+    card: &FisherCard,
+    model: Option<&ModelId>,
+) -> Result<ModelId, EngineError> {
+    let digests = registry.digests()?;
+    let header = &card.header;
+    let id = match model {
+        Some(id) => {
+            let own = digests.get(id);
+            if own != Some(&header.model) {
+                return Err(EngineError::Refused(format!(
+                    "the card speaks of the model {}, `{id}` is {}",
+                    header.model,
+                    own.map(ToString::to_string).unwrap_or_default()
+                )));
+            }
+            id.clone()
+        }
+        None => digests
+            .iter()
+            .find(|(_, digest)| **digest == header.model)
+            .map(|(id, _)| id.clone())
+            .ok_or_else(|| {
+                EngineError::Refused(format!(
+                    "the card speaks of the model {}, which is not in this registry; \
+                     `disinherit show MODEL` tells a model's digest",
+                    header.model
+                ))
+            })?,
+    };
+    let loaded = LoadedModel::open(registry, graph, &id)?;
+    check_card(&loaded, header)?;
+    check_values(&loaded, card)?;
+    let row = registry.put_card(card)?;
+    let detail = json!({"model": id, "estimator": row.estimator, "by": header.tool});
+    keep(registry, row, "fisher import", detail)?;
+    Ok(id)
+}
+
+/// Checks that a card fits its model: head and labels.
+pub(crate) fn check_card(model: &LoadedModel, header: &CardHeader) -> Result<(), EngineError> {
+    let refuse = |reason: String| {
+        let text = format!("that of `{}` {reason}", model.id());
+        Err(EngineError::Store(StoreError::Card(text)))
+    };
+    let manifest = &model.manifest;
+    if header.head != manifest.head {
+        return refuse(format!(
+            "is of a head `{}`, the model's is `{}`",
+            header.head, manifest.head
+        ));
+    }
+    if header.outputs != manifest.labels {
+        return refuse(format!(
+            "has the labels {}, the model {}",
+            header.outputs.join(", "),
+            manifest.labels.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// Checks that the tensors of a card have the shapes of the model's.
+fn check_values(model: &LoadedModel, card: &FisherCard) -> Result<(), EngineError> {
+    let [weight, bias] = model.head_tensors();
+    let total = &card.fisher.total;
+    let head = [(&weight, &total.weight), (&bias, &total.bias)];
+    for (name, fisher) in head.into_iter().chain(&card.inner) {
+        let own = model.manifest.tensors.get(name).map(|t| &t.shape[..]);
+        if own != Some(fisher.shape()) {
+            let found = own.map_or("no such tensor".into(), |shape| format!("{shape:?}"));
+            return Err(EngineError::Store(StoreError::Card(format!(
+                "its FIM of `{name}` is {:?}, `{}` has {found}",
+                fisher.shape(),
+                model.id()
+            ))));
+        }
+    }
+    Ok(())
 }

@@ -9,8 +9,10 @@
 mod add;
 mod error;
 mod evaluate;
+mod features;
 mod fisher;
 mod grow;
+mod layers;
 mod model;
 mod progress;
 mod provenance;
@@ -21,15 +23,17 @@ mod unlearn;
 pub use add::{AddModel, add};
 pub use error::EngineError;
 pub use evaluate::{Accuracy, Evaluator, Scores};
-pub use fisher::{FisherOptions, compute_card, make_card};
+pub use features::{FEATURE_CACHE, Features};
+pub use fisher::{FisherOptions, compute_cards, import_card};
 pub use grow::{GrowOptions, Grown, grow, retrain};
+pub use layers::Layers;
 pub use model::{LoadedModel, find as resolve, now};
 pub use progress::{Progress, Silent, Stage};
 pub use provenance::{forget_mask, own_data};
 pub use recipe::{ModelRecipe, Recipe, RelationName};
 pub use study::{Seconds, Study, StudyModel, StudyOptions, run_study};
 pub use unlearn::{
-    Alpha, ModelOutcome, Prepared, Scale, UnlearnOptions, Unlearned, prepare, unlearn,
+    Alpha, ModelOutcome, Needs, Prepared, Scale, UnlearnOptions, Unlearned, needs, prepare, unlearn,
 };
 
 /// The default share of held-out forget samples that a model may still recognise.

@@ -9,8 +9,8 @@ use store::{Digest, Registry};
 use umig::{Forget, ModelId, Request, Role, Scope};
 
 use crate::{
-    EngineError, Evaluator, FisherOptions, GrowOptions, LoadedModel, ModelOutcome, Progress,
-    Recipe, Scores, UnlearnOptions, Unlearned, grow, prepare, retrain, unlearn,
+    EngineError, Evaluator, Features, FisherOptions, GrowOptions, LoadedModel, ModelOutcome,
+    Progress, Recipe, Scores, UnlearnOptions, Unlearned, grow, prepare, retrain, unlearn,
 };
 
 /// How to run a study.
@@ -115,14 +115,17 @@ pub fn run_study(
             samples: recipe.fisher.samples,
             seed: recipe.seed,
             compute: options.compute,
+            ..options.unlearn.fisher.clone()
         },
         ..options.unlearn.clone()
     };
+    let features = Features::new(registry, options.compute, 0);
     let prepared = prepare(
         registry,
         &request,
-        Some(&splits.train),
+        Some(splits),
         &unlearning,
+        &features,
         progress,
     )?;
     let done = unlearn(registry, &prepared, &unlearning, progress)?;
@@ -142,7 +145,7 @@ pub fn run_study(
 
     let evaluation = Evaluation {
         registry,
-        evaluator: Evaluator::new(splits, options.compute),
+        evaluator: Evaluator::new(splits, options.compute, &features),
         forget: &forget,
         scope,
         outcomes: done.models.iter().map(|o| (o.before.clone(), o)).collect(),
@@ -190,7 +193,7 @@ impl Evaluation<'_> {
         let score = |model: &LoadedModel| {
             let provenance = &original.vertex;
             self.evaluator
-                .scores(self.registry, model, provenance, self.forget, self.progress)
+                .scores(model, provenance, self.forget, self.progress)
         };
         let retrained = match retrained {
             None => Scores::default(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use data::{OpenOptions, Splits, open};
 use disinherit::{
-    Alpha, EngineError, Evaluator, FisherOptions, GrowOptions, Grown, LoadedModel, Recipe, Scale,
-    Silent, UnlearnOptions, compute_card, grow, prepare, retrain, unlearn,
+    Alpha, EngineError, Evaluator, Features, FisherOptions, GrowOptions, Grown, LoadedModel,
+    Prepared, Recipe, Scale, Silent, UnlearnOptions, Unlearned, compute_cards, grow, retrain,
 };
 use store::{Digest, Registry};
 use umig::{Forget, ModelId, Request, Role};
@@ -72,6 +72,20 @@ fn grown(registry: &Registry, recipe: &Recipe, splits: &Splits) -> Grown {
     .unwrap()
 }
 
+fn prepare<'a>(
+    features: &'a Features<'a>,
+    registry: &Registry,
+    request: &Request,
+    data: Option<&'a Splits>,
+    options: &UnlearnOptions,
+) -> Result<Prepared<'a>, EngineError> {
+    disinherit::prepare(registry, request, data, options, features, &Silent)
+}
+
+fn unlearn(registry: &Registry, prepared: &Prepared<'_>, options: &UnlearnOptions) -> Unlearned {
+    disinherit::unlearn(registry, prepared, options, &Silent).unwrap()
+}
+
 fn id(text: &str) -> ModelId {
     text.parse().unwrap()
 }
@@ -95,6 +109,7 @@ fn a_network_forgets_and_only_where_it_must() {
     let recipe = Recipe::parse(RECIPE).unwrap();
     let registry = Registry::in_memory().unwrap();
     grown(&registry, &recipe, &splits);
+    let features = Features::new(&registry, Default::default(), 0);
     let before = by_name(&registry);
 
     // Growing again finds everything there.
@@ -104,7 +119,7 @@ fn a_network_forgets_and_only_where_it_must() {
 
     let options = UnlearnOptions::default();
     let request = forget_three();
-    let prepared = prepare(&registry, &request, Some(&splits.train), &options, &Silent).unwrap();
+    let prepared = prepare(&features, &registry, &request, Some(&splits), &options).unwrap();
     let scope = &prepared.plan.scope;
     assert_eq!(scope.initial, [id("r1@1")].into());
     assert_eq!(scope.inherited, [id("r2@1"), id("r3@1")].into());
@@ -117,10 +132,10 @@ fn a_network_forgets_and_only_where_it_must() {
         dry_run: true,
         ..options.clone()
     };
-    unlearn(&registry, &prepared, &dry, &Silent).unwrap();
+    unlearn(&registry, &prepared, &dry);
     assert_eq!(by_name(&registry), before);
 
-    let done = unlearn(&registry, &prepared, &options, &Silent).unwrap();
+    let done = unlearn(&registry, &prepared, &options);
     let after = by_name(&registry);
     for (name, digest) in &before {
         assert_eq!(after[name], *digest, "old versions stay as they were");
@@ -132,7 +147,7 @@ fn a_network_forgets_and_only_where_it_must() {
     assert_eq!(new, ["r1@2", "r2@2", "r3@2"]);
 
     let graph = registry.graph().unwrap();
-    let evaluator = Evaluator::new(&splits, Default::default());
+    let evaluator = Evaluator::new(&splits, Default::default(), &features);
     for outcome in &done.models {
         let old = LoadedModel::open(&registry, &graph, &outcome.before).unwrap();
         let new = LoadedModel::open(&registry, &graph, &outcome.after).unwrap();
@@ -147,7 +162,7 @@ fn a_network_forgets_and_only_where_it_must() {
         }
         let score = |model| {
             evaluator
-                .scores(&registry, model, &old.vertex, &request.forget, &Silent)
+                .scores(model, &old.vertex, &request.forget, &Silent)
                 .unwrap()
         };
         let (was, is) = (score(&old), score(&new));
@@ -187,11 +202,11 @@ fn a_network_forgets_and_only_where_it_must() {
 
     // The same request again finds nobody left.
     let again = prepare(
+        &features,
         &registry,
         &Request::new(Forget::classes(["3"])),
-        Some(&splits.train),
+        Some(&splits),
         &options,
-        &Silent,
     );
     assert!(matches!(again, Err(EngineError::Request(_))));
 }
@@ -204,13 +219,14 @@ fn everything_repeats_itself() {
     let run = || {
         let registry = Registry::in_memory().unwrap();
         grown(&registry, &recipe, &splits);
+        let features = Features::new(&registry, Default::default(), 0);
         let options = UnlearnOptions {
             alpha: Alpha::Rule,
             ..UnlearnOptions::default()
         };
-        let train = Some(&splits.train);
-        let prepared = prepare(&registry, &forget_three(), train, &options, &Silent).unwrap();
-        unlearn(&registry, &prepared, &options, &Silent).unwrap();
+        let train = Some(&splits);
+        let prepared = prepare(&features, &registry, &forget_three(), train, &options).unwrap();
+        unlearn(&registry, &prepared, &options);
         by_name(&registry)
     };
     assert_eq!(run(), run());
@@ -223,8 +239,9 @@ fn cards_make_data_unnecessary() {
     recipe.training.epochs = 3;
     let registry = Registry::in_memory().unwrap();
     grown(&registry, &recipe, &splits);
+    let features = Features::new(&registry, Default::default(), 0);
     let options = UnlearnOptions::default();
-    let refused = prepare(&registry, &forget_three(), None, &options, &Silent)
+    let refused = prepare(&features, &registry, &forget_three(), None, &options)
         .err()
         .unwrap();
     assert!(
@@ -237,17 +254,25 @@ fn cards_make_data_unnecessary() {
         .iter()
         .map(|name| LoadedModel::open(&registry, &graph, &id(name)).unwrap())
         .collect();
-    compute_card(
-        &registry,
-        &models,
-        &splits.train,
-        &FisherOptions::default(),
-        &Silent,
-    )
-    .unwrap();
-    let prepared = prepare(&registry, &forget_three(), None, &options, &Silent).unwrap();
+    let compute = |options: &FisherOptions, again| {
+        compute_cards(
+            &registry,
+            &models,
+            &splits.train,
+            options,
+            &features,
+            again,
+            &Silent,
+        )
+        .unwrap()
+        .len()
+    };
+    assert_eq!(compute(&FisherOptions::default(), false), 3);
+    assert_eq!(compute(&FisherOptions::default(), false), 0, "kept");
+    assert_eq!(compute(&FisherOptions::default(), true), 3);
+    let prepared = prepare(&features, &registry, &forget_three(), None, &options).unwrap();
     assert_eq!(prepared.from_cards, 3);
-    let done = unlearn(&registry, &prepared, &options, &Silent).unwrap();
+    let done = unlearn(&registry, &prepared, &options);
     assert!(
         done.models
             .iter()
@@ -260,12 +285,9 @@ fn cards_make_data_unnecessary() {
         ..options
     };
     let request = Request::new(Forget::classes(["4"])).from_models([id("d@1")]);
-    let train = Some(&splits.train);
-    let prepared = prepare(&registry, &request, train, &raw, &Silent).unwrap();
-    assert!(
-        unlearn(&registry, &prepared, &raw, &Silent).is_ok(),
-        "raw FIMs with data"
-    );
+    let train = Some(&splits);
+    let prepared = prepare(&features, &registry, &request, train, &raw).unwrap();
+    unlearn(&registry, &prepared, &raw);
 }
 
 #[test]
@@ -275,6 +297,7 @@ fn single_samples_and_sources_are_requests_too() {
     recipe.training.epochs = 3;
     let registry = Registry::in_memory().unwrap();
     grown(&registry, &recipe, &splits);
+    let features = Features::new(&registry, Default::default(), 0);
     let graph = registry.graph().unwrap();
     let own = disinherit::own_data(graph.get(&id("r1@1")).unwrap(), &splits.train);
     let ids: std::collections::BTreeSet<String> = own.ids()[..5].iter().cloned().collect();
@@ -282,19 +305,19 @@ fn single_samples_and_sources_are_requests_too() {
         alpha: Alpha::Value(2.0),
         ..UnlearnOptions::default()
     };
-    let train = Some(&splits.train);
+    let train = Some(&splits);
     let request = Request::new(Forget::Samples(ids.clone()));
-    let prepared = prepare(&registry, &request, train, &options, &Silent).unwrap();
+    let prepared = prepare(&features, &registry, &request, train, &options).unwrap();
     // r1 and r2 are of client 1, r3 inherits.
     assert_eq!(prepared.plan.scope.initial, [id("r1@1"), id("r2@1")].into());
     assert_eq!(prepared.plan.scope.inherited, [id("r3@1")].into());
-    unlearn(&registry, &prepared, &options, &Silent).unwrap();
+    unlearn(&registry, &prepared, &options);
     let graph = registry.graph().unwrap();
     let left = disinherit::own_data(graph.get(&id("r1@2")).unwrap(), &splits.train);
     assert!(left.ids().iter().all(|id| !ids.contains(id)));
 
     let all_of_client = Request::new(Forget::Source("client-2".into()));
-    let refused = prepare(&registry, &all_of_client, train, &options, &Silent)
+    let refused = prepare(&features, &registry, &all_of_client, train, &options)
         .err()
         .unwrap();
     assert!(
@@ -310,6 +333,7 @@ fn retraining_leaves_the_class_out() {
     recipe.training.epochs = 3;
     let registry = Registry::in_memory().unwrap();
     grown(&registry, &recipe, &splits);
+    let features = Features::new(&registry, Default::default(), 0);
     let graph = registry.graph().unwrap();
     let scope = graph.scope(&forget_three()).unwrap();
     let forget = Forget::classes(["3"]);
@@ -325,7 +349,7 @@ fn retraining_leaves_the_class_out() {
     )
     .unwrap();
     assert_eq!(again.len(), 3);
-    let evaluator = Evaluator::new(&splits, Default::default());
+    let evaluator = Evaluator::new(&splits, Default::default(), &features);
     for (id, (state, seconds)) in &again {
         assert!(*seconds > 0.0);
         let like = LoadedModel::open(&registry, &graph, id).unwrap();

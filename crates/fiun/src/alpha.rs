@@ -3,20 +3,43 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::expect_len;
-use crate::{Dampening, FisherError, LayerFisher, Matrix, MatrixRef, argmax, dampen, linear};
+use crate::{
+    Dampening, FisherError, FisherTensor, LayerFisher, Matrix, MatrixRef, argmax, dampen, linear,
+};
 
 /// The threshold to start from when there is no data to try values on, for FIMs on a common scale
-/// ([`LayerFisher::rescaled`]): the middle of the range of 4 to 5 that served all models of a
+/// (each divided by the mean of its own model's total FIM): the middle of the range of 4 to 5 that served all models of a
 /// federated network on CIFAR-10 at once.
 pub const DATA_FREE_ALPHA: f64 = 4.5;
 
 /// The share of forget samples that a threshold is judged by.
 const TAIL: f64 = 0.95;
 
-/// Thresholds tried in the first, coarse round, and in each of the finer ones.
-const COARSE: usize = 40;
-const FINE: usize = 12;
-const FINE_ROUNDS: usize = 2;
+/// How many thresholds a search tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// In the first round, for each dampening constant.
+    pub coarse: usize,
+    /// In each of the finer rounds around the best.
+    pub fine: usize,
+    /// The number of finer rounds.
+    pub rounds: usize,
+}
+
+impl Effort {
+    /// For tries that cost a matrix product.
+    pub const THOROUGH: Self = Self {
+        coarse: 40,
+        fine: 12,
+        rounds: 2,
+    };
+    /// For tries that cost a forward pass.
+    pub const SPARING: Self = Self {
+        coarse: 10,
+        fine: 4,
+        rounds: 2,
+    };
+}
 
 /// What the choice of alpha aims at.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -110,40 +133,138 @@ pub struct HeadProblem<'a> {
 pub fn search_alpha(problem: HeadProblem<'_>, target: Target) -> Result<AlphaChoice, FisherError> {
     check(&problem)?;
     let before = problem.score(problem.weight, problem.bias)?;
-    // A coarse round for each dampening constant, the finer ones for the best of them only.
-    let mut best: Option<(Trial, Vec<Trial>)> = None;
-    for &lambda in problem.lambdas {
-        let (low, high) = problem.range(lambda);
-        let curve = problem.try_all(&grid(low, high, COARSE), lambda)?;
-        let trial = curve[best_index(&curve, before.retain, target)];
-        let rank = |trial: &Trial| rank(trial, before.retain, target);
-        if best
-            .as_ref()
-            .is_none_or(|(known, _)| rank(&trial) < rank(known))
-        {
-            best = Some((trial, curve));
+    let search = Search {
+        lambdas: problem.lambdas,
+        largest_ratio: problem.largest_ratio(),
+        effort: Effort::THOROUGH,
+        before: (before.forget, before.retain),
+        target,
+    };
+    let mut scratch = (
+        Matrix::zeros(problem.weight.rows(), problem.weight.cols()),
+        vec![0.0; problem.bias.len()],
+    );
+    let choice = search.run(&mut |alpha, lambda| problem.trial(alpha, lambda, &mut scratch))?;
+    choice.ok_or_else(|| FisherError::NoSamples("of dampening constants to try".into()))
+}
+
+/// The search itself, whatever a try is.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// The dampening constants to try.
+    pub lambdas: &'a [f64],
+    /// The largest finite ratio of a forget value to an own value: from there on nothing is
+    /// selected.
+    pub largest_ratio: f64,
+    /// How many thresholds to try.
+    pub effort: Effort,
+    /// Accuracy on forget and retained samples before any edit.
+    pub before: (f64, f64),
+    /// What to aim at.
+    pub target: Target,
+}
+
+impl Search<'_> {
+    /// Runs it; `trial` is given a threshold and a dampening constant. `None` when there is no
+    /// dampening constant to try.
+    ///
+    /// # Errors
+    /// What `trial` says.
+    pub fn run<E>(
+        &self,
+        trial: &mut dyn FnMut(f64, f64) -> Result<Trial, E>,
+    ) -> Result<Option<AlphaChoice>, E> {
+        let (target, retain_before) = (self.target, self.before.1);
+        let mut try_all = |alphas: Vec<f64>, lambda| -> Result<Vec<Trial>, E> {
+            alphas
+                .into_iter()
+                .map(|alpha| trial(alpha, lambda))
+                .collect()
+        };
+        // A coarse round for each dampening constant, the finer ones for the best of them only.
+        let mut best: Option<(Trial, Vec<Trial>)> = None;
+        for &lambda in self.lambdas {
+            // Below lambda, what is selected besides keeps a factor of 1.
+            let high = self.largest_ratio.clamp(1.0, 1e12) * 1.01;
+            let curve = try_all(
+                grid(lambda.clamp(0.25, 1.0), high, self.effort.coarse),
+                lambda,
+            )?;
+            let Some(trial) = curve
+                .get(best_index(&curve, retain_before, target))
+                .copied()
+            else {
+                continue;
+            };
+            let rank = |trial: &Trial| rank(trial, retain_before, target);
+            if best
+                .as_ref()
+                .is_none_or(|(known, _)| rank(&trial) < rank(known))
+            {
+                best = Some((trial, curve));
+            }
+        }
+        let Some((Trial { lambda, .. }, mut curve)) = best else {
+            return Ok(None);
+        };
+        for _ in 0..self.effort.rounds {
+            let best = best_index(&curve, retain_before, target);
+            let left = curve[best.saturating_sub(1)].alpha;
+            let right = curve[(best + 1).min(curve.len() - 1)].alpha;
+            curve.extend(try_all(grid(left, right, self.effort.fine), lambda)?);
+            curve.sort_by(|a, b| a.alpha.total_cmp(&b.alpha));
+            curve.dedup_by(|a, b| a.alpha == b.alpha);
+        }
+        let best = curve[best_index(&curve, retain_before, target)];
+        Ok(Some(AlphaChoice {
+            alpha: best.alpha,
+            lambda,
+            reached: shortfall(&best, retain_before, target) <= 0.0,
+            before: self.before,
+            curve,
+        }))
+    }
+}
+
+/// Tells how well logits name the labels of forget and retained samples: a [`Trial`] without its
+/// threshold.
+///
+/// # Errors
+/// [`FisherError::Shape`] when there is not a label and a mark for each row of `logits`.
+pub fn score_trial(
+    logits: MatrixRef<'_>,
+    labels: &[u32],
+    is_forget: &[bool],
+) -> Result<Trial, FisherError> {
+    expect_len("the label list", labels.len(), logits.rows())?;
+    expect_len("the forget mask", is_forget.len(), logits.rows())?;
+    let (mut right, mut count) = ([0usize; 2], [0usize; 2]);
+    let mut probabilities = Vec::new();
+    for (sample, &label) in labels.iter().enumerate() {
+        let row = logits.row(sample);
+        let Some(own) = row.get(label as usize) else {
+            return Err(FisherError::Label {
+                sample,
+                label,
+                classes: row.len(),
+            });
+        };
+        let group = usize::from(is_forget[sample]);
+        count[group] += 1;
+        right[group] += usize::from(argmax(row) == label as usize);
+        if group == 1 {
+            let sum: f64 = row.iter().map(|z| f64::from(z - own).exp()).sum();
+            probabilities.push(1.0 / sum);
         }
     }
-    let Some((Trial { lambda, .. }, mut curve)) = best else {
-        return Err(FisherError::NoSamples(
-            "of dampening constants to try".into(),
-        ));
-    };
-    for _ in 0..FINE_ROUNDS {
-        let best = best_index(&curve, before.retain, target);
-        let left = curve[best.saturating_sub(1)].alpha;
-        let right = curve[(best + 1).min(curve.len() - 1)].alpha;
-        curve.extend(problem.try_all(&grid(left, right, FINE), lambda)?);
-        curve.sort_by(|a, b| a.alpha.total_cmp(&b.alpha));
-        curve.dedup_by(|a, b| a.alpha == b.alpha);
-    }
-    let best = curve[best_index(&curve, before.retain, target)];
-    Ok(AlphaChoice {
-        alpha: best.alpha,
-        lambda,
-        reached: shortfall(&best, before.retain, target) <= 0.0,
-        before: (before.forget, before.retain),
-        curve,
+    let share = |group: usize| right[group] as f64 / count[group].max(1) as f64;
+    Ok(Trial {
+        alpha: 0.0,
+        lambda: 1.0,
+        forget: share(1),
+        retain: share(0),
+        forget_probability: quantile(&mut probabilities, TAIL),
+        selected: 0,
     })
 }
 
@@ -173,43 +294,29 @@ fn check(problem: &HeadProblem<'_>) -> Result<(), FisherError> {
 }
 
 impl HeadProblem<'_> {
-    /// The thresholds worth trying: from lambda (at most 1), below which what is selected besides
-    /// keeps a factor of 1, to just above the largest finite ratio, from which on nothing is
-    /// selected.
-    fn range(&self, lambda: f64) -> (f64, f64) {
-        let forget = self.forget.weight.values().iter().chain(&self.forget.bias);
-        let own = self.own.weight.values().iter().chain(&self.own.bias);
-        let largest = forget
-            .zip(own)
-            .filter(|(_, own)| **own > 0.0)
-            .map(|(f, o)| f64::from(*f) / f64::from(*o))
-            .fold(1.0, f64::max);
-        (lambda.clamp(0.25, 1.0), largest.min(1e12) * 1.01)
+    fn largest_ratio(&self) -> f64 {
+        largest_ratio(&self.forget.weight, &self.own.weight)
+            .max(largest_ratio(&self.forget.bias, &self.own.bias))
     }
 
-    fn try_all(&self, alphas: &[f64], lambda: f64) -> Result<Vec<Trial>, FisherError> {
-        alphas
-            .iter()
-            .map(|&alpha| self.trial(alpha, lambda))
-            .collect()
-    }
-
-    fn trial(&self, alpha: f64, lambda: f64) -> Result<Trial, FisherError> {
+    fn trial(
+        &self,
+        alpha: f64,
+        lambda: f64,
+        (weight, bias): &mut (Matrix, Vec<f32>),
+    ) -> Result<Trial, FisherError> {
         let dampening = Dampening::new(alpha, lambda)?;
-        let mut weight = Matrix::new(
-            self.weight.rows(),
-            self.weight.cols(),
-            self.weight.values().to_vec(),
-        )?;
-        let mut bias = self.bias.to_vec();
+        let (forget, own) = (self.forget, self.own);
+        let theta = self.weight.values();
         let of_weight = dampen(
-            weight.values_mut(),
-            self.forget.weight.values(),
-            self.own.weight.values(),
+            theta,
+            &forget.weight,
+            &own.weight,
             dampening,
+            weight.values_mut(),
         )?;
-        let of_bias = dampen(&mut bias, &self.forget.bias, &self.own.bias, dampening)?;
-        let score = self.score(weight.view(), &bias)?;
+        let of_bias = dampen(self.bias, &forget.bias, &own.bias, dampening, bias)?;
+        let score = self.score(weight.view(), bias)?;
         Ok(Trial {
             alpha,
             lambda,
@@ -220,28 +327,19 @@ impl HeadProblem<'_> {
 
     fn score(&self, weight: MatrixRef<'_>, bias: &[f32]) -> Result<Trial, FisherError> {
         let logits = linear(self.features, weight, bias)?;
-        let (mut right, mut count) = ([0usize; 2], [0usize; 2]);
-        let mut probabilities = Vec::new();
-        for (sample, &label) in self.labels.iter().enumerate() {
-            let row = logits.view().row(sample);
-            let group = usize::from(self.is_forget[sample]);
-            count[group] += 1;
-            let own = row[label as usize];
-            right[group] += usize::from(argmax(row) == label as usize);
-            if group == 1 {
-                let sum: f64 = row.iter().map(|z| f64::from(z - own).exp()).sum();
-                probabilities.push(1.0 / sum);
-            }
-        }
-        Ok(Trial {
-            alpha: 0.0,
-            lambda: 1.0,
-            forget: right[1] as f64 / count[1] as f64,
-            retain: right[0] as f64 / count[0] as f64,
-            forget_probability: quantile(&mut probabilities, TAIL),
-            selected: 0,
-        })
+        score_trial(logits.view(), self.labels, self.is_forget)
     }
+}
+
+/// The largest finite ratio of a forget value to an own value, at least 1.
+pub fn largest_ratio(forget: &FisherTensor, own: &FisherTensor) -> f64 {
+    forget
+        .entries()
+        .zip(own.entries())
+        .filter(|(_, own)| *own > 0.0)
+        .map(|(f, o)| f / o)
+        .filter(|ratio| ratio.is_finite())
+        .fold(1.0, f64::max)
 }
 
 /// The smallest value that at least this share of the values do not exceed; 0 without values.
@@ -264,10 +362,16 @@ fn shortfall(trial: &Trial, retain_before: f64, target: Target) -> f64 {
 }
 
 /// Lower is better: first the target, then the probability left on the forgotten labels against
-/// the retained accuracy.
+/// the retained accuracy. Where the target leaves some accuracy on purpose, the probability left
+/// is not held against a trial.
 fn rank(trial: &Trial, retain_before: f64, target: Target) -> (f64, f64) {
     let missed = shortfall(trial, retain_before, target);
-    (missed, trial.forget_probability - trial.retain)
+    let left = if target.forget > 0.0 {
+        0.0
+    } else {
+        trial.forget_probability
+    };
+    (missed, left - trial.retain)
 }
 
 fn best_index(curve: &[Trial], retain_before: f64, target: Target) -> usize {
@@ -312,7 +416,7 @@ mod tests {
         let weight = Matrix::new(3, 3, vec![2., -1., -1., -1., 2., -1., -1., -1., 2.]).unwrap();
         let bias = [0.1, 0.1, 0.1];
         let logits = linear(features.view(), weight.view(), &bias).unwrap();
-        let residuals = residuals(logits.view(), &labels).unwrap();
+        let residuals = residuals(logits.view(), &labels, Estimator::Empirical).unwrap();
         let fisher = head_fisher(
             features.view(),
             residuals.view(),

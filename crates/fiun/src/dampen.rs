@@ -1,43 +1,129 @@
 //! Selection and dampening: the edit that forgets.
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::FisherError;
-use crate::error::{expect_finite, expect_len};
+use crate::error::expect_len;
+use crate::{FisherError, FisherTensor};
+
+/// Parameters edited at a time: the working copies of a block stay in the fastest cache.
+pub const BLOCK: usize = 1024;
+
+/// Parameters that make a thread worth its while.
+const SHARE: usize = 1 << 16;
+
+/// Room for the working copies of a block.
+pub struct Scratch {
+    wide: [f32; BLOCK],
+    edited: [f32; BLOCK],
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            wide: [0.0; BLOCK],
+            edited: [0.0; BLOCK],
+        }
+    }
+}
+
+impl Scratch {
+    fn halves(&mut self, length: usize) -> (&mut [f32], &mut [f32]) {
+        (&mut self.wide[..length], &mut self.edited[..length])
+    }
+}
 
 /// A parameter type that can be dampened.
-pub trait Scalar: Copy + PartialEq {
-    /// The value in single precision.
-    fn to_f32(self) -> f32;
-    /// The nearest value of this type.
-    fn from_f32(value: f32) -> Self;
+pub trait Scalar: Copy + Send + Sync {
+    /// Runs an edit in single precision over at most [`BLOCK`] values: from `values` into `out`,
+    /// rounded to nearest.
+    fn edit<R>(
+        values: &[Self],
+        out: &mut [Self],
+        scratch: &mut Scratch,
+        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
+    ) -> R;
+    /// The number of values whose bits differ, among at most [`BLOCK`].
+    fn changed(before: &[Self], after: &[Self]) -> u32;
 }
 
 impl Scalar for f32 {
-    fn to_f32(self) -> f32 {
-        self
+    #[inline(always)]
+    fn edit<R>(
+        values: &[Self],
+        out: &mut [Self],
+        scratch: &mut Scratch,
+        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
+    ) -> R {
+        let _ = scratch;
+        edit(values, out)
     }
-    fn from_f32(value: f32) -> Self {
-        value
+    #[inline(always)]
+    fn changed(before: &[Self], after: &[Self]) -> u32 {
+        let pairs = before.iter().zip(after);
+        pairs
+            .map(|(a, b)| u32::from(a.to_bits() != b.to_bits()))
+            .sum()
     }
 }
 
 impl Scalar for f16 {
-    fn to_f32(self) -> f32 {
-        f16::to_f32(self)
+    #[inline(always)]
+    fn edit<R>(
+        values: &[Self],
+        out: &mut [Self],
+        scratch: &mut Scratch,
+        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
+    ) -> R {
+        let (wide, edited) = scratch.halves(values.len());
+        values.convert_to_f32_slice(wide);
+        let result = edit(wide, edited);
+        out.convert_from_f32_slice(edited);
+        result
     }
-    fn from_f32(value: f32) -> Self {
-        f16::from_f32(value)
+    #[inline(always)]
+    fn changed(before: &[Self], after: &[Self]) -> u32 {
+        // A block's count fits the width of the values.
+        let pairs = before.iter().zip(after);
+        let count: u16 = pairs
+            .map(|(a, b)| u16::from(a.to_bits() != b.to_bits()))
+            .sum();
+        u32::from(count)
     }
 }
 
 impl Scalar for bf16 {
-    fn to_f32(self) -> f32 {
-        bf16::to_f32(self)
+    #[inline(always)]
+    fn edit<R>(
+        values: &[Self],
+        out: &mut [Self],
+        scratch: &mut Scratch,
+        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
+    ) -> R {
+        let (wide, edited) = scratch.halves(values.len());
+        for (wide, value) in wide.iter_mut().zip(values) {
+            *wide = f32::from_bits(u32::from(value.to_bits()) << 16);
+        }
+        let result = edit(wide, edited);
+        for (out, value) in out.iter_mut().zip(edited) {
+            // To nearest, ties to even; what is not finite is refused afterwards.
+            let bits = value.to_bits();
+            let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
+            *out = Self::from_bits((rounded >> 16) as u16);
+        }
+        result
     }
-    fn from_f32(value: f32) -> Self {
-        bf16::from_f32(value)
+    #[inline(always)]
+    fn changed(before: &[Self], after: &[Self]) -> u32 {
+        // A block's count fits the width of the values.
+        let pairs = before.iter().zip(after);
+        let count: u16 = pairs
+            .map(|(a, b)| u16::from(a.to_bits() != b.to_bits()))
+            .sum();
+        u32::from(count)
     }
 }
 
@@ -87,15 +173,6 @@ impl Dampening {
             )
         })
     }
-
-    /// The factor for one parameter, or `None` when it is not selected. A forget value of 0 is
-    /// never selected; an own value of 0 under a positive forget value gives factor 0.
-    #[inline]
-    fn factor(self, forget: f32, own: f32) -> Option<f32> {
-        let (forget, own) = (f64::from(forget), f64::from(own));
-        (forget > self.alpha * own && forget > 0.0)
-            .then(|| (self.lambda * own / forget).min(1.0) as f32)
-    }
 }
 
 /// What an edit did.
@@ -133,46 +210,257 @@ impl Selection {
     }
 }
 
-/// Selects and dampens the parameters of one tensor in place. Source: Liu et al.,
+/// Selects and dampens the parameters of one tensor, from `theta` into `out`. Source: Liu et al.,
 /// arXiv:2408.08493, Section 4, after SSD (arXiv:2308.07707).
 ///
+/// A forget value of 0 is never selected; an own value of 0 under a positive forget value gives
+/// factor 0.
+///
 /// # Shapes
-/// `theta`, `forget` (the merged FIM of the forget data) and `own` (the model's own FIM) have one
-/// value for each parameter.
+/// `theta` and `out` have one value for each parameter of `forget` (the merged FIM of the forget
+/// data) and `own` (the model's own FIM), which have the same shape.
 ///
 /// # Errors
-/// [`FisherError`] when the lengths differ or any value is not finite; nothing is changed then.
+/// [`FisherError`] when the lengths differ or a parameter is not finite; `out` is of no use then.
 pub fn dampen<T: Scalar>(
-    theta: &mut [T],
-    forget: &[f32],
-    own: &[f32],
+    theta: &[T],
+    forget: &FisherTensor,
+    own: &FisherTensor,
     dampening: Dampening,
+    out: &mut [T],
 ) -> Result<Selection, FisherError> {
-    expect_len("the forget FIM", forget.len(), theta.len())?;
-    expect_len("the model's own FIM", own.len(), theta.len())?;
-    expect_finite("the forget FIM", forget)?;
-    expect_finite("the model's own FIM", own)?;
-    if let Some(index) = theta.iter().position(|value| !value.to_f32().is_finite()) {
-        return Err(FisherError::NotFinite {
-            what: "the parameter tensor",
-            value: theta[index].to_f32(),
-            place: format!("index {index}"),
+    expect_len("the parameter tensor", theta.len(), own.len())?;
+    expect_len("the edited tensor", out.len(), own.len())?;
+    if forget.shape() != own.shape() {
+        return Err(FisherError::Shape {
+            what: "the forget FIM",
+            found: format!("shape {:?}", forget.shape()),
+            expected: format!("{:?}", own.shape()),
         });
     }
-    let mut selection = Selection {
-        parameters: theta.len() as u64,
-        ..Selection::default()
-    };
-    for ((value, &f), &o) in theta.iter_mut().zip(forget).zip(own) {
-        if let Some(factor) = dampening.factor(f, o) {
-            let damped = T::from_f32(value.to_f32() * factor);
-            selection.selected += 1;
-            selection.changed += u64::from(damped != *value);
-            selection.factor_sum += f64::from(factor);
-            *value = damped;
+    let cols = own.cols();
+    if cols == 0 {
+        return Ok(Selection::default());
+    }
+    // Whole rows for each thread, as many as make a share.
+    let rows = (SHARE / cols).max(1);
+    let parts: Vec<Result<Selection, FisherError>> = theta
+        .par_chunks(rows * cols)
+        .zip(out.par_chunks_mut(rows * cols))
+        .enumerate()
+        .map(|(part, (theta, out))| {
+            let first = part * rows;
+            let mut selection = Selection::default();
+            let mut scratch = Scratch::default();
+            let lines = theta.chunks_exact(cols).zip(out.chunks_exact_mut(cols));
+            for (row, (theta, out)) in (first..).zip(lines) {
+                let line = Line {
+                    theta,
+                    forget: forget.row(row),
+                    own: own.row(row),
+                    dampening,
+                };
+                selection = selection.plus(line.edit(out, row * cols, &mut scratch)?);
+            }
+            Ok(selection)
+        })
+        .collect();
+    parts
+        .into_iter()
+        .try_fold(Selection::default(), |sum, part| Ok(sum.plus(part?)))
+}
+
+/// One row of a tensor.
+struct Line<'a, T> {
+    theta: &'a [T],
+    forget: (&'a [f32], f64),
+    own: (&'a [f32], f64),
+    dampening: Dampening,
+}
+
+impl<T: Scalar> Line<'_, T> {
+    fn edit(
+        self,
+        out: &mut [T],
+        first: usize,
+        scratch: &mut Scratch,
+    ) -> Result<Selection, FisherError> {
+        let ((forget, forget_scale), (own, own_scale)) = (self.forget, self.own);
+        let mut selection = Selection {
+            parameters: self.theta.len() as u64,
+            ..Selection::default()
+        };
+        // Where the forget FIM is 0 throughout, nothing can be selected.
+        let ratio = if forget_scale > 0.0 {
+            own_scale / forget_scale
+        } else {
+            f64::INFINITY
+        };
+        let (alpha, lambda) = (self.dampening.alpha * ratio, self.dampening.lambda * ratio);
+        let arch = Arch::new();
+        for start in (0..self.theta.len()).step_by(BLOCK) {
+            let range = start..(start + BLOCK).min(self.theta.len());
+            let theta = &self.theta[range.clone()];
+            let (f, o) = (&forget[range.clone()], &own[range.clone()]);
+            let out = &mut out[range];
+            let (counts, changed) = arch.dispatch(Step {
+                theta,
+                forget: f,
+                own: o,
+                alpha,
+                lambda,
+                out,
+                scratch,
+            });
+            if !counts.finite {
+                return Err(not_finite(theta, first + start));
+            }
+            selection.selected += u64::from(counts.selected);
+            selection.changed += u64::from(changed);
+            selection.factor_sum += counts.sum;
+        }
+        Ok(selection)
+    }
+}
+
+/// Whether single precision has room for products with values of FIMs in one row, which are below
+/// 2: the usual case, and twice as fast.
+fn fits_single(value: f64) -> bool {
+    value == 0.0 || (1e-15..1e15).contains(&value)
+}
+
+fn not_finite<T: Scalar>(theta: &[T], first: usize) -> FisherError {
+    let mut found = (0, f32::NAN);
+    let mut scratch = Scratch::default();
+    T::edit(theta, &mut theta.to_vec(), &mut scratch, |values, _| {
+        let index = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
+        found = (index, values.get(index).copied().unwrap_or(f32::NAN));
+    });
+    FisherError::NotFinite {
+        what: "the parameter tensor",
+        value: found.1,
+        place: format!("index {}", first + found.0),
+    }
+}
+
+/// One block on its way through the widest registers that there are.
+struct Step<'a, T> {
+    theta: &'a [T],
+    forget: &'a [f32],
+    own: &'a [f32],
+    alpha: f64,
+    lambda: f64,
+    out: &'a mut [T],
+    scratch: &'a mut Scratch,
+}
+
+impl<T: Scalar> WithSimd for Step<'_, T> {
+    type Output = (Counts, u32);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        let (alpha, lambda) = (self.alpha, self.lambda);
+        let counts = T::edit(self.theta, self.out, self.scratch, |theta, out| {
+            let block = Block {
+                theta,
+                forget: self.forget,
+                own: self.own,
+            };
+            if fits_single(alpha) && fits_single(lambda) {
+                block.edit(simd, alpha as f32, lambda as f32, out)
+            } else {
+                block.edit_wide(alpha, lambda, out)
+            }
+        });
+        (counts, T::changed(self.theta, self.out))
+    }
+}
+
+/// A few parameters with their FIMs.
+struct Block<'a> {
+    theta: &'a [f32],
+    forget: &'a [f32],
+    own: &'a [f32],
+}
+
+/// What was done to a block.
+struct Counts {
+    selected: u32,
+    /// The sum of the factors of the selected.
+    sum: f64,
+    /// Whether all parameters are finite.
+    finite: bool,
+}
+
+impl Block<'_> {
+    /// `alpha` and `lambda` have the scales of the two FIMs in them. No value of a FIM is negative,
+    /// so what is greater than alpha times the own value is greater than 0.
+    #[inline(always)]
+    fn edit<S: Simd>(&self, simd: S, alpha: f32, lambda: f32, out: &mut [f32]) -> Counts {
+        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        let (wide_alpha, wide_lambda) = (simd.splat_f32s(alpha), simd.splat_f32s(lambda));
+        let (single, none) = (simd.splat_u32s(1), simd.splat_u32s(0));
+        let (mut selected, mut factors, mut zeros) = (none, zero, zero);
+        let (theta, theta_tail) = S::as_simd_f32s(self.theta);
+        let (forget, forget_tail) = S::as_simd_f32s(self.forget);
+        let (own, own_tail) = S::as_simd_f32s(self.own);
+        let (out, out_tail) = S::as_mut_simd_f32s(out);
+        for (((out, theta), forget), own) in out.iter_mut().zip(theta).zip(forget).zip(own) {
+            let hit = simd.greater_than_f32s(*forget, simd.mul_f32s(wide_alpha, *own));
+            let factor = simd.div_f32s(simd.mul_f32s(wide_lambda, *own), *forget);
+            let factor = simd.select_f32s(hit, simd.min_f32s(factor, one), one);
+            selected = simd.add_u32s(selected, simd.select_u32s(hit, single, none));
+            factors = simd.add_f32s(factors, factor);
+            // 0 times a number is 0 only if the number is finite.
+            zeros = simd.mul_add_e_f32s(*theta, zero, zeros);
+            *out = simd.mul_f32s(*theta, factor);
+        }
+        let mut counts = Counts {
+            selected: bytemuck::cast_slice::<S::u32s, u32>(&[selected])
+                .iter()
+                .sum(),
+            sum: 0.0,
+            finite: simd.reduce_sum_f32s(zeros) == 0.0,
+        };
+        // What is not selected has a factor of 1.
+        let others = theta.len() * S::F32_LANES - counts.selected as usize;
+        counts.sum = f64::from(simd.reduce_sum_f32s(factors)) - others as f64;
+        let tail = Block {
+            theta: theta_tail,
+            forget: forget_tail,
+            own: own_tail,
+        };
+        let rest = tail.edit_wide(f64::from(alpha), f64::from(lambda), out_tail);
+        Counts {
+            selected: counts.selected + rest.selected,
+            sum: counts.sum.max(0.0) + rest.sum,
+            finite: counts.finite && rest.finite,
         }
     }
-    Ok(selection)
+
+    /// The same for scales that single precision has no room for.
+    fn edit_wide(&self, alpha: f64, lambda: f64, out: &mut [f32]) -> Counts {
+        let mut counts = Counts {
+            selected: 0,
+            sum: 0.0,
+            finite: true,
+        };
+        for (index, out) in out.iter_mut().enumerate() {
+            let theta = self.theta[index];
+            let (forget, own) = (f64::from(self.forget[index]), f64::from(self.own[index]));
+            counts.finite &= theta.is_finite();
+            // An own value of 0 times an infinite ratio is no number, and no number is selected.
+            if forget > alpha * own && forget > 0.0 {
+                let factor = (lambda * own / forget).min(1.0);
+                counts.selected += 1;
+                counts.sum += factor;
+                *out = theta * factor as f32;
+            } else {
+                *out = theta;
+            }
+        }
+        counts
+    }
 }
 
 #[cfg(test)]
@@ -182,15 +470,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn run(theta: f32, forget: f32, own: f32, alpha: f64, lambda: f64) -> f32 {
-        let mut values = [theta];
-        dampen(
-            &mut values,
-            &[forget],
-            &[own],
-            Dampening::new(alpha, lambda).unwrap(),
-        )
-        .unwrap();
-        values[0]
+        let fim = |value| FisherTensor::from_values(&[1, 1], &[value]).unwrap();
+        let mut out = [0.0];
+        let dampening = Dampening::new(alpha, lambda).unwrap();
+        dampen(&[theta], &fim(forget), &fim(own), dampening, &mut out).unwrap();
+        out[0]
     }
 
     #[test]
@@ -240,38 +524,56 @@ mod tests {
     }
 
     #[test]
-    fn bad_numbers_change_nothing() {
+    fn bad_numbers_are_named() {
         let dampening = Dampening::new(1.0, 1.0).unwrap();
-        let mut theta = [1.0f32, 2.0];
-        assert!(dampen(&mut theta, &[9.0, f32::NAN], &[1.0, 1.0], dampening).is_err());
-        assert!(dampen(&mut theta, &[9.0, 9.0], &[1.0, f32::INFINITY], dampening).is_err());
-        assert!(dampen(&mut theta, &[9.0], &[1.0, 1.0], dampening).is_err());
-        assert_eq!(theta, [1.0, 2.0]);
-        let mut bad = [1.0f32, f32::NAN];
-        let refused = dampen(&mut bad, &[9.0, 9.0], &[1.0, 1.0], dampening).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "the parameter tensor holds NaN at index 1"
+        let fim = FisherTensor::from_values(&[2], &[9.0, 1.0]).unwrap();
+        let mut out = [0.0f32; 2];
+        let short = FisherTensor::from_values(&[1], &[9.0]).unwrap();
+        assert!(dampen(&[1.0f32, 2.0], &short, &fim, dampening, &mut out).is_err());
+        assert!(dampen(&[1.0f32], &fim, &fim, dampening, &mut out).is_err());
+        assert!(dampen(&[1.0f32, 2.0], &fim, &fim, dampening, &mut out[..1]).is_err());
+        for bad in [f32::NAN, f32::INFINITY] {
+            let refused = dampen(&[1.0f32, bad], &fim, &fim, dampening, &mut out).unwrap_err();
+            let expected = format!("the parameter tensor holds {bad} at index 1");
+            assert_eq!(refused.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn tiny_values_are_told_apart() {
+        // All four products are 0 in single precision.
+        let forget = FisherTensor::from_sums(&[2, 2], &[1e-60, 1e-60, 5e-90, 1e-95], 1.0).unwrap();
+        let own = FisherTensor::from_sums(&[2, 2], &[1e-62, 1e-60, 1e-90, 1e-90], 1.0).unwrap();
+        let mut out = [0.0f32; 4];
+        let dampening = Dampening::new(4.0, 1.0).unwrap();
+        let done = dampen(&[1.0f32; 4], &forget, &own, dampening, &mut out).unwrap();
+        assert_eq!(done.selected, 2);
+        assert!(
+            (out[0] - 0.01).abs() < 1e-6 && (out[2] - 0.2).abs() < 1e-6,
+            "{out:?}"
         );
-        assert_eq!(bad[0], 1.0);
+        assert_eq!((out[1], out[3]), (1.0, 1.0));
     }
 
     proptest! {
         #[test]
         fn the_formula_in_every_precision(
-            cells in proptest::collection::vec((-8f32..8.0, 0f32..4.0, 0f32..4.0), 1..64),
+            cells in proptest::collection::vec((-8f32..8.0, 0f32..4.0, 0f32..4.0), 1..2100),
             alpha in 0f64..8.0,
             lambda in 0f64..3.0,
         ) {
             let dampening = Dampening::new(alpha, lambda).unwrap();
             let forget: Vec<f32> = cells.iter().map(|c| c.1).collect();
             let own: Vec<f32> = cells.iter().map(|c| c.2).collect();
-            let mut single: Vec<f32> = cells.iter().map(|c| c.0).collect();
-            let mut short: Vec<f16> = single.iter().map(|v| f16::from_f32(*v)).collect();
-            let mut brain: Vec<bf16> = single.iter().map(|v| bf16::from_f32(*v)).collect();
-            let stats = dampen(&mut single, &forget, &own, dampening).unwrap();
-            dampen(&mut short, &forget, &own, dampening).unwrap();
-            dampen(&mut brain, &forget, &own, dampening).unwrap();
+            let theta: Vec<f32> = cells.iter().map(|c| c.0).collect();
+            let mut single = theta.clone();
+            let mut short: Vec<f16> = theta.iter().map(|v| f16::from_f32(*v)).collect();
+            let mut brain: Vec<bf16> = theta.iter().map(|v| bf16::from_f32(*v)).collect();
+            let fim = |values: &[f32]| FisherTensor::from_values(&[1, values.len()], values).unwrap();
+            let (forget, own) = (fim(&forget), fim(&own));
+            let stats = dampen(&theta, &forget, &own, dampening, &mut single).unwrap();
+            dampen(&short.clone(), &forget, &own, dampening, &mut short).unwrap();
+            dampen(&brain.clone(), &forget, &own, dampening, &mut brain).unwrap();
             let mut selected = 0;
             for (i, (theta, f, o)) in cells.iter().enumerate() {
                 let (f64_f, f64_o) = (f64::from(*f), f64::from(*o));

@@ -73,3 +73,14 @@ pub(crate) fn expect_finite(what: &'static str, values: &[f32]) -> Result<(), Fi
         }),
     }
 }
+
+pub(crate) fn expect_row(what: &'static str, index: usize, row: &[f32]) -> Result<(), FisherError> {
+    match row.iter().find(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(&value) => Err(FisherError::NotFinite {
+            what,
+            value,
+            place: format!("sample {index}"),
+        }),
+    }
+}

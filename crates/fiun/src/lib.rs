@@ -9,7 +9,10 @@
 //! dampen  theta_v[i] <- min(lambda * F_v[i] / F_u[i], 1) * theta_v[i]      for i in S_v
 //! ```
 //!
-//! - [`head_fisher`]: the FIM of a linear head in closed form, per class and in total.
+//! - [`head_fisher`]: the FIM of a linear head in closed form, per class and in total;
+//!   [`head_precision`]: how sure it is when it comes from a subset.
+//! - [`layers`]: per-sample squared gradients of inner layers, one file for each layer type.
+//! - [`FisherTensor`]: the FIM of one tensor, in single precision without underflow.
 //! - [`merge`]: several initial models' FIMs into one (MFIM).
 //! - [`dampen`]: selection and dampening, on `f32`, `f16` and `bf16`.
 //! - [`search_alpha`]: the threshold, chosen from a target on cached features.
@@ -21,17 +24,29 @@
 mod alpha;
 mod dampen;
 mod error;
-mod fisher;
+mod estimator;
+mod head;
 mod labels;
+pub mod layers;
 mod matrix;
 mod merge;
+mod precision;
 mod product;
+mod residuals;
+mod tensor;
 
-pub use alpha::{AlphaChoice, DATA_FREE_ALPHA, HeadProblem, LAMBDAS, Target, Trial, search_alpha};
-pub use dampen::{Dampening, Scalar, Selection, dampen};
+pub use alpha::{
+    AlphaChoice, DATA_FREE_ALPHA, Effort, HeadProblem, LAMBDAS, Search, Target, Trial,
+    largest_ratio, score_trial, search_alpha,
+};
+pub use dampen::{BLOCK, Dampening, Scalar, Scratch, Selection, dampen};
 pub use error::FisherError;
-pub use fisher::{Estimator, HeadFisher, LayerFisher, head_fisher, residuals};
+pub use estimator::Estimator;
+pub use head::{HeadFisher, LayerFisher, head_fisher};
 pub use labels::RowMatch;
 pub use matrix::{Matrix, MatrixRef, argmax};
 pub use merge::merge;
-pub use product::{linear, transpose_product};
+pub use precision::{Precision, head_precision};
+pub use product::{Factor, Product, Threads, linear, transpose_product};
+pub use residuals::{Residuals, residuals};
+pub use tensor::FisherTensor;

@@ -7,11 +7,28 @@ use crate::{FisherError, Matrix, MatrixRef, error::expect_len};
 /// Below this many multiplications the threads cost more than they give.
 const PARALLEL_FROM: usize = 1 << 24;
 
+/// How many threads a product may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// This one: for callers that share out their work themselves.
+    One,
+    /// Those of the current pool, where the product is large enough to gain from it.
+    All,
+}
+
 /// `aᵀ b` for `a: [n, m]` and `b: [n, k]`: `[m, k]`.
 ///
 /// # Errors
 /// [`FisherError::Shape`] when the row counts differ.
 pub fn transpose_product(a: MatrixRef<'_>, b: MatrixRef<'_>) -> Result<Matrix, FisherError> {
+    product_of_transpose(a, b, Threads::All)
+}
+
+pub(crate) fn product_of_transpose(
+    a: MatrixRef<'_>,
+    b: MatrixRef<'_>,
+    threads: Threads,
+) -> Result<Matrix, FisherError> {
     if a.rows() != b.rows() {
         return Err(FisherError::Shape {
             what: "the right factor",
@@ -20,17 +37,18 @@ pub fn transpose_product(a: MatrixRef<'_>, b: MatrixRef<'_>) -> Result<Matrix, F
         });
     }
     let mut out = Matrix::zeros(a.cols(), b.cols());
-    let left = Factor {
-        values: a.values(),
-        row_stride: 1,
-        column_stride: a.cols(),
+    let cols = b.cols();
+    let product = Product {
+        shape: [a.cols(), a.rows(), b.cols()],
+        left: Factor {
+            values: a.values(),
+            row_stride: 1,
+            column_stride: a.cols(),
+        },
+        right: Factor::rows(b.values(), cols),
+        threads,
     };
-    let right = Factor {
-        values: b.values(),
-        row_stride: b.cols(),
-        column_stride: 1,
-    };
-    multiply(&mut out, a.rows(), left, right);
+    product.store(out.values_mut(), cols)?;
     Ok(out)
 }
 
@@ -50,70 +68,141 @@ pub fn linear(
     expect_len("the weight's row", weight.cols(), features.cols())?;
     expect_len("the bias", bias.len(), weight.rows())?;
     let mut out = Matrix::zeros(features.rows(), weight.rows());
-    let left = Factor {
-        values: features.values(),
-        row_stride: features.cols(),
-        column_stride: 1,
+    let product = Product {
+        shape: [features.rows(), features.cols(), weight.rows()],
+        left: Factor::rows(features.values(), features.cols()),
+        right: Factor {
+            values: weight.values(),
+            row_stride: 1,
+            column_stride: weight.cols(),
+        },
+        threads: Threads::All,
     };
-    let right = Factor {
-        values: weight.values(),
-        row_stride: 1,
-        column_stride: weight.cols(),
-    };
-    multiply(&mut out, features.cols(), left, right);
+    product.store(out.values_mut(), weight.rows())?;
     for row in out.values_mut().chunks_exact_mut(bias.len().max(1)) {
         row.iter_mut().zip(bias).for_each(|(z, b)| *z += b);
     }
     Ok(out)
 }
 
-/// A factor as the product reads it.
-struct Factor<'a> {
-    values: &'a [f32],
-    row_stride: usize,
-    column_stride: usize,
+/// A factor as a product reads it: entry (i, j) is `values[i * row_stride + j * column_stride]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Factor<'a> {
+    /// The numbers.
+    pub values: &'a [f32],
+    /// From one row to the next.
+    pub row_stride: usize,
+    /// From one column to the next.
+    pub column_stride: usize,
 }
 
-#[allow(unsafe_code)]
-fn multiply(out: &mut Matrix, depth: usize, left: Factor<'_>, right: Factor<'_>) {
-    let (rows, cols) = (out.rows(), out.cols());
-    if rows == 0 || cols == 0 || depth == 0 {
-        return;
+impl<'a> Factor<'a> {
+    /// Rows that lie `stride` numbers apart.
+    pub fn rows(values: &'a [f32], stride: usize) -> Self {
+        Self {
+            values,
+            row_stride: stride,
+            column_stride: 1,
+        }
     }
-    let last = |factor: &Factor<'_>, rows: usize, cols: usize| {
-        (rows - 1) * factor.row_stride + (cols - 1) * factor.column_stride
-    };
-    assert!(last(&left, rows, depth) < left.values.len());
-    assert!(last(&right, depth, cols) < right.values.len());
-    let parallelism = if rows * cols * depth < PARALLEL_FROM {
-        Parallelism::None
-    } else {
-        Parallelism::Rayon(0)
-    };
-    // SAFETY: the asserts above keep the last element that the product reads inside each factor,
-    // `out` holds `rows * cols` values with row stride `cols`, and it is borrowed mutably.
-    unsafe {
-        gemm::gemm(
-            rows,
-            cols,
-            depth,
-            out.values_mut().as_mut_ptr(),
-            1,
-            cols as isize,
-            false,
-            left.values.as_ptr(),
-            left.column_stride as isize,
-            left.row_stride as isize,
-            right.values.as_ptr(),
-            right.column_stride as isize,
-            right.row_stride as isize,
-            0.0f32,
-            1.0f32,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+
+    /// The same numbers with rows and columns exchanged.
+    pub fn transposed(self) -> Self {
+        Self {
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    fn holds(&self, rows: usize, cols: usize) -> bool {
+        let last = (rows - 1)
+            .checked_mul(self.row_stride)
+            .zip((cols - 1).checked_mul(self.column_stride))
+            .and_then(|(a, b)| a.checked_add(b));
+        last.is_some_and(|last| last < self.values.len())
+    }
+}
+
+/// The product of two factors.
+#[derive(Debug, Clone, Copy)]
+pub struct Product<'a> {
+    /// Rows of the left factor, columns of it (rows of the right one), columns of the right one.
+    pub shape: [usize; 3],
+    /// The left factor.
+    pub left: Factor<'a>,
+    /// The right factor.
+    pub right: Factor<'a>,
+    /// How many threads it may use.
+    pub threads: Threads,
+}
+
+impl Product<'_> {
+    /// Writes the product into rows that lie `stride` numbers apart.
+    ///
+    /// # Errors
+    /// [`FisherError::Shape`] when a factor or `out` is too short.
+    pub fn store(self, out: &mut [f32], stride: usize) -> Result<(), FisherError> {
+        self.run(out, stride, false)
+    }
+
+    /// Adds the product to what is there.
+    ///
+    /// # Errors
+    /// As [`Product::store`].
+    pub fn add_to(self, out: &mut [f32], stride: usize) -> Result<(), FisherError> {
+        self.run(out, stride, true)
+    }
+
+    #[allow(unsafe_code)]
+    fn run(self, out: &mut [f32], stride: usize, add: bool) -> Result<(), FisherError> {
+        let [rows, depth, cols] = self.shape;
+        if rows == 0 || cols == 0 {
+            return Ok(());
+        }
+        let target = Factor::rows(out, stride);
+        let fits = stride >= cols
+            && target.holds(rows, cols)
+            && (depth == 0 || (self.left.holds(rows, depth) && self.right.holds(depth, cols)));
+        if !fits {
+            return Err(FisherError::Shape {
+                what: "a factor of a product",
+                found: "too few numbers".into(),
+                expected: format!("those of {rows} x {depth} times {depth} x {cols}"),
+            });
+        }
+        let size = rows.saturating_mul(cols).saturating_mul(depth);
+        let parallelism = match self.threads {
+            Threads::All if size >= PARALLEL_FROM => Parallelism::Rayon(0),
+            _ => Parallelism::None,
+        };
+        // SAFETY: the check above keeps the last element that the product reads inside each
+        // factor and the last that it writes inside `out`, whose rows do not overlap
+        // (`stride >= cols`) and which is borrowed mutably.
+        unsafe {
+            gemm::gemm(
+                rows,
+                cols,
+                depth,
+                out.as_mut_ptr(),
+                1,
+                stride as isize,
+                add,
+                self.left.values.as_ptr(),
+                self.left.column_stride as isize,
+                self.left.row_stride as isize,
+                self.right.values.as_ptr(),
+                self.right.column_stride as isize,
+                self.right.row_stride as isize,
+                1.0f32,
+                1.0f32,
+                false,
+                false,
+                false,
+                parallelism,
+            );
+        }
+        Ok(())
     }
 }
 
@@ -160,5 +249,30 @@ mod tests {
         let out = linear(features.view(), weight.view(), &[10., 20.]).unwrap();
         assert_eq!(out.values(), [8., 23., 8., 27.5]);
         assert!(linear(features.view(), weight.view(), &[1.]).is_err());
+    }
+
+    #[test]
+    fn products_refuse_short_factors_and_add() {
+        let values = [1.0f32, 2.0, 3.0, 4.0];
+        let product = |shape| Product {
+            shape,
+            left: Factor::rows(&values, 2),
+            right: Factor::rows(&values, 2).transposed(),
+            threads: Threads::One,
+        };
+        let mut out = [1.0f32; 4];
+        product([2, 2, 2]).add_to(&mut out, 2).unwrap();
+        assert_eq!(out, [6.0, 12.0, 12.0, 26.0]);
+        product([2, 0, 2]).store(&mut out, 2).unwrap();
+        assert_eq!(out, [0.0; 4]);
+        for (shape, length, stride) in [
+            ([3, 2, 2], 6, 2),
+            ([2, 3, 2], 4, 2),
+            ([2, 2, 2], 3, 2),
+            ([2, 2, 2], 4, 1),
+        ] {
+            let mut out = vec![0.0; length];
+            assert!(product(shape).store(&mut out, stride).is_err(), "{shape:?}");
+        }
     }
 }

@@ -2,14 +2,59 @@
 //! accuracy need.
 
 use data::DataSet;
-use fiun::{Matrix, argmax, residuals};
+use fiun::{Estimator, Matrix, argmax, residuals};
+use rayon::prelude::*;
 
+use crate::device_network::{DeviceNetwork, read};
+use crate::host::{HostNetwork, Purpose};
 use crate::input::Images;
-use crate::network::read;
-use crate::{NetError, Network, Preprocessing};
+use crate::{Architecture, Compute, NetError, Preprocessing, StateDict};
 
-/// Images run at a time.
+/// Images run at a time on a thread or a device. The host's batches are filled up to this number:
+/// products of other sizes may add in another order, and an image's features must not depend on
+/// what else is in its batch.
 const BATCH: usize = 128;
+
+/// A network with its weights in place, ready to be evaluated.
+pub struct Network {
+    architecture: Architecture,
+    engine: Engine,
+}
+
+enum Engine {
+    Host(HostNetwork),
+    Device(Box<DeviceNetwork>),
+}
+
+impl Network {
+    /// Puts weights in place.
+    ///
+    /// # Errors
+    /// [`NetError`] naming the first tensor that is missing, misshapen or not finite.
+    pub fn new(
+        architecture: &Architecture,
+        state: &StateDict,
+        compute: Compute,
+    ) -> Result<Self, NetError> {
+        let engine = match compute {
+            Compute::Cpu => Engine::Host(HostNetwork::new(architecture, state, Purpose::Outputs)?),
+            other => {
+                let frozen = |_: &str| false;
+                let network = DeviceNetwork::on(architecture, state, other.device(), &frozen)?;
+                Engine::Device(Box::new(network))
+            }
+        };
+        Ok(Self {
+            architecture: architecture.clone(),
+            engine,
+        })
+    }
+
+    /// The architecture.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+}
 
 /// The input and the output of a network's head, for every sample of a data set.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,12 +67,13 @@ pub struct Capture {
 
 impl Capture {
     /// The residuals `softmax(logits) - onehot(rows)` of the cross-entropy, where `rows` gives the
-    /// head row of each sample's label.
+    /// head row of each sample's label; for the true FIM, with labels drawn instead.
     ///
     /// # Errors
     /// [`NetError::Data`] when the lengths differ, a row is out of range, or a logit is not finite.
-    pub fn residuals(&self, rows: &[u32]) -> Result<Matrix, NetError> {
-        residuals(self.logits.view(), rows).map_err(|error| NetError::Data(error.to_string()))
+    pub fn residuals(&self, rows: &[u32], estimator: Estimator) -> Result<Matrix, NetError> {
+        residuals(self.logits.view(), rows, estimator)
+            .map_err(|error| NetError::Data(error.to_string()))
     }
 
     /// The head row with the largest logit, for every sample (the first one of equals).
@@ -54,11 +100,35 @@ pub fn capture(
     let images = Images::new(set, network.architecture().input, preprocessing)?;
     let all: Vec<usize> = (0..set.len()).collect();
     let (mut features, mut logits) = (Vec::new(), Vec::new());
-    for batch in all.chunks(BATCH) {
-        let (h, z) = network.forward(images.batch(batch, &network.device, None), None);
-        features.extend(read(h)?);
-        logits.extend(read(z)?);
-        progress(batch.len());
+    match &network.engine {
+        Engine::Device(network) => {
+            for batch in all.chunks(BATCH) {
+                let (h, z) = network.forward(images.batch(batch, &network.device, None), None);
+                features.extend(read(h)?);
+                logits.extend(read(z)?);
+                progress(batch.len());
+            }
+        }
+        // A batch on every thread; a round of them at a time, so that progress is seen.
+        Engine::Host(network) => {
+            for round in all.chunks(BATCH * rayon::current_num_threads()) {
+                let done: Vec<_> = round
+                    .par_chunks(BATCH)
+                    .map(|batch| {
+                        let mut h = network.features(images.maps(batch, BATCH), 1)?;
+                        let mut z = network.logits(&h)?;
+                        h.values.truncate(batch.len() * h.channels);
+                        z.values.truncate(batch.len() * z.channels);
+                        Ok((h, z))
+                    })
+                    .collect::<Result<_, NetError>>()?;
+                for (h, z) in done {
+                    features.extend(h.values);
+                    logits.extend(z.values);
+                }
+                progress(round.len());
+            }
+        }
     }
     let matrix = |values: Vec<f32>| {
         let cols = if set.is_empty() {

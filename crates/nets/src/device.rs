@@ -10,9 +10,12 @@ use crate::NetError;
 /// A place to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compute {
-    /// The pure-Rust CPU backend; always there.
+    /// The CPU, in pure Rust; always there. Networks are evaluated by an engine of our own, and
+    /// trained by burn's.
     #[default]
     Cpu,
+    /// The CPU with burn's engine for everything: slower, there to compare with.
+    Flex,
     /// libtorch on the CPU (cargo feature `libtorch`).
     LibTorch,
     /// An NVIDIA GPU (cargo feature `cuda`).
@@ -21,8 +24,9 @@ pub enum Compute {
     Wgpu,
 }
 
-const ALL: [(Compute, &str, bool); 4] = [
+const ALL: [(Compute, &str, bool); 5] = [
     (Compute::Cpu, "cpu", true),
+    (Compute::Flex, "flex", true),
     (Compute::LibTorch, "libtorch", cfg!(feature = "libtorch")),
     (Compute::Cuda, "cuda", cfg!(feature = "cuda")),
     (Compute::Wgpu, "wgpu", cfg!(feature = "wgpu")),

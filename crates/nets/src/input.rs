@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::NetError;
+use crate::host::Maps;
 
 /// Pixels that an augmented image is moved by, at most.
 const SHIFT: i64 = 4;
@@ -114,6 +115,30 @@ impl<'a> Images<'a> {
         } = self.shape;
         let data = TensorData::new(values, [indices.len(), channels, height, width]);
         Tensor::from_data(data, device)
+    }
+
+    /// The images at these indices with channels last, filled up to `count` with zeros.
+    pub(crate) fn maps(&self, indices: &[usize], count: usize) -> Maps {
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = self.shape;
+        let mut maps = Maps::zeros(count.max(indices.len()), [height, width], channels);
+        let images = maps.values.chunks_exact_mut(self.shape.len().max(1));
+        for (image, &index) in images.zip(indices) {
+            let Some((_, pixels)) = self.set.image(index) else {
+                continue;
+            };
+            for (channel, plane) in pixels.chunks_exact(height * width).enumerate() {
+                let (scale, offset) = self.preprocessing.scale(channel);
+                let places = image[channel..].iter_mut().step_by(channels);
+                for (place, pixel) in places.zip(plane) {
+                    *place = f32::from(*pixel) * scale + offset;
+                }
+            }
+        }
+        maps
     }
 
     fn append(&self, pixels: &[u8], change: Option<Change>, values: &mut Vec<f32>) {

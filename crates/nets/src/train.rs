@@ -12,9 +12,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::device_network::{DeviceNetwork, read};
 use crate::input::Images;
-use crate::network::read;
-use crate::{Architecture, Compute, NetError, Network, Preprocessing, StateDict};
+use crate::{Architecture, Compute, NetError, Preprocessing, StateDict};
 
 /// The rule that turns gradients into steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,7 +205,7 @@ pub fn train(
         )));
     }
     let device = job.compute.device().autodiff();
-    let mut network = Network::on(job.architecture, job.state, device, job.frozen)?;
+    let mut network = DeviceNetwork::on(job.architecture, job.state, device, job.frozen)?;
     let images = Images::new(job.set, job.architecture.input, job.preprocessing)?;
     let mut optimizer = job.config.optimizer();
     let mut rng = ChaCha8Rng::seed_from_u64(job.seed);
@@ -240,7 +240,7 @@ struct Epoch<'a> {
 impl Epoch<'_> {
     fn train(
         &self,
-        network: &mut Network,
+        network: &mut DeviceNetwork,
         optimizer: &mut ModuleOptimizer,
         rng: &mut ChaCha8Rng,
         progress: &mut dyn FnMut(TrainingEvent),

@@ -101,21 +101,47 @@ fn networks_are_torchvisions() {
     ] {
         let architecture = architecture(kind, channels, side);
         let state = formula_state(&architecture);
-        let network = Network::new(&architecture, &state, Compute::Cpu).unwrap();
         let set = images(count, architecture.input);
-        let captured = capture(&network, &set, &Preprocessing::default(), &mut |_| {}).unwrap();
-        close(
-            captured.logits.values(),
-            &recorded(&format!("{kind}.logits")),
-            1e-4,
-        );
-        close(
-            captured.features.values(),
-            &recorded(&format!("{kind}.features")),
-            1e-4,
-        );
-        let head = network.state().unwrap();
-        assert_eq!(head, state, "{kind}: what goes in comes out, name by name");
+        for compute in [Compute::Cpu, Compute::Flex] {
+            let network = Network::new(&architecture, &state, compute).unwrap();
+            let captured = capture(&network, &set, &Preprocessing::default(), &mut |_| {}).unwrap();
+            close(
+                captured.logits.values(),
+                &recorded(&format!("{kind}.logits")),
+                1e-4,
+            );
+            close(
+                captured.features.values(),
+                &recorded(&format!("{kind}.features")),
+                1e-4,
+            );
+        }
+    }
+}
+
+#[test]
+fn features_do_not_depend_on_the_rest_of_the_batch() {
+    for (kind, side) in [
+        (Kind::SmallCnn, 8),
+        (Kind::ResNet18, 32),
+        (Kind::AlexNet32, 32),
+    ] {
+        let architecture = architecture(kind, 3, side);
+        let state = formula_state(&architecture);
+        let network = Network::new(&architecture, &state, Compute::Cpu).unwrap();
+        let set = images(150, architecture.input);
+        let run =
+            |set: &DataSet| capture(&network, set, &Preprocessing::default(), &mut |_| {}).unwrap();
+        let whole = run(&set);
+        for range in [0..1, 5..8, 10..27, 0..140] {
+            let indices: Vec<usize> = range.collect();
+            let part = run(&set.select(&indices));
+            assert!(
+                part.features == whole.features.select_rows(&indices),
+                "{kind}"
+            );
+            assert!(part.logits == whole.logits.select_rows(&indices), "{kind}");
+        }
     }
 }
 

@@ -37,8 +37,7 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>, StoreErr
         .collect())
 }
 
-/// Writes a safetensors file: to a temporary file beside it first, then into place, so that a
-/// reader never sees half of it.
+/// Writes a safetensors file, as [`write_file`] does.
 ///
 /// # Errors
 /// [`StoreError::Io`] or [`StoreError::Checkpoint`].
@@ -51,13 +50,22 @@ pub fn write_checkpoint(
         path: path.to_owned(),
         reason,
     })?;
+    write_file(path, &bytes)
+}
+
+/// Writes a file: to a temporary one beside it first, then into place, so that a reader never sees
+/// half of it.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let folder = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     let mut file =
         tempfile::NamedTempFile::new_in(folder).map_err(StoreError::io("write into", folder))?;
-    file.write_all(&bytes)
+    file.write_all(bytes)
         .map_err(StoreError::io("write", path))?;
     file.as_file()
         .sync_all()

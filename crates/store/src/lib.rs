@@ -8,6 +8,7 @@
 //! The methods block; they must not be called from inside an asynchronous runtime.
 
 mod blobs;
+mod cache;
 mod card;
 mod catalog;
 mod checkpoint;
@@ -19,9 +20,10 @@ mod sqlite;
 mod tensor;
 
 pub use blobs::Blobs;
-pub use card::FisherCard;
+pub use cache::FeatureCache;
+pub use card::{CardHeader, CardReader, CardSource, FisherCard};
 pub use catalog::{CardRow, Catalog, ModelRow, NewModel, Operation, OperationRow, Publication};
-pub use checkpoint::{read_checkpoint, write_checkpoint};
+pub use checkpoint::{read_checkpoint, write_checkpoint, write_file};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use manifest::{Manifest, TensorRef};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fiun::Estimator;
 use futures::StreamExt;
 use futures::stream::{self, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,8 @@ use umig::{ModelId, Umig};
 
 use crate::sqlite::SqliteCatalog;
 use crate::{
-    Blobs, CardRow, Catalog, Digest, FisherCard, Manifest, ModelRow, OperationRow, Publication,
-    StoreError, Tensor, TensorRef,
+    Blobs, CardReader, CardRow, Catalog, Digest, FeatureCache, FisherCard, Manifest, ModelRow,
+    OperationRow, Publication, StoreError, Tensor, TensorRef, card,
 };
 
 /// The registry format that this version writes, and the newest that it reads.
@@ -269,37 +270,75 @@ impl Registry {
             .collect()
     }
 
-    /// Stores a card and returns its row, to be published.
+    /// Stores a card, a blob for each part, and returns its row, to be published.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn put_card(&self, card: &FisherCard) -> Result<CardRow, StoreError> {
-        let blob = self.runtime.block_on(self.blobs.put(card.to_bytes()?))?;
-        Ok(CardRow {
-            model: card.model,
-            estimator: FisherCard::estimator_name(card.fisher.estimator),
-            blob,
+        let parts = card::parts(card)?;
+        self.runtime.block_on(async {
+            let mut digests = BTreeMap::new();
+            for (part, bytes) in parts {
+                digests.insert(part, self.blobs.put(bytes).await?);
+            }
+            let index = card::Index::new(card.header.clone(), digests);
+            let text =
+                serde_json::to_vec(&index).map_err(|error| StoreError::Card(error.to_string()))?;
+            Ok(CardRow {
+                model: card.header.model,
+                estimator: card.header.estimator.to_string(),
+                blob: self.blobs.put(text).await?,
+            })
         })
     }
 
-    /// The card of a model with this estimator, if there is one.
+    /// The card of a model with this estimator, if there is one. Its values are read when they are
+    /// asked for.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn card(&self, model: Digest, estimator: &str) -> Result<Option<FisherCard>, StoreError> {
-        self.runtime.block_on(async {
-            let rows = self.catalog.cards(model).await?;
-            match rows.into_iter().find(|row| row.estimator == estimator) {
-                None => Ok(None),
-                Some(row) => {
-                    let card = FisherCard::from_bytes(&self.blobs.get(row.blob).await?)?;
-                    if card.model != model {
-                        return Err(StoreError::Card("it speaks of another model".into()));
-                    }
-                    Ok(Some(card))
-                }
-            }
-        })
+    pub fn card(
+        &self,
+        model: Digest,
+        estimator: Estimator,
+    ) -> Result<Option<CardReader>, StoreError> {
+        let name = estimator.to_string();
+        let row = self
+            .cards(model)?
+            .into_iter()
+            .find(|row| row.estimator == name);
+        row.map(|row| self.card_of(&row)).transpose()
+    }
+
+    /// The rows of all cards of a model.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn cards(&self, model: Digest) -> Result<Vec<CardRow>, StoreError> {
+        self.runtime.block_on(self.catalog.cards(model))
+    }
+
+    /// The card that a row speaks of.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn card_of(&self, row: &CardRow) -> Result<CardReader, StoreError> {
+        let reader = CardReader::open(&self.blob(row.blob)?)?;
+        if reader.header().model != row.model {
+            return Err(StoreError::Card("it speaks of another model".into()));
+        }
+        Ok(reader)
+    }
+
+    /// Bytes by their digest.
+    pub(crate) fn blob(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        self.runtime.block_on(self.blobs.get(digest))
+    }
+
+    /// The cache of features beside the blobs, of at most `limit` bytes; none in memory.
+    pub fn feature_cache(&self, limit: u64) -> Option<FeatureCache> {
+        let path = self.path.as_ref()?;
+        Some(FeatureCache::new(path.join("cache"), limit))
     }
 
     /// The operation log, oldest first.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fiun::{Estimator, Matrix, head_fisher};
+use fiun::{Estimator, FisherTensor, LayerFisher, Matrix, head_fisher};
 use serde_json::json;
 use store::{
-    Digest, FisherCard, Manifest, ModelRow, NewModel, Operation, Publication, Registry, StoreError,
-    Tensor, read_checkpoint, write_checkpoint,
+    CardSource, Digest, FisherCard, Manifest, ModelRow, NewModel, Operation, Publication, Registry,
+    StoreError, Tensor, read_checkpoint, write_checkpoint,
 };
 use umig::{Model, ModelId, Relation};
 
@@ -67,24 +67,29 @@ fn publication(models: Vec<NewModel>, superseded: &[&str], command: &str) -> Pub
     }
 }
 
-fn card(model: Digest) -> FisherCard {
+fn card(model: Digest, data: &str) -> FisherCard {
     let features = Matrix::new(3, 2, vec![1., 2., 3., 4., 5., 6.]).unwrap();
     let residuals = Matrix::new(3, 2, vec![0.5, -0.5, 0.25, -0.25, -0.125, 0.125]).unwrap();
-    FisherCard {
+    let fisher = head_fisher(
+        features.view(),
+        residuals.view(),
+        &[0, 1, 0],
+        2,
+        Estimator::Empirical,
+    )
+    .unwrap();
+    let source = CardSource {
         model,
-        data: "digest of data".into(),
+        data: data.into(),
         head: "fc".into(),
         outputs: vec!["cat".into(), "dog".into()],
         classes: vec!["cat".into(), "dog".into()],
-        fisher: head_fisher(
-            features.view(),
-            residuals.view(),
-            &[0, 1, 0],
-            2,
-            Estimator::Empirical,
-        )
-        .unwrap(),
-    }
+        precision: None,
+        time: 7,
+    };
+    // As small as the gradients of a network that is sure of itself.
+    let inner = FisherTensor::from_sums(&[2, 1, 1, 1], &[3e-70, 0.5], 1.0).unwrap();
+    FisherCard::new(source, fisher, [("conv1.weight".into(), inner)].into()).unwrap()
 }
 
 /// The behaviour of every backend.
@@ -157,18 +162,21 @@ fn conformance(registry: &Registry) {
     assert_eq!(registry.operations().unwrap().len(), 2);
 
     // Cards come back as they went in, and a newer one replaces the older.
-    let mut first = card(base_digest);
     for data in ["digest of data", "digest of more data"] {
-        first.data = data.into();
+        let first = card(base_digest, data);
         let mut with_card = publication(Vec::new(), &[], "card");
         with_card.cards.push(registry.put_card(&first).unwrap());
         registry.publish(&with_card).unwrap();
-        assert_eq!(
-            registry.card(base_digest, "empirical").unwrap().as_ref(),
-            Some(&first)
-        );
+        let kept = registry
+            .card(base_digest, Estimator::Empirical)
+            .unwrap()
+            .unwrap();
+        assert_eq!(kept.header(), &first.header);
+        assert_eq!(kept.total(registry).unwrap(), first.fisher.total);
+        assert_eq!(kept.card(registry).unwrap(), first);
     }
-    assert_eq!(registry.card(base_digest, "batch:4").unwrap(), None);
+    let other = registry.card(base_digest, Estimator::Batch { size: 4 });
+    assert!(other.unwrap().is_none());
 }
 
 #[test]
@@ -272,26 +280,126 @@ fn checkpoints_are_checked_before_they_are_believed() {
 
 #[test]
 fn cards_that_do_not_fit_are_refused() {
-    let good = card(Digest::of(b"model"));
+    let good = card(Digest::of(b"model"), "digest of data");
     let bytes = good.to_bytes().unwrap();
     assert_eq!(FisherCard::from_bytes(&bytes).unwrap(), good);
     assert!(FisherCard::from_bytes(&bytes[..bytes.len() - 1]).is_err());
-    let replaced = |from: &str, to: &str| {
-        let text: Vec<u8> = bytes.clone();
-        let at = text
-            .windows(from.len())
-            .position(|w| w == from.as_bytes())
-            .unwrap();
-        let mut changed = text;
-        changed[at..at + from.len()].copy_from_slice(to.as_bytes());
+    let replaced = |from: &[u8], to: &[u8]| {
+        let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
+        let mut changed = bytes.clone();
+        changed[at..at + from.len()].copy_from_slice(to);
         FisherCard::from_bytes(&changed).unwrap_err().to_string()
     };
-    assert!(replaced("fim-card/1", "fim-card/9").contains("fim-card/9"));
-    assert!(replaced("empirical", "imperical").contains("imperical"));
-    let mut negative = good;
-    negative.fisher.total.bias[0] = -1.0;
-    let message = FisherCard::from_bytes(&negative.to_bytes().unwrap())
-        .unwrap_err()
-        .to_string();
+    assert!(replaced(b"fim-card/2", b"fim-card/9").contains("fim-card/9"));
+    assert!(replaced(b"empirical", b"imperical").contains("imperical"));
+    // Three names for two classes, two names for three rows.
+    let message = replaced(br#"[\"cat\",\"dog\"]"#, br#"[\"aa\",\"do\",1]"#);
+    assert!(message.contains("cannot be read"), "{message}");
+    let message = replaced(br#"[\"cat\",\"dog\"]"#, br#"[\"c\",\"\",\"\"]"#);
+    assert!(message.contains("expected ["), "{message}");
+    // The largest value of a row turned negative.
+    let top = good.fisher.total.bias.values()[0];
+    let message = replaced(&top.to_le_bytes(), &(-top).to_le_bytes());
     assert!(message.contains("at least 0"), "{message}");
+}
+
+#[test]
+fn cards_of_the_first_format_are_read() {
+    let good = card(Digest::of(b"model"), "digest of data");
+    let floats = |shape: &[usize], values: &[f64]| {
+        let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+        Tensor::from_f32(shape, &values)
+    };
+    let all = |fisher: &FisherTensor| fisher.entries().collect::<Vec<f64>>();
+    let total = &good.fisher.total;
+    let classes = |of: &dyn Fn(&LayerFisher) -> Vec<f64>| {
+        good.fisher
+            .per_class
+            .iter()
+            .flat_map(of)
+            .collect::<Vec<f64>>()
+    };
+    let tensors = [
+        ("weight", floats(&[2, 2], &all(&total.weight))),
+        ("bias", floats(&[2], &all(&total.bias))),
+        (
+            "class.weight",
+            floats(&[2, 2, 2], &classes(&|c| all(&c.weight))),
+        ),
+        ("class.bias", floats(&[2, 2], &classes(&|c| all(&c.bias)))),
+    ];
+    let model = good.header.model.to_string();
+    let metadata = [
+        ("format", "fim-card/1"),
+        ("model", &model),
+        ("data", "digest of data"),
+        ("head", "fc"),
+        ("estimator", "empirical"),
+        ("outputs", r#"["cat","dog"]"#),
+        ("classes", r#"["cat","dog"]"#),
+        ("counts", "[2,1]"),
+        ("tool", "disinherit 0.1.0"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("card");
+    write_checkpoint(
+        &file,
+        &tensors
+            .map(|(name, tensor)| (name.to_owned(), tensor))
+            .into(),
+        metadata.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+    )
+    .unwrap();
+    let read = FisherCard::from_bytes(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(read.header.time, 0);
+    assert!(read.inner.is_empty());
+    for (a, b) in all(&read.fisher.total.weight)
+        .iter()
+        .zip(all(&total.weight))
+    {
+        assert!((a - b).abs() <= 1e-7 * b);
+    }
+}
+
+#[test]
+fn the_feature_cache_is_bounded_and_forgets() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::create(folder.path()).unwrap();
+    assert!(Registry::in_memory().unwrap().feature_cache(1).is_none());
+    let features = |value: f32| Matrix::new(100, 10, vec![value; 1000]).unwrap();
+    let key = |n: u8| Digest::of(&[n]);
+    // Two entries fit, with their headers; three do not.
+    let cache = registry.feature_cache(11_000).unwrap();
+    assert!(cache.get("cat", key(0)).is_none());
+    for n in 0..2 {
+        cache.put("cat", key(n), &features(f32::from(n))).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(cache.get("cat", key(0)).unwrap(), features(0.0));
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    cache.put("dog", key(2), &features(2.0)).unwrap();
+    assert!(cache.get("cat", key(1)).is_none(), "used least recently");
+    assert!(cache.get("cat", key(0)).is_some());
+    assert!(cache.get("dog", key(0)).is_none(), "of another label");
+
+    // What is damaged is as good as gone.
+    let path = folder.path().join(".disinherit/cache");
+    for entry in fs::read_dir(&path).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() - 200;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
+    assert!(cache.get("cat", key(0)).is_none() && cache.get("dog", key(2)).is_none());
+
+    cache.put("cat", key(0), &features(0.0)).unwrap();
+    cache.put("dog", key(2), &features(2.0)).unwrap();
+    assert_eq!(cache.forget(Some(&["cat".into()])).unwrap(), 1);
+    assert!(cache.get("cat", key(0)).is_none() && cache.get("dog", key(2)).is_some());
+    assert_eq!(cache.forget(None).unwrap(), 1);
+    // Nothing larger than the cache is kept.
+    let small = registry.feature_cache(100).unwrap();
+    small.put("cat", key(0), &features(0.0)).unwrap();
+    assert!(small.get("cat", key(0)).is_none());
 }

@@ -1,13 +1,11 @@
-//! Commands that train or run networks: grow, fisher.
+//! Growing a network from a recipe.
 
 use data::{OpenOptions, Splits};
-use disinherit::{FisherOptions, GrowOptions, LoadedModel, Recipe, compute_card};
+use disinherit::{FisherOptions, GrowOptions, Recipe};
 use serde_json::json;
-use store::{CardRow, Registry};
-use umig::ModelId;
 
-use super::{Context, models, read_data};
-use crate::args::{FisherArgs, GrowArgs, RecipeArgs};
+use super::Context;
+use crate::args::{GrowArgs, RecipeArgs};
 use crate::error::CliError;
 use crate::output;
 
@@ -85,11 +83,13 @@ pub(super) fn grow(context: &Context, args: &GrowArgs) -> Result<(), CliError> {
     if !args.no_fisher {
         let fisher = FisherOptions {
             estimator: recipe.fisher.estimator,
+            layers: args.layers.clone(),
             samples: recipe.fisher.samples,
             seed: recipe.seed,
             compute: context.compute,
+            ..FisherOptions::default()
         };
-        cards(context, &registry, &grown.models, &splits, &fisher)?;
+        super::fisher::cards(context, &registry, &grown.models, &splits, &fisher, false)?;
     }
     if context.json {
         let seconds: Vec<_> = grown
@@ -105,75 +105,5 @@ pub(super) fn grow(context: &Context, args: &GrowArgs) -> Result<(), CliError> {
             _ => println!("{id} was there already"),
         }
     }
-    Ok(())
-}
-
-/// Computes the cards of the models that have none yet.
-fn cards(
-    context: &Context,
-    registry: &Registry,
-    ids: &[ModelId],
-    splits: &Splits,
-    options: &FisherOptions,
-) -> Result<Vec<CardRow>, CliError> {
-    let graph = registry.graph()?;
-    let estimator = store::FisherCard::estimator_name(options.estimator);
-    let mut missing = Vec::new();
-    for id in ids {
-        let model = LoadedModel::open(registry, &graph, id)?;
-        if registry.card(model.digest, &estimator)?.is_none() {
-            missing.push(model);
-        }
-    }
-    if missing.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(compute_card(
-        registry,
-        &missing,
-        &splits.train,
-        options,
-        &context.bars,
-    )?)
-}
-
-pub(super) fn fisher(context: &Context, args: &FisherArgs) -> Result<(), CliError> {
-    let registry = context.registry()?;
-    let graph = registry.graph()?;
-    let ids: Vec<ModelId> = if args.models.is_empty() {
-        graph
-            .models()
-            .filter(|model| !model.superseded)
-            .map(|model| model.id.clone())
-            .collect()
-    } else {
-        args.models
-            .iter()
-            .map(|text| models::resolve(&graph, text))
-            .collect::<Result<_, _>>()?
-    };
-    let splits = read_data(&args.data)?.ok_or_else(|| {
-        CliError::new("a FIM card is computed from the model's own training data")
-            .help("give it with `--data PATH`")
-    })?;
-    let options = FisherOptions {
-        estimator: args.estimator.estimator,
-        samples: args.estimator.max_samples,
-        seed: 0,
-        compute: context.compute,
-    };
-    let rows = cards(context, &registry, &ids, &splits, &options)?;
-    if context.json {
-        let list: Vec<_> = rows
-            .iter()
-            .map(|row| json!({"model": row.model, "estimator": row.estimator, "card": row.blob}))
-            .collect();
-        return output::json(&json!({"cards": list, "present": ids.len() - rows.len()}));
-    }
-    println!(
-        "computed {} cards, {} were there already",
-        rows.len(),
-        ids.len() - rows.len()
-    );
     Ok(())
 }

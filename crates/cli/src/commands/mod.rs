@@ -1,6 +1,7 @@
 //! One function for each command.
 
 mod demo;
+mod fisher;
 mod grow;
 mod models;
 mod request;
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use data::{OpenOptions, Splits};
+use disinherit::Features;
 use nets::Compute;
 use store::Registry;
 
@@ -23,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     /// Where networks run.
     pub(crate) compute: Compute,
+    /// The bound of the cache of features, in bytes.
+    pub(crate) feature_cache: u64,
     /// Progress bars.
     pub(crate) bars: Bars,
 }
@@ -34,6 +38,11 @@ impl Context {
             Some(folder) => Registry::open(folder)?,
             None => Registry::discover(Path::new("."))?,
         })
+    }
+
+    /// The features of a registry's models.
+    fn features<'a>(&self, registry: &'a Registry) -> Features<'a> {
+        Features::new(registry, self.compute, self.feature_cache)
     }
 
     /// The registry named, made if it is not there.
@@ -65,6 +74,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
         folder: cli.registry,
         json: cli.json,
         compute: cli.device.parse()?,
+        feature_cache: cli.feature_cache.as_u64(),
         bars: Bars::new(cli.quiet),
     };
     let done = |()| ExitCode::SUCCESS;
@@ -72,7 +82,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Init { folder } => models::init(&context, folder).map(done),
         Command::Add(args) => models::add(&context, &args).map(done),
         Command::Grow(args) => grow::grow(&context, &args).map(done),
-        Command::Fisher(args) => grow::fisher(&context, &args).map(done),
+        Command::Fisher(args) => fisher::fisher(&context, &args).map(done),
         Command::Graph(args) => models::graph(&context, &args).map(done),
         Command::Log { operations } => models::log(&context, operations).map(done),
         Command::Show { model } => models::show(&context, &model).map(done),

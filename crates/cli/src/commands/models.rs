@@ -10,7 +10,7 @@ use serde_json::json;
 use store::{Registry, write_checkpoint};
 use umig::{Model, Relation, SampleSet, Training, Umig};
 
-use super::Context;
+use super::{Context, fisher, read_data};
 use crate::args::{AddArgs, GraphArgs};
 use crate::error::CliError;
 use crate::{graph as drawing, output, table};
@@ -78,11 +78,28 @@ pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
         parents,
         time: args.time,
     };
-    let id = disinherit::add(&context.registry()?, &new)?;
-    if context.json {
-        return output::json(&json!({"model": id}));
+    let registry = context.registry()?;
+    // Data that cannot be read is refused before anything is added.
+    let splits = if args.no_fisher {
+        None
+    } else {
+        read_data(&args.data)?
+    };
+    let id = disinherit::add(&registry, &new)?;
+    if let Some(splits) = &splits {
+        fisher::card_of_added(context, &registry, &id, splits, &args.fisher).map_err(|error| {
+            error.help(format!(
+                "`{id}` was added, without a FIM card; `disinherit fisher {id} --data PATH` makes one"
+            ))
+        })?;
     }
-    println!("added {id}");
+    if context.json {
+        return output::json(&json!({"model": id, "card": splits.is_some()}));
+    }
+    match splits {
+        Some(_) => println!("added {id}, with its FIM card"),
+        None => println!("added {id}"),
+    }
     Ok(())
 }
 
@@ -245,7 +262,12 @@ pub(super) fn show(context: &Context, model: &str) -> Result<(), CliError> {
     let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, model)?)?;
     let id = loaded.id();
     let depth = graph.depths().get(id).copied().unwrap_or_default();
-    let card = registry.card(loaded.digest, "empirical")?;
+    let cards = registry
+        .cards(loaded.digest)?
+        .iter()
+        .map(|row| registry.card_of(row))
+        .collect::<Result<Vec<_>, _>>()?;
+    let headers: Vec<&store::CardHeader> = cards.iter().map(|card| card.header()).collect();
     if context.json {
         return output::json(&json!({
             "model": loaded.vertex,
@@ -254,7 +276,7 @@ pub(super) fn show(context: &Context, model: &str) -> Result<(), CliError> {
             "parents": graph.parents(id),
             "children": graph.children(id),
             "depth": depth,
-            "card": card.is_some(),
+            "cards": headers,
         }));
     }
     let joined = |list: Vec<(&umig::ModelId, &Relation)>| {
@@ -297,13 +319,31 @@ pub(super) fn show(context: &Context, model: &str) -> Result<(), CliError> {
     println!("  parents     {}", joined(graph.parents(id)));
     println!("  children    {}", joined(graph.children(id)));
     println!("  depth       {depth}");
-    println!(
-        "  FIM card    {}",
-        card.map_or("none".into(), |card| format!(
-            "empirical, {} samples",
-            output::grouped(card.fisher.counts.iter().sum())
-        ))
-    );
+    if headers.is_empty() {
+        println!("  FIM card    none");
+    }
+    for header in headers {
+        let layers = match header.layers.len() {
+            0 => "head".to_owned(),
+            count => format!("head and {count} inner tensors"),
+        };
+        let samples = match &header.precision {
+            Some(precision) => fisher::in_words(precision),
+            None => format!("{} samples", output::grouped(header.samples())),
+        };
+        println!("  FIM card    {}, {layers}, {samples}", header.estimator);
+    }
+    Ok(())
+}
+
+/// Refuses to write over a file.
+pub(super) fn free(file: &Path, force: bool) -> Result<(), CliError> {
+    if file.exists() && !force {
+        return Err(
+            CliError::new(format!("{} is there already", file.display()))
+                .help("give another name, or `--force` to replace it"),
+        );
+    }
     Ok(())
 }
 
@@ -316,12 +356,7 @@ pub(super) fn export(
     let registry = context.registry()?;
     let graph = registry.graph()?;
     let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, model)?)?;
-    if file.exists() && !force {
-        return Err(
-            CliError::new(format!("{} is there already", file.display()))
-                .help("give another name, or `--force` to replace it"),
-        );
-    }
+    free(file, force)?;
     let metadata = HashMap::from([
         ("model".to_owned(), loaded.id().to_string()),
         ("digest".to_owned(), loaded.digest.to_string()),

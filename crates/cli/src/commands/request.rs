@@ -4,15 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use disinherit::{
-    Evaluator, FisherOptions, LoadedModel, Scale, UnlearnOptions, Unlearned, prepare,
+    Evaluator, FisherOptions, LoadedModel, Needs, Scale, UnlearnOptions, Unlearned, needs, prepare,
 };
-use fiun::Target;
 use serde_json::json;
 use store::Registry;
-use umig::{Forget, Model, ModelId, Plan, Relation, Request, Umig};
+use umig::{Forget, Model, ModelId, Relation, Request, Umig};
 
-use super::{Context, models, read_data};
-use crate::args::{EstimatorArgs, MethodArgs, RequestArgs, UnlearnArgs, VerifyArgs};
+use super::{Context, fisher, models, read_data};
+use crate::args::{EstimatorArgs, MethodArgs, PlanArgs, RequestArgs, UnlearnArgs, VerifyArgs};
 use crate::error::CliError;
 use crate::{graph as drawing, output, table};
 
@@ -59,27 +58,28 @@ pub(super) fn unlearn_options(
             Scale::Common
         },
         merge_scale: method.merge_scale,
-        target: Target {
-            forget: method.target_forget,
-            retain_loss: method.target_loss,
-        },
-        fisher: FisherOptions {
-            estimator: estimator.map_or(fiun::Estimator::Empirical, |e| e.estimator),
-            samples: estimator.and_then(|e| e.max_samples),
-            seed: 0,
-            compute: context.compute,
-        },
+        target_forget: method.target_forget,
+        target_loss: method.target_loss,
+        fisher: fisher::options(context, &method.layers, estimator),
         jobs: method.jobs,
         dry_run: false,
     }
 }
 
-pub(super) fn plan(context: &Context, args: &RequestArgs) -> Result<(), CliError> {
+pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<(), CliError> {
     let registry = context.registry()?;
     let graph = registry.graph()?;
-    let plan = graph.plan(&request(&graph, args)?)?;
+    let plan = graph.plan(&request(&graph, &args.request)?)?;
+    let options = UnlearnOptions {
+        fisher: FisherOptions {
+            estimator: args.estimator,
+            ..fisher::options(context, &args.layers, None)
+        },
+        ..UnlearnOptions::default()
+    };
+    let needs = needs(&registry, &plan, &options)?;
     if context.json {
-        return output::json(&plan);
+        return output::json(&json!({"plan": plan, "needs": needs}));
     }
     println!("forget {}", plan.request.forget);
     let note = |model: &Model| format!(" [{}]", plan.scope.role(&model.id));
@@ -87,31 +87,45 @@ pub(super) fn plan(context: &Context, args: &RequestArgs) -> Result<(), CliError
         "{}",
         drawing::rails(&graph, &|model| !model.superseded, &note)
     );
-    let without_card = without_card(&registry, &plan)?;
     for (number, stage) in plan.stages.iter().enumerate() {
         let count = stage.tasks.len();
         let noun = if count == 1 { "task" } else { "tasks" };
         println!("stage {}: {} ({count} {noun})", number + 1, stage.purpose);
     }
-    let class_request = matches!(plan.request.forget, Forget::Classes(_));
-    match (without_card.is_empty(), class_request) {
-        (true, true) => println!("needs no data: every touched model has its FIM card"),
-        (true, false) => println!("needs the forget data, for the initial models only"),
-        (false, _) => println!("needs data: no FIM card for {}", without_card.join(", ")),
+    for line in needed(&needs) {
+        println!("{line}");
     }
     Ok(())
 }
 
-fn without_card(registry: &Registry, plan: &Plan) -> Result<Vec<String>, CliError> {
-    let mut missing = Vec::new();
-    for id in plan.scope.touched() {
-        if let Some(digest) = registry.digest(id)?
-            && registry.card(digest, "empirical")?.is_none()
-        {
-            missing.push(id.to_string());
-        }
+/// What a plan reads, in words.
+fn needed(needs: &Needs) -> Vec<String> {
+    let names = |ids: &[ModelId]| {
+        let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        list.join(", ")
+    };
+    let mut lines = Vec::new();
+    if !needs.training_data.is_empty() {
+        lines.push(format!(
+            "needs data: no FIM card for these layers of {}",
+            names(&needs.training_data)
+        ));
     }
-    Ok(missing)
+    if !needs.forget_data.is_empty() {
+        lines.push(format!(
+            "needs the forget data, to be run through {}",
+            names(&needs.forget_data)
+        ));
+    }
+    for (id, before) in &needs.stand_ins {
+        lines.push(format!(
+            "{id} has no FIM card; that of {before} can stand in for it"
+        ));
+    }
+    if needs.training_data.is_empty() && needs.forget_data.is_empty() {
+        lines.push("needs no data and no forward pass: the FIM cards hold all that is read".into());
+    }
+    lines
 }
 
 pub(super) fn unlearn(context: &Context, args: &UnlearnArgs) -> Result<(), CliError> {
@@ -122,8 +136,16 @@ pub(super) fn unlearn(context: &Context, args: &UnlearnArgs) -> Result<(), CliEr
         dry_run: args.dry_run,
         ..unlearn_options(context, &args.method, Some(&args.estimator))
     };
-    let train = splits.as_ref().map(|splits| &splits.train);
-    let prepared = prepare(&registry, &request, train, &options, &context.bars)?;
+    let features = context.features(&registry).not_writing(&request.forget);
+    let data = splits.as_ref();
+    let prepared = prepare(
+        &registry,
+        &request,
+        data,
+        &options,
+        &features,
+        &context.bars,
+    )?;
     let done = disinherit::unlearn(&registry, &prepared, &options, &context.bars)?;
     if context.json {
         return output::json(&json!({
@@ -189,7 +211,7 @@ fn print_unlearned(done: &Unlearned) {
         "lambda",
         "by",
         "selected",
-        "% of head",
+        "% of layers",
         "mean factor",
         "changed",
     ];
@@ -243,12 +265,13 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, C
     };
     let splits = read_data(&args.data)?
         .ok_or_else(|| CliError::new("verifying needs data").help("give it with `--data PATH`"))?;
-    let evaluator = Evaluator::new(&splits, context.compute);
+    let features = context.features(&registry).not_writing(&forget);
+    let evaluator = Evaluator::new(&splits, context.compute, &features);
     let mut results = Vec::new();
     for id in &ids {
         let model = LoadedModel::open(&registry, &graph, id)?;
         let provenance = trained_version(&graph, &model.vertex);
-        let scores = evaluator.scores(&registry, &model, provenance, &forget, &context.bars)?;
+        let scores = evaluator.scores(&model, provenance, &forget, &context.bars)?;
         let measured = scores.forget.heldout.or(scores.forget.train);
         results.push((
             id,

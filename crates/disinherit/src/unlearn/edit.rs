@@ -5,55 +5,65 @@ use std::slice;
 use std::time::Instant;
 
 use fiun::{
-    AlphaChoice, DATA_FREE_ALPHA, Dampening, HeadProblem, LAMBDAS, LayerFisher, RowMatch, Scalar,
-    Selection, dampen, merge, search_alpha,
+    AlphaChoice, DATA_FREE_ALPHA, Dampening, Effort, FisherTensor, HeadProblem, LAMBDAS,
+    LayerFisher, RowMatch, Scalar, Search, Selection, dampen, largest_ratio, merge, score_trial,
+    search_alpha,
 };
 use half::{bf16, f16};
-use store::{Dtype, FisherCard, Registry, Tensor};
+use nets::{Capture, Network, capture};
+use store::{Dtype, Registry, Tensor};
 use umig::ModelId;
 
-use super::{Alpha, ModelOutcome, Prepared, Ready, Scale, UnlearnOptions};
-use crate::{EngineError, Stage};
+use super::evidence::{Evidence, Samples};
+use super::prepare::{Ready, Tensors};
+use super::{Alpha, ModelOutcome, Prepared, Scale, UnlearnOptions};
+use crate::model::to_state;
+use crate::{EngineError, LoadedModel, Stage};
 
 /// What stage 2 works with.
 pub(super) struct Edit<'a> {
     pub(super) registry: &'a Registry,
-    pub(super) prepared: &'a Prepared,
+    pub(super) prepared: &'a Prepared<'a>,
     pub(super) options: &'a UnlearnOptions,
     pub(super) ids: &'a BTreeMap<&'a ModelId, ModelId>,
     pub(super) stage: &'a dyn Stage,
 }
 
+/// The FIMs that decide one model's edit, tensor by tensor.
+struct Decision {
+    forget: Tensors,
+    own: Tensors,
+}
+
 impl Edit<'_> {
-    /// Merges, selects and dampens in one model, and stores its new head.
-    pub(super) fn mend(&self, ready: &Ready) -> Result<ModelOutcome, EngineError> {
+    /// Merges, selects and dampens in one model, and stores its new tensors.
+    pub(super) fn mend(
+        &self,
+        ready: &Ready,
+        evidence: Option<&Evidence>,
+    ) -> Result<ModelOutcome, EngineError> {
         let start = Instant::now();
         let model = &ready.model;
         let id = model.id();
         let scope = &self.prepared.plan.scope;
         let initial = scope.reached_by.get(id).cloned().unwrap_or_default();
-        let (forget, unmatched) = self.merged(ready, &initial)?;
-        let own = self.scaled(ready.card.fisher.total.clone(), &ready.card);
-        let (alpha, choice) = self.alpha(ready, &forget, &own)?;
+        let (own, mean) = ready.card.own(self.registry, model, &ready.selected)?;
+        let (forget, unmatched) = self.merged(ready, &initial, &own)?;
+        let decision = Decision {
+            forget,
+            own: own
+                .into_iter()
+                .map(|(name, fisher)| (name, self.scaled(fisher, mean)))
+                .collect(),
+        };
+        let (alpha, choice) = self.alpha(ready, &decision, evidence)?;
         let lambda = match &choice {
             Some(choice) => choice.lambda,
             None => self.options.lambda.unwrap_or(1.0),
         };
         let dampening =
             Dampening::new(alpha, lambda).map_err(EngineError::fisher(id, &model.manifest.head))?;
-        let [weight_name, bias_name] = model.head_tensors();
-        let mut tensors = BTreeMap::new();
-        let mut changed = BTreeMap::new();
-        for (name, forget, own) in [
-            (weight_name, forget.weight.values(), own.weight.values()),
-            (bias_name, &forget.bias[..], &own.bias[..]),
-        ] {
-            let mut tensor = model.tensor(self.registry, &name)?;
-            let selection = dampen_tensor(&mut tensor, forget, own, dampening)
-                .map_err(EngineError::fisher(id, &name))?;
-            tensors.insert(name.clone(), selection);
-            changed.insert(name, tensor);
-        }
+        let (changed, tensors) = self.edited(model, &decision, dampening)?;
         let digest_after = if self.options.dry_run {
             None
         } else {
@@ -72,119 +82,268 @@ impl Edit<'_> {
             choice,
             tensors,
             unmatched,
+            stand_in: ready.card.stand_in.as_ref().map(|s| s.of.clone()),
             seconds: start.elapsed().as_secs_f64(),
         })
     }
 
-    /// The FIMs of the forget data that reach a model, rows put where its own labels are, merged.
+    /// The FIMs of the forget data that reach a model, merged tensor by tensor; the head's rows put
+    /// where the model's own labels are.
     fn merged(
         &self,
         ready: &Ready,
         initial: &BTreeSet<ModelId>,
-    ) -> Result<(LayerFisher, Vec<String>), EngineError> {
-        let wrap = EngineError::fisher(ready.model.id(), &ready.model.manifest.head);
-        let own = &ready.card;
-        let mut parts = Vec::new();
+        own: &Tensors,
+    ) -> Result<(Tensors, Vec<String>), EngineError> {
+        let model = &ready.model;
+        let [weight, bias] = model.head_tensors();
+        let mut parts: BTreeMap<&String, Vec<FisherTensor>> = BTreeMap::new();
         let mut unmatched: Option<BTreeSet<String>> = None;
         for source in initial.iter().filter_map(|id| self.prepared.ready.get(id)) {
             let Some(forget) = &source.forget else {
                 continue;
             };
+            let outputs = &source.card.reader.header().outputs;
             let rows = RowMatch::new(
-                &own.outputs,
-                own.fisher.total.bias.len(),
-                &source.card.outputs,
-                forget.bias.len(),
-            );
-            let matched = rows.and_then(|rows| {
-                let missing: BTreeSet<String> = rows.only_in_target.iter().cloned().collect();
-                unmatched = Some(match unmatched.take() {
-                    None => missing,
-                    Some(before) => before.intersection(&missing).cloned().collect(),
-                });
-                self.scaled(forget.clone(), &source.card).matched(&rows)
+                &model.manifest.labels,
+                ready.card.reader.header().outputs.len(),
+                outputs,
+                forget.head.bias.rows(),
+            )
+            .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;
+            let head = matched(model, &forget.head, &rows)?;
+            let missing: BTreeSet<String> = rows.only_in_target.iter().cloned().collect();
+            unmatched = Some(match unmatched.take() {
+                None => missing,
+                Some(before) => before.intersection(&missing).cloned().collect(),
             });
-            match matched {
-                Ok(part) => parts.push(part),
-                Err(error) => return Err(wrap(error)),
+            for name in own.keys() {
+                let part = if *name == weight {
+                    head.weight.clone()
+                } else if *name == bias {
+                    head.bias.clone()
+                } else {
+                    forget.inner.get(name).cloned().ok_or_else(|| {
+                        EngineError::Refused(format!(
+                            "`{}` has a tensor `{name}`, the initial model `{}` has not: edit the \
+                             head only (`--layers head`), or the layers that both have",
+                            model.id(),
+                            source.model.id()
+                        ))
+                    })?
+                };
+                parts
+                    .entry(name)
+                    .or_default()
+                    .push(self.scaled(part, forget.scale));
             }
         }
-        let parts: Vec<&LayerFisher> = parts.iter().collect();
-        let merged = merge(&parts, self.options.merge_scale).map_err(wrap)?;
+        let merged = parts
+            .into_iter()
+            .map(|(name, list)| {
+                let list: Vec<&FisherTensor> = list.iter().collect();
+                let fisher = merge(&list, self.options.merge_scale)
+                    .map_err(EngineError::fisher(model.id(), name))?;
+                Ok((name.clone(), fisher))
+            })
+            .collect::<Result<_, EngineError>>()?;
         Ok((merged, unmatched.unwrap_or_default().into_iter().collect()))
     }
 
-    /// A FIM on the scale of the comparison: divided by the mean of its own model's FIM, or raw.
-    fn scaled(&self, fisher: LayerFisher, card: &FisherCard) -> LayerFisher {
+    /// A FIM on the scale of the comparison: divided by the mean of its own model's FIM, or raw. A
+    /// mean of 0 (a model without any gradient) leaves it as it is.
+    fn scaled(&self, fisher: FisherTensor, mean: f64) -> FisherTensor {
         match self.options.scale {
-            Scale::Common => fisher.rescaled(card.fisher.total.mean()),
-            Scale::Raw => fisher,
+            Scale::Common if mean > 0.0 => fisher.times(1.0 / mean),
+            _ => fisher,
         }
+    }
+
+    /// The edited tensors, and what was done to each.
+    #[allow(clippy::type_complexity)]
+    fn edited(
+        &self,
+        model: &LoadedModel,
+        decision: &Decision,
+        dampening: Dampening,
+    ) -> Result<(BTreeMap<String, Tensor>, BTreeMap<String, Selection>), EngineError> {
+        let (mut changed, mut selections) = (BTreeMap::new(), BTreeMap::new());
+        for (name, own) in &decision.own {
+            let Some(forget) = decision.forget.get(name) else {
+                continue;
+            };
+            let mut tensor = model.tensor(self.registry, name)?;
+            let selection = dampen_tensor(&mut tensor, forget, own, dampening)
+                .map_err(EngineError::fisher(model.id(), name))?;
+            selections.insert(name.clone(), selection);
+            // What did not change stays the blob that it is.
+            if selection.changed > 0 {
+                changed.insert(name.clone(), tensor);
+            }
+        }
+        Ok((changed, selections))
     }
 
     fn alpha(
         &self,
         ready: &Ready,
-        forget: &LayerFisher,
-        own: &LayerFisher,
+        decision: &Decision,
+        evidence: Option<&Evidence>,
     ) -> Result<(f64, Option<AlphaChoice>), EngineError> {
-        let rule = || {
-            match self.options.scale {
-            Scale::Common => Ok((DATA_FREE_ALPHA, None)),
-            Scale::Raw => Err(EngineError::NeedsData(
-                "there is no rule for alpha on raw FIMs: give data (`--data`) or a value (`--alpha`)"
-                    .into(),
-            )),
-        }
-        };
-        match (self.options.alpha, &ready.evidence) {
-            (Alpha::Value(alpha), _) => Ok((alpha, None)),
-            (Alpha::Rule, _) | (Alpha::Auto, None) => rule(),
-            (Alpha::Auto, Some(evidence)) => {
-                let usable =
-                    evidence.is_forget.contains(&true) && evidence.is_forget.contains(&false);
-                if !usable {
-                    return rule();
-                }
-                let (weight, bias) = ready.model.head(self.registry)?;
-                let problem = HeadProblem {
-                    weight: weight.view(),
-                    bias: &bias,
-                    forget,
-                    own,
-                    features: evidence.features.view(),
-                    labels: &evidence.rows,
-                    is_forget: &evidence.is_forget,
-                    lambdas: self
-                        .options
-                        .lambda
-                        .as_ref()
-                        .map_or(&LAMBDAS[..], slice::from_ref),
+        let evidence = match (self.options.alpha, evidence) {
+            (Alpha::Value(alpha), _) => return Ok((alpha, None)),
+            (Alpha::Auto, Some(evidence)) => evidence,
+            (Alpha::Rule | Alpha::Auto, _) => {
+                return match self.options.scale {
+                    Scale::Common => Ok((DATA_FREE_ALPHA, None)),
+                    Scale::Raw => Err(EngineError::NeedsData(
+                        "there is no rule for alpha on raw FIMs: give data (`--data`) or a value \
+                         (`--alpha`)"
+                            .into(),
+                    )),
                 };
-                let choice = search_alpha(problem, self.options.target).map_err(
-                    EngineError::fisher(ready.model.id(), &ready.model.manifest.head),
-                )?;
-                Ok((choice.alpha, Some(choice)))
             }
-        }
+        };
+        let choice = match &evidence.samples {
+            Samples::Features(features) => self.search_head(ready, decision, evidence, features)?,
+            Samples::Whole(_) => self.search_layers(ready, decision, evidence)?,
+        };
+        Ok((choice.alpha, Some(choice)))
     }
+
+    fn lambdas(&self) -> &[f64] {
+        self.options
+            .lambda
+            .as_ref()
+            .map_or(&LAMBDAS[..], slice::from_ref)
+    }
+
+    fn search_head(
+        &self,
+        ready: &Ready,
+        decision: &Decision,
+        evidence: &Evidence,
+        features: &fiun::Matrix,
+    ) -> Result<AlphaChoice, EngineError> {
+        let model = &ready.model;
+        let names = model.head_tensors();
+        let (weight, bias) = model.head(self.registry)?;
+        // A part of the head that is not selected is compared with zeros: nothing is edited there.
+        let pair = |tensors: &Tensors| -> Result<LayerFisher, EngineError> {
+            let shapes = [vec![weight.rows(), weight.cols()], vec![bias.len()]];
+            let [first, second] = [0, 1].map(|part| {
+                let known = tensors.get(&names[part]).cloned();
+                known.unwrap_or_else(|| FisherTensor::zeros(&shapes[part]))
+            });
+            LayerFisher::new(first, second)
+                .map_err(EngineError::fisher(model.id(), &model.manifest.head))
+        };
+        let problem = HeadProblem {
+            weight: weight.view(),
+            bias: &bias,
+            forget: &pair(&decision.forget)?,
+            own: &pair(&decision.own)?,
+            features: features.view(),
+            labels: &evidence.rows,
+            is_forget: &evidence.is_forget,
+            lambdas: self.lambdas(),
+        };
+        search_alpha(problem, evidence.target)
+            .map_err(EngineError::fisher(model.id(), &model.manifest.head))
+    }
+
+    /// With inner layers edited, every try is a forward pass.
+    fn search_layers(
+        &self,
+        ready: &Ready,
+        decision: &Decision,
+        evidence: &Evidence,
+    ) -> Result<AlphaChoice, EngineError> {
+        let model = &ready.model;
+        let wrap = || EngineError::fisher(model.id(), &model.manifest.head);
+        let original = model.state(self.registry)?;
+        let score = |state: &nets::StateDict| -> Result<fiun::Trial, EngineError> {
+            let logits = self.logits(model, state, evidence)?;
+            score_trial(logits.view(), &evidence.rows, &evidence.is_forget).map_err(wrap())
+        };
+        let before = score(&original)?;
+        let ratios = decision.own.iter().filter_map(|(name, own)| {
+            let forget = decision.forget.get(name)?;
+            Some(largest_ratio(forget, own))
+        });
+        let search = Search {
+            lambdas: match &self.options.lambda {
+                Some(lambda) => slice::from_ref(lambda),
+                None => &LAMBDAS[..1],
+            },
+            largest_ratio: ratios.fold(1.0, f64::max).min(1e4),
+            effort: Effort::SPARING,
+            before: (before.forget, before.retain),
+            target: evidence.target,
+        };
+        let choice = search.run(&mut |alpha, lambda| {
+            let dampening = Dampening::new(alpha, lambda).map_err(wrap())?;
+            let (changed, selections) = self.edited(model, decision, dampening)?;
+            let mut state = original.clone();
+            state.extend(to_state(&changed));
+            Ok::<_, EngineError>(fiun::Trial {
+                alpha,
+                lambda,
+                selected: selections.values().map(|s| s.selected).sum(),
+                ..score(&state)?
+            })
+        })?;
+        choice.ok_or_else(|| EngineError::Refused("there is no lambda to try".into()))
+    }
+
+    fn logits(
+        &self,
+        model: &LoadedModel,
+        state: &nets::StateDict,
+        evidence: &Evidence,
+    ) -> Result<fiun::Matrix, EngineError> {
+        let Samples::Whole(sets) = &evidence.samples else {
+            return Err(EngineError::Refused("there are no samples to run".into()));
+        };
+        let network = Network::new(&model.architecture, state, self.options.fisher.compute)
+            .map_err(EngineError::net(model.id()))?;
+        let mut values = Vec::new();
+        for set in sets {
+            let Capture { logits, .. } = capture(&network, set, &model.preprocessing, &mut |_| {})
+                .map_err(EngineError::net(model.id()))?;
+            values.extend(logits.into_values());
+        }
+        let rows = evidence.rows.len();
+        fiun::Matrix::new(rows, values.len() / rows.max(1), values)
+            .map_err(EngineError::fisher(model.id(), &model.manifest.head))
+    }
+}
+
+fn matched(
+    model: &LoadedModel,
+    head: &LayerFisher,
+    rows: &RowMatch,
+) -> Result<LayerFisher, EngineError> {
+    head.matched(rows)
+        .map_err(EngineError::fisher(model.id(), &model.manifest.head))
 }
 
 fn dampen_tensor(
     tensor: &mut Tensor,
-    forget: &[f32],
-    own: &[f32],
+    forget: &FisherTensor,
+    own: &FisherTensor,
     dampening: Dampening,
 ) -> Result<Selection, fiun::FisherError> {
     fn typed<T: Scalar + bytemuck::Pod>(
-        bytes: &mut Vec<u8>,
-        forget: &[f32],
-        own: &[f32],
+        bytes: &mut [u8],
+        forget: &FisherTensor,
+        own: &FisherTensor,
         dampening: Dampening,
     ) -> Result<Selection, fiun::FisherError> {
-        let mut values: Vec<T> = bytemuck::pod_collect_to_vec(bytes);
-        let selection = dampen(&mut values, forget, own, dampening)?;
-        *bytes = bytemuck::cast_slice(&values).to_vec();
+        let values: Vec<T> = bytemuck::pod_collect_to_vec(bytes);
+        let mut edited = values.clone();
+        let selection = dampen(&values, forget, own, dampening, &mut edited)?;
+        bytes.copy_from_slice(bytemuck::cast_slice(&edited));
         Ok(selection)
     }
     let bytes = &mut tensor.bytes;
@@ -209,6 +368,8 @@ mod tests {
     fn every_float_type_is_edited_in_place() {
         let dampening = Dampening::new(2.0, 1.0).unwrap();
         let shape = vec![2];
+        let fim = |values: [f32; 2]| FisherTensor::from_values(&[2], &values).unwrap();
+        let (forget, own) = (fim([4.0, 1.0]), fim([1.0, 1.0]));
         let tensor = |dtype, bytes: Vec<u8>| Tensor {
             dtype,
             shape: shape.clone(),
@@ -224,12 +385,12 @@ mod tests {
             .collect();
         let single = Tensor::from_f32(&shape, &[1.0, 2.0]);
         for mut tensor in [tensor(Dtype::F16, half), tensor(Dtype::BF16, brain), single] {
-            let edit = dampen_tensor(&mut tensor, &[4.0, 1.0], &[1.0, 1.0], dampening).unwrap();
+            let edit = dampen_tensor(&mut tensor, &forget, &own, dampening).unwrap();
             assert_eq!(tensor.to_f32().unwrap(), [0.25, 2.0], "{:?}", tensor.dtype);
             assert_eq!((edit.selected, edit.changed), (1, 1));
         }
         let mut whole = tensor(Dtype::I64, vec![0; 16]);
-        let refused = dampen_tensor(&mut whole, &[4.0, 1.0], &[1.0, 1.0], dampening).unwrap_err();
+        let refused = dampen_tensor(&mut whole, &forget, &own, dampening).unwrap_err();
         assert!(refused.to_string().contains("I64"), "{refused}");
     }
 }

@@ -2,24 +2,27 @@
 //! parallel, publish all new versions at once.
 
 mod edit;
+mod evidence;
 mod prepare;
 mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use data::DataSet;
-use fiun::{AlphaChoice, Dampening, LayerFisher, Matrix, Selection, Target};
+use data::Splits;
+use fiun::{AlphaChoice, Dampening, Selection, Target};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use store::{Digest, FisherCard, Registry};
+use store::{Digest, Registry};
 use umig::{ModelId, Plan, Request, Role, Umig};
 
 use crate::add::next_version;
-use crate::{EngineError, FisherOptions, LoadedModel, Progress};
+use crate::{EngineError, Features, FisherOptions, Progress};
 
 use self::edit::Edit;
-use self::prepare::{Preparation, check_labels, check_remainder};
+use self::evidence::Evidence;
+pub use self::prepare::{Needs, needs};
+use self::prepare::{Preparation, Ready, check_labels, check_remainder};
 use self::publish::{publish, request_id, warnings};
 
 /// How the selection threshold is found.
@@ -56,9 +59,12 @@ pub struct UnlearnOptions {
     pub scale: Scale,
     /// The divisor of a merged FIM (MFIM), at least 1.
     pub merge_scale: f64,
-    /// What the choice of alpha aims at.
-    pub target: Target,
-    /// How Fisher information is computed where there is no card.
+    /// The accuracy on the forget data that the choice of alpha aims at. When not given, 0 for
+    /// classes, and for samples and sources the accuracy on held-out samples of their labels.
+    pub target_forget: Option<f64>,
+    /// The loss of accuracy on the retained data that it allows.
+    pub target_loss: f64,
+    /// The layers that are edited, and how Fisher information is computed where there is no card.
     pub fisher: FisherOptions,
     /// Models mended at the same time; 0 for one per core.
     pub jobs: usize,
@@ -73,7 +79,8 @@ impl Default for UnlearnOptions {
             lambda: None,
             scale: Scale::Common,
             merge_scale: 1.0,
-            target: Target::default(),
+            target_forget: None,
+            target_loss: Target::default().retain_loss,
             fisher: FisherOptions::default(),
             jobs: 0,
             dry_run: false,
@@ -81,8 +88,11 @@ impl Default for UnlearnOptions {
     }
 }
 
+/// Models whose samples are held at the same time while alpha is chosen.
+const WINDOW: usize = 16;
+
 /// A request with everything that the edit needs: stage 1 of the plan is done.
-pub struct Prepared {
+pub struct Prepared<'a> {
     /// The plan.
     pub plan: Plan,
     /// How long it took, in seconds.
@@ -90,24 +100,9 @@ pub struct Prepared {
     /// Touched models that had a FIM card.
     pub from_cards: usize,
     graph: Umig,
+    data: Option<&'a Splits>,
+    features: &'a Features<'a>,
     ready: BTreeMap<ModelId, Ready>,
-}
-
-/// One touched model with its Fisher information.
-struct Ready {
-    model: LoadedModel,
-    card: FisherCard,
-    new_card: bool,
-    /// On an initial model, the FIM of the forget data.
-    forget: Option<LayerFisher>,
-    evidence: Option<Evidence>,
-}
-
-/// Samples to try thresholds on, as the head sees them.
-struct Evidence {
-    features: Matrix,
-    rows: Vec<u32>,
-    is_forget: Vec<bool>,
 }
 
 /// What happened to one model.
@@ -135,6 +130,9 @@ pub struct ModelOutcome {
     pub tensors: BTreeMap<String, Selection>,
     /// Labels of the model that no initial model has; their rows stayed as they were.
     pub unmatched: Vec<String>,
+    /// The version whose FIM card stood in for one of its own.
+    #[serde(default)]
+    pub stand_in: Option<ModelId>,
     /// Seconds for this model.
     pub seconds: f64,
 }
@@ -165,26 +163,27 @@ pub struct Unlearned {
 }
 
 /// Plans a request and obtains the Fisher information that it needs: from cards where there are
-/// any, from `train` otherwise. Nothing is written.
+/// any, from the data's training part otherwise. Of the registry's catalog nothing is changed;
+/// values of new cards are stored unless it is a dry run.
 ///
 /// # Errors
 /// [`EngineError`] when the request cannot be planned, names labels that nobody has, would leave a
 /// model with nothing to retain, or needs data that was not given.
-pub fn prepare(
+pub fn prepare<'a>(
     registry: &Registry,
     request: &Request,
-    train: Option<&DataSet>,
+    data: Option<&'a Splits>,
     options: &UnlearnOptions,
+    features: &'a Features<'a>,
     progress: &dyn Progress,
-) -> Result<Prepared, EngineError> {
+) -> Result<Prepared<'a>, EngineError> {
     let start = Instant::now();
     Dampening::new(1.0, options.lambda.unwrap_or(1.0))
         .map_err(|e| EngineError::Refused(e.to_string()))?;
     let graph = registry.graph()?;
     check_labels(&graph, &request.forget)?;
     let plan = graph.plan(request)?;
-    let touched: Vec<&ModelId> = plan.scope.touched().collect();
-    for id in &touched {
+    for id in plan.scope.touched() {
         if let Some(model) = graph.get(id) {
             check_remainder(model, &request.forget)?;
         }
@@ -193,33 +192,39 @@ pub fn prepare(
         registry,
         graph: &graph,
         plan: &plan,
-        train,
+        data,
         options,
+        features,
         progress,
     };
-    let ready = pool(options.jobs)?.install(|| {
-        touched
-            .par_iter()
-            .map(|id| Ok(((*id).clone(), preparation.ready(id)?)))
-            .collect::<Result<BTreeMap<ModelId, Ready>, EngineError>>()
-    })?;
+    for id in plan.scope.touched() {
+        preparation.check(id)?;
+    }
+    // One model after the other: a forward pass uses all cores, and siblings share it.
+    let ready = plan
+        .scope
+        .touched()
+        .map(|id| Ok((id.clone(), preparation.ready(id)?)))
+        .collect::<Result<BTreeMap<ModelId, Ready>, EngineError>>()?;
     Ok(Prepared {
         seconds: start.elapsed().as_secs_f64(),
-        from_cards: ready.values().filter(|r| !r.new_card).count(),
+        from_cards: ready.values().filter(|r| !r.card.new).count(),
         plan,
         graph,
+        data,
+        features,
         ready,
     })
 }
 
 /// Mends every touched model, each on its own and all in parallel, and publishes the new versions
-/// in one transaction.
+/// in one transaction. What was computed from the forgotten data is dropped from the cache.
 ///
 /// # Errors
 /// [`EngineError`]; nothing is published then.
 pub fn unlearn(
     registry: &Registry,
-    prepared: &Prepared,
+    prepared: &Prepared<'_>,
     options: &UnlearnOptions,
     progress: &dyn Progress,
 ) -> Result<Unlearned, EngineError> {
@@ -230,24 +235,7 @@ pub fn unlearn(
         .keys()
         .map(|id| Ok((id, next_version(&prepared.graph, id.name())?)))
         .collect::<Result<_, EngineError>>()?;
-    let stage = progress.stage("unlearning", prepared.ready.len() as u64);
-    let edit = Edit {
-        registry,
-        prepared,
-        options,
-        ids: &ids,
-        stage: stage.as_ref(),
-    };
-    let mended = pool(options.jobs)?.install(|| {
-        prepared
-            .ready
-            .values()
-            .collect::<Vec<_>>()
-            .par_iter()
-            .map(|ready| edit.mend(ready))
-            .collect::<Result<Vec<ModelOutcome>, EngineError>>()
-    })?;
-    drop(stage);
+    let mended = mend_all(registry, prepared, options, &ids, progress)?;
     let mut done = Unlearned {
         request,
         operation: None,
@@ -257,9 +245,67 @@ pub fn unlearn(
     };
     if !options.dry_run {
         done.operation = Some(publish(registry, prepared, &ids, &done)?);
+        let forget = &prepared.plan.request.forget;
+        if let Err(error) = prepared.features.drop_forgotten(forget) {
+            done.warnings.push(format!(
+                "features of forgotten data are still in the registry's cache: {error}"
+            ));
+        }
     }
     done.seconds = start.elapsed().as_secs_f64();
     Ok(done)
+}
+
+fn mend_all(
+    registry: &Registry,
+    prepared: &Prepared<'_>,
+    options: &UnlearnOptions,
+    ids: &BTreeMap<&ModelId, ModelId>,
+    progress: &dyn Progress,
+) -> Result<Vec<ModelOutcome>, EngineError> {
+    let stage = progress.stage("unlearning", prepared.ready.len() as u64);
+    let edit = Edit {
+        registry,
+        prepared,
+        options,
+        ids,
+        stage: stage.as_ref(),
+    };
+    let preparation = Preparation {
+        registry,
+        graph: &prepared.graph,
+        plan: &prepared.plan,
+        data: prepared.data,
+        options,
+        features: prepared.features,
+        progress,
+    };
+    let pool = pool(options.jobs)?;
+    let all: Vec<&Ready> = prepared.ready.values().collect();
+    let search = options.alpha == Alpha::Auto && prepared.data.is_some();
+    let window = if search { WINDOW } else { all.len().max(1) };
+    let mut mended = Vec::with_capacity(all.len());
+    for models in all.chunks(window) {
+        let evidence: Vec<Option<Evidence>> = models
+            .iter()
+            .map(|ready| {
+                if search {
+                    preparation.evidence(ready)
+                } else {
+                    Ok(None)
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        let outcomes = pool.install(|| {
+            models
+                .par_iter()
+                .zip(&evidence)
+                .map(|(ready, evidence)| edit.mend(ready, evidence.as_ref()))
+                .collect::<Result<Vec<ModelOutcome>, EngineError>>()
+        })?;
+        mended.extend(outcomes);
+    }
+    Ok(mended)
 }
 
 fn pool(jobs: usize) -> Result<rayon::ThreadPool, EngineError> {

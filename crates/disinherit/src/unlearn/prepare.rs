@@ -1,82 +1,211 @@
-//! Stage 1: the Fisher information of every touched model, and samples to try thresholds on.
+//! Stage 1: the Fisher information of every touched model.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use data::DataSet;
-use fiun::{LayerFisher, Matrix, head_fisher};
-use nets::capture;
-use store::{FisherCard, Registry};
-use umig::{Forget, Model, ModelId, Plan, Umig};
+use data::{DataSet, Splits};
+use fiun::{FisherTensor, LayerFisher};
+use store::{CardReader, CardRow, Registry};
+use umig::{Forget, Model, ModelId, Plan, Relation, Umig};
 
-use super::{Alpha, Evidence, Ready, UnlearnOptions};
+use super::UnlearnOptions;
 use crate::error::suggest;
-use crate::{EngineError, LoadedModel, Progress, forget_mask, make_card, own_data};
+use crate::fisher::{CardMaker, check_card, covers};
+use crate::layers::Selected;
+use crate::{EngineError, Features, LoadedModel, Progress, forget_mask, own_data};
 
-/// What stage 1 works with.
+/// FIMs by the full name of the tensor.
+pub(super) type Tensors = BTreeMap<String, FisherTensor>;
+
+/// One touched model with where its Fisher information is.
+pub(super) struct Ready {
+    pub(super) model: LoadedModel,
+    pub(super) selected: Selected,
+    pub(super) card: CardUse,
+    /// On an initial model, the FIM of the forget data.
+    pub(super) forget: Option<ForgetFisher>,
+}
+
+/// The FIM of the forget data on an initial model.
+pub(super) struct ForgetFisher {
+    pub(super) head: LayerFisher,
+    pub(super) inner: Tensors,
+    /// The mean of the model's own FIM over the selected tensors.
+    pub(super) scale: f64,
+}
+
+/// The card that a model is edited by.
+pub(super) struct CardUse {
+    pub(super) reader: CardReader,
+    /// Computed just now, and still to be published.
+    pub(super) row: Option<CardRow>,
+    /// Computed just now; in a dry run there is no row.
+    pub(super) new: bool,
+    /// Of the version before, less the classes forgotten since.
+    pub(super) stand_in: Option<StandIn>,
+}
+
+/// The version whose card stands in, and the classes to leave out.
+pub(super) struct StandIn {
+    pub(super) of: ModelId,
+    without: Vec<usize>,
+}
+
+impl CardUse {
+    /// The model's own FIM of its selected tensors, and the mean of all their entries.
+    pub(super) fn own(
+        &self,
+        registry: &Registry,
+        model: &LoadedModel,
+        selected: &Selected,
+    ) -> Result<(Tensors, f64), EngineError> {
+        let wrap = EngineError::fisher(model.id(), &model.manifest.head);
+        let total = match &self.stand_in {
+            None => self.reader.total(registry)?,
+            Some(stand_in) => self
+                .reader
+                .head(registry)?
+                .without_classes(&stand_in.without)
+                .map_err(wrap)?,
+        };
+        let [weight, bias] = model.head_tensors();
+        let mut tensors = Tensors::new();
+        if selected.head[0] {
+            tensors.insert(weight, total.weight);
+        }
+        if selected.head[1] {
+            tensors.insert(bias, total.bias);
+        }
+        if !selected.inner.is_empty() {
+            let inner = self.reader.inner(registry)?;
+            let wanted = |name: &String| selected.inner.contains(name);
+            tensors.extend(inner.into_iter().filter(|(name, _)| wanted(name)));
+        }
+        let count: usize = tensors.values().map(FisherTensor::len).sum();
+        let sum: f64 = tensors.values().map(FisherTensor::sum).sum();
+        Ok((tensors, sum / count.max(1) as f64))
+    }
+}
+
+/// What stages 1 and 2 work with.
 pub(super) struct Preparation<'a> {
     pub(super) registry: &'a Registry,
     pub(super) graph: &'a Umig,
     pub(super) plan: &'a Plan,
-    pub(super) train: Option<&'a DataSet>,
+    pub(super) data: Option<&'a Splits>,
     pub(super) options: &'a UnlearnOptions,
+    pub(super) features: &'a Features<'a>,
     pub(super) progress: &'a dyn Progress,
 }
 
 impl Preparation<'_> {
-    fn forget(&self) -> &Forget {
+    pub(super) fn forget(&self) -> &Forget {
         &self.plan.request.forget
+    }
+
+    /// Refuses a model whose Fisher information is nowhere to be had, before any is computed.
+    pub(super) fn check(&self, id: &ModelId) -> Result<(), EngineError> {
+        let model = LoadedModel::open(self.registry, self.graph, id)?;
+        let selected = self.options.fisher.layers.of(&model)?;
+        let kept = self
+            .registry
+            .card(model.digest, self.options.fisher.estimator)?;
+        if kept.is_some_and(|card| covers(card.header(), &selected)) {
+            return Ok(());
+        }
+        let Err(needed) = self.own(&model) else {
+            return Ok(());
+        };
+        match stand_in(self.registry, self.graph, &model, self.options)? {
+            Some(_) if selected.inner.is_empty() => Ok(()),
+            _ => Err(needed),
+        }
     }
 
     /// One touched model with everything that its edit needs.
     pub(super) fn ready(&self, id: &ModelId) -> Result<Ready, EngineError> {
         let model = LoadedModel::open(self.registry, self.graph, id)?;
-        let fisher = &self.options.fisher;
-        let estimator = FisherCard::estimator_name(fisher.estimator);
-        let kept = self.registry.card(model.digest, &estimator)?;
-        let new_card = kept.is_none();
-        let wants_evidence = self.options.alpha == Alpha::Auto && self.train.is_some();
-        let mut evidence = None;
-        let card = match kept {
-            Some(card) if !wants_evidence => card,
-            kept => {
-                let own = self.own(&model)?;
-                let set = fisher.subset(&own);
-                let captured = self.capture(&model, &set)?;
-                let card = match kept {
-                    Some(card) => card,
-                    None => make_card(&model, &set, &captured, fisher.estimator)?,
-                };
-                if wants_evidence {
-                    evidence = Some(self.evidence(&model, &set, captured.features)?);
-                }
-                card
-            }
-        };
-        check_head(self.registry, &model, &card)?;
-        let is_initial = self.plan.scope.initial.contains(id);
-        let forget = is_initial
-            .then(|| self.forget_fisher(&model, &card))
+        let selected = self.options.fisher.layers.of(&model)?;
+        let card = self.card(&model, &selected)?;
+        let initial = self.plan.scope.initial.contains(id);
+        let forget = initial
+            .then(|| self.forget_fisher(&model, &card, &selected))
             .transpose()?;
         Ok(Ready {
             model,
+            selected,
             card,
-            new_card,
             forget,
-            evidence,
         })
     }
 
-    fn own(&self, model: &LoadedModel) -> Result<DataSet, EngineError> {
+    fn maker(&self) -> CardMaker<'_> {
+        CardMaker {
+            registry: self.registry,
+            options: &self.options.fisher,
+            features: self.features,
+            progress: self.progress,
+        }
+    }
+
+    fn card(&self, model: &LoadedModel, selected: &Selected) -> Result<CardUse, EngineError> {
+        let estimator = self.options.fisher.estimator;
+        let kept = self.registry.card(model.digest, estimator)?;
+        if let Some(reader) = kept.filter(|card| covers(card.header(), selected)) {
+            check_card(model, reader.header())?;
+            return Ok(CardUse {
+                reader,
+                row: None,
+                new: false,
+                stand_in: None,
+            });
+        }
+        match self.own(model) {
+            Ok(own) => {
+                let card = self.maker().make(model, &own)?;
+                let (reader, row) = if self.options.dry_run {
+                    (CardReader::from(card), None)
+                } else {
+                    let row = self.registry.put_card(&card)?;
+                    (self.registry.card_of(&row)?, Some(row))
+                };
+                Ok(CardUse {
+                    reader,
+                    row,
+                    new: true,
+                    stand_in: None,
+                })
+            }
+            Err(needed) => match stand_in(self.registry, self.graph, model, self.options)? {
+                Some((reader, stand_in)) if selected.inner.is_empty() => Ok(CardUse {
+                    reader,
+                    row: None,
+                    new: false,
+                    stand_in: Some(stand_in),
+                }),
+                _ => Err(needed),
+            },
+        }
+    }
+
+    /// The samples that a model was trained on itself.
+    pub(super) fn own(&self, model: &LoadedModel) -> Result<DataSet, EngineError> {
         let needs = |why: &str| {
+            let layers = &self.options.fisher.layers;
+            let with = match layers {
+                crate::Layers::Head => String::new(),
+                layers => format!(" --layers {layers}"),
+            };
             EngineError::NeedsData(format!(
                 "`{}` {why}: give its training data (`--data`), or compute its FIM card first \
-                 (`disinherit fisher {}`)",
+                 (`disinherit fisher {}{with}`)",
                 model.id(),
                 model.id()
             ))
         };
-        let train = self.train.ok_or_else(|| needs("has no FIM card"))?;
-        let own = own_data(&model.vertex, train);
+        let data = self
+            .data
+            .ok_or_else(|| needs("has no FIM card for these layers"))?;
+        let own = own_data(&model.vertex, &data.train);
         if own.is_empty() {
             return Err(needs(
                 "was, by its provenance, not trained on the data given",
@@ -85,114 +214,149 @@ impl Preparation<'_> {
         Ok(own)
     }
 
-    fn capture(&self, model: &LoadedModel, set: &DataSet) -> Result<nets::Capture, EngineError> {
-        let stage = self
-            .progress
-            .stage(&format!("FIM of {}", model.id()), set.len() as u64);
-        let network = model.network(self.registry, self.options.fisher.compute)?;
-        capture(&network, set, &model.preprocessing, &mut |n| {
-            stage.advance(n as u64)
-        })
-        .map_err(EngineError::net(model.id()))
-    }
-
-    /// The samples that the model's card was made from; where none of them is to be forgotten, the
-    /// forget samples of the initial models that reach it are added.
-    fn evidence(
-        &self,
-        model: &LoadedModel,
-        set: &DataSet,
-        features: Matrix,
-    ) -> Result<Evidence, EngineError> {
-        let is_forget = forget_mask(self.forget(), set, &model.vertex.training);
-        let own = Evidence {
-            rows: model.rows(set)?,
-            features,
-            is_forget,
-        };
-        if own.is_forget.contains(&true) {
-            return Ok(own);
-        }
-        let mut more = own;
-        for id in self
-            .plan
-            .scope
-            .reached_by
-            .get(model.id())
-            .into_iter()
-            .flatten()
-        {
-            let Some(vertex) = self.graph.get(id) else {
-                continue;
-            };
-            let Some(forget) = self.forget_data(vertex) else {
-                continue;
-            };
-            let forget = self.options.fisher.subset(&forget);
-            let Ok(rows) = model.rows(&forget) else {
-                continue;
-            };
-            let captured = self.capture(model, &forget)?;
-            let mut values = more.features.into_values();
-            values.extend_from_slice(captured.features.values());
-            let cols = captured.features.cols();
-            more.features = Matrix::new(values.len() / cols.max(1), cols, values)
-                .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;
-            more.rows.extend(rows);
-            more.is_forget.extend(vec![true; forget.len()]);
-        }
-        Ok(more)
-    }
-
     /// A model's own training samples that are to be forgotten, if the data has any.
-    fn forget_data(&self, vertex: &Model) -> Option<DataSet> {
-        let own = own_data(vertex, self.train?);
+    pub(super) fn forget_data(&self, vertex: &Model) -> Option<DataSet> {
+        let own = own_data(vertex, &self.data?.train);
         let mask = forget_mask(self.forget(), &own, &vertex.training);
         let picked: Vec<usize> = (0..own.len()).filter(|&i| mask[i]).collect();
         (!picked.is_empty()).then(|| own.select(&picked))
     }
 
-    /// The FIM of the forget data on an initial model: for classes a slice of its card, for single
-    /// samples and sources one pass over just those samples.
+    /// The FIM of the forget data on an initial model: of the head for classes a slice of its card,
+    /// otherwise one pass over just those samples.
     fn forget_fisher(
         &self,
         model: &LoadedModel,
-        card: &FisherCard,
-    ) -> Result<LayerFisher, EngineError> {
+        card: &CardUse,
+        selected: &Selected,
+    ) -> Result<ForgetFisher, EngineError> {
         let wrap = EngineError::fisher(model.id(), &model.manifest.head);
-        if let Forget::Classes(labels) = self.forget() {
-            let classes: Vec<usize> = card
-                .classes
-                .iter()
-                .enumerate()
-                .filter(|(_, class)| labels.contains(*class))
-                .map(|(index, _)| index)
-                .collect();
-            return card.fisher.of_classes(&classes).map_err(wrap);
+        let scale = card.own(self.registry, model, selected)?.1;
+        let of_classes = match self.forget() {
+            Forget::Classes(labels) => {
+                let classes: Vec<usize> = card
+                    .reader
+                    .header()
+                    .classes
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, class)| labels.contains(*class))
+                    .map(|(index, _)| index)
+                    .collect();
+                let head = card.reader.head(self.registry)?;
+                Some(head.of_classes(&classes).map_err(wrap)?)
+            }
+            _ => None,
+        };
+        if let (Some(head), true) = (&of_classes, selected.inner.is_empty()) {
+            return Ok(ForgetFisher {
+                head: head.clone(),
+                inner: Tensors::new(),
+                scale,
+            });
         }
         let set = self.forget_data(&model.vertex).ok_or_else(|| {
             EngineError::NeedsData(format!(
-                "forgetting {} needs those samples: give the data that `{}` was trained on (`--data`)",
+                "forgetting {} in these layers needs those samples: give the data that `{}` was \
+                 trained on (`--data`)",
                 self.forget(),
                 model.id()
             ))
         })?;
-        let captured = self.capture(model, &set)?;
-        let residuals = captured
-            .residuals(&model.rows(&set)?)
-            .map_err(EngineError::net(model.id()))?;
-        let classes = set.label_names().len();
-        let estimator = self.options.fisher.estimator;
-        head_fisher(
-            captured.features.view(),
-            residuals.view(),
-            set.labels(),
-            classes,
-            estimator,
-        )
-        .map(|fisher| fisher.total)
-        .map_err(wrap)
+        let (head, inner) = self.maker().total(model, &set, selected)?;
+        Ok(ForgetFisher {
+            head: of_classes.unwrap_or(head),
+            inner,
+            scale,
+        })
     }
+}
+
+/// For a version that unlearning made and that has no card of its own: the card of the version
+/// that it replaced, where all that was forgotten since are classes. The head has changed in
+/// between, so it is a stand-in, not the real thing.
+fn stand_in(
+    registry: &Registry,
+    graph: &Umig,
+    model: &LoadedModel,
+    options: &UnlearnOptions,
+) -> Result<Option<(CardReader, StandIn)>, EngineError> {
+    let before = graph
+        .parents(model.id())
+        .into_iter()
+        .find(|(_, relation)| matches!(relation, Relation::UnlearnedFrom { .. }))
+        .and_then(|(id, _)| graph.get(id));
+    let Some(before) = before else {
+        return Ok(None);
+    };
+    let Some(digest) = registry.digest(&before.id)? else {
+        return Ok(None);
+    };
+    let Some(reader) = registry.card(digest, options.fisher.estimator)? else {
+        return Ok(None);
+    };
+    let header = reader.header();
+    let (then, now) = (&before.training, &model.vertex.training);
+    let samples = |list: &[umig::Training]| -> Vec<umig::SampleSet> {
+        list.iter().map(|t| t.samples.clone()).collect()
+    };
+    // A training that is gone altogether, or samples that are: the card has them in it for good.
+    let only_classes = then.len() == now.len() && samples(then) == samples(now);
+    let still: BTreeSet<&String> = now.iter().flat_map(|t| &t.labels).collect();
+    let without: Vec<usize> = (0..header.classes.len())
+        .filter(|&class| header.counts[class] > 0 && !still.contains(&header.classes[class]))
+        .collect();
+    let fits = only_classes && !without.is_empty() && header.outputs == model.manifest.labels;
+    Ok(fits.then(|| {
+        let stand_in = StandIn {
+            of: before.id.clone(),
+            without,
+        };
+        (reader, stand_in)
+    }))
+}
+
+/// What a plan will read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Needs {
+    /// Touched models without a card for these layers: their training data is needed.
+    pub training_data: Vec<ModelId>,
+    /// Initial models that the forget data must be run through.
+    pub forget_data: Vec<ModelId>,
+    /// Models for which the card of the version before stands in, and that version.
+    pub stand_ins: BTreeMap<ModelId, ModelId>,
+}
+
+/// Says what a plan will read: nothing but cards, the forget data, or training data too.
+///
+/// # Errors
+/// [`EngineError`].
+pub fn needs(
+    registry: &Registry,
+    plan: &Plan,
+    options: &UnlearnOptions,
+) -> Result<Needs, EngineError> {
+    let graph = registry.graph()?;
+    let class_request = matches!(plan.request.forget, Forget::Classes(_));
+    let mut needs = Needs::default();
+    for id in plan.scope.touched() {
+        let model = LoadedModel::open(registry, &graph, id)?;
+        let selected = options.fisher.layers.of(&model)?;
+        let card = registry.card(model.digest, options.fisher.estimator)?;
+        if !card.is_some_and(|card| covers(card.header(), &selected)) {
+            match stand_in(registry, &graph, &model, options)? {
+                Some((_, stand_in)) if selected.inner.is_empty() => {
+                    needs.stand_ins.insert(id.clone(), stand_in.of);
+                }
+                _ => needs.training_data.push(id.clone()),
+            }
+        }
+        let from_card = class_request && selected.inner.is_empty();
+        if plan.scope.initial.contains(id) && !from_card {
+            needs.forget_data.push(id.clone());
+        }
+    }
+    Ok(needs)
 }
 
 /// Refuses labels that no model has.
@@ -238,27 +402,4 @@ pub(super) fn check_remainder(model: &Model, forget: &Forget) -> Result<(), Engi
         )));
     }
     Ok(())
-}
-
-fn check_head(
-    registry: &Registry,
-    model: &LoadedModel,
-    card: &FisherCard,
-) -> Result<(), EngineError> {
-    let (weight, bias) = model.head(registry)?;
-    let total = &card.fisher.total;
-    let fits = (weight.rows(), weight.cols(), bias.len())
-        == (total.weight.rows(), total.weight.cols(), total.bias.len());
-    if fits {
-        return Ok(());
-    }
-    Err(EngineError::Fisher {
-        model: model.id().clone(),
-        tensor: model.manifest.head.clone(),
-        source: fiun::FisherError::Shape {
-            what: "the FIM card",
-            found: format!("a head of {}x{}", total.weight.rows(), total.weight.cols()),
-            expected: format!("{}x{}", weight.rows(), weight.cols()),
-        },
-    })
 }

@@ -12,7 +12,7 @@ use crate::EngineError;
 use crate::model::time_after;
 
 /// What the user should know about the edits.
-pub(super) fn warnings(prepared: &Prepared, mended: &[ModelOutcome]) -> Vec<String> {
+pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<String> {
     let mut list = Vec::new();
     for outcome in mended {
         let id = &outcome.before;
@@ -37,6 +37,12 @@ pub(super) fn warnings(prepared: &Prepared, mended: &[ModelOutcome]) -> Vec<Stri
         if outcome.selection().selected == 0 {
             list.push(format!(
                 "{id}: nothing was selected, the model is unchanged; lower alpha"
+            ));
+        }
+        if let Some(before) = &outcome.stand_in {
+            list.push(format!(
+                "{id}: has no FIM card of its own; that of {before}, less what was forgotten since, \
+                 stood in for it"
             ));
         }
         if !outcome.unmatched.is_empty() {
@@ -65,7 +71,7 @@ pub(super) fn warnings(prepared: &Prepared, mended: &[ModelOutcome]) -> Vec<Stri
 }
 
 /// A name for the request that depends on what is asked and of whom, not on when.
-pub(super) fn request_id(prepared: &Prepared) -> Result<String, EngineError> {
+pub(super) fn request_id(prepared: &Prepared<'_>) -> Result<String, EngineError> {
     let digests: Vec<Digest> = prepared
         .ready
         .values()
@@ -83,7 +89,7 @@ pub(super) fn request_id(prepared: &Prepared) -> Result<String, EngineError> {
 /// versions of its parents where those were touched too, and from the version that it replaces.
 pub(super) fn publish(
     registry: &Registry,
-    prepared: &Prepared,
+    prepared: &Prepared<'_>,
     ids: &BTreeMap<&ModelId, ModelId>,
     done: &Unlearned,
 ) -> Result<i64, EngineError> {
@@ -132,9 +138,8 @@ pub(super) fn publish(
     let cards: Vec<CardRow> = prepared
         .ready
         .values()
-        .filter(|ready| ready.new_card)
-        .map(|ready| registry.put_card(&ready.card))
-        .collect::<Result<_, _>>()?;
+        .filter_map(|ready| ready.card.row.clone())
+        .collect();
     Ok(registry.publish(&Publication {
         models,
         superseded: old,

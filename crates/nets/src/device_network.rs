@@ -1,4 +1,5 @@
-//! An architecture and its weights together on a device.
+//! An architecture and its weights together on a device of burn's: for training, and for
+//! evaluation elsewhere than on the CPU.
 
 use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -10,11 +11,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Architecture, Array, Compute, NetError, Op, StateDict};
+use crate::{Architecture, Array, NetError, Op, StateDict};
 
-/// A network that can be run.
-pub struct Network {
-    architecture: Architecture,
+/// A network that can be run and trained.
+pub(crate) struct DeviceNetwork {
     pub(crate) steps: Vec<Step>,
     pub(crate) layers: Layers,
     pub(crate) device: Device,
@@ -43,20 +43,11 @@ enum Flow {
     Vectors(Tensor<2>),
 }
 
-impl Network {
-    /// Puts weights on a device for evaluation.
+impl DeviceNetwork {
+    /// Puts weights on a device; tensors that `frozen` names take no part in training.
     ///
     /// # Errors
     /// [`NetError`] naming the first tensor that is missing, misshapen or not finite.
-    pub fn new(
-        architecture: &Architecture,
-        state: &StateDict,
-        compute: Compute,
-    ) -> Result<Self, NetError> {
-        Self::on(architecture, state, compute.device(), &|_| false)
-    }
-
-    /// The same on any device; tensors that `frozen` names take no part in training.
     pub(crate) fn on(
         architecture: &Architecture,
         state: &StateDict,
@@ -77,16 +68,10 @@ impl Network {
         let steps = builder.steps(&architecture.program()?)?;
         let layers = builder.layers;
         Ok(Self {
-            architecture: architecture.clone(),
             steps,
             layers,
             device,
         })
-    }
-
-    /// The architecture.
-    pub fn architecture(&self) -> &Architecture {
-        &self.architecture
     }
 
     /// Features and logits of a batch: the input and the output of the head. With `dropout`, the
@@ -136,7 +121,7 @@ impl Network {
     ///
     /// # Errors
     /// [`NetError::Backend`] when the device cannot be read.
-    pub fn state(&self) -> Result<StateDict, NetError> {
+    pub(crate) fn state(&self) -> Result<StateDict, NetError> {
         let mut state = StateDict::new();
         self.collect(&self.steps, &mut state)?;
         Ok(state)
@@ -352,6 +337,86 @@ impl Builder<'_> {
             param.set_require_grad(false)
         } else {
             param
+        }
+    }
+}
+
+#[cfg(test)]
+impl DeviceNetwork {
+    /// The gradient of every tensor that has one: the slow and obvious judge of faster ones.
+    pub(crate) fn gradients(
+        &self,
+        gradients: &burn::tensor::Gradients,
+    ) -> std::collections::BTreeMap<String, Vec<f32>> {
+        fn put<const D: usize>(
+            all: &mut std::collections::BTreeMap<String, Vec<f32>>,
+            name: String,
+            gradient: Option<Tensor<D>>,
+        ) {
+            if let Some(values) = gradient.and_then(|g| read(g).ok()) {
+                all.insert(name, values);
+            }
+        }
+        fn walk(
+            network: &DeviceNetwork,
+            steps: &[Step],
+            gradients: &burn::tensor::Gradients,
+            all: &mut std::collections::BTreeMap<String, Vec<f32>>,
+        ) {
+            let layers = &network.layers;
+            for step in steps {
+                match step {
+                    Step::Conv(name, index) => {
+                        let conv = &layers.convs[*index];
+                        let weight = conv.weight.val().grad(gradients);
+                        put(all, format!("{name}.weight"), weight);
+                        let bias = conv.bias.as_ref().and_then(|b| b.val().grad(gradients));
+                        put(all, format!("{name}.bias"), bias);
+                    }
+                    Step::Linear(name, index) => {
+                        let linear = &layers.linears[*index];
+                        let weight = linear.weight.val().grad(gradients);
+                        let weight = weight.map(Tensor::transpose);
+                        put(all, format!("{name}.weight"), weight);
+                        let bias = linear.bias.as_ref().and_then(|b| b.val().grad(gradients));
+                        put(all, format!("{name}.bias"), bias);
+                    }
+                    Step::Residual(main, shortcut) => {
+                        walk(network, main, gradients, all);
+                        walk(network, shortcut, gradients, all);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut all = std::collections::BTreeMap::new();
+        walk(self, &self.steps, gradients, &mut all);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Compute, Kind, initial_state};
+
+    #[test]
+    fn what_goes_in_comes_out_name_by_name() {
+        for kind in [Kind::SmallCnn, Kind::AlexNet32, Kind::ResNet18] {
+            let architecture = Architecture {
+                kind,
+                input: data::ImageShape {
+                    channels: 3,
+                    height: 32,
+                    width: 32,
+                },
+                classes: 4,
+            };
+            let state = initial_state(&architecture, 1).unwrap();
+            let device = Compute::Flex.device();
+            let network = DeviceNetwork::on(&architecture, &state, device, &|_| false).unwrap();
+            assert_eq!(network.state().unwrap(), state, "{kind}");
         }
     }
 }

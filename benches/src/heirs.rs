@@ -1,0 +1,241 @@
+//! One class forgotten in many heirs of one ResNet-18 that share its backbone, from cards alone.
+//! Each size runs in a process of its own, so that its memory can be told.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+
+use disinherit::{Features, Silent, UnlearnOptions, prepare, unlearn};
+use fiun::{Estimator, FisherTensor, HeadFisher, LayerFisher};
+use nets::Compute;
+use serde_json::json;
+use store::{
+    CardRow, CardSource, Digest, FisherCard, Manifest, ModelRow, NewModel, Operation, Publication,
+    Registry, Tensor,
+};
+use umig::{Forget, Model, ModelId, Relation, Request, Training};
+
+use crate::{Line, family};
+
+/// The argument that starts a measured process.
+pub(crate) const CHILD: &str = "--heirs-of";
+
+const INPUTS: usize = 512;
+
+pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
+    let mut lines = Vec::new();
+    for heirs in [10, 100, 1_000, 10_000] {
+        let measured = measure(1, heirs)?;
+        let name = |what: &str| format!("{heirs} heirs, {what}");
+        lines.push(Line::plain(name("unlearn"), measured.seconds, "s"));
+        lines.push(Line::plain(name("peak memory"), measured.mebibytes, "MiB"));
+        if heirs == 10 {
+            let bytes = measured.card_bytes;
+            lines.push(Line::plain(
+                "card read for an edit".into(),
+                bytes[0],
+                "bytes",
+            ));
+            lines.push(Line::plain("card per class".into(), bytes[1], "bytes"));
+        }
+    }
+    for initial in [4, 16, 64] {
+        let measured = measure(initial, 100)?;
+        let name = format!("100 heirs of {initial} merged initial models, unlearn");
+        lines.push(Line::plain(name, measured.seconds, "s"));
+    }
+    Ok(lines)
+}
+
+struct Measured {
+    seconds: f64,
+    mebibytes: f64,
+    card_bytes: [f64; 2],
+}
+
+fn measure(initial: usize, heirs: usize) -> Result<Measured, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let card_bytes = set_up(folder.path(), initial, heirs)?;
+    let output = Command::new(std::env::current_exe()?)
+        .arg(CHILD)
+        .arg(folder.path())
+        .arg(initial.to_string())
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let mut numbers = text.split_whitespace().map(str::parse::<f64>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(seconds)), Some(Ok(mebibytes))) => Ok(Measured {
+            seconds,
+            mebibytes,
+            card_bytes,
+        }),
+        _ => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
+    }
+}
+
+/// Opens the registry, forgets, prints seconds and MiB.
+pub(crate) fn child() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(2);
+    let folder = arguments.next().ok_or("no folder")?;
+    let initial: usize = arguments.next().ok_or("no number")?.parse()?;
+    let registry = Registry::open(Path::new(&folder))?;
+    let start = std::time::Instant::now();
+    let from = (0..initial).map(base).collect::<Result<Vec<_>, _>>()?;
+    let request = Request::new(Forget::classes(["c3"])).from_models(from);
+    let options = UnlearnOptions::default();
+    let features = Features::new(&registry, Compute::Cpu, 0);
+    let prepared = prepare(&registry, &request, None, &options, &features, &Silent)?;
+    let done = unlearn(&registry, &prepared, &options, &Silent)?;
+    let seconds = start.elapsed().as_secs_f64();
+    if done
+        .models
+        .iter()
+        .any(|model| model.selection().changed == 0)
+    {
+        return Err("a model did not change".into());
+    }
+    println!("{seconds} {}", peak_mebibytes().unwrap_or(f64::NAN));
+    Ok(())
+}
+
+/// The largest resident size so far, as Linux tells it.
+fn peak_mebibytes() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kibibytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes / 1024.0)
+}
+
+fn base(number: usize) -> Result<ModelId, Box<dyn Error>> {
+    Ok(ModelId::new(format!("base{number}"), 1)?)
+}
+
+/// Initial models, a merge of them where there are several, and heirs with heads of their own.
+/// Returns the bytes of a card's total and of its per-class part.
+fn set_up(folder: &Path, initial: usize, heirs: usize) -> Result<[f64; 2], Box<dyn Error>> {
+    let registry = Registry::create(folder)?;
+    let state = family::state(1)?;
+    let manifest = family::manifest()?;
+    let first = registry.put_model(manifest, family::tensors(&state))?;
+    let shared = registry.manifest(first)?;
+    let mut births = Births {
+        registry: &registry,
+        shared,
+        models: Vec::new(),
+        cards: Vec::new(),
+        bytes: [0.0; 2],
+    };
+    for number in 0..initial {
+        let vertex =
+            Model::new(base(number)?, 0).trained_on(Training::new("photos", family::labels()));
+        births.add(vertex, Vec::new(), number)?;
+    }
+    let mut parents = Vec::new();
+    for number in 0..initial {
+        parents.push((base(number)?, Relation::DistributedAverage));
+    }
+    let root = if initial > 1 {
+        let id = ModelId::new("merge", 1)?;
+        births.add(Model::new(id.clone(), 1), parents, initial)?;
+        id
+    } else {
+        base(0)?
+    };
+    for number in 0..heirs {
+        let id = ModelId::new(format!("heir{number}"), 1)?;
+        let vertex = Model::new(id, 2).trained_on(Training::new("other", family::labels()));
+        let relation = Relation::Transfer { frozen: Vec::new() };
+        births.add(vertex, vec![(root.clone(), relation)], number + 1000)?;
+    }
+    registry.publish(&Publication {
+        models: births.models,
+        superseded: Vec::new(),
+        cards: births.cards,
+        operation: Operation {
+            time: 0,
+            command: "set up".into(),
+            detail: json!({}),
+        },
+    })?;
+    Ok(births.bytes)
+}
+
+struct Births<'a> {
+    registry: &'a Registry,
+    shared: Manifest,
+    models: Vec<NewModel>,
+    cards: Vec<CardRow>,
+    bytes: [f64; 2],
+}
+
+impl Births<'_> {
+    fn add(
+        &mut self,
+        mut vertex: Model,
+        parents: Vec<(ModelId, Relation)>,
+        seed: usize,
+    ) -> Result<(), Box<dyn Error>> {
+        vertex.labels = family::labels();
+        let wave = |i: usize| ((i * 7919 + seed * 104_729) % 1009) as f32 / 1009.0;
+        let classes = family::CLASSES;
+        let weight: Vec<f32> = (0..classes * INPUTS).map(|i| wave(i) - 0.5).collect();
+        let bias: Vec<f32> = (0..classes).map(wave).collect();
+        let head = BTreeMap::from([
+            (
+                "fc.weight".to_owned(),
+                Tensor::from_f32(&[classes, INPUTS], &weight),
+            ),
+            ("fc.bias".to_owned(), Tensor::from_f32(&[classes], &bias)),
+        ]);
+        let manifest: Digest = self.registry.put_model(self.shared.clone(), head)?;
+        let card = card(manifest, seed)?;
+        self.cards.push(self.registry.put_card(&card)?);
+        if self.bytes[0] == 0.0 {
+            let head = (classes * INPUTS + classes) as f64 * 4.0 + 2.0 * classes as f64 * 8.0;
+            self.bytes = [head, head * classes as f64];
+        }
+        let row = ModelRow { vertex, manifest };
+        self.models.push(NewModel { row, parents });
+        Ok(())
+    }
+}
+
+/// A card whose class 3 is what its weights are for. Heirs have totals of their own; the per-class
+/// parts are the same, so that setting up is a matter of minutes: an heir's is never read.
+fn card(model: Digest, seed: usize) -> Result<FisherCard, Box<dyn Error>> {
+    let classes = family::CLASSES;
+    let layer = |seed: usize, strong: Option<usize>| -> Result<LayerFisher, Box<dyn Error>> {
+        let value = |row: usize, i: usize| {
+            let wave = ((i * 31 + seed * 17) % 97) as f32 / 97.0 + 0.1;
+            wave * if strong == Some(row) { 20.0 } else { 1.0 }
+        };
+        let weight: Vec<f32> = (0..classes * INPUTS)
+            .map(|i| value(i / INPUTS, i))
+            .collect();
+        let bias: Vec<f32> = (0..classes).map(|i| value(i, i)).collect();
+        Ok(LayerFisher::new(
+            FisherTensor::from_values(&[classes, INPUTS], &weight)?,
+            FisherTensor::from_values(&[classes], &bias)?,
+        )?)
+    };
+    let per_class = (0..classes)
+        .map(|class| layer(class, Some(class)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let fisher = HeadFisher {
+        estimator: Estimator::Empirical,
+        counts: vec![100; classes],
+        per_class,
+        total: layer(seed, None)?,
+    };
+    let source = CardSource {
+        model,
+        data: "made up".into(),
+        head: "fc".into(),
+        outputs: family::labels(),
+        classes: family::labels(),
+        precision: None,
+        time: 0,
+    };
+    Ok(FisherCard::new(source, fisher, BTreeMap::new())?)
+}

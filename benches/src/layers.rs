@@ -1,0 +1,79 @@
+//! The FIM of every layer of ResNet-18 on 32x32 images, against a training step and against
+//! per-sample gradients in PyTorch.
+
+use std::error::Error;
+
+use fiun::Estimator;
+use nets::{Compute, InnerJob, Preprocessing, TrainingConfig, TrainingJob, inner_fisher, train};
+
+use crate::{Line, family, peer, shortest};
+
+const IMAGES: usize = 512;
+const TRAINED: usize = 256;
+const ROUNDS: usize = 3;
+
+pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
+    let set = family::images("noise", IMAGES, 1)?;
+    let state = family::state(1)?;
+    let architecture = family::resnet();
+    let preprocessing = Preprocessing::default();
+    let job = InnerJob {
+        architecture: &architecture,
+        state: &state,
+        set: &set,
+        rows: set.labels(),
+        preprocessing: &preprocessing,
+        estimator: Estimator::Empirical,
+        wanted: &|_| true,
+        memory: None,
+    };
+    let seconds = shortest(ROUNDS, || {
+        std::hint::black_box(inner_fisher(&job, &mut |_| {}).is_ok());
+    });
+    let ours = IMAGES as f64 / seconds;
+    let few: Vec<usize> = (0..TRAINED).collect();
+    let small = set.select(&few);
+    let config = TrainingConfig {
+        epochs: 1,
+        ..TrainingConfig::default()
+    };
+    let training = TrainingJob {
+        architecture: &architecture,
+        state: &state,
+        set: &small,
+        rows: small.labels(),
+        preprocessing: &preprocessing,
+        config: &config,
+        frozen: &|_| false,
+        compute: Compute::Cpu,
+        seed: 1,
+    };
+    let seconds = shortest(ROUNDS, || {
+        std::hint::black_box(train(&training, &mut |_| {}).is_ok());
+    });
+    let step = TRAINED as f64 / seconds;
+    let torch = |mode: &str, batch: &str| peer::number("resnet18.py", &[mode.into(), batch.into()]);
+    let (torch_step, torch_func) = (torch("train", "64"), torch("func", "32"));
+    let name = "FIM of all layers";
+    Ok(vec![
+        Line::images(name, ours, Some(step), "our training step"),
+        Line::images(
+            name,
+            ours,
+            torch_step,
+            match torch_step {
+                Some(_) => "PyTorch training step",
+                None => "PyTorch (not installed)",
+            },
+        ),
+        Line::images(
+            name,
+            ours,
+            torch_func,
+            match torch_func {
+                Some(_) => "torch.func per-sample gradients",
+                None => "PyTorch (not installed)",
+            },
+        ),
+    ])
+}

@@ -1,0 +1,123 @@
+//! What the tests of the command line share.
+#![allow(clippy::unwrap_used, missing_docs, dead_code)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use nets::{Architecture, Kind, StateDict, initial_state};
+use serde_json::Value;
+use store::{Tensor, write_checkpoint};
+use tempfile::TempDir;
+
+/// A folder with a registry in it.
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        place.run(&["init"]).success();
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> assert_cmd::assert::Assert {
+        let mut command = Command::cargo_bin("disinherit").unwrap();
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .assert()
+    }
+
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments).success().get_output().stdout.clone();
+        serde_json::from_slice(&output).unwrap()
+    }
+
+    pub(crate) fn text(&self, arguments: &[&str]) -> String {
+        String::from_utf8(self.run(arguments).success().get_output().stdout.clone()).unwrap()
+    }
+
+    /// A command that must fail with exit code 1, say so, and change nothing.
+    pub(crate) fn refuse(&self, arguments: &[&str], words: &[&str]) {
+        let before = contents(&self.path(".disinherit"));
+        let failed = self.run(arguments).failure().code(1);
+        let message = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
+        assert!(message.starts_with("error: "), "{message}");
+        for word in words {
+            assert!(message.contains(word), "`{word}` is not in: {message}");
+        }
+        assert_eq!(
+            contents(&self.path(".disinherit")),
+            before,
+            "{arguments:?} changed something"
+        );
+    }
+
+    /// A checkpoint of the small network on 1x8x8 images with ten labels.
+    pub(crate) fn checkpoint(&self, name: &str, change: impl FnOnce(&mut StateDict)) -> String {
+        let architecture = Architecture {
+            kind: Kind::SmallCnn,
+            input: data::ImageShape {
+                channels: 1,
+                height: 8,
+                width: 8,
+            },
+            classes: 10,
+        };
+        let mut state = initial_state(&architecture, 1).unwrap();
+        change(&mut state);
+        let tensors: BTreeMap<String, Tensor> = state
+            .into_iter()
+            .map(|(name, array)| (name, Tensor::from_f32(&array.shape, &array.values)))
+            .collect();
+        let file = self.path(name);
+        write_checkpoint(&file, &tensors, HashMap::new()).unwrap();
+        file.to_string_lossy().into_owned()
+    }
+}
+
+/// Every object and model of a registry (SQLite's own files come and go).
+pub(crate) fn contents(registry: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![registry.join("objects")];
+    while let Some(folder) = open.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.insert(path.clone(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    if let Ok(registry) = store::Registry::open(registry) {
+        let log = serde_json::to_vec(&registry.operations().unwrap()).unwrap();
+        found.insert("operations".into(), log);
+    }
+    found
+}
+
+pub(crate) const ADD: [&str; 7] = [
+    "--architecture",
+    "small-cnn",
+    "--input",
+    "1x8x8",
+    "--labels",
+    "0,1,2,3,4,5,6,7,8,9",
+    "--json",
+];
+
+pub(crate) fn add<'a>(file: &'a str, name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["add", file, "--name", name][..], &ADD, more].concat()
+}

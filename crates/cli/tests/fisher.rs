@@ -1,0 +1,335 @@
+//! Fisher information through the command line: cards, layers, estimators, precision, requests
+//! without data and for single samples.
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{Place, add};
+use serde_json::Value;
+
+/// A grown network of small models on the embedded digits.
+fn grown(more: &[&str]) -> Place {
+    let place = Place::new();
+    let grow = ["grow", "fl-digits", "--epochs", "30", "--quiet"];
+    place.run(&[&grow[..], more].concat()).success();
+    place
+}
+
+fn number(value: &Value, path: &str) -> f64 {
+    value.pointer(path).unwrap().as_f64().unwrap()
+}
+
+#[test]
+fn cards_are_made_when_a_model_is_added() {
+    let place = Place::new();
+    let file = place.checkpoint("base.safetensors", |_| {});
+    let seen = ["--trained-on", "digits", "--data", "digits"];
+    assert_eq!(place.json(&add(&file, "base", &seen))["card"], true);
+    let cards = place.json(&["show", "base", "--json"])["cards"].clone();
+    assert_eq!(cards[0]["estimator"], "empirical");
+    assert!(cards[0]["time"].as_u64().unwrap() > 0);
+    let none = [&seen[..], &["--no-fisher"]].concat();
+    assert_eq!(place.json(&add(&file, "other", &none))["card"], false);
+    // Equal weights are the same model, and have the same card.
+    let text = place.text(&["show", "other"]);
+    assert!(
+        text.contains("FIM card    empirical, head, 1,433 samples"),
+        "{text}"
+    );
+}
+
+#[test]
+fn cards_travel() {
+    let (home, away) = (grown(&[]), grown(&["--no-fisher"]));
+    home.run(&["fisher", "export", "r1", "r1.card"]).success();
+    home.refuse(&["fisher", "export", "r1", "r1.card"], &["--force"]);
+    home.refuse(
+        &["fisher", "export", "r1", "x", "--estimator", "batch:8"],
+        &["no batch:8 FIM card", "disinherit fisher r1@1"],
+    );
+    let card = home.path("r1.card");
+    let card = card.to_str().unwrap();
+    let plan = ["plan", "--forget", "class=3", "--from", "r1", "--json"];
+    let missing = |place: &Place| {
+        let plan = place.json(&plan);
+        plan["needs"]["training_data"].as_array().unwrap().len()
+    };
+    assert_eq!(missing(&away), 4);
+    let kept = away.json(&["fisher", "import", card, "--json"]);
+    assert_eq!(kept["model"], "r1@1");
+    assert_eq!(missing(&away), 3);
+    away.refuse(
+        &["fisher", "import", card, "--model", "r2"],
+        &["speaks of the model", "`r2@1` is"],
+    );
+    let stranger = Place::new();
+    stranger.refuse(&["fisher", "import", card], &["not in this registry"]);
+    fs::write(stranger.path("torn"), &fs::read(card).unwrap()[..500]).unwrap();
+    stranger.refuse(&["fisher", "import", "torn"], &["FIM card cannot be used"]);
+}
+
+/// The example of `docs/formats.md`, where Python has what it needs.
+#[test]
+fn python_reads_cards() {
+    let book = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats.md");
+    let text = fs::read_to_string(book).unwrap();
+    let code = text.split("```python\n").nth(1).unwrap();
+    let code = code.split("```").next().unwrap();
+    let ready = Command::new("python3")
+        .args(["-c", "import numpy, safetensors"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !ready {
+        eprintln!("skipped: python3 with numpy and safetensors is not installed");
+        return;
+    }
+    let place = grown(&[]);
+    place.run(&["fisher", "export", "r1", "r1.card"]).success();
+    let output = Command::new("python3")
+        .args(["-c", code])
+        .current_dir(place.folder.path())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    // The count-weighted mean over the classes is the total.
+    let last = printed.lines().last().unwrap();
+    assert!(last.parse::<f64>().unwrap() < 1e-5, "{printed}");
+}
+
+#[test]
+fn a_second_class_goes_without_data_too() {
+    let place = grown(&[]);
+    let forget = |class: &str| {
+        let wanted = format!("class={class}");
+        place.json(&["unlearn", "--forget", &wanted, "--from", "r1", "--json"])
+    };
+    let plan = place.text(&["plan", "--forget", "class=3", "--from", "r1"]);
+    assert!(plan.contains("needs no data and no forward pass"), "{plan}");
+    let first = forget("3");
+    assert_eq!(first["from_cards"], 4);
+    // New versions have no cards; those of the versions before stand in, less the class.
+    let plan = place.text(&["plan", "--forget", "class=5", "--from", "r1"]);
+    assert!(plan.contains("that of r1@1 can stand in for it"), "{plan}");
+    let second = forget("5");
+    let models = second["unlearned"]["models"].as_array().unwrap();
+    assert_eq!(models[0]["stand_in"], "r1@1");
+    let warnings = second["unlearned"]["warnings"].to_string();
+    assert!(warnings.contains("no FIM card of its own"), "{warnings}");
+    // With data there is no need for a stand-in.
+    let third = place.json(&[
+        "unlearn", "--forget", "class=7", "--from", "r1", "--data", "digits", "--json",
+    ]);
+    assert_eq!(third["from_cards"], 0);
+    assert_eq!(third["unlearned"]["models"][0]["stand_in"], Value::Null);
+    for class in ["3", "7"] {
+        let wanted = format!("class={class}");
+        let scores = place.run(&["verify", "--forget", &wanted, "--data", "digits", "--json"]);
+        let scores: Value = serde_json::from_slice(&scores.get_output().stdout).unwrap();
+        for model in scores["models"].as_array().unwrap() {
+            let left = number(model, "/scores/forget/heldout");
+            assert!(
+                left <= if class == "7" { 0.01 } else { 0.3 },
+                "{class}: {model}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_layer_and_some_of_them() {
+    let place = grown(&["--layers", "conv2.*"]);
+    let header = &place.json(&["show", "r1", "--json"])["cards"][0];
+    assert_eq!(
+        header["layers"],
+        serde_json::json!(["conv2.bias", "conv2.weight"])
+    );
+    let from = ["--forget", "class=3", "--from", "r1"];
+    let with = |command: &str, more: &[&str]| {
+        let all = [&[command][..], &from, more].concat();
+        all.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let plan = with("plan", &["--layers", "conv2.*,fc2.*"]);
+    let plan: Vec<&str> = plan.iter().map(String::as_str).collect();
+    let text = place.text(&plan);
+    assert!(
+        text.contains("needs the forget data, to be run through r1@1\n"),
+        "{text}"
+    );
+    let plan = with("plan", &["--layers", "all"]);
+    let plan: Vec<&str> = plan.iter().map(String::as_str).collect();
+    let text = place.text(&plan);
+    assert!(
+        text.contains("needs data: no FIM card for these layers of r1@1, r2@1"),
+        "{text}"
+    );
+    let refused = with("unlearn", &["--layers", "layer4.*", "--data", "digits"]);
+    let refused: Vec<&str> = refused.iter().map(String::as_str).collect();
+    place.refuse(&refused, &["no tensor of `r1@1` fits", "conv1.weight"]);
+
+    let tight = [
+        "fisher", "r1", "--data", "digits", "--layers", "all", "--memory", "10KB",
+    ];
+    place.refuse(&tight, &["do not suffice"]);
+    let before = place.json(&["show", "r1", "--json"]);
+    let run = with(
+        "unlearn",
+        &["--layers", "all", "--data", "digits", "--json"],
+    );
+    let run: Vec<&str> = run.iter().map(String::as_str).collect();
+    let done = place.json(&run);
+    for model in done["unlearned"]["models"].as_array().unwrap() {
+        let tensors = model["tensors"].as_object().unwrap();
+        assert_eq!(tensors.len(), 8, "two convolutions and two linear layers");
+        assert!(number(model, "/tensors/conv1.weight/parameters") > 0.0);
+        let curve = model["choice"]["curve"].as_array().unwrap();
+        assert!(curve.len() > 10);
+    }
+    let after = place.json(&["show", "r1", "--json"]);
+    let tensors = |value: &Value| value["manifest"]["tensors"].clone();
+    assert_ne!(tensors(&before), tensors(&after));
+    let verify = place.run(&["verify", "--data", "digits", "--json"]);
+    let verify: Value = serde_json::from_slice(&verify.get_output().stdout).unwrap();
+    for model in verify["models"].as_array().unwrap() {
+        assert!(number(model, "/scores/forget/heldout") <= 0.1, "{model}");
+        assert!(number(model, "/scores/retain/heldout") >= 0.7, "{model}");
+    }
+}
+
+#[test]
+fn estimators_and_precision_are_written_into_the_card() {
+    let place = grown(&["--no-fisher"]);
+    let card = |more: &[&str]| {
+        let fisher = ["fisher", "r1", "--data", "digits", "--json"];
+        place.json(&[&fisher[..], more].concat())["cards"][0].clone()
+    };
+    let few = card(&["--max-samples", "100"]);
+    assert_eq!(number(&few, "/precision/samples"), 100.0);
+    assert!(number(&few, "/precision/open") > 0.0);
+    assert!(number(&few, "/precision/standard_error") > 0.0);
+    let shown = place.text(&["show", "r1"]);
+    assert!(
+        shown.contains("100 of 359 samples, standard error"),
+        "{shown}"
+    );
+    let sure = card(&["--precision", "auto", "--again"]);
+    assert!(number(&sure, "/precision/open") <= 0.001);
+    let lax = card(&["--precision", "0.9", "--estimator", "true:1"]);
+    assert!(number(&lax, "/precision/open") <= 0.9);
+    assert_eq!(lax["estimator"], "true:1");
+    assert_eq!(card(&["--estimator", "batch:16"])["estimator"], "batch:16");
+    place
+        .run(&["fisher", "r1", "--precision", "2"])
+        .failure()
+        .code(2);
+    // Cards of different estimators are never mixed.
+    place.refuse(
+        &[
+            "unlearn",
+            "--forget",
+            "class=3",
+            "--from",
+            "r1",
+            "--estimator",
+            "true:9",
+        ],
+        &["no FIM card", "--data"],
+    );
+}
+
+#[test]
+fn single_samples_and_a_source_are_forgotten() {
+    let place = grown(&[]);
+    let registry = store::Registry::open(place.folder.path()).unwrap();
+    let graph = registry.graph().unwrap();
+    let id: umig::ModelId = "r1@1".parse().unwrap();
+    let umig::SampleSet::Listed(ids) = &graph.get(&id).unwrap().training[0].samples else {
+        panic!("grown models list their samples");
+    };
+    let some: Vec<&str> = ids.iter().take(8).map(String::as_str).collect();
+    fs::write(place.path("gone.txt"), some.join("\n")).unwrap();
+    drop(registry);
+
+    let plan = place.text(&["plan", "--forget", "samples=gone.txt"]);
+    assert!(
+        plan.contains("needs the forget data, to be run through r1@1"),
+        "{plan}"
+    );
+    place.refuse(&["unlearn", "--forget", "samples=gone.txt"], &["--data"]);
+    let done = place.json(&[
+        "unlearn",
+        "--forget",
+        "samples=gone.txt",
+        "--data",
+        "digits",
+        "--json",
+    ]);
+    let models = done["unlearned"]["models"].as_array().unwrap();
+    assert!(models.iter().any(|m| m["before"] == "r1@1"));
+    let warnings = done["unlearned"]["warnings"].to_string();
+    for model in models {
+        let (alpha, choice) = (number(model, "/alpha"), &model["choice"]);
+        let tried = choice["curve"].as_array().unwrap();
+        let chosen = tried.iter().find(|t| number(t, "/alpha") == alpha).unwrap();
+        // A target between 0 and what the model knew: as well as samples that were never seen.
+        assert!(
+            number(chosen, "/forget") <= number(choice, "/before/0"),
+            "{chosen}"
+        );
+        let (retain, before) = (number(chosen, "/retain"), number(choice, "/before/1"));
+        if choice["reached"] == true {
+            assert!(retain >= before - 0.01, "{chosen}");
+        } else {
+            let name = model["before"].as_str().unwrap();
+            assert!(
+                warnings.contains(&format!("{name}: no alpha meets the target")),
+                "{warnings}"
+            );
+            assert!(retain >= before - 0.1, "{chosen}");
+        }
+    }
+    // Nothing computed from those samples' labels is left in the cache.
+    let cache = place.path(".disinherit/cache");
+    let left = fs::read_dir(&cache).map_or(0, Iterator::count);
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn features_are_cached_and_dropped_with_their_data() {
+    let place = grown(&["--no-fisher"]);
+    let cache = place.path(".disinherit/cache");
+    let entries = |cache: &Path| fs::read_dir(cache).map_or(0, Iterator::count);
+    place
+        .run(&["fisher", "r1", "--data", "digits", "--feature-cache", "0"])
+        .success();
+    assert_eq!(entries(&cache), 0);
+    place
+        .run(&["fisher", "r1", "--data", "digits", "--again"])
+        .success();
+    assert_eq!(entries(&cache), 10, "one for each label");
+    place
+        .run(&["fisher", "r1", "--data", "digits", "--again"])
+        .success();
+    assert_eq!(entries(&cache), 10);
+    let forget = [
+        "unlearn", "--forget", "class=3", "--from", "r1", "--data", "digits",
+    ];
+    place.run(&forget).success();
+    let kept = entries(&cache);
+    place.run(&["verify", "--data", "digits"]).success();
+    let after = entries(&cache);
+    assert!(
+        kept > 9 && after > kept,
+        "{kept} {after}: the other models' and held-out features"
+    );
+    // What is left holds no sample of the class: forgetting it by name finds nothing.
+    let registry = store::Registry::open(place.folder.path()).unwrap();
+    let cache = registry.feature_cache(1 << 30).unwrap();
+    assert_eq!(cache.forget(Some(&["3".into()])).unwrap(), 0);
+    assert!(cache.forget(Some(&["4".into()])).unwrap() > 0);
+}

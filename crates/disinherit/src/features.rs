@@ -1,0 +1,239 @@
+//! Features, computed once for each backbone and data set.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use data::DataSet;
+use fiun::{Matrix, linear};
+use nets::{Capture, Compute, capture};
+use store::{Digest, FeatureCache, Registry};
+use umig::Forget;
+
+use crate::{EngineError, LoadedModel, Progress};
+
+/// Bytes of features held in memory.
+const MEMORY: u64 = 1 << 30;
+
+/// The default bound of the cache on disk.
+pub const FEATURE_CACHE: u64 = 2 << 30;
+
+/// Runs backbones, each on each data set only once: models that share one share its features.
+/// What was computed is kept in memory and, label by label, in the registry's cache, both bounded;
+/// a request's choice of alpha, the verification after it and the next request find it there.
+///
+/// Not to be called from several threads at once: a forward pass uses all of them.
+pub struct Features<'a> {
+    registry: &'a Registry,
+    compute: Compute,
+    disk: Option<FeatureCache>,
+    /// Labels whose features are not written to disk; `None` for all.
+    unwritten: Option<BTreeSet<String>>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Least recently used first.
+    entries: Vec<(Digest, Arc<Matrix>)>,
+}
+
+impl Memory {
+    fn get(&mut self, key: Digest) -> Option<Arc<Matrix>> {
+        let place = self.entries.iter().position(|(known, _)| *known == key)?;
+        let entry = self.entries.remove(place);
+        let features = Arc::clone(&entry.1);
+        self.entries.push(entry);
+        Some(features)
+    }
+
+    fn put(&mut self, key: Digest, features: &Arc<Matrix>) {
+        self.entries.push((key, Arc::clone(features)));
+        let size = |m: &Matrix| m.values().len() as u64 * 4;
+        let mut all: u64 = self.entries.iter().map(|(_, m)| size(m)).sum();
+        while all > MEMORY && self.entries.len() > 1 {
+            let (_, oldest) = self.entries.remove(0);
+            all -= size(&oldest);
+        }
+    }
+}
+
+impl<'a> Features<'a> {
+    /// Features of a registry's models; `disk` bounds the cache on disk in bytes, 0 for none.
+    pub fn new(registry: &'a Registry, compute: Compute, disk: u64) -> Self {
+        Self {
+            registry,
+            compute,
+            disk: registry.feature_cache(disk).filter(|_| disk > 0),
+            unwritten: Some(BTreeSet::new()),
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Keeps what a request wants forgotten off the disk.
+    pub fn not_writing(mut self, forget: &Forget) -> Self {
+        self.unwritten = match forget {
+            Forget::Classes(labels) => Some(labels.iter().cloned().collect()),
+            // Whose samples these are is not known by their labels.
+            _ => None,
+        };
+        self
+    }
+
+    /// Drops from the disk what was computed from data that is now forgotten.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub fn drop_forgotten(&self, forget: &Forget) -> Result<usize, EngineError> {
+        let Some(disk) = &self.disk else {
+            return Ok(0);
+        };
+        let labels: Option<Vec<String>> = match forget {
+            Forget::Classes(labels) => Some(labels.iter().cloned().collect()),
+            _ => None,
+        };
+        Ok(disk.forget(labels.as_deref())?)
+    }
+
+    /// The features of a data set, `[samples, inputs of the head]`.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the data does not fit the network.
+    pub fn of(
+        &self,
+        model: &LoadedModel,
+        set: &DataSet,
+        progress: &dyn Progress,
+    ) -> Result<Arc<Matrix>, EngineError> {
+        let backbone = model.backbone();
+        let key = |set: &DataSet| {
+            let text = format!("{backbone}/{}/{}", set.digest(), self.compute);
+            Digest::of(text.as_bytes())
+        };
+        let whole = key(set);
+        let memory = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(features) = memory().get(whole) {
+            return Ok(features);
+        }
+        let mut by_label: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (index, &label) in set.labels().iter().enumerate() {
+            by_label.entry(label).or_default().push(index);
+        }
+        let mut rows = Rows::new(set.len());
+        let mut missing: Vec<(u32, Vec<usize>, Digest)> = Vec::new();
+        for (label, indices) in by_label {
+            let name = &set.label_names()[label as usize];
+            // Digests cost a copy of the samples: only where there is a cache to look in.
+            let part = match &self.disk {
+                Some(_) => key(&set.select(&indices)),
+                None => whole,
+            };
+            let kept = self.disk.as_ref().and_then(|disk| disk.get(name, part));
+            match kept.filter(|kept| kept.rows() == indices.len()) {
+                Some(kept) => rows.put(&indices, &kept),
+                None => missing.push((label, indices, part)),
+            }
+        }
+        if !missing.is_empty() {
+            let mut indices: Vec<usize> = missing.iter().flat_map(|m| &m.1).copied().collect();
+            indices.sort_unstable();
+            let captured = self.capture(model, &set.select(&indices), progress)?;
+            rows.put(&indices, &captured.features);
+            self.keep(set, &missing, &rows)?;
+        }
+        let features = Arc::new(rows.finish()?);
+        memory().put(whole, &features);
+        Ok(features)
+    }
+
+    /// The logits that a model's head makes of features, `[samples, outputs]`.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the shapes do not fit.
+    pub fn logits(&self, model: &LoadedModel, features: &Matrix) -> Result<Matrix, EngineError> {
+        let (weight, bias) = model.head(self.registry)?;
+        linear(features.view(), weight.view(), &bias)
+            .map_err(EngineError::fisher(model.id(), &model.manifest.head))
+    }
+
+    /// Features and logits by a forward pass, kept nowhere.
+    ///
+    /// # Errors
+    /// As [`Features::of`].
+    pub fn capture(
+        &self,
+        model: &LoadedModel,
+        set: &DataSet,
+        progress: &dyn Progress,
+    ) -> Result<Capture, EngineError> {
+        let stage = progress.stage(&format!("running {}", model.id()), set.len() as u64);
+        let network = model.network(self.registry, self.compute)?;
+        capture(&network, set, &model.preprocessing, &mut |n| {
+            stage.advance(n as u64)
+        })
+        .map_err(EngineError::net(model.id()))
+    }
+
+    fn keep(
+        &self,
+        set: &DataSet,
+        parts: &[(u32, Vec<usize>, Digest)],
+        rows: &Rows,
+    ) -> Result<(), EngineError> {
+        let (Some(disk), Some(unwritten)) = (&self.disk, &self.unwritten) else {
+            return Ok(());
+        };
+        for (label, indices, key) in parts {
+            let name = &set.label_names()[*label as usize];
+            if !unwritten.contains(name) {
+                // A full disk costs time later, and nothing now.
+                let _ = disk.put(name, *key, &rows.take(indices)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A matrix that is put together from rows.
+struct Rows {
+    count: usize,
+    cols: usize,
+    values: Vec<f32>,
+}
+
+impl Rows {
+    fn new(count: usize) -> Self {
+        Self {
+            count,
+            cols: 0,
+            values: Vec::new(),
+        }
+    }
+
+    fn put(&mut self, places: &[usize], from: &Matrix) {
+        if self.cols == 0 {
+            self.cols = from.cols();
+            self.values = vec![0.0; self.count * self.cols];
+        }
+        for (row, place) in places.iter().enumerate() {
+            self.values[place * self.cols..(place + 1) * self.cols]
+                .copy_from_slice(from.view().row(row));
+        }
+    }
+
+    fn take(&self, places: &[usize]) -> Result<Matrix, EngineError> {
+        let values = places
+            .iter()
+            .flat_map(|place| &self.values[place * self.cols..(place + 1) * self.cols])
+            .copied()
+            .collect();
+        matrix(places.len(), self.cols, values)
+    }
+
+    fn finish(self) -> Result<Matrix, EngineError> {
+        matrix(self.count, self.cols, self.values)
+    }
+}
+
+fn matrix(rows: usize, cols: usize, values: Vec<f32>) -> Result<Matrix, EngineError> {
+    Matrix::new(rows, cols, values).map_err(|error| EngineError::Refused(error.to_string()))
+}

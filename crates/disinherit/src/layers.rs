@@ -1,0 +1,149 @@
+//! Which layers take part.
+
+use std::fmt;
+use std::str::FromStr;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::{EngineError, LoadedModel};
+
+/// The layers that are looked at and edited. In text: `head`, `all`, or patterns of tensor names
+/// with commas between them (`layer4.*,fc.*`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Layers {
+    /// The last layer, as in the paper.
+    #[default]
+    Head,
+    /// Every parameter.
+    All,
+    /// The tensors whose full name fits one of these patterns.
+    Patterns(Vec<String>),
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head => f.write_str("head"),
+            Self::All => f.write_str("all"),
+            Self::Patterns(list) => f.write_str(&list.join(",")),
+        }
+    }
+}
+
+impl From<Layers> for String {
+    fn from(layers: Layers) -> Self {
+        layers.to_string()
+    }
+}
+
+impl TryFrom<String> for Layers {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for Layers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "head" => Ok(Self::Head),
+            "all" => Ok(Self::All),
+            _ => {
+                let list: Vec<String> = text.split(',').map(|p| p.trim().to_owned()).collect();
+                if list.iter().any(String::is_empty) {
+                    return Err("expected `head`, `all` or patterns of tensor names".into());
+                }
+                set(&list)?;
+                Ok(Self::Patterns(list))
+            }
+        }
+    }
+}
+
+fn set(patterns: &[String]) -> Result<GlobSet, String> {
+    let mut builder = GlobSetBuilder::new();
+    for pattern in patterns {
+        builder.add(Glob::new(pattern).map_err(|error| error.to_string())?);
+    }
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// The tensors of one model that take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Selected {
+    /// Of the head: weight and bias.
+    pub(crate) head: [bool; 2],
+    /// Below it, by full name.
+    pub(crate) inner: Vec<String>,
+}
+
+impl Layers {
+    /// The tensors of a model that take part.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] when no tensor fits.
+    pub(crate) fn of(&self, model: &LoadedModel) -> Result<Selected, EngineError> {
+        let head = model.head_tensors();
+        if *self == Self::Head {
+            return Ok(Selected {
+                head: [true; 2],
+                inner: Vec::new(),
+            });
+        }
+        let names: Vec<String> = nets::inner_tensors(&model.architecture)
+            .map_err(EngineError::net(model.id()))?
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let Self::Patterns(patterns) = self else {
+            return Ok(Selected {
+                head: [true; 2],
+                inner: names,
+            });
+        };
+        let set = set(patterns).map_err(EngineError::Refused)?;
+        let selected = Selected {
+            head: [0, 1].map(|part| set.is_match(&head[part])),
+            inner: names
+                .iter()
+                .filter(|name| set.is_match(name))
+                .cloned()
+                .collect(),
+        };
+        if selected.head == [false; 2] && selected.inner.is_empty() {
+            let known: Vec<&str> = names
+                .iter()
+                .chain(&head)
+                .map(String::as_str)
+                .take(12)
+                .collect();
+            return Err(EngineError::Refused(format!(
+                "no tensor of `{}` fits `--layers {self}`; it has {}, ...",
+                model.id(),
+                known.join(", ")
+            )));
+        }
+        Ok(selected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn texts_are_read_back() {
+        for text in ["head", "all", "layer4.*,fc.*"] {
+            assert_eq!(text.parse::<Layers>().unwrap().to_string(), text);
+        }
+        for bad in ["", "a,,b", "layer[", "{a"] {
+            assert!(bad.parse::<Layers>().is_err(), "{bad}");
+        }
+    }
+}
