@@ -42,15 +42,16 @@ impl Blobs {
     /// [`StoreError::Objects`].
     pub async fn put(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
         let digest = Digest::of(&bytes);
-        let options = PutOptions::from(PutMode::Create);
-        match self
-            .objects
-            .put_opts(&location(digest), bytes.into(), options)
-            .await
-        {
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(digest),
-            Err(error) => Err(error.into()),
+        if self.has(digest).await? {
+            return Ok(digest);
         }
+        // Two writers of one blob write the same bytes, so the later may replace the earlier: on a
+        // disk that is a rename, where refusing to would be a link and an unlink.
+        let options = PutOptions::from(PutMode::Overwrite);
+        self.objects
+            .put_opts(&location(digest), bytes.into(), options)
+            .await?;
+        Ok(digest)
     }
 
     /// The bytes with this digest.

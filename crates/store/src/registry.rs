@@ -24,7 +24,7 @@ const FOLDER: &str = ".disinherit";
 const MARKER: &str = "registry.json";
 
 /// Blobs written or read at a time.
-const CONCURRENT: usize = 8;
+const CONCURRENT: usize = 16;
 
 #[derive(Serialize, Deserialize)]
 struct Marker {
@@ -208,29 +208,52 @@ impl Registry {
     /// [`StoreError`].
     pub fn put_model(
         &self,
+        manifest: Manifest,
+        tensors: BTreeMap<String, Tensor>,
+    ) -> Result<Digest, StoreError> {
+        self.runtime.block_on(self.put(manifest, tensors))
+    }
+
+    /// [`Registry::put_model`] for several, in their order. Many small files reach the disk sooner
+    /// together than one after the other.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_models(
+        &self,
+        models: Vec<(Manifest, BTreeMap<String, Tensor>)>,
+    ) -> Result<Vec<Digest>, StoreError> {
+        self.runtime.block_on(
+            stream::iter(models)
+                .map(|(manifest, tensors)| self.put(manifest, tensors))
+                .buffered(CONCURRENT)
+                .try_collect(),
+        )
+    }
+
+    async fn put(
+        &self,
         mut manifest: Manifest,
         tensors: BTreeMap<String, Tensor>,
     ) -> Result<Digest, StoreError> {
-        self.runtime.block_on(async {
-            let stored: Vec<(String, TensorRef)> = stream::iter(tensors)
-                .map(|(name, tensor)| async move {
-                    let reference = TensorRef {
-                        dtype: tensor.dtype,
-                        shape: tensor.shape,
-                        digest: self.blobs.put(tensor.bytes).await?,
-                    };
-                    Ok::<_, StoreError>((name, reference))
-                })
-                .buffer_unordered(CONCURRENT)
-                .try_collect()
-                .await?;
-            manifest.tensors.extend(stored);
-            let text = serde_json::to_vec(&manifest).map_err(|error| StoreError::Document {
-                what: "manifest".into(),
-                reason: error.to_string(),
-            })?;
-            self.blobs.put(text).await
-        })
+        let stored: Vec<(String, TensorRef)> = stream::iter(tensors)
+            .map(|(name, tensor)| async move {
+                let reference = TensorRef {
+                    dtype: tensor.dtype,
+                    shape: tensor.shape,
+                    digest: self.blobs.put(tensor.bytes).await?,
+                };
+                Ok::<_, StoreError>((name, reference))
+            })
+            .buffer_unordered(CONCURRENT)
+            .try_collect()
+            .await?;
+        manifest.tensors.extend(stored);
+        let text = serde_json::to_vec(&manifest).map_err(|error| StoreError::Document {
+            what: "manifest".into(),
+            reason: error.to_string(),
+        })?;
+        self.blobs.put(text).await
     }
 
     /// A manifest by its digest.

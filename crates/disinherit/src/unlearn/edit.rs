@@ -36,12 +36,13 @@ struct Decision {
 }
 
 impl Edit<'_> {
-    /// Merges, selects and dampens in one model, and stores its new tensors.
+    /// Merges, selects and dampens in one model. Returns what was done, still without the new
+    /// version's digest, and the tensors that changed.
     pub(super) fn mend(
         &self,
         ready: &Ready,
         evidence: Option<&Evidence>,
-    ) -> Result<ModelOutcome, EngineError> {
+    ) -> Result<(ModelOutcome, BTreeMap<String, Tensor>), EngineError> {
         let start = Instant::now();
         let model = &ready.model;
         let id = model.id();
@@ -64,19 +65,14 @@ impl Edit<'_> {
         let dampening =
             Dampening::new(alpha, lambda).map_err(EngineError::fisher(id, &model.manifest.head))?;
         let (changed, tensors) = self.edited(model, &decision, dampening)?;
-        let digest_after = if self.options.dry_run {
-            None
-        } else {
-            Some(self.registry.put_model(model.manifest.clone(), changed)?)
-        };
         self.stage.advance(1);
-        Ok(ModelOutcome {
+        let outcome = ModelOutcome {
             before: id.clone(),
             after: self.ids.get(id).cloned().unwrap_or_else(|| id.clone()),
             role: scope.role(id),
             initial,
             digest_before: model.digest,
-            digest_after,
+            digest_after: None,
             alpha,
             lambda,
             choice,
@@ -84,7 +80,8 @@ impl Edit<'_> {
             unmatched,
             stand_in: ready.card.stand_in.as_ref().map(|s| s.of.clone()),
             seconds: start.elapsed().as_secs_f64(),
-        })
+        };
+        Ok((outcome, changed))
     }
 
     /// The FIMs of the forget data that reach a model, merged tensor by tensor; the head's rows put

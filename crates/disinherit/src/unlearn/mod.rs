@@ -88,8 +88,11 @@ impl Default for UnlearnOptions {
     }
 }
 
-/// Models whose samples are held at the same time while alpha is chosen.
-const WINDOW: usize = 16;
+/// Models whose samples or inner layers are held at the same time.
+const FEW: usize = 16;
+
+/// Models whose heads are held at the same time.
+const MANY: usize = 256;
 
 /// A request with everything that the edit needs: stage 1 of the plan is done.
 pub struct Prepared<'a> {
@@ -197,14 +200,18 @@ pub fn prepare<'a>(
         features,
         progress,
     };
-    for id in plan.scope.touched() {
-        preparation.check(id)?;
-    }
+    let touched: Vec<&ModelId> = plan.scope.touched().collect();
+    let loaded = pool(options.jobs)?.install(|| {
+        touched
+            .par_iter()
+            .map(|id| preparation.load(id))
+            .collect::<Result<Vec<_>, EngineError>>()
+    })?;
     // One model after the other: a forward pass uses all cores, and siblings share it.
-    let ready = plan
-        .scope
-        .touched()
-        .map(|id| Ok((id.clone(), preparation.ready(id)?)))
+    let ready = touched
+        .into_iter()
+        .zip(loaded)
+        .map(|(id, loaded)| Ok((id.clone(), preparation.ready(loaded)?)))
         .collect::<Result<BTreeMap<ModelId, Ready>, EngineError>>()?;
     Ok(Prepared {
         seconds: start.elapsed().as_secs_f64(),
@@ -283,7 +290,8 @@ fn mend_all(
     let pool = pool(options.jobs)?;
     let all: Vec<&Ready> = prepared.ready.values().collect();
     let search = options.alpha == Alpha::Auto && prepared.data.is_some();
-    let window = if search { WINDOW } else { all.len().max(1) };
+    let heads_only = all.iter().all(|ready| ready.selected.inner.is_empty());
+    let window = if search || !heads_only { FEW } else { MANY };
     let mut mended = Vec::with_capacity(all.len());
     for models in all.chunks(window) {
         let evidence: Vec<Option<Evidence>> = models
@@ -296,14 +304,26 @@ fn mend_all(
                 }
             })
             .collect::<Result<_, _>>()?;
-        let outcomes = pool.install(|| {
+        let done = pool.install(|| {
             models
                 .par_iter()
                 .zip(&evidence)
                 .map(|(ready, evidence)| edit.mend(ready, evidence.as_ref()))
-                .collect::<Result<Vec<ModelOutcome>, EngineError>>()
+                .collect::<Result<Vec<_>, EngineError>>()
         })?;
-        mended.extend(outcomes);
+        let (outcomes, changed): (Vec<ModelOutcome>, Vec<_>) = done.into_iter().unzip();
+        let digests: Vec<Option<Digest>> = if options.dry_run {
+            vec![None; models.len()]
+        } else {
+            let manifests = models.iter().map(|ready| ready.model.manifest.clone());
+            let digests = registry.put_models(manifests.zip(changed).collect())?;
+            digests.into_iter().map(Some).collect()
+        };
+        let pairs = outcomes.into_iter().zip(digests);
+        mended.extend(pairs.map(|(outcome, digest_after)| ModelOutcome {
+            digest_after,
+            ..outcome
+        }));
     }
     Ok(mended)
 }

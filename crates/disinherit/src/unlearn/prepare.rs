@@ -16,6 +16,14 @@ use crate::{EngineError, Features, LoadedModel, Progress, forget_mask, own_data}
 /// FIMs by the full name of the tensor.
 pub(super) type Tensors = BTreeMap<String, FisherTensor>;
 
+/// What the registry has of one touched model.
+pub(super) struct Loaded {
+    model: LoadedModel,
+    selected: Selected,
+    /// A card that holds the selected layers.
+    card: Option<CardReader>,
+}
+
 /// One touched model with where its Fisher information is.
 pub(super) struct Ready {
     pub(super) model: LoadedModel,
@@ -102,31 +110,40 @@ impl Preparation<'_> {
         &self.plan.request.forget
     }
 
-    /// Refuses a model whose Fisher information is nowhere to be had, before any is computed.
-    pub(super) fn check(&self, id: &ModelId) -> Result<(), EngineError> {
+    /// What the registry has of a model. Refuses one whose Fisher information is nowhere to be had,
+    /// before any is computed.
+    pub(super) fn load(&self, id: &ModelId) -> Result<Loaded, EngineError> {
         let model = LoadedModel::open(self.registry, self.graph, id)?;
         let selected = self.options.fisher.layers.of(&model)?;
-        let kept = self
-            .registry
-            .card(model.digest, self.options.fisher.estimator)?;
-        if kept.is_some_and(|card| covers(card.header(), &selected)) {
-            return Ok(());
-        }
-        let Err(needed) = self.own(&model) else {
-            return Ok(());
+        let estimator = self.options.fisher.estimator;
+        let kept = self.registry.card(model.digest, estimator)?;
+        let loaded = Loaded {
+            card: kept.filter(|card| covers(card.header(), &selected)),
+            model,
+            selected,
         };
-        match stand_in(self.registry, self.graph, &model, self.options)? {
-            Some(_) if selected.inner.is_empty() => Ok(()),
-            _ => Err(needed),
+        if let Some(card) = &loaded.card {
+            check_card(&loaded.model, card.header())?;
+        } else if let Err(needed) = self.own(&loaded.model) {
+            self.stand_in(&loaded)?.ok_or(needed)?;
         }
+        Ok(loaded)
+    }
+
+    fn stand_in(&self, loaded: &Loaded) -> Result<Option<(CardReader, StandIn)>, EngineError> {
+        if !loaded.selected.inner.is_empty() {
+            return Ok(None);
+        }
+        stand_in(self.registry, self.graph, &loaded.model, self.options)
     }
 
     /// One touched model with everything that its edit needs.
-    pub(super) fn ready(&self, id: &ModelId) -> Result<Ready, EngineError> {
-        let model = LoadedModel::open(self.registry, self.graph, id)?;
-        let selected = self.options.fisher.layers.of(&model)?;
-        let card = self.card(&model, &selected)?;
-        let initial = self.plan.scope.initial.contains(id);
+    pub(super) fn ready(&self, loaded: Loaded) -> Result<Ready, EngineError> {
+        let card = self.card(&loaded)?;
+        let Loaded {
+            model, selected, ..
+        } = loaded;
+        let initial = self.plan.scope.initial.contains(model.id());
         let forget = initial
             .then(|| self.forget_fisher(&model, &card, &selected))
             .transpose()?;
@@ -147,44 +164,36 @@ impl Preparation<'_> {
         }
     }
 
-    fn card(&self, model: &LoadedModel, selected: &Selected) -> Result<CardUse, EngineError> {
-        let estimator = self.options.fisher.estimator;
-        let kept = self.registry.card(model.digest, estimator)?;
-        if let Some(reader) = kept.filter(|card| covers(card.header(), selected)) {
-            check_card(model, reader.header())?;
-            return Ok(CardUse {
-                reader,
-                row: None,
-                new: false,
-                stand_in: None,
-            });
+    fn card(&self, loaded: &Loaded) -> Result<CardUse, EngineError> {
+        let kept = |reader, stand_in| CardUse {
+            reader,
+            row: None,
+            new: false,
+            stand_in,
+        };
+        if let Some(reader) = &loaded.card {
+            return Ok(kept(reader.clone(), None));
         }
-        match self.own(model) {
-            Ok(own) => {
-                let card = self.maker().make(model, &own)?;
-                let (reader, row) = if self.options.dry_run {
-                    (CardReader::from(card), None)
-                } else {
-                    let row = self.registry.put_card(&card)?;
-                    (self.registry.card_of(&row)?, Some(row))
-                };
-                Ok(CardUse {
-                    reader,
-                    row,
-                    new: true,
-                    stand_in: None,
-                })
+        let own = match self.own(&loaded.model) {
+            Ok(own) => own,
+            Err(needed) => {
+                let (reader, stand_in) = self.stand_in(loaded)?.ok_or(needed)?;
+                return Ok(kept(reader, Some(stand_in)));
             }
-            Err(needed) => match stand_in(self.registry, self.graph, model, self.options)? {
-                Some((reader, stand_in)) if selected.inner.is_empty() => Ok(CardUse {
-                    reader,
-                    row: None,
-                    new: false,
-                    stand_in: Some(stand_in),
-                }),
-                _ => Err(needed),
-            },
-        }
+        };
+        let card = self.maker().make(&loaded.model, &own)?;
+        let (reader, row) = if self.options.dry_run {
+            (CardReader::from(card), None)
+        } else {
+            let row = self.registry.put_card(&card)?;
+            (self.registry.card_of(&row)?, Some(row))
+        };
+        Ok(CardUse {
+            reader,
+            row,
+            new: true,
+            stand_in: None,
+        })
     }
 
     /// The samples that a model was trained on itself.
