@@ -1,7 +1,9 @@
 //! The closed-form FIM against recorded PyTorch values, finite differences, and itself.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use fiun::{Estimator, FisherError, FisherTensor, Matrix, head_fisher, linear, residuals};
+use fiun::{
+    Dampening, Estimator, FisherError, FisherTensor, Matrix, dampen, head_fisher, linear, residuals,
+};
 use safetensors::SafeTensors;
 
 struct Recorded {
@@ -255,4 +257,104 @@ fn bad_numbers_are_named() {
     let empty = Matrix::zeros(0, 2);
     assert!(run(&empty, &empty, &[]).contains("no samples"));
     assert!(residuals(bad.view(), &[0, 1], Estimator::Empirical).is_err());
+}
+
+/// Sums over a million samples agree with double precision throughout.
+#[test]
+fn a_million_samples_lose_no_digits() {
+    let (samples, inputs, outputs) = (1_000_000, 3, 2);
+    let value = |n: usize, k: usize| {
+        let wave = ((n * 7919 + k * 104_729) % 65_521) as f32 / 65_521.0;
+        // From one sample to the next over four orders of magnitude.
+        wave * if n.is_multiple_of(7) { 1e4 } else { 1.0 }
+    };
+    let matrix = |cols: usize, phase: usize| {
+        let values = (0..samples * cols).map(|i| value(i / cols, i % cols + phase));
+        Matrix::new(samples, cols, values.collect()).unwrap()
+    };
+    let (features, residuals) = (matrix(inputs, 0), matrix(outputs, 5));
+    let labels = vec![0; samples];
+    let fisher = head_fisher(
+        features.view(),
+        residuals.view(),
+        &labels,
+        1,
+        Estimator::Empirical,
+    )
+    .unwrap();
+    let mut expected = vec![0.0f64; outputs * inputs];
+    for n in 0..samples {
+        for (k, r) in residuals.view().row(n).iter().enumerate() {
+            for (j, h) in features.view().row(n).iter().enumerate() {
+                expected[k * inputs + j] += (f64::from(*r) * f64::from(*h)).powi(2);
+            }
+        }
+    }
+    for (ours, sum) in fisher.total.weight.entries().zip(expected) {
+        let mean = sum / samples as f64;
+        assert!((ours - mean).abs() <= 1e-5 * mean, "{ours} {mean}");
+    }
+}
+
+/// Predictions that are sure by 80 logits have residuals whose squares single precision cannot
+/// hold. Selection must still see which of two is larger.
+#[test]
+fn sure_predictions_are_selected_as_in_double_precision() {
+    let features = Matrix::new(4, 2, vec![1.0, 2.0, 0.5, 1.0, 3.0, 0.1, 0.2, 2.0]).unwrap();
+    // The two forget samples are a little less sure than the two others.
+    let logits = vec![
+        40.0, -38.0, -36.0, 40.0, -39.0, -40.0, 40.0, -40.0, -40.0, 40.0, -39.9, -38.0,
+    ];
+    let logits = Matrix::new(4, 3, logits).unwrap();
+    let labels = [0, 0, 1, 1];
+    // Rows of the second class are labelled 0 too in the head: its samples are right as well.
+    let rows = [0, 0, 0, 0];
+    let residuals = residuals(logits.view(), &rows, Estimator::Empirical).unwrap();
+    assert!(residuals.values().iter().all(|r| r * r == 0.0));
+    let fisher = head_fisher(
+        features.view(),
+        residuals.view(),
+        &labels,
+        2,
+        Estimator::Empirical,
+    )
+    .unwrap();
+    let forget = fisher.of_classes(&[0]).unwrap();
+    // The same in double precision, straight from the definition.
+    let gradient = |n: usize, k: usize, j: usize| -> f64 {
+        let z = logits.view().row(n);
+        let e: Vec<f64> = z.iter().map(|z| (f64::from(*z) - 40.0).exp()).collect();
+        let sum: f64 = e.iter().sum();
+        let r = if k == 0 {
+            -(e[1] + e[2]) / sum
+        } else {
+            e[k] / sum
+        };
+        r * f64::from(features.view().row(n)[j])
+    };
+    let mean = |samples: &[usize], k: usize, j: usize| -> f64 {
+        let squares = samples.iter().map(|&n| gradient(n, k, j).powi(2));
+        squares.sum::<f64>() / samples.len() as f64
+    };
+    let mut selected = 0;
+    for alpha in [1.0, 1.5, 1.9, 2.5] {
+        let theta = [1.0f32; 6];
+        let mut out = theta;
+        let dampening = Dampening::new(alpha, 1.0).unwrap();
+        let total = &fisher.total.weight;
+        let done = dampen(&theta, &forget.weight, total, dampening, &mut out).unwrap();
+        selected += done.selected;
+        for k in 0..3 {
+            for j in 0..2 {
+                let (f, o) = (mean(&[0, 1], k, j), mean(&[0, 1, 2, 3], k, j));
+                let factor = if f > alpha * o { (o / f).min(1.0) } else { 1.0 };
+                let ours = f64::from(out[k * 2 + j]);
+                assert!(
+                    (ours - factor).abs() < 1e-5,
+                    "{alpha} {k} {j}: {ours} {factor}"
+                );
+            }
+        }
+    }
+    assert!(selected > 0);
 }
