@@ -115,18 +115,19 @@ pub(crate) struct AddArgs {
     /// Tensors that stayed frozen in a transfer, by name.
     #[arg(long, value_name = "TENSOR", value_delimiter = ',')]
     pub(crate) frozen: Vec<String>,
-    /// The data set that it was trained on itself.
+    /// The data set that it was trained on itself; once for each source of its data.
     #[arg(long, value_name = "NAME")]
-    pub(crate) trained_on: Option<String>,
+    pub(crate) trained_on: Vec<String>,
     /// The labels that occurred in that training; all labels when not given.
     #[arg(long, value_name = "LIST", requires = "trained_on")]
     pub(crate) trained_labels: Option<String>,
-    /// A file with the ids of the samples of that training, one a line.
+    /// A file with the ids of the samples of that training, one a line; once for each
+    /// `--trained-on`.
     #[arg(long, value_name = "FILE", requires = "trained_on")]
-    pub(crate) trained_samples: Option<PathBuf>,
-    /// Who supplied that data.
+    pub(crate) trained_samples: Vec<PathBuf>,
+    /// Who supplied that data; once for each `--trained-on`.
     #[arg(long, value_name = "NAME", requires = "trained_on")]
-    pub(crate) source: Option<String>,
+    pub(crate) source: Vec<String>,
     /// The mean of each channel, after division by 255.
     #[arg(long, value_delimiter = ',', default_value = "0.5")]
     pub(crate) mean: Vec<f32>,

@@ -242,18 +242,84 @@ fn estimators_and_precision_are_written_into_the_card() {
     );
 }
 
-#[test]
-fn single_samples_and_a_source_are_forgotten() {
-    let place = grown(&[]);
+/// The ids of the samples that r1 was trained on.
+fn samples_of_r1(place: &Place) -> Vec<String> {
     let registry = store::Registry::open(place.folder.path()).unwrap();
     let graph = registry.graph().unwrap();
     let id: umig::ModelId = "r1@1".parse().unwrap();
     let umig::SampleSet::Listed(ids) = &graph.get(&id).unwrap().training[0].samples else {
         panic!("grown models list their samples");
     };
-    let some: Vec<&str> = ids.iter().take(8).map(String::as_str).collect();
-    fs::write(place.path("gone.txt"), some.join("\n")).unwrap();
-    drop(registry);
+    ids.iter().cloned().collect()
+}
+
+#[test]
+fn a_source_is_forgotten() {
+    let place = grown(&[]);
+    let ids = samples_of_r1(&place);
+    place.run(&["export", "r1", "r1.safetensors"]).success();
+    let file = place.path("r1.safetensors");
+    let file = file.to_str().unwrap();
+    // Every fourth sample came from a clinic that leaves.
+    let (gone, kept): (Vec<_>, Vec<_>) = ids.iter().enumerate().partition(|(n, _)| n % 4 == 0);
+    for (name, list) in [("gone.txt", gone), ("kept.txt", kept)] {
+        let list: Vec<&str> = list.iter().map(|(_, id)| id.as_str()).collect();
+        fs::write(place.path(name), list.join("\n")).unwrap();
+    }
+    let from = |source, samples| {
+        [
+            "--trained-on",
+            "digits",
+            "--source",
+            source,
+            "--trained-samples",
+            samples,
+        ]
+    };
+    let both = [from("clinic-a", "gone.txt"), from("clinic-b", "kept.txt")].concat();
+    let base = [&both[..], &["--data", "digits"]].concat();
+    assert_eq!(place.json(&add(file, "base", &base))["card"], true);
+    let heir = [&both[6..], &["--parent", "base", "--data", "digits"]].concat();
+    assert_eq!(place.json(&add(file, "heir", &heir))["model"], "heir@1");
+    place.refuse(
+        &add(
+            file,
+            "odd",
+            &[&both[..], &["--source", "clinic-c"]].concat(),
+        ),
+        &["--source is given 3 times, --trained-on 2 times"],
+    );
+
+    let plan = place.text(&["plan", "--forget", "source=clinic-a"]);
+    assert!(
+        plan.contains("needs the forget data, to be run through base@1"),
+        "{plan}"
+    );
+    let done = place.json(&[
+        "unlearn",
+        "--forget",
+        "source=clinic-a",
+        "--data",
+        "digits",
+        "--json",
+    ]);
+    let models = done["unlearned"]["models"].as_array().unwrap();
+    let names: Vec<&str> = models
+        .iter()
+        .map(|m| m["before"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["base@1", "heir@1"]);
+    assert!(models.iter().all(|m| m["choice"].is_object()));
+    let left = &place.json(&["show", "base", "--json"])["model"]["training"];
+    assert_eq!(left.as_array().unwrap().len(), 1);
+    assert_eq!(left[0]["source"], "clinic-b");
+}
+
+#[test]
+fn single_samples_are_forgotten() {
+    let place = grown(&[]);
+    let ids = samples_of_r1(&place);
+    fs::write(place.path("gone.txt"), ids[..8].join("\n")).unwrap();
 
     let plan = place.text(&["plan", "--forget", "samples=gone.txt"]);
     assert!(

@@ -381,3 +381,59 @@ fn recipes_are_checked() {
     let network = refuse("small-cnn", "small-cnm");
     assert!(network.contains("small-cnm"), "{network}");
 }
+
+/// Counts the forward passes that are announced.
+#[derive(Default)]
+struct Counter(std::sync::Mutex<Vec<String>>);
+
+impl disinherit::Progress for Counter {
+    fn stage(&self, title: &str, _: u64) -> Box<dyn disinherit::Stage + '_> {
+        self.0.lock().unwrap().push(title.to_owned());
+        Box::new(Silent)
+    }
+}
+
+#[test]
+fn siblings_share_a_forward_pass() {
+    let splits = digits();
+    let mut recipe = Recipe::parse(RECIPE).unwrap();
+    recipe.training.epochs = 3;
+    let registry = Registry::in_memory().unwrap();
+    grown(&registry, &recipe, &splits);
+    let graph = registry.graph().unwrap();
+    let r1 = LoadedModel::open(&registry, &graph, &id("r1@1")).unwrap();
+    // A sibling with another head on the same backbone.
+    let mut sibling = r1.clone();
+    let mut bias = r1.tensor(&registry, "fc2.bias").unwrap();
+    bias.bytes[0] ^= 1;
+    let changed = [("fc2.bias".to_owned(), bias)].into();
+    sibling.digest = registry.put_model(r1.manifest.clone(), changed).unwrap();
+    sibling.manifest = registry.manifest(sibling.digest).unwrap();
+    assert_ne!(r1.digest, sibling.digest);
+    assert_eq!(r1.backbone(), sibling.backbone());
+
+    let features = Features::new(&registry, Default::default(), 0);
+    let counter = Counter::default();
+    let options = FisherOptions::default();
+    let models = [r1, sibling];
+    let train = &splits.train;
+    let rows = compute_cards(
+        &registry, &models, train, &options, &features, false, &counter,
+    );
+    assert_eq!(rows.unwrap().len(), 2);
+    assert_eq!(*counter.0.lock().unwrap(), ["running r1@1"]);
+
+    // The choice of alpha finds the features of its evidence there too.
+    let prepared = prepare(
+        &features,
+        &registry,
+        &forget_three(),
+        Some(&splits),
+        &UnlearnOptions::default(),
+    )
+    .unwrap();
+    disinherit::unlearn(&registry, &prepared, &UnlearnOptions::default(), &counter).unwrap();
+    let passes = counter.0.lock().unwrap();
+    let again = passes.iter().filter(|name| name.starts_with("running r"));
+    assert_eq!(again.count(), 1, "{passes:?}");
+}

@@ -35,7 +35,7 @@ impl Effort {
     };
     /// For tries that cost a forward pass.
     pub const SPARING: Self = Self {
-        coarse: 10,
+        coarse: 8,
         fine: 4,
         rounds: 2,
     };

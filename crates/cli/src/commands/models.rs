@@ -104,9 +104,6 @@ pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
 }
 
 fn training(args: &AddArgs, labels: &[String]) -> Result<Vec<Training>, CliError> {
-    let Some(name) = &args.trained_on else {
-        return Ok(Vec::new());
-    };
     let seen = match &args.trained_labels {
         Some(text) => names(text)?,
         None => labels.to_vec(),
@@ -116,12 +113,28 @@ fn training(args: &AddArgs, labels: &[String]) -> Result<Vec<Training>, CliError
             "the trained label `{label}` is none of --labels"
         )));
     }
-    let mut training = Training::new(name, seen);
-    training.source = args.source.clone();
-    if let Some(file) = &args.trained_samples {
-        training.samples = SampleSet::Listed(lines(file)?.into_iter().collect::<BTreeSet<_>>());
+    let count = args.trained_on.len();
+    for (flag, given) in [
+        ("--trained-samples", args.trained_samples.len()),
+        ("--source", args.source.len()),
+    ] {
+        if given != 0 && given != count {
+            return Err(CliError::new(format!(
+                "{flag} is given {given} times, --trained-on {count} times"
+            ))
+            .help("give it once for each --trained-on, in the same order, or not at all"));
+        }
     }
-    Ok(vec![training])
+    let mut trainings = Vec::with_capacity(count);
+    for (number, name) in args.trained_on.iter().enumerate() {
+        let mut training = Training::new(name, seen.iter().cloned());
+        training.source = args.source.get(number).cloned();
+        if let Some(file) = args.trained_samples.get(number) {
+            training.samples = SampleSet::Listed(lines(file)?.into_iter().collect::<BTreeSet<_>>());
+        }
+        trainings.push(training);
+    }
+    Ok(trainings)
 }
 
 /// `NAME[:RELATION[=WEIGHT]]`.

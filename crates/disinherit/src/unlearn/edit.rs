@@ -20,6 +20,10 @@ use super::{Alpha, ModelOutcome, Prepared, Scale, UnlearnOptions};
 use crate::model::to_state;
 use crate::{EngineError, LoadedModel, Stage};
 
+/// The largest threshold tried when every try costs a forward pass: on a common scale, hardly any
+/// parameter is selected beyond.
+const LARGEST: f64 = 100.0;
+
 /// What stage 2 works with.
 pub(super) struct Edit<'a> {
     pub(super) registry: &'a Registry,
@@ -269,11 +273,8 @@ impl Edit<'_> {
             Some(largest_ratio(forget, own))
         });
         let search = Search {
-            lambdas: match &self.options.lambda {
-                Some(lambda) => slice::from_ref(lambda),
-                None => &LAMBDAS[..1],
-            },
-            largest_ratio: ratios.fold(1.0, f64::max).min(1e4),
+            lambdas: self.lambdas(),
+            largest_ratio: ratios.fold(1.0, f64::max).min(LARGEST),
             effort: Effort::SPARING,
             before: (before.forget, before.retain),
             target: evidence.target,

@@ -201,12 +201,10 @@ pub fn prepare<'a>(
         progress,
     };
     let touched: Vec<&ModelId> = plan.scope.touched().collect();
-    let loaded = pool(options.jobs)?.install(|| {
-        touched
-            .par_iter()
-            .map(|id| preparation.load(id))
-            .collect::<Result<Vec<_>, EngineError>>()
-    })?;
+    // Of several errors the first in the graph's order is told, whichever thread was faster.
+    let loaded: Vec<Result<_, EngineError>> =
+        pool(options.jobs)?.install(|| touched.par_iter().map(|id| preparation.load(id)).collect());
+    let loaded = loaded.into_iter().collect::<Result<Vec<_>, _>>()?;
     // One model after the other: a forward pass uses all cores, and siblings share it.
     let ready = touched
         .into_iter()
@@ -304,13 +302,14 @@ fn mend_all(
                 }
             })
             .collect::<Result<_, _>>()?;
-        let done = pool.install(|| {
+        let done: Vec<Result<_, EngineError>> = pool.install(|| {
             models
                 .par_iter()
                 .zip(&evidence)
                 .map(|(ready, evidence)| edit.mend(ready, evidence.as_ref()))
-                .collect::<Result<Vec<_>, EngineError>>()
-        })?;
+                .collect()
+        });
+        let done = done.into_iter().collect::<Result<Vec<_>, _>>()?;
         let (outcomes, changed): (Vec<ModelOutcome>, Vec<_>) = done.into_iter().unzip();
         let digests: Vec<Option<Digest>> = if options.dry_run {
             vec![None; models.len()]
