@@ -9,8 +9,9 @@ use store::{Digest, Registry};
 use umig::{Forget, ModelId, Request, Role, Scope};
 
 use crate::{
-    EngineError, Evaluator, Features, FisherOptions, GrowOptions, LoadedModel, ModelOutcome,
-    Progress, Recipe, Scores, UnlearnOptions, Unlearned, grow, prepare, retrain, unlearn,
+    EngineError, Evaluator, Features, FisherOptions, GrowOptions, Layers, LoadedModel,
+    ModelOutcome, Progress, Recipe, Scores, UnlearnOptions, Unlearned, grow, prepare, retrain,
+    unlearn,
 };
 
 /// How to run a study.
@@ -69,6 +70,8 @@ pub struct Study {
     pub recipe: Recipe,
     /// The request's id, warnings and what happened to each model.
     pub unlearned: Unlearned,
+    /// The layers that were edited.
+    pub layers: Layers,
     /// Where networks ran.
     pub device: String,
 }
@@ -166,6 +169,7 @@ pub fn run_study(
         },
         recipe: recipe.clone(),
         unlearned: done,
+        layers: unlearning.fisher.layers.clone(),
         device: options.compute.to_string(),
     })
 }

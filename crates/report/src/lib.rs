@@ -13,9 +13,21 @@ use umig::Umig;
 use crate::text::{escape, percent};
 
 /// What last-layer forgetting is and is not, in one sentence.
-pub const HONEST: &str = "Only the last layer was edited: the models no longer name the forgotten \
+const HEAD_ONLY: &str = "Only the last layer was edited: the models no longer name the forgotten \
 class, but their inner features still tell its samples apart, so whoever trains a new last layer \
 on such samples can bring it back.";
+
+/// What an edit of these layers does not promise.
+pub fn honest(layers: &disinherit::Layers) -> String {
+    match layers {
+        disinherit::Layers::Head => HEAD_ONLY.to_owned(),
+        other => format!(
+            "The layers `{other}` were edited. Whether the inner features still tell the forgotten \
+             class's samples apart has not been measured here; only a comparison with the \
+             retrained models would say."
+        ),
+    }
+}
 
 /// A page that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +146,7 @@ fn headline(study: &Study) -> String {
                 "untouched models, and they CHANGED".to_owned()
             },
         ),
-        escape(HONEST),
+        escape(&honest(&study.layers)),
     )
 }
 

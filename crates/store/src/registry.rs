@@ -377,7 +377,11 @@ impl Registry {
     /// # Errors
     /// [`StoreError::Conflict`] when a version exists already, or what the catalog says.
     pub fn publish(&self, publication: &Publication) -> Result<i64, StoreError> {
-        self.runtime.block_on(self.catalog.publish(publication))
+        self.runtime.block_on(async {
+            // Nothing may be visible that a loss of power could still take away.
+            self.blobs.sync().await?;
+            self.catalog.publish(publication).await
+        })
     }
 }
 

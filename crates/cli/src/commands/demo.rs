@@ -137,5 +137,5 @@ fn print(study: &Study, recipe: &Recipe) {
         }
         _ => println!(),
     }
-    println!("{}", report::HONEST);
+    println!("{}", report::honest(&study.layers));
 }
