@@ -37,7 +37,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
                 bytes[0],
                 "bytes",
             ));
-            lines.push(Line::plain("card per class".into(), bytes[1], "bytes"));
+            lines.push(Line::plain("card whole".into(), bytes[1], "bytes"));
         }
     }
     for initial in [4, 16, 64] {
@@ -112,7 +112,7 @@ fn base(number: usize) -> Result<ModelId, Box<dyn Error>> {
 }
 
 /// Initial models, a merge of them where there are several, and heirs with heads of their own.
-/// Returns the bytes of a card's total and of its per-class part.
+/// Returns the bytes of a card without its per-class part, and of a whole one.
 fn set_up(folder: &Path, initial: usize, heirs: usize) -> Result<[f64; 2], Box<dyn Error>> {
     let registry = Registry::create(folder)?;
     let state = family::state(1)?;
@@ -192,13 +192,22 @@ impl Births<'_> {
         let card = card(manifest, seed)?;
         self.cards.push(self.registry.put_card(&card)?);
         if self.bytes[0] == 0.0 {
-            let head = (classes * INPUTS + classes) as f64 * 4.0 + 2.0 * classes as f64 * 8.0;
-            self.bytes = [head, head * classes as f64];
+            self.bytes = [bytes_without_classes(&card)?, card.to_bytes()?.len() as f64];
         }
         let row = ModelRow { vertex, manifest };
         self.models.push(NewModel { row, parents });
         Ok(())
     }
+}
+
+/// What an edit reads: the card without its per-class part.
+fn bytes_without_classes(card: &FisherCard) -> Result<f64, Box<dyn Error>> {
+    let mut less = card.clone();
+    less.header.classes.clear();
+    less.header.counts.clear();
+    less.fisher.counts.clear();
+    less.fisher.per_class.clear();
+    Ok(less.to_bytes()?.len() as f64)
 }
 
 /// A card whose class 3 is what its weights are for. Heirs have totals of their own; the per-class

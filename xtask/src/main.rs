@@ -37,6 +37,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Three digits that count.
+fn digits(number: f64) -> String {
+    let places = match number.abs() {
+        n if n >= 100.0 => 0,
+        n if n >= 10.0 => 1,
+        n if n >= 1.0 => 2,
+        n if n >= 0.1 => 3,
+        _ => 5,
+    };
+    format!("{number:.places$}")
+}
+
 fn bench(name: Option<String>, json: bool) -> Result<(), String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)
@@ -58,7 +70,7 @@ fn bench(name: Option<String>, json: bool) -> Result<(), String> {
     table.set_header(["name", "ours", "other", "ratio", "unit", "against"]);
     for line in text.lines() {
         let line: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        let number = |key: &str| line[key].as_f64().map_or("-".into(), |n| format!("{n:.2}"));
+        let number = |key: &str| line[key].as_f64().map_or("-".into(), digits);
         let words = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
         table.add_row([
             words("name"),
