@@ -4,14 +4,15 @@ use std::error::Error;
 
 use fiun::{BLOCK, Dampening, FisherTensor, Scalar, Scratch, dampen};
 use half::{bf16, f16};
+use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::{Line, shortest};
+use crate::{Line, in_turn};
 
 const ROWS: usize = 25_000;
 const COLS: usize = 4_000;
 const PARAMETERS: usize = ROWS * COLS;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 12;
 
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     let fim = |step: usize, modulus: usize, least: usize| {
@@ -46,13 +47,17 @@ fn line<T: Scalar + Default>(
         });
     }
     let mut out = vec![T::default(); PARAMETERS];
-    let ours = shortest(ROUNDS, || {
-        std::hint::black_box(dampen(&theta, forget, own, dampening, &mut out).is_ok());
-    });
-    let limit = shortest(ROUNDS, || {
-        copy_and_scale(&theta, forget.values(), own.values(), &mut out);
-        std::hint::black_box(&out);
-    });
+    let mut copy = vec![T::default(); PARAMETERS];
+    let [ours, limit] = in_turn(
+        ROUNDS,
+        || {
+            std::hint::black_box(dampen(&theta, forget, own, dampening, &mut out).is_ok());
+        },
+        || {
+            copy_and_scale(&theta, forget.values(), own.values(), &mut copy);
+            std::hint::black_box(&copy);
+        },
+    );
     Line::milliseconds(name, ours, Some(limit), "copy-and-scale")
 }
 
@@ -64,15 +69,19 @@ fn copy_and_scale<T: Scalar>(theta: &[T], forget: &[f32], own: &[f32], out: &mut
         .zip(forget.par_chunks(share).zip(own.par_chunks(share)))
         .for_each(|((out, theta), (forget, own))| {
             let mut scratch = Scratch::default();
+            let arch = Arch::new();
             let blocks = out
                 .chunks_mut(BLOCK)
                 .zip(theta.chunks(BLOCK))
                 .zip(forget.chunks(BLOCK).zip(own.chunks(BLOCK)));
             for ((out, theta), (forget, own)) in blocks {
-                T::edit(theta, out, &mut scratch, |theta, out| {
-                    for (((out, value), f), o) in out.iter_mut().zip(theta).zip(forget).zip(own) {
-                        *out = value * (f + o);
-                    }
+                arch.dispatch(|| {
+                    T::edit(theta, out, &mut scratch, |theta, out| {
+                        let values = theta.iter().zip(forget).zip(own);
+                        for (out, ((value, f), o)) in out.iter_mut().zip(values) {
+                            *out = value * (f + o);
+                        }
+                    });
                 });
             }
         });

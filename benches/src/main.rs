@@ -80,6 +80,17 @@ pub(crate) fn shortest(rounds: usize, mut run: impl FnMut()) -> f64 {
         .fold(f64::INFINITY, f64::min)
 }
 
+/// The shortest of several runs of two things in turn, so that what disturbs the machine for a
+/// while disturbs both.
+pub(crate) fn in_turn(rounds: usize, mut one: impl FnMut(), mut other: impl FnMut()) -> [f64; 2] {
+    let mut best = [f64::INFINITY; 2];
+    for _ in 0..rounds {
+        best[0] = best[0].min(shortest(1, &mut one));
+        best[1] = best[1].min(shortest(1, &mut other));
+    }
+    best
+}
+
 /// One benchmark: the lines that it measured.
 type Benchmark = fn() -> Result<Vec<Line>, Box<dyn std::error::Error>>;
 

@@ -1,131 +1,15 @@
 //! Selection and dampening: the edit that forgets.
 
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::expect_len;
+use crate::scalar::{BLOCK, Scalar, Scratch};
 use crate::{FisherError, FisherTensor};
-
-/// Parameters edited at a time: the working copies of a block stay in the fastest cache.
-pub const BLOCK: usize = 1024;
 
 /// Parameters that make a thread worth its while.
 const SHARE: usize = 1 << 16;
-
-/// Room for the working copies of a block.
-pub struct Scratch {
-    wide: [f32; BLOCK],
-    edited: [f32; BLOCK],
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self {
-            wide: [0.0; BLOCK],
-            edited: [0.0; BLOCK],
-        }
-    }
-}
-
-impl Scratch {
-    fn halves(&mut self, length: usize) -> (&mut [f32], &mut [f32]) {
-        (&mut self.wide[..length], &mut self.edited[..length])
-    }
-}
-
-/// A parameter type that can be dampened.
-pub trait Scalar: Copy + Send + Sync {
-    /// Runs an edit in single precision over at most [`BLOCK`] values: from `values` into `out`,
-    /// rounded to nearest.
-    fn edit<R>(
-        values: &[Self],
-        out: &mut [Self],
-        scratch: &mut Scratch,
-        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
-    ) -> R;
-    /// The number of values whose bits differ, among at most [`BLOCK`].
-    fn changed(before: &[Self], after: &[Self]) -> u32;
-}
-
-impl Scalar for f32 {
-    #[inline(always)]
-    fn edit<R>(
-        values: &[Self],
-        out: &mut [Self],
-        scratch: &mut Scratch,
-        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
-    ) -> R {
-        let _ = scratch;
-        edit(values, out)
-    }
-    #[inline(always)]
-    fn changed(before: &[Self], after: &[Self]) -> u32 {
-        let pairs = before.iter().zip(after);
-        pairs
-            .map(|(a, b)| u32::from(a.to_bits() != b.to_bits()))
-            .sum()
-    }
-}
-
-impl Scalar for f16 {
-    #[inline(always)]
-    fn edit<R>(
-        values: &[Self],
-        out: &mut [Self],
-        scratch: &mut Scratch,
-        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
-    ) -> R {
-        let (wide, edited) = scratch.halves(values.len());
-        values.convert_to_f32_slice(wide);
-        let result = edit(wide, edited);
-        out.convert_from_f32_slice(edited);
-        result
-    }
-    #[inline(always)]
-    fn changed(before: &[Self], after: &[Self]) -> u32 {
-        // A block's count fits the width of the values.
-        let pairs = before.iter().zip(after);
-        let count: u16 = pairs
-            .map(|(a, b)| u16::from(a.to_bits() != b.to_bits()))
-            .sum();
-        u32::from(count)
-    }
-}
-
-impl Scalar for bf16 {
-    #[inline(always)]
-    fn edit<R>(
-        values: &[Self],
-        out: &mut [Self],
-        scratch: &mut Scratch,
-        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
-    ) -> R {
-        let (wide, edited) = scratch.halves(values.len());
-        for (wide, value) in wide.iter_mut().zip(values) {
-            *wide = f32::from_bits(u32::from(value.to_bits()) << 16);
-        }
-        let result = edit(wide, edited);
-        for (out, value) in out.iter_mut().zip(edited) {
-            // To nearest, ties to even; what is not finite is refused afterwards.
-            let bits = value.to_bits();
-            let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
-            *out = Self::from_bits((rounded >> 16) as u16);
-        }
-        result
-    }
-    #[inline(always)]
-    fn changed(before: &[Self], after: &[Self]) -> u32 {
-        // A block's count fits the width of the values.
-        let pairs = before.iter().zip(after);
-        let count: u16 = pairs
-            .map(|(a, b)| u16::from(a.to_bits() != b.to_bits()))
-            .sum();
-        u32::from(count)
-    }
-}
 
 /// The two constants of the edit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -367,7 +251,7 @@ impl<T: Scalar> WithSimd for Step<'_, T> {
                 own: self.own,
             };
             if fits_single(alpha) && fits_single(lambda) {
-                block.edit(simd, alpha as f32, lambda as f32, out)
+                block.edit(simd, alpha, lambda as f32, out)
             } else {
                 block.edit_wide(alpha, lambda, out)
             }
@@ -396,9 +280,13 @@ impl Block<'_> {
     /// `alpha` and `lambda` have the scales of the two FIMs in them. No value of a FIM is negative,
     /// so what is greater than alpha times the own value is greater than 0.
     #[inline(always)]
-    fn edit<S: Simd>(&self, simd: S, alpha: f32, lambda: f32, out: &mut [f32]) -> Counts {
+    fn edit<S: Simd>(&self, simd: S, alpha: f64, lambda: f32, out: &mut [f32]) -> Counts {
+        // Alpha in two parts, so that a close decision is that of double precision.
+        let rest = (alpha - f64::from(alpha as f32)) as f32;
+        let minus_alpha = simd.splat_f32s(-(alpha as f32));
+        let minus_rest = simd.splat_f32s(-rest);
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-        let (wide_alpha, wide_lambda) = (simd.splat_f32s(alpha), simd.splat_f32s(lambda));
+        let wide_lambda = simd.splat_f32s(lambda);
         let (single, none) = (simd.splat_u32s(1), simd.splat_u32s(0));
         let (mut selected, mut factors, mut zeros) = (none, zero, zero);
         let (theta, theta_tail) = S::as_simd_f32s(self.theta);
@@ -406,7 +294,8 @@ impl Block<'_> {
         let (own, own_tail) = S::as_simd_f32s(self.own);
         let (out, out_tail) = S::as_mut_simd_f32s(out);
         for (((out, theta), forget), own) in out.iter_mut().zip(theta).zip(forget).zip(own) {
-            let hit = simd.greater_than_f32s(*forget, simd.mul_f32s(wide_alpha, *own));
+            let over = simd.mul_add_f32s(minus_alpha, *own, *forget);
+            let hit = simd.greater_than_f32s(simd.mul_add_f32s(minus_rest, *own, over), zero);
             let factor = simd.div_f32s(simd.mul_f32s(wide_lambda, *own), *forget);
             let factor = simd.select_f32s(hit, simd.min_f32s(factor, one), one);
             selected = simd.add_u32s(selected, simd.select_u32s(hit, single, none));
@@ -430,7 +319,7 @@ impl Block<'_> {
             forget: forget_tail,
             own: own_tail,
         };
-        let rest = tail.edit_wide(f64::from(alpha), f64::from(lambda), out_tail);
+        let rest = tail.edit_wide(alpha, f64::from(lambda), out_tail);
         Counts {
             selected: counts.selected + rest.selected,
             sum: counts.sum.max(0.0) + rest.sum,
@@ -467,6 +356,7 @@ impl Block<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use half::{bf16, f16};
     use proptest::prelude::*;
 
     fn run(theta: f32, forget: f32, own: f32, alpha: f64, lambda: f64) -> f32 {

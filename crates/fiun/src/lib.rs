@@ -33,13 +33,14 @@ mod merge;
 mod precision;
 mod product;
 mod residuals;
+mod scalar;
 mod tensor;
 
 pub use alpha::{
     AlphaChoice, DATA_FREE_ALPHA, Effort, HeadProblem, LAMBDAS, Search, Target, Trial,
     largest_ratio, score_trial, search_alpha,
 };
-pub use dampen::{BLOCK, Dampening, Scalar, Scratch, Selection, dampen};
+pub use dampen::{Dampening, Selection, dampen};
 pub use error::FisherError;
 pub use estimator::Estimator;
 pub use head::{HeadFisher, LayerFisher, head_fisher};
@@ -49,4 +50,5 @@ pub use merge::merge;
 pub use precision::{Precision, head_precision};
 pub use product::{Factor, Product, Threads, linear, transpose_product};
 pub use residuals::{Residuals, residuals};
+pub use scalar::{BLOCK, Scalar, Scratch};
 pub use tensor::FisherTensor;

@@ -1,0 +1,87 @@
+//! Parameter types and their way to single precision and back.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+/// Parameters edited at a time: the working copies of a block stay in the fastest cache.
+pub const BLOCK: usize = 1024;
+
+/// Room for the working copies of a block.
+pub struct Scratch {
+    wide: [f32; BLOCK],
+    edited: [f32; BLOCK],
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            wide: [0.0; BLOCK],
+            edited: [0.0; BLOCK],
+        }
+    }
+}
+
+/// A parameter type that can be dampened.
+pub trait Scalar: Copy + Send + Sync {
+    /// Runs an edit in single precision over at most [`BLOCK`] values: from `values` into `out`,
+    /// rounded to nearest.
+    fn edit<R>(
+        values: &[Self],
+        out: &mut [Self],
+        scratch: &mut Scratch,
+        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
+    ) -> R;
+    /// The number of values whose bits differ, among at most [`BLOCK`].
+    fn changed(before: &[Self], after: &[Self]) -> u32;
+}
+
+impl Scalar for f32 {
+    #[inline(always)]
+    fn edit<R>(
+        values: &[Self],
+        out: &mut [Self],
+        _: &mut Scratch,
+        edit: impl FnOnce(&[f32], &mut [f32]) -> R,
+    ) -> R {
+        edit(values, out)
+    }
+
+    #[inline(always)]
+    fn changed(before: &[Self], after: &[Self]) -> u32 {
+        let pairs = before.iter().zip(after);
+        let differ = pairs.map(|(a, b)| u32::from(a.to_bits() != b.to_bits()));
+        differ.sum()
+    }
+}
+
+macro_rules! half_precision {
+    ($type:ty) => {
+        impl Scalar for $type {
+            #[inline(always)]
+            fn edit<R>(
+                values: &[Self],
+                out: &mut [Self],
+                scratch: &mut Scratch,
+                edit: impl FnOnce(&[f32], &mut [f32]) -> R,
+            ) -> R {
+                let wide = &mut scratch.wide[..values.len()];
+                let edited = &mut scratch.edited[..values.len()];
+                values.convert_to_f32_slice(wide);
+                let result = edit(wide, edited);
+                out.convert_from_f32_slice(edited);
+                result
+            }
+
+            #[inline(always)]
+            fn changed(before: &[Self], after: &[Self]) -> u32 {
+                let pairs = before.iter().zip(after);
+                let differ = pairs.map(|(a, b)| u16::from(a.to_bits() != b.to_bits()));
+                // As wide as the values, so that registers stay full; a block's count fits.
+                u32::from(differ.sum::<u16>())
+            }
+        }
+    };
+}
+
+half_precision!(f16);
+half_precision!(bf16);
