@@ -24,6 +24,7 @@ const SHARES: usize = 5;
 const MODELS: usize = 9;
 /// What a fixed sample size leaves of the cold case.
 const FEW: usize = 512;
+const WARM_ROUNDS: usize = 5;
 
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     let all = family::images("noise", SAMPLES * SHARES, 7)?;
@@ -155,7 +156,7 @@ fn cold_few(states: &[StateDict], all: &DataSet) -> Result<f64, Box<dyn Error>> 
 }
 
 fn warm(states: &[StateDict], all: &DataSet) -> Result<f64, Box<dyn Error>> {
-    let (_folder, registry) = registry(states, all)?;
+    let (folder, registry) = registry(states, all)?;
     let graph = registry.graph()?;
     let models: Vec<LoadedModel> = graph
         .models()
@@ -164,7 +165,34 @@ fn warm(states: &[StateDict], all: &DataSet) -> Result<f64, Box<dyn Error>> {
     let features = Features::new(&registry, Compute::Cpu, 0);
     let fisher = options(None).fisher;
     compute_cards(&registry, &models, all, &fisher, &features, false, &Silent)?;
-    forget(&registry, None, None)
+    drop(features);
+    drop(registry);
+    // So short that the disk's mood shows: the shortest of several, each on a copy of its own.
+    let mut best = f64::INFINITY;
+    for _ in 0..WARM_ROUNDS {
+        let copy = tempfile::tempdir()?;
+        copy_folder(folder.path(), copy.path())?;
+        let registry = Registry::open(copy.path())?;
+        best = best.min(forget(&registry, None, None)?);
+    }
+    Ok(best)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else if entry.path().components().any(|c| c.as_os_str() == "objects") {
+            // Objects never change; copies would still be on their way to the disk when it counts.
+            std::fs::hard_link(entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Seconds of the same in PyTorch, from the same weights and data.

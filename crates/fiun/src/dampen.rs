@@ -256,7 +256,8 @@ impl<T: Scalar> WithSimd for Step<'_, T> {
                 block.edit_wide(alpha, lambda, out)
             }
         });
-        (counts, T::changed(self.theta, self.out))
+        let changed = T::changed(self.theta, self.out, counts.changed);
+        (counts, changed)
     }
 }
 
@@ -270,6 +271,8 @@ struct Block<'a> {
 /// What was done to a block.
 struct Counts {
     selected: u32,
+    /// Before rounding to the parameters' type.
+    changed: u32,
     /// The sum of the factors of the selected.
     sum: f64,
     /// Whether all parameters are finite.
@@ -288,7 +291,7 @@ impl Block<'_> {
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
         let wide_lambda = simd.splat_f32s(lambda);
         let (single, none) = (simd.splat_u32s(1), simd.splat_u32s(0));
-        let (mut selected, mut factors, mut zeros) = (none, zero, zero);
+        let (mut selected, mut changed, mut factors, mut zeros) = (none, none, zero, zero);
         let (theta, theta_tail) = S::as_simd_f32s(self.theta);
         let (forget, forget_tail) = S::as_simd_f32s(self.forget);
         let (own, own_tail) = S::as_simd_f32s(self.own);
@@ -303,11 +306,13 @@ impl Block<'_> {
             // 0 times a number is 0 only if the number is finite.
             zeros = simd.mul_add_e_f32s(*theta, zero, zeros);
             *out = simd.mul_f32s(*theta, factor);
+            let same = simd.equal_f32s(*out, *theta);
+            changed = simd.add_u32s(changed, simd.select_u32s(same, none, single));
         }
+        let sum = |lanes: S::u32s| bytemuck::cast_slice::<_, u32>(&[lanes]).iter().sum();
         let mut counts = Counts {
-            selected: bytemuck::cast_slice::<S::u32s, u32>(&[selected])
-                .iter()
-                .sum(),
+            selected: sum(selected),
+            changed: sum(changed),
             sum: 0.0,
             finite: simd.reduce_sum_f32s(zeros) == 0.0,
         };
@@ -322,6 +327,7 @@ impl Block<'_> {
         let rest = tail.edit_wide(alpha, f64::from(lambda), out_tail);
         Counts {
             selected: counts.selected + rest.selected,
+            changed: counts.changed + rest.changed,
             sum: counts.sum.max(0.0) + rest.sum,
             finite: counts.finite && rest.finite,
         }
@@ -331,6 +337,7 @@ impl Block<'_> {
     fn edit_wide(&self, alpha: f64, lambda: f64, out: &mut [f32]) -> Counts {
         let mut counts = Counts {
             selected: 0,
+            changed: 0,
             sum: 0.0,
             finite: true,
         };
@@ -344,6 +351,7 @@ impl Block<'_> {
                 counts.selected += 1;
                 counts.sum += factor;
                 *out = theta * factor as f32;
+                counts.changed += u32::from(*out != theta);
             } else {
                 *out = theta;
             }

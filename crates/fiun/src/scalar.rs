@@ -31,8 +31,9 @@ pub trait Scalar: Copy + Send + Sync {
         scratch: &mut Scratch,
         edit: impl FnOnce(&[f32], &mut [f32]) -> R,
     ) -> R;
-    /// The number of values whose bits differ, among at most [`BLOCK`].
-    fn changed(before: &[Self], after: &[Self]) -> u32;
+    /// The number of values that differ, among at most [`BLOCK`], of which `single` differed in
+    /// single precision.
+    fn changed(before: &[Self], after: &[Self], single: u32) -> u32;
 }
 
 impl Scalar for f32 {
@@ -47,10 +48,8 @@ impl Scalar for f32 {
     }
 
     #[inline(always)]
-    fn changed(before: &[Self], after: &[Self]) -> u32 {
-        let pairs = before.iter().zip(after);
-        let differ = pairs.map(|(a, b)| u32::from(a.to_bits() != b.to_bits()));
-        differ.sum()
+    fn changed(_: &[Self], _: &[Self], single: u32) -> u32 {
+        single
     }
 }
 
@@ -73,7 +72,7 @@ macro_rules! half_precision {
             }
 
             #[inline(always)]
-            fn changed(before: &[Self], after: &[Self]) -> u32 {
+            fn changed(before: &[Self], after: &[Self], _: u32) -> u32 {
                 let pairs = before.iter().zip(after);
                 let differ = pairs.map(|(a, b)| u16::from(a.to_bits() != b.to_bits()));
                 // As wide as the values, so that registers stay full; a block's count fits.
