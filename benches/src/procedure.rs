@@ -185,7 +185,11 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy_folder(&entry.path(), &target)?;
-        } else if entry.path().components().any(|c| c.as_os_str() == "objects") {
+        } else if entry
+            .path()
+            .components()
+            .any(|c| c.as_os_str() == "objects")
+        {
             // Objects never change; copies would still be on their way to the disk when it counts.
             std::fs::hard_link(entry.path(), &target)?;
         } else {

@@ -78,4 +78,19 @@ pub enum NetError {
     /// The device failed.
     #[error("the device failed: {0}")]
     Backend(String),
+    /// Memory that is too small for the work.
+    #[error(
+        "{given} bytes of memory do not suffice: the network and its sums take {fixed} bytes, and \
+         {samples} samples at a time {activations}"
+    )]
+    Memory {
+        /// What was given, in bytes.
+        given: u64,
+        /// What weights and sums take.
+        fixed: u64,
+        /// The least number of samples that can be run at a time.
+        samples: usize,
+        /// What their activations take.
+        activations: u64,
+    },
 }

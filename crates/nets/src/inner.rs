@@ -172,11 +172,12 @@ fn chunk(job: &InnerJob<'_>, sums: &Sums) -> Result<usize, NetError> {
             let room = bytes.saturating_sub(fixed);
             let fit = usize::try_from(room / each.max(1)).unwrap_or(BATCH);
             if fit < group {
-                return Err(NetError::Training(format!(
-                    "{bytes} bytes of memory do not suffice: the network and its sums take {fixed}, \
-                     and {group} samples {}",
-                    each * group as u64
-                )));
+                return Err(NetError::Memory {
+                    given: bytes,
+                    fixed,
+                    samples: group,
+                    activations: each * group as u64,
+                });
             }
             fit.min(BATCH.max(group))
         }
