@@ -31,7 +31,7 @@ pub struct FisherOptions {
     pub samples: Option<usize>,
     /// Use as many samples as are needed to leave at most this share of selection decisions open.
     pub precision: Option<f64>,
-    /// The bytes that inner layers may use; `None` for what 128 samples at a time need.
+    /// The bytes that inner layers may use; `None` for at most 2 GiB of activations.
     pub memory: Option<u64>,
     /// Decides which samples are used.
     pub seed: u64,

@@ -114,6 +114,26 @@ impl Architecture {
         Ok(ops)
     }
 
+    /// The number of values that one sample has after each step, the input first.
+    pub(crate) fn activations(&self) -> Result<Vec<usize>, NetError> {
+        fn walk(ops: &[Op], mut shape: ImageShape, sizes: &mut Vec<usize>) {
+            for op in ops {
+                if let Op::Residual { main, shortcut } = op {
+                    walk(main, shape, sizes);
+                    walk(shortcut, shape, sizes);
+                }
+                shape = op.output(shape).unwrap_or(shape);
+                sizes.push(match op {
+                    Op::Linear { outputs, .. } => *outputs,
+                    _ => shape.len(),
+                });
+            }
+        }
+        let mut sizes = vec![self.input.len()];
+        walk(&self.program()?, self.input, &mut sizes);
+        Ok(sizes)
+    }
+
     /// Checks that weights belong to this architecture: every tensor there, of the right shape,
     /// finite. Further tensors (PyTorch's batch counters, say) are passed over.
     ///

@@ -10,10 +10,20 @@ use crate::host::{HostNetwork, Purpose};
 use crate::input::Images;
 use crate::{Architecture, Compute, NetError, Preprocessing, StateDict};
 
-/// Images run at a time on a thread or a device. The host's batches are filled up to this number:
-/// products of other sizes may add in another order, and an image's features must not depend on
-/// what else is in its batch.
+/// Images run at a time on a thread or a device, at most.
 const BATCH: usize = 128;
+
+/// Values that a batch may have after a step on the host: large images are run fewer at a time.
+const VALUES: usize = 1 << 24;
+
+/// Images run at a time on a thread of the host: a power of two that depends on the network alone.
+/// Batches are filled up to this number: products of other sizes may add in another order, and an
+/// image's features must not depend on what else is in its batch.
+fn host_batch(architecture: &Architecture) -> Result<usize, NetError> {
+    let largest = architecture.activations()?.into_iter().max().unwrap_or(1);
+    let fit = (VALUES / largest.max(1)).clamp(1, BATCH);
+    Ok(1 << fit.ilog2())
+}
 
 /// A network with its weights in place, ready to be evaluated.
 pub struct Network {
@@ -97,7 +107,8 @@ pub fn capture(
     preprocessing: &Preprocessing,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Capture, NetError> {
-    let images = Images::new(set, network.architecture().input, preprocessing)?;
+    let architecture = network.architecture();
+    let images = Images::new(set, architecture.input, preprocessing)?;
     let all: Vec<usize> = (0..set.len()).collect();
     let (mut features, mut logits) = (Vec::new(), Vec::new());
     match &network.engine {
@@ -111,11 +122,12 @@ pub fn capture(
         }
         // A batch on every thread; a round of them at a time, so that progress is seen.
         Engine::Host(network) => {
-            for round in all.chunks(BATCH * rayon::current_num_threads()) {
+            let size = host_batch(architecture)?;
+            for round in all.chunks(size * rayon::current_num_threads()) {
                 let done: Vec<_> = round
-                    .par_chunks(BATCH)
+                    .par_chunks(size)
                     .map(|batch| {
-                        let mut h = network.features(images.maps(batch, BATCH), 1)?;
+                        let mut h = network.features(images.maps(batch, size), 1)?;
                         let mut z = network.logits(&h)?;
                         h.values.truncate(batch.len() * h.channels);
                         z.values.truncate(batch.len() * z.channels);

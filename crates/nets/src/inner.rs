@@ -11,8 +11,11 @@ use crate::host::{HostNetwork, Layer, Purpose, Tape, Tapped, backend};
 use crate::input::Images;
 use crate::{Architecture, Capture, NetError, Op, Preprocessing, StateDict};
 
-/// Samples run at a time where memory does not say otherwise.
+/// Samples run at a time, at most (a larger batch of the batch estimator stays whole).
 const BATCH: usize = 128;
+
+/// The bytes that activations may take where no bound is given.
+const ACTIVATIONS: u64 = 2 << 30;
 
 /// What the FIM of inner layers is computed from.
 pub struct InnerJob<'a> {
@@ -30,7 +33,8 @@ pub struct InnerJob<'a> {
     pub estimator: Estimator,
     /// The tensors that are wanted, by full name; those of the head are never among them.
     pub wanted: &'a dyn Fn(&str) -> bool,
-    /// The bytes that may be used, weights and sums included; `None` for what 128 samples need.
+    /// The bytes that may be used, weights and sums included; `None` for at most 2 GiB of
+    /// activations.
     pub memory: Option<u64>,
 }
 
@@ -164,13 +168,13 @@ fn chunk(job: &InnerJob<'_>, sums: &Sums) -> Result<usize, NetError> {
         Estimator::Batch { size } => size.max(1),
         _ => 1,
     };
+    let each = activation_bytes(job.architecture)?;
+    let room = |bytes: u64| usize::try_from(bytes / each.max(1)).unwrap_or(BATCH);
     let fit = match job.memory {
-        None => BATCH,
+        None => room(ACTIVATIONS).clamp(1, BATCH).max(group),
         Some(bytes) => {
             let fixed = fixed_bytes(job, sums);
-            let each = activation_bytes(job.architecture)?;
-            let room = bytes.saturating_sub(fixed);
-            let fit = usize::try_from(room / each.max(1)).unwrap_or(BATCH);
+            let fit = room(bytes.saturating_sub(fixed));
             if fit < group {
                 return Err(NetError::Memory {
                     given: bytes,
@@ -202,23 +206,8 @@ fn fixed_bytes(job: &InnerJob<'_>, sums: &Sums) -> u64 {
 
 /// What one sample's pass keeps: every step's result, its gradient, and as much again on the way.
 fn activation_bytes(architecture: &Architecture) -> Result<u64, NetError> {
-    fn values(ops: &[Op], mut shape: data::ImageShape, sum: &mut usize) -> data::ImageShape {
-        for op in ops {
-            if let Op::Residual { main, shortcut } = op {
-                values(main, shape, sum);
-                values(shortcut, shape, sum);
-            }
-            shape = op.output(shape).unwrap_or(shape);
-            *sum += match op {
-                Op::Linear { outputs, .. } => *outputs,
-                _ => shape.len(),
-            };
-        }
-        shape
-    }
-    let mut sum = architecture.input.len();
-    values(&architecture.program()?, architecture.input, &mut sum);
-    Ok(sum as u64 * 4 * 3)
+    let values: usize = architecture.activations()?.iter().sum();
+    Ok(values as u64 * 4 * 3)
 }
 
 /// The running sums of every wanted tensor, layer by layer.

@@ -344,3 +344,21 @@ fn bad_weights_and_settings_are_named() {
         "too small"
     );
 }
+
+/// Images as large as torchvision's own, in batches that the host makes smaller.
+#[test]
+fn large_images_give_the_same_alone_and_together() {
+    let architecture = architecture(Kind::ResNet18, 3, 224);
+    let state = formula_state(&architecture);
+    let set = images(18, architecture.input);
+    let run = |set: &DataSet, compute| {
+        let network = Network::new(&architecture, &state, compute).unwrap();
+        capture(&network, set, &Preprocessing::default(), &mut |_| {}).unwrap()
+    };
+    let whole = run(&set, Compute::Cpu);
+    let one = set.select(&[17]);
+    let alone = run(&one, Compute::Cpu);
+    assert!(alone.features == whole.features.select_rows(&[17]));
+    let burn = run(&one, Compute::Flex);
+    close(alone.logits.values(), burn.logits.values(), 1e-4);
+}
