@@ -184,7 +184,8 @@ pub(crate) struct RecipeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GrowArgs {
-    /// A TOML file; `fl-digits`, `fl-cifar10` and `fl-cifar10-alexnet` are built in.
+    /// A TOML file; `fl-digits`, `ddpl-digits`, `il-digits`, `tl-digits`, `fl-cifar10` and
+    /// `fl-cifar10-alexnet` are built in.
     pub(crate) recipe: String,
     #[command(flatten)]
     pub(crate) settings: RecipeArgs,
@@ -366,7 +367,8 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// A TOML file, `fl-digits`, `fl-cifar10` or `fl-cifar10-alexnet`.
+    /// A TOML file, `fl-digits`, `ddpl-digits`, `il-digits`, `tl-digits`, `fl-cifar10` or
+    /// `fl-cifar10-alexnet`.
     #[arg(long, default_value = "fl-digits")]
     pub(crate) recipe: String,
     #[command(flatten)]

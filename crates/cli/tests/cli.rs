@@ -75,6 +75,42 @@ fn the_demonstration_keeps_its_promises() {
     );
 }
 
+/// The paper's other paradigms, in short: workers and their merge (with MFIM), growing label sets,
+/// frozen backbones.
+#[test]
+fn every_paradigm_forgets() {
+    let place = Place::new();
+    for (recipe, initial, inherited) in [
+        ("ddpl-digits", &["w1", "w2"][..], &["u0"][..]),
+        ("il-digits", &["u0"], &["u1", "u2", "u3"]),
+        ("tl-digits", &["u0"], &["u1", "u2", "u3"]),
+    ] {
+        let done = place.json(&[
+            "demo",
+            "--recipe",
+            recipe,
+            "--epochs",
+            "60",
+            "--no-retrain",
+            "--json",
+        ]);
+        let models = done["models"].as_array().unwrap();
+        let of = |role: &str| -> Vec<&str> {
+            let some = models.iter().filter(|m| m["role"] == role);
+            some.map(|m| m["name"].as_str().unwrap()).collect()
+        };
+        assert_eq!(of("initial"), initial, "{recipe}");
+        assert_eq!(of("inherited"), inherited, "{recipe}");
+        for model in models.iter().filter(|m| m["role"] != "untouched") {
+            let number = |path: &str| model.pointer(path).unwrap().as_f64().unwrap();
+            assert!(number("/before/forget/train") > 0.95, "{recipe}: {model}");
+            assert!(number("/after/forget/heldout") <= 0.02, "{recipe}: {model}");
+            let lost = number("/before/retain/heldout") - number("/after/retain/heldout");
+            assert!(lost <= 0.03, "{recipe}: {model}");
+        }
+    }
+}
+
 #[test]
 fn a_session() {
     let place = Place::new();

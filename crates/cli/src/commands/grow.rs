@@ -9,10 +9,22 @@ use crate::args::{GrowArgs, RecipeArgs};
 use crate::error::CliError;
 use crate::output;
 
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 6] = [
     (
         "fl-digits",
         include_str!("../../../../recipes/fl-digits.toml"),
+    ),
+    (
+        "ddpl-digits",
+        include_str!("../../../../recipes/ddpl-digits.toml"),
+    ),
+    (
+        "il-digits",
+        include_str!("../../../../recipes/il-digits.toml"),
+    ),
+    (
+        "tl-digits",
+        include_str!("../../../../recipes/tl-digits.toml"),
     ),
     (
         "fl-cifar10",
