@@ -1,13 +1,14 @@
 //! FIM cards: computing, keeping, importing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use data::DataSet;
 use fiun::{
-    DATA_FREE_ALPHA, Estimator, HeadFisher, Matrix, Precision, head_fisher, head_precision,
-    residuals,
+    DATA_FREE_ALPHA, Estimator, FisherTensor, HeadFisher, LayerFisher, Matrix, Precision,
+    head_fisher, head_precision, residuals,
 };
-use nets::{Compute, InnerFisher, InnerJob, inner_fisher};
+use nets::{Compute, InnerJob, inner_fisher};
 use serde_json::json;
 use store::{
     CardHeader, CardRow, CardSource, FisherCard, Operation, Publication, Registry, StoreError,
@@ -63,6 +64,27 @@ impl FisherOptions {
     }
 }
 
+/// FIMs by the full name of the tensor.
+pub(crate) type Tensors = BTreeMap<String, FisherTensor>;
+
+/// What a pass over data gives.
+struct Pass {
+    /// The head's input.
+    features: Arc<Matrix>,
+    /// Its output.
+    logits: Matrix,
+    /// The FIM of the selected inner layers.
+    inner: Tensors,
+}
+
+/// What a card is made of.
+struct Estimate {
+    set: DataSet,
+    fisher: HeadFisher,
+    precision: Option<Precision>,
+    inner: Tensors,
+}
+
 /// Computes cards.
 pub(crate) struct CardMaker<'a> {
     pub(crate) registry: &'a Registry,
@@ -79,17 +101,14 @@ impl CardMaker<'_> {
         own: &DataSet,
     ) -> Result<FisherCard, EngineError> {
         let selected = self.options.layers.of(model)?;
-        let (set, fisher, precision, inner) = match self.options.precision {
+        let Estimate {
+            set,
+            fisher,
+            precision,
+            inner,
+        } = match self.options.precision {
             Some(open) => self.until_precise(model, own, open, &selected)?,
-            None => {
-                let set = self.options.subset(own);
-                let (head, inner) = self.passes(model, &set, &selected)?;
-                let (fisher, residuals) = self.head(model, &set, &head)?;
-                let precision = (set.len() < own.len())
-                    .then(|| self.precision(model, own, &set, &head.0, &residuals, &fisher))
-                    .transpose()?;
-                (set, fisher, precision, inner)
-            }
+            None => self.of_subset(model, own, &selected)?,
         };
         let source = CardSource {
             model: model.digest,
@@ -100,7 +119,6 @@ impl CardMaker<'_> {
             precision,
             time: crate::now(),
         };
-        let inner = inner.map(|inner| inner.tensors).unwrap_or_default();
         Ok(FisherCard::new(source, fisher, inner)?)
     }
 
@@ -110,26 +128,28 @@ impl CardMaker<'_> {
         model: &LoadedModel,
         set: &DataSet,
         selected: &Selected,
-    ) -> Result<(fiun::LayerFisher, BTreeMap<String, fiun::FisherTensor>), EngineError> {
-        let (head, inner) = self.passes(model, set, selected)?;
-        let (fisher, _) = self.head(model, set, &head)?;
-        let inner = inner.map(|inner| inner.tensors).unwrap_or_default();
-        Ok((fisher.total, inner))
+    ) -> Result<(LayerFisher, Tensors), EngineError> {
+        let pass = self.pass(model, set, selected)?;
+        let (fisher, _) = self.head(model, set, &pass.features, &pass.logits)?;
+        Ok((fisher.total, pass.inner))
     }
 
     /// Features and logits, and the FIM of inner layers where it is wanted: then one pass gives
     /// both, else features may come from the cache.
-    #[allow(clippy::type_complexity)]
-    fn passes(
+    fn pass(
         &self,
         model: &LoadedModel,
         set: &DataSet,
         selected: &Selected,
-    ) -> Result<((Matrix, Matrix), Option<InnerFisher>), EngineError> {
+    ) -> Result<Pass, EngineError> {
         if selected.inner.is_empty() {
             let features = self.features.of(model, set, self.progress)?;
             let logits = self.features.logits(model, &features)?;
-            return Ok(((features.as_ref().clone(), logits), None));
+            return Ok(Pass {
+                features,
+                logits,
+                inner: Tensors::new(),
+            });
         }
         let stage = self
             .progress
@@ -147,15 +167,20 @@ impl CardMaker<'_> {
         };
         let inner = inner_fisher(&job, &mut |n| stage.advance(n as u64))
             .map_err(EngineError::net(model.id()))?;
-        let head = (inner.capture.features.clone(), inner.capture.logits.clone());
-        Ok((head, Some(inner)))
+        Ok(Pass {
+            features: Arc::new(inner.capture.features),
+            logits: inner.capture.logits,
+            inner: inner.tensors,
+        })
     }
 
+    /// The head's FIM, and the residuals that it was made from.
     fn head(
         &self,
         model: &LoadedModel,
         set: &DataSet,
-        (features, logits): &(Matrix, Matrix),
+        features: &Matrix,
+        logits: &Matrix,
     ) -> Result<(HeadFisher, Matrix), EngineError> {
         let wrap = |error| EngineError::fisher(model.id(), &model.manifest.head)(error);
         let estimator = self.options.estimator;
@@ -171,35 +196,45 @@ impl CardMaker<'_> {
         Ok((fisher, residuals))
     }
 
-    fn precision(
+    /// All of the data, or as much of it as the options allow.
+    fn of_subset(
         &self,
         model: &LoadedModel,
         own: &DataSet,
-        set: &DataSet,
-        features: &Matrix,
-        residuals: &Matrix,
-        fisher: &HeadFisher,
-    ) -> Result<Precision, EngineError> {
-        head_precision(
-            features.view(),
-            residuals.view(),
-            set.labels(),
+        selected: &Selected,
+    ) -> Result<Estimate, EngineError> {
+        let set = self.options.subset(own);
+        let pass = self.pass(model, &set, selected)?;
+        let (fisher, residuals) = self.head(model, &set, &pass.features, &pass.logits)?;
+        let precision = (set.len() < own.len())
+            .then(|| {
+                head_precision(
+                    pass.features.view(),
+                    residuals.view(),
+                    set.labels(),
+                    &fisher,
+                    &own.counts(),
+                    DATA_FREE_ALPHA,
+                )
+            })
+            .transpose()
+            .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;
+        Ok(Estimate {
+            set,
             fisher,
-            &own.counts(),
-            DATA_FREE_ALPHA,
-        )
-        .map_err(EngineError::fisher(model.id(), &model.manifest.head))
+            precision,
+            inner: pass.inner,
+        })
     }
 
     /// Doubles the number of samples until few enough decisions are open, or all are used.
-    #[allow(clippy::type_complexity)]
     fn until_precise(
         &self,
         model: &LoadedModel,
         own: &DataSet,
         open: f64,
         selected: &Selected,
-    ) -> Result<(DataSet, HeadFisher, Option<Precision>, Option<InnerFisher>), EngineError> {
+    ) -> Result<Estimate, EngineError> {
         let most = own.len().min(self.options.samples.unwrap_or(usize::MAX));
         let order = own.deal(self.options.seed);
         let (mut features, mut logits) = (Vec::new(), Vec::new());
@@ -215,16 +250,29 @@ impl CardMaker<'_> {
                 Matrix::new(done, values.len() / done.max(1), values.to_vec())
                     .map_err(|error| EngineError::Refused(error.to_string()))
             };
-            let head = (matrix(&features)?, matrix(&logits)?);
-            let (fisher, residuals) = self.head(model, &set, &head)?;
-            let precision = self.precision(model, own, &set, &head.0, &residuals, &fisher)?;
+            let (h, z) = (matrix(&features)?, matrix(&logits)?);
+            let (fisher, residuals) = self.head(model, &set, &h, &z)?;
+            let precision = head_precision(
+                h.view(),
+                residuals.view(),
+                set.labels(),
+                &fisher,
+                &own.counts(),
+                DATA_FREE_ALPHA,
+            )
+            .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;
             if precision.open <= open || done == most {
                 let inner = if selected.inner.is_empty() {
-                    None
+                    Tensors::new()
                 } else {
-                    self.passes(model, &set, selected)?.1
+                    self.pass(model, &set, selected)?.inner
                 };
-                return Ok((set, fisher, Some(precision), inner));
+                return Ok(Estimate {
+                    set,
+                    fisher,
+                    precision: Some(precision),
+                    inner,
+                });
             }
             next = (done * 2).min(most);
         }

@@ -15,8 +15,9 @@ use store::{Dtype, Registry, Tensor};
 use umig::ModelId;
 
 use super::evidence::{Evidence, Samples};
-use super::prepare::{Ready, Tensors};
+use super::prepare::Ready;
 use super::{Alpha, ModelOutcome, Prepared, Scale, UnlearnOptions};
+use crate::fisher::Tensors;
 use crate::model::to_state;
 use crate::{EngineError, LoadedModel, Stage};
 
@@ -37,6 +38,15 @@ pub(super) struct Edit<'a> {
 struct Decision {
     forget: Tensors,
     own: Tensors,
+}
+
+/// What an edit made.
+#[derive(Default)]
+struct Edited {
+    /// The tensors that are not what they were.
+    changed: BTreeMap<String, Tensor>,
+    /// What was done to each tensor.
+    selections: BTreeMap<String, Selection>,
 }
 
 impl Edit<'_> {
@@ -68,7 +78,10 @@ impl Edit<'_> {
         };
         let dampening =
             Dampening::new(alpha, lambda).map_err(EngineError::fisher(id, &model.manifest.head))?;
-        let (changed, tensors) = self.edited(model, &decision, dampening)?;
+        let Edited {
+            changed,
+            selections,
+        } = self.edited(model, &decision, dampening)?;
         self.stage.advance(1);
         let outcome = ModelOutcome {
             before: id.clone(),
@@ -80,7 +93,7 @@ impl Edit<'_> {
             alpha,
             lambda,
             choice,
-            tensors,
+            tensors: selections,
             unmatched,
             stand_in: ready.card.stand_in.as_ref().map(|s| s.of.clone()),
             seconds: start.elapsed().as_secs_f64(),
@@ -160,15 +173,14 @@ impl Edit<'_> {
         }
     }
 
-    /// The edited tensors, and what was done to each.
-    #[allow(clippy::type_complexity)]
+    /// Selects and dampens in copies of the model's tensors.
     fn edited(
         &self,
         model: &LoadedModel,
         decision: &Decision,
         dampening: Dampening,
-    ) -> Result<(BTreeMap<String, Tensor>, BTreeMap<String, Selection>), EngineError> {
-        let (mut changed, mut selections) = (BTreeMap::new(), BTreeMap::new());
+    ) -> Result<Edited, EngineError> {
+        let mut edited = Edited::default();
         for (name, own) in &decision.own {
             let Some(forget) = decision.forget.get(name) else {
                 continue;
@@ -176,13 +188,13 @@ impl Edit<'_> {
             let mut tensor = model.tensor(self.registry, name)?;
             let selection = dampen_tensor(&mut tensor, forget, own, dampening)
                 .map_err(EngineError::fisher(model.id(), name))?;
-            selections.insert(name.clone(), selection);
+            edited.selections.insert(name.clone(), selection);
             // What did not change stays the blob that it is.
             if selection.changed > 0 {
-                changed.insert(name.clone(), tensor);
+                edited.changed.insert(name.clone(), tensor);
             }
         }
-        Ok((changed, selections))
+        Ok(edited)
     }
 
     fn alpha(
@@ -281,13 +293,13 @@ impl Edit<'_> {
         };
         let choice = search.run(&mut |alpha, lambda| {
             let dampening = Dampening::new(alpha, lambda).map_err(wrap())?;
-            let (changed, selections) = self.edited(model, decision, dampening)?;
+            let edited = self.edited(model, decision, dampening)?;
             let mut state = original.clone();
-            state.extend(to_state(&changed));
+            state.extend(to_state(&edited.changed));
             Ok::<_, EngineError>(fiun::Trial {
                 alpha,
                 lambda,
-                selected: selections.values().map(|s| s.selected).sum(),
+                selected: edited.selections.values().map(|s| s.selected).sum(),
                 ..score(&state)?
             })
         })?;

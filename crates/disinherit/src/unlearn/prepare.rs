@@ -9,12 +9,9 @@ use umig::{Forget, Model, ModelId, Plan, Relation, Umig};
 
 use super::UnlearnOptions;
 use crate::error::suggest;
-use crate::fisher::{CardMaker, check_card, covers};
+use crate::fisher::{CardMaker, Tensors, check_card, covers};
 use crate::layers::Selected;
 use crate::{EngineError, Features, LoadedModel, Progress, forget_mask, own_data};
-
-/// FIMs by the full name of the tensor.
-pub(super) type Tensors = BTreeMap<String, FisherTensor>;
 
 /// What the registry has of one touched model.
 pub(super) struct Loaded {

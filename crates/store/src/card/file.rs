@@ -204,25 +204,25 @@ impl<'a> Parts<'a> {
 
     pub(super) fn classes(&self, header: &CardHeader) -> Result<Vec<LayerFisher>, StoreError> {
         let (classes, rows) = (header.classes.len(), header.outputs.len());
-        let (shape, values, scales) =
-            self.values("class.weight", &[Some(classes), Some(rows), None])?;
-        let cols = shape.get(2).copied().unwrap_or(0);
-        let (_, biases, bias_scales) = self.values("class.bias", &[Some(classes), Some(rows)])?;
+        let weights = self.values("class.weight", &[Some(classes), Some(rows), None])?;
+        let cols = weights.shape.get(2).copied().unwrap_or(0);
+        let biases = self.values("class.bias", &[Some(classes), Some(rows)])?;
         (0..classes)
             .map(|class| {
-                let of = |shape: &[usize], values: &[f32], scales: &Option<Vec<f64>>| {
+                let of = |raw: &Raw, shape: &[usize]| {
                     let size: usize = shape.iter().product();
-                    let scales = scales
-                        .as_ref()
-                        .map(|all| all[class * rows..(class + 1) * rows].to_vec());
-                    fisher(
-                        shape,
-                        values[class * size..(class + 1) * size].to_vec(),
-                        scales,
-                    )
+                    let part = Raw {
+                        shape: shape.to_vec(),
+                        values: raw.values[class * size..(class + 1) * size].to_vec(),
+                        scales: raw
+                            .scales
+                            .as_ref()
+                            .map(|all| all[class * rows..(class + 1) * rows].to_vec()),
+                    };
+                    part.fisher()
                 };
-                let weight = of(&[rows, cols], &values, &scales)?;
-                let bias = of(&[rows], &biases, &bias_scales)?;
+                let weight = of(&weights, &[rows, cols])?;
+                let bias = of(&biases, &[rows])?;
                 LayerFisher::new(weight, bias).map_err(|error| refuse(error.to_string()))
             })
             .collect()
@@ -246,24 +246,18 @@ impl<'a> Parts<'a> {
             .into_iter()
             .map(|name| {
                 let full = format!("{INNER}{name}");
-                let (shape, values, scales) = self.values(&full, &[])?;
-                Ok((name, fisher(&shape, values, scales)?))
+                let fisher = self.values(&full, &[])?.fisher()?;
+                Ok((name, fisher))
             })
             .collect()
     }
 
     fn tensor(&self, name: &str, expected: &[Option<usize>]) -> Result<FisherTensor, StoreError> {
-        let (shape, values, scales) = self.values(name, expected)?;
-        fisher(&shape, values, scales)
+        self.values(name, expected)?.fisher()
     }
 
-    /// Shape, values and scales of a FIM. An empty `expected` lets any shape pass.
-    #[allow(clippy::type_complexity)]
-    fn values(
-        &self,
-        name: &str,
-        expected: &[Option<usize>],
-    ) -> Result<(Vec<usize>, Vec<f32>, Option<Vec<f64>>), StoreError> {
+    /// A FIM as it is stored. An empty `expected` lets any shape pass.
+    fn values(&self, name: &str, expected: &[Option<usize>]) -> Result<Raw, StoreError> {
         let view = self
             .file
             .tensor(name)
@@ -307,20 +301,29 @@ impl<'a> Parts<'a> {
                 scales.len()
             )));
         }
-        Ok((tensor.shape, values, scales))
+        Ok(Raw {
+            shape: tensor.shape,
+            values,
+            scales,
+        })
     }
 }
 
-fn fisher(
-    shape: &[usize],
+/// A FIM as it is stored; the first format had no scales.
+struct Raw {
+    shape: Vec<usize>,
     values: Vec<f32>,
     scales: Option<Vec<f64>>,
-) -> Result<FisherTensor, StoreError> {
-    match scales {
-        Some(scales) => FisherTensor::from_parts(shape.to_vec(), values, scales),
-        None => FisherTensor::from_values(shape, &values),
+}
+
+impl Raw {
+    fn fisher(self) -> Result<FisherTensor, StoreError> {
+        match self.scales {
+            Some(scales) => FisherTensor::from_parts(self.shape, self.values, scales),
+            None => FisherTensor::from_values(&self.shape, &self.values),
+        }
+        .map_err(|error| refuse(error.to_string()))
     }
-    .map_err(|error| refuse(error.to_string()))
 }
 
 fn expect_shape(name: &str, found: &[usize], expected: &[Option<usize>]) -> Result<(), StoreError> {
