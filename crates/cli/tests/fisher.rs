@@ -227,6 +227,22 @@ fn estimators_and_precision_are_written_into_the_card() {
         .run(&["fisher", "r1", "--precision", "2"])
         .failure()
         .code(2);
+    // What a batch's squares say of single samples is nothing.
+    let batches = ["--estimator", "batch:8", "--max-samples", "100"];
+    assert_eq!(card(&batches)["precision"], Value::Null);
+    place.refuse(
+        &[
+            "fisher",
+            "r1",
+            "--data",
+            "digits",
+            "--estimator",
+            "batch:4",
+            "--precision",
+            "auto",
+        ],
+        &["per-sample estimates", "--max-samples"],
+    );
     // Cards of different estimators are never mixed.
     place.refuse(
         &[

@@ -206,7 +206,8 @@ impl CardMaker<'_> {
         let set = self.options.subset(own);
         let pass = self.pass(model, &set, selected)?;
         let (fisher, residuals) = self.head(model, &set, &pass.features, &pass.logits)?;
-        let precision = (set.len() < own.len())
+        let per_sample = !matches!(self.options.estimator, Estimator::Batch { .. });
+        let precision = (set.len() < own.len() && per_sample)
             .then(|| {
                 head_precision(
                     pass.features.view(),
@@ -235,6 +236,13 @@ impl CardMaker<'_> {
         open: f64,
         selected: &Selected,
     ) -> Result<Estimate, EngineError> {
+        if let Estimator::Batch { .. } = self.options.estimator {
+            return Err(EngineError::Refused(
+                "precision is that of per-sample estimates; with the batch estimator give a number \
+                 of samples (`--max-samples`)"
+                    .into(),
+            ));
+        }
         let most = own.len().min(self.options.samples.unwrap_or(usize::MAX));
         let order = own.deal(self.options.seed);
         let (mut features, mut logits) = (Vec::new(), Vec::new());
