@@ -316,6 +316,32 @@ fn single_samples_and_sources_are_requests_too() {
     let left = disinherit::own_data(graph.get(&id("r1@2")).unwrap(), &splits.train);
     assert!(left.ids().iter().all(|id| !ids.contains(id)));
 
+    // With cards present the forget data is all that is needed, for the initial models only.
+    let more: std::collections::BTreeSet<String> = own.ids()[5..9].iter().cloned().collect();
+    let graph = registry.graph().unwrap();
+    let models: Vec<LoadedModel> = ["r1@2", "r2@2", "r3@2"]
+        .iter()
+        .map(|name| LoadedModel::open(&registry, &graph, &id(name)).unwrap())
+        .collect();
+    let fisher = FisherOptions::default();
+    let whole = &splits.train;
+    compute_cards(
+        &registry, &models, whole, &fisher, &features, false, &Silent,
+    )
+    .unwrap();
+    let only = Splits {
+        train: splits.train.filter(|_, id| more.contains(id)),
+        heldout: splits.train.select(&[]),
+    };
+    assert_eq!(only.train.len(), 4);
+    let request = Request::new(Forget::Samples(more));
+    let options_auto = UnlearnOptions::default();
+    let prepared = prepare(&features, &registry, &request, Some(&only), &options_auto).unwrap();
+    assert_eq!(prepared.from_cards, 3);
+    let done = unlearn(&registry, &prepared, &options_auto);
+    assert_eq!(done.models.len(), 3);
+    assert!(done.models.iter().all(|m| m.choice.is_none()));
+
     let all_of_client = Request::new(Forget::Source("client-2".into()));
     let refused = prepare(&features, &registry, &all_of_client, train, &options)
         .err()

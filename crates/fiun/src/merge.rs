@@ -1,6 +1,5 @@
 //! Merging several initial models' FIMs into one (MFIM).
 
-use crate::error::expect_len;
 use crate::tensor::power_below;
 use crate::{FisherError, FisherTensor};
 
@@ -55,7 +54,6 @@ pub fn merge(fims: &[&FisherTensor], scale: f64) -> Result<FisherTensor, FisherE
             }
         }));
     }
-    expect_len("the merged FIM", values.len(), first.len())?;
     FisherTensor::from_parts(first.shape().to_vec(), values, scales)
         .map(|merged| merged.times(1.0 / scale))
 }

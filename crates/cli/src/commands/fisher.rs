@@ -103,27 +103,34 @@ fn compute(context: &Context, args: &FisherArgs) -> Result<(), CliError> {
     })?;
     let options = options(context, &args.card.layers, Some(&args.card.estimator));
     let rows = cards(context, &registry, &ids, &splits, &options, args.again)?;
-    let mut list = Vec::new();
-    for row in &rows {
-        let reader = registry.card_of(row)?;
-        let header = reader.header();
-        list.push(json!({
-            "model": row.model,
-            "estimator": row.estimator,
-            "card": row.blob,
-            "samples": header.samples(),
-            "precision": header.precision,
-            "layers": header.layers.len(),
-        }));
-    }
+    let readers = rows
+        .iter()
+        .map(|row| registry.card_of(row))
+        .collect::<Result<Vec<_>, _>>()?;
+    let headers = readers.iter().map(|reader| reader.header());
     if context.json {
+        let list: Vec<_> = rows
+            .iter()
+            .zip(headers)
+            .map(|(row, header)| {
+                json!({
+                    "model": row.model,
+                    "estimator": row.estimator,
+                    "card": row.blob,
+                    "samples": header.samples(),
+                    "precision": header.precision,
+                    "layers": header.layers.len(),
+                })
+            })
+            .collect();
         return output::json(&json!({"cards": list, "present": ids.len() - rows.len()}));
     }
-    for row in &rows {
-        let reader = registry.card_of(row)?;
-        if let Some(precision) = reader.header().precision {
-            let name = graph_name(&registry, row)?;
-            println!("{name}: {}", in_words(&precision));
+    let digests = registry.digests()?;
+    for header in headers {
+        if let Some(precision) = &header.precision {
+            let known = ids.iter().find(|id| digests.get(id) == Some(&header.model));
+            let name = known.map_or_else(|| header.model.to_string(), ToString::to_string);
+            println!("{name}: {}", in_words(precision));
         }
     }
     println!(
@@ -132,12 +139,6 @@ fn compute(context: &Context, args: &FisherArgs) -> Result<(), CliError> {
         ids.len() - rows.len()
     );
     Ok(())
-}
-
-fn graph_name(registry: &Registry, row: &CardRow) -> Result<String, CliError> {
-    let digests = registry.digests()?;
-    let name = digests.iter().find(|(_, digest)| **digest == row.model);
-    Ok(name.map_or_else(|| row.model.to_string(), |(id, _)| id.to_string()))
 }
 
 /// What a user should know about a FIM from a subset.

@@ -36,17 +36,11 @@ impl Lstm {
             inputs,
             outputs: gates,
         };
-        let of_input = linear(self.inputs).squares(groups, pass.input, pass.gates)?;
-        let of_hidden = linear(self.hidden).squares(groups, pass.hidden, pass.gates)?;
-        let mut all = Vec::with_capacity(4);
-        for ((name, squares), names) in of_input.into_iter().chain(of_hidden).zip([
-            "weight_ih",
-            "bias_ih",
-            "weight_hh",
-            "bias_hh",
-        ]) {
-            debug_assert!(names.starts_with(name));
-            all.push((names, squares));
+        let mut all = linear(self.inputs).squares(groups, pass.input, pass.gates)?;
+        all.extend(linear(self.hidden).squares(groups, pass.hidden, pass.gates)?);
+        let names = ["weight_ih", "bias_ih", "weight_hh", "bias_hh"];
+        for ((name, _), full) in all.iter_mut().zip(names) {
+            *name = full;
         }
         Ok(all)
     }
