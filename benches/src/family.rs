@@ -20,7 +20,7 @@ pub(crate) fn shape() -> ImageShape {
 pub(crate) fn resnet() -> Architecture {
     Architecture {
         kind: Kind::ResNet18,
-        input: shape(),
+        input: shape().into(),
         classes: CLASSES,
     }
 }

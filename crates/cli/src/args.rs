@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
-use disinherit::Layers;
+use disinherit::{Layers, Method, SettingsPatch};
 
 /// Make a model, and every model that inherited from it, forget.
 ///
@@ -73,7 +73,7 @@ pub(crate) enum Command {
     /// Say whom a request would touch, the work it means, and what data it needs.
     Plan(PlanArgs),
     /// Forget: mend the initial models and all that inherited from them.
-    Unlearn(UnlearnArgs),
+    Unlearn(Box<UnlearnArgs>),
     /// Measure whether models have forgotten, on training and held-out data.
     Verify(VerifyArgs),
     /// Write a model to a safetensors file.
@@ -85,6 +85,18 @@ pub(crate) enum Command {
         /// Replace the file if it is there.
         #[arg(long)]
         force: bool,
+    },
+    /// Write the page of a request: what it did, and with data, how well the models have forgotten.
+    Report(ReportArgs),
+    /// Repeat one of the paper's experiments: grow what is missing, run the methods, measure,
+    /// write results.json, results.csv and report.html.
+    Reproduce(Box<ReproduceArgs>),
+    /// List the methods that `unlearn --method` and `reproduce` know.
+    Methods,
+    /// List the built-in recipes, or show one.
+    Recipes {
+        /// The recipe to show.
+        name: Option<String>,
     },
     /// The main job on embedded data: grow a small network, forget a class everywhere, compare
     /// with retraining, write a page.
@@ -98,9 +110,16 @@ pub(crate) struct AddArgs {
     /// The model's name; adding the same name again makes a new version.
     #[arg(long)]
     pub(crate) name: String,
-    /// The network: small-cnn, alexnet, alexnet-32 or resnet-18.
+    /// The network: small-cnn, alexnet, alexnet-32, resnet-18, densenet-161, vgg-16 or vit-b-32 for
+    /// images; lstm, gated-cnn, bert-tiny or bert-base for text.
     #[arg(long, value_name = "NAME")]
     pub(crate) architecture: String,
+    /// Different tokens that a network for text reads, token 0 (padding) included.
+    #[arg(long, value_name = "N", default_value_t = data::VOCABULARY)]
+    pub(crate) vocabulary: usize,
+    /// Tokens of a text that such a network reads.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) length: usize,
     /// The shape of its images: channels x height x width.
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32", value_parser = shape)]
     pub(crate) input: [usize; 3],
@@ -150,13 +169,17 @@ pub(crate) struct AddArgs {
 /// Where data comes from.
 #[derive(Debug, Args, Clone)]
 pub(crate) struct DataArgs {
-    /// `digits` (embedded), a .parquet file, a folder with train*.parquet and test*.parquet, or a
-    /// folder of images with one sub-folder for each label.
+    /// `digits` (embedded), a .parquet file of images or texts, a folder with train*.parquet and
+    /// test*.parquet, or a folder of images with one sub-folder for each label.
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<String>,
     /// Scale images to this height and width.
     #[arg(long, value_name = "HxW", value_parser = size)]
     pub(crate) size: Option<(usize, usize)>,
+    /// The tokenizer of texts, a `tokenizer.json`; when not given, the words of the training data
+    /// are numbered by how often they occur.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: Option<PathBuf>,
 }
 
 /// What replaces a recipe's settings.
@@ -184,8 +207,7 @@ pub(crate) struct RecipeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GrowArgs {
-    /// A TOML file; `fl-digits`, `ddpl-digits`, `il-digits`, `tl-digits`, `fl-cifar10` and
-    /// `fl-cifar10-alexnet` are built in.
+    /// A TOML file, or the name of a built-in recipe (`disinherit recipes` lists them).
     pub(crate) recipe: String,
     #[command(flatten)]
     pub(crate) settings: RecipeArgs,
@@ -345,10 +367,135 @@ pub(crate) struct UnlearnArgs {
     #[command(flatten)]
     pub(crate) estimator: EstimatorArgs,
     #[command(flatten)]
-    pub(crate) method: MethodArgs,
+    pub(crate) dampening: MethodArgs,
+    /// The method: fiun, or another one to compare it with (`disinherit methods` explains each).
+    #[arg(long, default_value = "fiun", value_name = "NAME")]
+    pub(crate) method: Method,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// For `--method retrain`: the recipe that says how the models are trained.
+    #[arg(long, value_name = "RECIPE")]
+    pub(crate) recipe: Option<String>,
     /// Compute everything, write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Hyperparameters of methods that train; the method's own defaults where not given.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct SettingsArgs {
+    /// Passes over the retained data.
+    #[arg(long, value_name = "N", help_heading = "Methods that train")]
+    pub(crate) epochs: Option<usize>,
+    /// The learning rate.
+    #[arg(long, value_name = "X", help_heading = "Methods that train")]
+    pub(crate) learning_rate: Option<f64>,
+    /// Samples per step.
+    #[arg(long, value_name = "N", help_heading = "Methods that train")]
+    pub(crate) batch_size: Option<usize>,
+    /// SGD's momentum.
+    #[arg(long, value_name = "X", help_heading = "Methods that train")]
+    pub(crate) momentum: Option<f64>,
+    /// The L2 penalty.
+    #[arg(long, value_name = "X", help_heading = "Methods that train")]
+    pub(crate) weight_decay: Option<f64>,
+    /// Gradients of a tensor longer than this are shortened to it.
+    #[arg(long, value_name = "X", help_heading = "Methods that train")]
+    pub(crate) clip: Option<f32>,
+    /// The temperature of distillation.
+    #[arg(long, value_name = "X", help_heading = "Methods that train")]
+    pub(crate) temperature: Option<f64>,
+    /// The weight of the forget data's term.
+    #[arg(long, value_name = "X", help_heading = "Methods that train")]
+    pub(crate) forget_weight: Option<f64>,
+    /// The share of parameters that SalUn may change.
+    #[arg(long, value_name = "X", help_heading = "Methods that train")]
+    pub(crate) saliency: Option<f64>,
+}
+
+impl SettingsArgs {
+    /// What replaces a method's defaults.
+    pub(crate) fn patch(&self) -> SettingsPatch {
+        SettingsPatch {
+            epochs: self.epochs,
+            learning_rate: self.learning_rate,
+            batch_size: self.batch_size,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            clip: self.clip,
+            temperature: self.temperature,
+            forget_weight: self.forget_weight,
+            saliency: self.saliency,
+        }
+    }
+}
+
+/// The paper's experiments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Experiment {
+    /// Federated learning.
+    Fl,
+    /// Distributed data-parallel learning.
+    Ddpl,
+    /// Incremental learning: heads that grow.
+    Il,
+    /// Transfer learning: frozen backbones.
+    Tl,
+    /// Several initial models with different classes: FIMs are merged (MFIM).
+    Multi,
+    /// A long chain.
+    Depth,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReproduceArgs {
+    /// The experiment.
+    pub(crate) experiment: Experiment,
+    /// Another recipe for it: a TOML file, or the name of a built-in one (`disinherit recipes`);
+    /// the experiment's recipe on the embedded digits when not given.
+    #[arg(long, value_name = "RECIPE")]
+    pub(crate) recipe: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: RecipeArgs,
+    /// Replaces the recipe's class to forget: class=NAME[,NAME].
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) forget: Option<String>,
+    /// The methods to compare, or `all`; `fiun+all` edits every layer, `fiun+raw` compares FIMs as
+    /// they are.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask"
+    )]
+    pub(crate) methods: Vec<String>,
+    #[command(flatten)]
+    pub(crate) dampening: MethodArgs,
+    /// The seeds; the recipe's own when not given.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) seeds: Vec<u64>,
+    /// Leave out relearning, the verdict that trains.
+    #[arg(long)]
+    pub(crate) no_relearning: bool,
+    /// The folder for models, results.json, results.csv and report.html. A run that was stopped
+    /// goes on where it was.
+    #[arg(long, default_value = "reproduction", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The request's id, or its number in `disinherit log --operations`; the last one when not
+    /// given.
+    pub(crate) request: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Relearn too, the verdict that trains.
+    #[arg(long)]
+    pub(crate) relearning: bool,
+    /// Where the page goes.
+    #[arg(long, default_value = "report.html", value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -367,8 +514,7 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// A TOML file, `fl-digits`, `ddpl-digits`, `il-digits`, `tl-digits`, `fl-cifar10` or
-    /// `fl-cifar10-alexnet`.
+    /// A TOML file, or the name of a built-in recipe (`disinherit recipes` lists them).
     #[arg(long, default_value = "fl-digits")]
     pub(crate) recipe: String,
     #[command(flatten)]

@@ -14,9 +14,17 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A Parquet file that is damaged or laid out in another way.
-    #[error("{path} is not a Parquet file of images that can be read: {reason}", path = path.display())]
+    #[error("{path} is not a Parquet file of images or texts that can be read: {reason}", path = path.display())]
     Parquet {
         /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A tokenizer that cannot be used.
+    #[error("cannot tokenise with {path}: {reason}", path = path.display())]
+    Tokenizer {
+        /// The tokenizer's file.
         path: PathBuf,
         /// What is wrong.
         reason: String,

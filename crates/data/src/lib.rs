@@ -13,8 +13,10 @@ mod open;
 mod parquet_file;
 mod partition;
 mod set;
+mod text;
 
 pub use error::DataError;
 pub use open::{OpenOptions, Splits, open};
 pub use partition::{Partition, partition};
 pub use set::{DataSet, ImageShape, Samples};
+pub use text::VOCABULARY;

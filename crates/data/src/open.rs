@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::text::{Texts, Tokeniser, VOCABULARY};
 use crate::{DataError, DataSet, digits, folder, parquet_file};
 
 /// The share held out, and the seed, where a source has no test split of its own. Fixed, so that a
@@ -10,10 +11,25 @@ const HELD_OUT: f64 = 0.2;
 const SPLIT_SEED: u64 = 0x0d15_1e41;
 
 /// How to read a data set.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Scale every image to this height and width; otherwise all must have one size.
     pub size: Option<(usize, usize)>,
+    /// How texts are cut into tokens, a `tokenizer.json` whose token 0 is padding; otherwise the
+    /// words of the training texts are numbered by how often they occur.
+    pub tokenizer: Option<PathBuf>,
+    /// Different tokens where there is no tokenizer.
+    pub vocabulary: usize,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            size: None,
+            tokenizer: None,
+            vocabulary: VOCABULARY,
+        }
+    }
 }
 
 /// Training data and held-out data of one source.
@@ -48,6 +64,11 @@ pub fn open(source: &str, options: &OpenOptions) -> Result<Splits, DataError> {
         .unwrap_or_else(|| "data".into());
     if metadata.is_file() {
         return if path.extension().is_some_and(|e| e == "parquet") {
+            if parquet_file::is_text(path)? {
+                let texts = parquet_file::read_texts(&[path.to_owned()])?;
+                let tokeniser = tokeniser(&texts, options)?;
+                return Ok(divided(tokeniser.data_set(&name, texts)?));
+            }
             Ok(divided(parquet_file::read(
                 &name,
                 &[path.to_owned()],
@@ -80,7 +101,17 @@ fn open_folder(path: &Path, name: &str, options: &OpenOptions) -> Result<Splits,
     };
     let train = parquet(&["train"]);
     let test = parquet(&["test", "validation", "valid"]);
-    if !train.is_empty() {
+    if let Some(first) = train.first() {
+        if parquet_file::is_text(first)? {
+            let train = parquet_file::read_texts(&train)?;
+            let tokeniser = tokeniser(&train, options)?;
+            let train = tokeniser.data_set(name, train)?;
+            if test.is_empty() {
+                return Ok(divided(train));
+            }
+            let heldout = tokeniser.data_set(name, parquet_file::read_texts(&test)?)?;
+            return paired(name, train, heldout);
+        }
         let train = parquet_file::read(name, &train, options)?;
         if test.is_empty() {
             return Ok(divided(train));
@@ -101,6 +132,13 @@ fn open_folder(path: &Path, name: &str, options: &OpenOptions) -> Result<Splits,
             Ok(divided(folder::read(name, path, "", options)?))
         }
         _ => Err(DataError::Unknown { path: path.into() }),
+    }
+}
+
+fn tokeniser(train: &Texts, options: &OpenOptions) -> Result<Tokeniser, DataError> {
+    match &options.tokenizer {
+        Some(path) => Tokeniser::from_file(path),
+        None => Tokeniser::of_words(&train.texts, options.vocabulary),
     }
 }
 

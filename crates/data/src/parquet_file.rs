@@ -1,4 +1,4 @@
-//! Parquet images as on the Hugging Face Hub.
+//! Parquet images and texts as on the Hugging Face Hub.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,88 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::folder::{Picture, assemble, decode};
+use crate::text::Texts;
 use crate::{DataError, DataSet, OpenOptions};
 
-/// Reads the rows of some files as one data set. The image column is the first struct with a
-/// `bytes` field; the label column is called `label`, `labels`, `fine_label` or `target`. Ids are
-/// the images' paths where the file records them all, differently, and row numbers otherwise.
+/// Reads the rows of some files as one data set of images. The image column is the first struct
+/// with a `bytes` field; the label column is called `label`, `labels`, `fine_label` or `target`. Ids
+/// are the images' paths where the file records them all, differently, and row numbers otherwise.
 pub(crate) fn read(
     name: &str,
     files: &[PathBuf],
     options: &OpenOptions,
 ) -> Result<DataSet, DataError> {
     let mut pictures = Vec::new();
+    let rows = read_rows(files, &mut |path, first, rows: &[Row]| {
+        let decoded: Result<Vec<Picture>, DataError> = rows
+            .par_iter()
+            .enumerate()
+            .map(|(row, (bytes, id, _))| {
+                let id = id.clone().unwrap_or_else(|| row_id(path, first + row));
+                decode(&id, bytes, options)
+            })
+            .collect();
+        pictures.extend(decoded?);
+        Ok(())
+    })?;
+    let (shape, pixels) = assemble(&rows.ids, pictures)?;
+    DataSet::new(
+        name,
+        crate::Samples::Images { shape, pixels },
+        rows.labels,
+        rows.names,
+        rows.ids,
+    )
+}
+
+/// Reads the rows of some files as texts. The text column is called `text`, `content`, `sentence`,
+/// `document` or `review`; labels as in [`read`], ids are row numbers.
+pub(crate) fn read_texts(files: &[PathBuf]) -> Result<Texts, DataError> {
+    let mut texts = Vec::new();
+    let rows = read_rows(files, &mut |path, first, rows: &[Row]| {
+        for (row, (bytes, ..)) in rows.iter().enumerate() {
+            let text = String::from_utf8(bytes.clone()).map_err(|error| DataError::Parquet {
+                path: path.to_owned(),
+                reason: format!(
+                    "the text of {} is no UTF-8: {error}",
+                    row_id(path, first + row)
+                ),
+            })?;
+            texts.push(text);
+        }
+        Ok(())
+    })?;
+    Ok(Texts {
+        texts,
+        labels: rows.labels,
+        label_names: rows.names,
+        ids: rows.ids,
+    })
+}
+
+/// Whether a file's samples are texts.
+pub(crate) fn is_text(path: &Path) -> Result<bool, DataError> {
+    let file = File::open(path).map_err(DataError::io(path))?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| DataError::Parquet {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+    let schema = builder.schema();
+    Ok(image_column(schema).is_none() && text_column(schema).is_some())
+}
+
+/// Labels, their names and ids.
+struct Known {
+    labels: Vec<u32>,
+    names: Vec<String>,
+    ids: Vec<String>,
+}
+
+/// Is given the file, the number of rows before, and some rows.
+type Take<'a> = dyn FnMut(&Path, usize, &[Row]) -> Result<(), DataError> + 'a;
+
+fn read_rows(files: &[PathBuf], take: &mut Take<'_>) -> Result<Known, DataError> {
     let mut labels = Vec::new();
     let mut ids: Vec<Option<String>> = Vec::new();
     let mut names = None;
@@ -43,53 +114,53 @@ pub(crate) fn read(
         for batch in reader {
             let batch = batch.map_err(|error| refuse(error.to_string()))?;
             let rows = columns.rows(&batch).map_err(&refuse)?;
-            let first = pictures.len();
-            let decoded: Result<Vec<Picture>, DataError> = rows
-                .par_iter()
-                .enumerate()
-                .map(|(row, (bytes, id, _))| {
-                    let id = id.clone().unwrap_or_else(|| row_id(path, first + row));
-                    decode(&id, bytes, options)
-                })
-                .collect();
-            pictures.extend(decoded?);
+            take(path, labels.len(), &rows)?;
             for (_, id, label) in rows {
                 ids.push(id);
                 labels.push(label);
             }
         }
     }
-    let ids = stable_ids(ids, files);
     let names = names.unwrap_or_else(|| {
         let count = labels.iter().max().map_or(0, |top| top + 1);
         (0..count).map(|label| label.to_string()).collect()
     });
-    let (shape, pixels) = assemble(&ids, pictures)?;
-    DataSet::new(
-        name,
-        crate::Samples::Images { shape, pixels },
+    Ok(Known {
+        ids: stable_ids(ids, files),
         labels,
         names,
-        ids,
-    )
+    })
+}
+
+fn image_column(schema: &Schema) -> Option<&str> {
+    let found = schema
+        .fields()
+        .iter()
+        .find(|field| match field.data_type() {
+            DataType::Struct(inner) => inner.iter().any(|f| f.name() == "bytes"),
+            _ => false,
+        });
+    found.map(|field| field.name().as_str())
+}
+
+fn text_column(schema: &Schema) -> Option<&'static str> {
+    ["text", "content", "sentence", "document", "review"]
+        .into_iter()
+        .find(|name| schema.field_with_name(name).is_ok())
 }
 
 type Row = (Vec<u8>, Option<String>, u32);
 
 struct Columns {
-    image: String,
+    image: Option<String>,
+    text: Option<&'static str>,
     label: String,
 }
 
 impl Columns {
     fn find(schema: &Schema) -> Result<Self, String> {
-        let image = schema
-            .fields()
-            .iter()
-            .find(|field| match field.data_type() {
-                DataType::Struct(inner) => inner.iter().any(|f| f.name() == "bytes"),
-                _ => false,
-            });
+        let image = image_column(schema).map(str::to_owned);
+        let text = text_column(schema);
         let label = ["label", "labels", "fine_label", "target"]
             .into_iter()
             .find(|name| schema.field_with_name(name).is_ok());
@@ -97,17 +168,18 @@ impl Columns {
             let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
             names.join(", ")
         };
-        match (image, label) {
-            (Some(image), Some(label)) => Ok(Self {
-                image: image.name().clone(),
-                label: label.to_owned(),
-            }),
-            (None, _) => Err(format!(
-                "no image column (a struct with `bytes`) among {}",
+        if image.is_none() && text.is_none() {
+            return Err(format!(
+                "no image column (a struct with `bytes`) and no text column among {}",
                 found()
-            )),
-            (_, None) => Err(format!("no `label` column among {}", found())),
+            ));
         }
+        let label = label.ok_or_else(|| format!("no `label` column among {}", found()))?;
+        Ok(Self {
+            image,
+            text,
+            label: label.to_owned(),
+        })
     }
 
     fn rows(&self, batch: &RecordBatch) -> Result<Vec<Row>, String> {
@@ -116,20 +188,28 @@ impl Columns {
                 .column_by_name(name)
                 .ok_or_else(|| format!("the column `{name}` is missing"))
         };
-        let images: &StructArray = column(&self.image)?
-            .as_struct_opt()
-            .ok_or("the image column is no struct")?;
         let converted = |array: &ArrayRef, to: &DataType| {
             cast(array, to).map_err(|error| format!("a column has the wrong type: {error}"))
         };
-        let bytes = images
-            .column_by_name("bytes")
-            .ok_or("the image column has no `bytes`")?;
+        let images: Option<&StructArray> = match &self.image {
+            Some(name) => Some(
+                column(name)?
+                    .as_struct_opt()
+                    .ok_or("the image column is no struct")?,
+            ),
+            None => None,
+        };
+        let bytes = match (images, self.text) {
+            (Some(images), _) => images
+                .column_by_name("bytes")
+                .ok_or("the image column has no `bytes`")?,
+            (None, text) => column(text.unwrap_or("text"))?,
+        };
         let bytes = converted(bytes, &DataType::LargeBinary)?;
         let bytes = bytes
             .as_binary_opt::<i64>()
             .ok_or("`bytes` is not binary")?;
-        let paths = match images.column_by_name("path") {
+        let paths = match images.and_then(|images| images.column_by_name("path")) {
             Some(paths) => Some(converted(paths, &DataType::LargeUtf8)?),
             None => None,
         };
@@ -141,7 +221,7 @@ impl Columns {
         (0..batch.num_rows())
             .map(|row| {
                 if labels.is_null(row) || bytes.is_null(row) {
-                    return Err(format!("row {row} of a batch has no label or no image"));
+                    return Err(format!("row {row} of a batch has no label or no content"));
                 }
                 let label = u32::try_from(labels.value(row))
                     .map_err(|_| format!("the label {} is out of range", labels.value(row)))?;

@@ -49,7 +49,12 @@ pub enum Samples {
         pixels: Vec<u8>,
     },
     /// Token sequences.
-    Tokens(Vec<Vec<u32>>),
+    Tokens {
+        /// Different tokens: all are below this.
+        vocabulary: usize,
+        /// One for each sample.
+        sequences: Vec<Vec<u32>>,
+    },
 }
 
 /// A data set: inputs, integer labels with names, and a stable id for each sample.
@@ -95,11 +100,21 @@ impl DataSet {
                     pixels.len()
                 ));
             }
-            Samples::Tokens(sequences) if sequences.len() != count => {
+            Samples::Tokens { sequences, .. } if sequences.len() != count => {
                 return refuse(format!(
                     "{} token sequences for {count} labels",
                     sequences.len()
                 ));
+            }
+            Samples::Tokens {
+                vocabulary,
+                sequences,
+            } if sequences
+                .iter()
+                .flatten()
+                .any(|t| *t as usize >= *vocabulary) =>
+            {
+                return refuse(format!("a token is not below {vocabulary}"));
             }
             _ => {}
         }
@@ -191,7 +206,18 @@ impl DataSet {
                 *shape,
                 &pixels[index * shape.len()..(index + 1) * shape.len()],
             )),
-            Samples::Tokens(_) => None,
+            Samples::Tokens { .. } => None,
+        }
+    }
+
+    /// One token sequence; `None` for images.
+    ///
+    /// # Panics
+    /// When `index` is not below [`DataSet::len`].
+    pub fn tokens(&self, index: usize) -> Option<&[u32]> {
+        match &self.samples {
+            Samples::Images { .. } => None,
+            Samples::Tokens { sequences, .. } => Some(&sequences[index]),
         }
     }
 
@@ -199,7 +225,7 @@ impl DataSet {
     pub fn image_shape(&self) -> Option<ImageShape> {
         match &self.samples {
             Samples::Images { shape, .. } => Some(*shape),
-            Samples::Tokens(_) => None,
+            Samples::Tokens { .. } => None,
         }
     }
 
@@ -220,9 +246,13 @@ impl DataSet {
                     pixels: chosen,
                 }
             }
-            Samples::Tokens(sequences) => {
-                Samples::Tokens(indices.iter().map(|&i| sequences[i].clone()).collect())
-            }
+            Samples::Tokens {
+                vocabulary,
+                sequences,
+            } => Samples::Tokens {
+                vocabulary: *vocabulary,
+                sequences: indices.iter().map(|&i| sequences[i].clone()).collect(),
+            },
         };
         Self {
             name: self.name.clone(),
@@ -312,8 +342,11 @@ impl DataSet {
                 put(shape.to_string().as_bytes());
                 put(pixels);
             }
-            Samples::Tokens(sequences) => {
-                put(b"tokens");
+            Samples::Tokens {
+                vocabulary,
+                sequences,
+            } => {
+                put(format!("tokens below {vocabulary}").as_bytes());
                 for sequence in sequences {
                     let bytes: Vec<u8> = sequence.iter().flat_map(|t| t.to_le_bytes()).collect();
                     put(&bytes);

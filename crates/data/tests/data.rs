@@ -102,7 +102,10 @@ fn image_folders_are_read_and_scaled() {
     }
     let refused = read(folder.path()).unwrap_err().to_string();
     assert!(refused.contains("give a size"), "{refused}");
-    let options = OpenOptions { size: Some((5, 5)) };
+    let options = OpenOptions {
+        size: Some((5, 5)),
+        ..OpenOptions::default()
+    };
     let splits = open(&folder.path().to_string_lossy(), &options).unwrap();
     assert_eq!(splits.train.len() + splits.heldout.len(), 10);
     assert_eq!(splits.train.label_names(), ["cat", "dog"]);
@@ -163,11 +166,20 @@ fn contradictions_are_refused() {
     assert!(make(4, vec![0, 2], vec!["x", "y"]).is_err());
     assert!(make(4, vec![0, 1], vec!["x", "x"]).is_err());
     assert!(make(4, vec![0, 1], vec!["x"]).is_err());
-    let tokens = Samples::Tokens(vec![vec![1, 2], vec![3]]);
+    let tokens = Samples::Tokens {
+        vocabulary: 4,
+        sequences: vec![vec![1, 2], vec![3]],
+    };
     let names = vec!["a".to_owned()];
     let ids = vec!["x".to_owned(), "y".to_owned()];
     let set = DataSet::new("t", tokens, vec![0, 0], names, ids).unwrap();
-    assert_eq!(set.select(&[1]).samples(), &Samples::Tokens(vec![vec![3]]));
+    assert_eq!(
+        set.select(&[1]).samples(),
+        &Samples::Tokens {
+            vocabulary: 4,
+            sequences: vec![vec![3]],
+        }
+    );
 }
 
 #[test]

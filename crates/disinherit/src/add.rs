@@ -47,7 +47,7 @@ pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> 
         )));
     }
     new.preprocessing
-        .check(new.architecture.input.channels)
+        .check(new.architecture.input.channels())
         .map_err(EngineError::net(&id))?;
     let parents: Vec<(ModelId, Relation)> = new
         .parents

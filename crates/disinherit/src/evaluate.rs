@@ -134,16 +134,18 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// Accuracy on the forget samples and on the others. A sample whose label the model has no output
-/// for counts as wrong.
+/// Accuracy on the forget samples and on the others, over the labels that the model has an output
+/// for.
 fn split_accuracy(logits: &Matrix, labels: &[String], set: &DataSet, is_forget: &[bool]) -> Shares {
     let (mut right, mut count) = ([0u64; 2], [0u64; 2]);
     for (sample, &label) in set.labels().iter().enumerate() {
-        let best = argmax(logits.view().row(sample));
+        let name = &set.label_names()[label as usize];
+        let Some(row) = labels.iter().position(|known| known == name) else {
+            continue;
+        };
         let group = usize::from(is_forget[sample]);
         count[group] += 1;
-        let name = &set.label_names()[label as usize];
-        right[group] += u64::from(labels.get(best) == Some(name));
+        right[group] += u64::from(argmax(logits.view().row(sample)) == row);
     }
     let share =
         |group: usize| (count[group] > 0).then(|| right[group] as f64 / count[group] as f64);

@@ -1,20 +1,22 @@
-//! Growing an inheritance network from a recipe, and growing it again without the forget data.
+//! Growing an inheritance network from a recipe.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use data::{DataSet, partition};
-use nets::{
-    Architecture, Compute, EpochReport, StateDict, TrainingEvent, TrainingJob, average,
-    initial_state, train,
-};
+use nets::{Architecture, Compute, Input, StateDict};
 use serde_json::json;
 use store::{Digest, ModelRow, NewModel, Operation, Publication, Registry};
-use umig::{Forget, Model, ModelId, SampleSet, Scope, Training, Umig};
+use umig::{Model, ModelId, SampleSet, Training, Umig};
 
 use crate::add::next_version;
-use crate::model::{LoadedModel, find, manifest, rows, time_after, to_tensors};
-use crate::{EngineError, ModelRecipe, Progress, Recipe, forget_mask, own_data};
+use crate::lesson::{Ancestor, Course, Lesson};
+use crate::model::{LoadedModel, manifest, time_after, to_tensors};
+use crate::recipe::{Heads, LabelChoice};
+use crate::{EngineError, ModelRecipe, Progress, Recipe};
+
+/// Tokens of a text that are read where a recipe does not say.
+const TEXT_LENGTH: usize = 128;
 
 /// How to grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,8 +50,8 @@ pub fn grow(
     recipe.check()?;
     check_labels(recipe, training_data)?;
     let shares = shares(recipe, training_data)?;
-    let architecture = architecture(recipe, training_data)?;
-    let fingerprint = fingerprint(recipe, training_data)?;
+    let whole = architecture(recipe, training_data)?;
+    let fingerprints = fingerprints(recipe, training_data)?;
     let mut grown = Grown {
         models: Vec::new(),
         seconds: BTreeMap::new(),
@@ -57,32 +59,51 @@ pub fn grow(
     let mut ids: BTreeMap<String, ModelId> = BTreeMap::new();
     for model in &recipe.models {
         let graph = registry.graph()?;
-        let (id, seconds) = match made_before(registry, &graph, model, fingerprint)? {
+        let (id, seconds) = match made_before(registry, &graph, model, &fingerprints)? {
             Some(id) => (id, 0.0),
             None => {
                 let set = own_share(recipe, model, &shares);
                 let parents: Vec<ModelId> = model.parents.iter().map(|p| ids[p].clone()).collect();
                 let start = Instant::now();
-                let states = parents
+                let opened = parents
                     .iter()
-                    .map(|id| LoadedModel::open(registry, &graph, id)?.state(registry))
+                    .map(|id| LoadedModel::open(registry, &graph, id))
                     .collect::<Result<Vec<_>, EngineError>>()?;
-                let job = Job {
-                    recipe,
-                    model,
-                    architecture: &architecture,
-                    set: &set,
-                    compute: options.compute,
+                let labels = head_labels(recipe, &set, &opened);
+                let architecture = Architecture {
+                    classes: labels.len(),
+                    ..whole.clone()
                 };
-                let state = job.run(&states, "training", progress)?;
+                let ancestors = opened
+                    .iter()
+                    .map(|parent| {
+                        Ok(Ancestor {
+                            weight: 1.0,
+                            labels: parent.manifest.labels.clone(),
+                            state: parent.state(registry)?,
+                        })
+                    })
+                    .collect::<Result<Vec<_>, EngineError>>()?;
+                let lesson = lesson(recipe, model);
+                let state = Course {
+                    name: &model.name,
+                    architecture: &architecture,
+                    preprocessing: &recipe.network.preprocessing,
+                    labels: &labels,
+                    set: &set,
+                    lesson: &lesson,
+                    compute: options.compute,
+                }
+                .run(&ancestors, "training", progress)?;
                 let seconds = start.elapsed().as_secs_f64();
                 let new = Newborn {
                     recipe,
                     model,
                     parents,
                     set: &set,
+                    labels: &labels,
                     architecture: &architecture,
-                    fingerprint,
+                    fingerprint: fingerprints[0],
                 };
                 (new.publish(registry, &graph, &state, seconds)?, seconds)
             }
@@ -94,121 +115,38 @@ pub fn grow(
     Ok(grown)
 }
 
-/// Trains the touched models of a request again, parents before children, without the forget data:
-/// the yardstick that every unlearning method is measured against. Nothing is published. Returns
-/// the new weights and the seconds of training.
+/// How the models of a recipe are trained, by name.
 ///
 /// # Errors
-/// [`EngineError`].
-pub fn retrain(
-    registry: &Registry,
-    recipe: &Recipe,
-    training_data: &DataSet,
-    scope: &Scope,
-    forget: &Forget,
-    options: &GrowOptions,
-    progress: &dyn Progress,
-) -> Result<BTreeMap<ModelId, (StateDict, f64)>, EngineError> {
-    let graph = registry.graph()?;
-    let architecture = architecture(recipe, training_data)?;
-    let mut done: BTreeMap<ModelId, (StateDict, f64)> = BTreeMap::new();
-    for id in graph.ordered() {
-        let Some(model) = recipe.models.iter().find(|m| m.name == id.name()) else {
-            continue;
-        };
-        if !scope.reached_by.contains_key(id) {
-            continue;
-        }
-        let start = Instant::now();
-        let vertex = find(&graph, &id.to_string())?;
-        let own = own_data(vertex, training_data);
-        let mask = forget_mask(forget, &own, &vertex.training);
-        let kept: Vec<usize> = (0..own.len()).filter(|&i| !mask[i]).collect();
-        let states = graph
-            .parents(id)
-            .into_iter()
-            .map(|(parent, _)| match done.get(parent) {
-                Some((state, _)) => Ok(state.clone()),
-                None => LoadedModel::open(registry, &graph, parent)?.state(registry),
-            })
-            .collect::<Result<Vec<_>, EngineError>>()?;
-        let job = Job {
-            recipe,
-            model,
-            architecture: &architecture,
-            set: &own.select(&kept),
-            compute: options.compute,
-        };
-        let state = job.run(&states, "retraining", progress)?;
-        done.insert(id.clone(), (state, start.elapsed().as_secs_f64()));
-    }
-    Ok(done)
+/// [`EngineError::Recipe`] for a model that the recipe does not have.
+pub fn lesson_of(recipe: &Recipe, name: &str) -> Result<Lesson, EngineError> {
+    let model = recipe.models.iter().find(|model| model.name == name);
+    model
+        .map(|model| lesson(recipe, model))
+        .ok_or_else(|| EngineError::Recipe(format!("it has no model `{name}`")))
 }
 
-/// One training.
-struct Job<'a> {
-    recipe: &'a Recipe,
-    model: &'a ModelRecipe,
-    architecture: &'a Architecture,
-    set: &'a DataSet,
-    compute: Compute,
+fn lesson(recipe: &Recipe, model: &ModelRecipe) -> Lesson {
+    Lesson {
+        config: model.training(&recipe.training),
+        frozen: model.frozen.clone(),
+        seed: seed_of(recipe, &model.name),
+        root_seed: recipe.seed,
+    }
 }
 
-impl Job<'_> {
-    fn run(
-        &self,
-        parents: &[StateDict],
-        verb: &str,
-        progress: &dyn Progress,
-    ) -> Result<StateDict, EngineError> {
-        let name = &self.model.name;
-        let seed = seed_of(self.recipe, name);
-        let state = if parents.is_empty() {
-            // Roots share their fresh weights: averages of models that started apart are worthless.
-            initial_state(self.architecture, self.recipe.seed).map_err(EngineError::net(name))?
-        } else {
-            // All of the recipe's averages weigh their parents equally.
-            let parts: Vec<(f64, &StateDict)> = parents.iter().map(|state| (1.0, state)).collect();
-            average(&parts).map_err(EngineError::net(name))?
-        };
-        let labels = self.set.label_names();
-        let config = self.model.training(&self.recipe.training);
-        let rows = rows(labels, self.set, &format!("`{name}`"))?;
-        let frozen = |tensor: &str| {
-            self.model
-                .frozen
-                .iter()
-                .any(|start| tensor.starts_with(start))
-        };
-        let stage = progress.stage(
-            &format!("{verb} {name}"),
-            (config.epochs * self.set.len()) as u64,
-        );
-        let job = TrainingJob {
-            architecture: self.architecture,
-            state: &state,
-            set: self.set,
-            rows: &rows,
-            preprocessing: &self.recipe.network.preprocessing,
-            config: &config,
-            frozen: &frozen,
-            compute: self.compute,
-            seed,
-        };
-        let trained = train(&job, &mut |event| match event {
-            TrainingEvent::Samples(count) => stage.advance(count as u64),
-            TrainingEvent::Epoch(EpochReport {
-                epoch,
-                loss,
-                accuracy,
-            }) => stage.note(&format!(
-                "epoch {epoch}/{}, loss {loss:.3}, accuracy {:.1} %",
-                config.epochs,
-                accuracy * 100.0
-            )),
-        });
-        Ok(trained.map_err(EngineError::net(name))?.state)
-    }
+/// The labels of a model's outputs, in the data's order.
+fn head_labels(recipe: &Recipe, set: &DataSet, parents: &[LoadedModel]) -> Vec<String> {
+    let names = set.label_names().iter().zip(set.counts());
+    let has = |name: &String, count: u64| {
+        recipe.network.heads == Heads::Whole
+            || count > 0
+            || parents.iter().any(|p| p.manifest.labels.contains(name))
+    };
+    names
+        .filter(|(name, count)| has(name, *count))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// A trained model on its way into the registry.
@@ -217,6 +155,7 @@ struct Newborn<'a> {
     model: &'a ModelRecipe,
     parents: Vec<ModelId>,
     set: &'a DataSet,
+    labels: &'a [String],
     architecture: &'a Architecture,
     fingerprint: Digest,
 }
@@ -252,14 +191,14 @@ impl Newborn<'_> {
         let vertex = Model {
             id: id.clone(),
             time: time_after(graph, &self.parents),
-            labels: labels.to_vec(),
+            labels: self.labels.to_vec(),
             training: vec![training],
             superseded: false,
         };
         let manifest = manifest(
             self.architecture,
             &self.recipe.network.preprocessing,
-            labels,
+            self.labels,
         )?;
         let digest = registry.put_model(manifest, to_tensors(state))?;
         let parents = self
@@ -298,34 +237,51 @@ fn made_before(
     registry: &Registry,
     graph: &Umig,
     model: &ModelRecipe,
-    fingerprint: Digest,
+    fingerprints: &[Digest],
 ) -> Result<Option<ModelId>, EngineError> {
     let id = ModelId::new(&model.name, 1)?;
     if graph.get(&id).is_none() {
         return Ok(None);
     }
-    let (print, name) = (json!(fingerprint), json!(id));
+    let prints: Vec<_> = fingerprints.iter().map(|print| json!(print)).collect();
+    let name = json!(id);
     let made = registry.operations()?.into_iter().any(|row| {
         row.operation.command == "grow"
-            && row.operation.detail.get("fingerprint") == Some(&print)
+            && row
+                .operation
+                .detail
+                .get("fingerprint")
+                .is_some_and(|print| prints.contains(print))
             && row.operation.detail.get("model") == Some(&name)
     });
     Ok(made.then_some(id))
 }
 
-fn fingerprint(recipe: &Recipe, set: &DataSet) -> Result<Digest, EngineError> {
-    let text = serde_json::to_string(recipe)
-        .map_err(|error| EngineError::Recipe(format!("it cannot be written down: {error}")))?;
-    Ok(Digest::of(format!("{text}{}", set.digest()).as_bytes()))
+/// What a recipe's models depend on, for recognising them: first as it is written down now, where
+/// what is forgotten counts only if a model is trained without it (so that one grown network serves
+/// every class), then as earlier versions wrote it.
+fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 2], EngineError> {
+    let whole = Recipe {
+        methods: BTreeMap::new(),
+        ..recipe.clone()
+    };
+    let mut grown = whole.clone();
+    if !grown.models.iter().any(|model| model.without_forgotten) {
+        grown.forget.classes.clear();
+        grown.forget.from.clear();
+    }
+    let digest = |recipe: &Recipe| -> Result<Digest, EngineError> {
+        let text = serde_json::to_string(recipe)
+            .map_err(|error| EngineError::Recipe(format!("it cannot be written down: {error}")))?;
+        Ok(Digest::of(format!("{text}{}", set.digest()).as_bytes()))
+    };
+    Ok([digest(&grown)?, digest(&whole)?])
 }
 
 fn architecture(recipe: &Recipe, set: &DataSet) -> Result<Architecture, EngineError> {
-    let input = set
-        .image_shape()
-        .ok_or_else(|| EngineError::Recipe(format!("`{}` holds no images", set.name())))?;
     let architecture = Architecture {
         kind: recipe.network.architecture,
-        input,
+        input: Input::of(set, recipe.data.length.unwrap_or(TEXT_LENGTH)),
         classes: set.label_names().len(),
     };
     architecture
@@ -338,7 +294,11 @@ fn check_labels(recipe: &Recipe, set: &DataSet) -> Result<(), EngineError> {
     let named = recipe
         .models
         .iter()
-        .flat_map(|model| model.labels.iter().flatten());
+        .filter_map(|model| match &model.labels {
+            Some(LabelChoice::Named(names)) => Some(names),
+            _ => None,
+        })
+        .flatten();
     for label in recipe.forget.classes.iter().chain(named) {
         if set.label_index(label).is_none() {
             let known = set.label_names().iter().map(String::as_str);
@@ -379,15 +339,13 @@ fn shares(recipe: &Recipe, set: &DataSet) -> Result<Vec<DataSet>, EngineError> {
 /// What a model is trained on: its client's share, less the labels that it must not see.
 fn own_share(recipe: &Recipe, model: &ModelRecipe, shares: &[DataSet]) -> DataSet {
     let share = &shares[model.client - 1];
-    let sees = |label: &String| {
+    let names = share.label_names();
+    let sees = |(place, label): (usize, &String)| {
         let hidden = model.without_forgotten && recipe.forget.classes.contains(label);
-        !hidden
-            && model
-                .labels
-                .as_ref()
-                .is_none_or(|labels| labels.contains(label))
+        let chosen = |labels: &LabelChoice| labels.has(label, place, names.len());
+        !hidden && model.labels.as_ref().is_none_or(chosen)
     };
-    let seen: Vec<bool> = share.label_names().iter().map(sees).collect();
+    let seen: Vec<bool> = names.iter().enumerate().map(sees).collect();
     share.filter(|label, _| seen[label as usize])
 }
 

@@ -7,34 +7,47 @@
 //! The engine never prints and never reads the environment; long work reports to a [`Progress`].
 
 mod add;
+mod cost;
 mod error;
 mod evaluate;
 mod features;
 mod fisher;
 mod grow;
 mod layers;
+mod lesson;
+mod methods;
 mod model;
 mod progress;
 mod provenance;
 mod recipe;
+mod revisit;
 mod study;
 mod unlearn;
+mod verdicts;
 
 pub use add::{AddModel, add};
+pub use cost::Cost;
 pub use error::EngineError;
 pub use evaluate::{Accuracy, Evaluator, Scores};
 pub use features::{FEATURE_CACHE, Features};
 pub use fisher::{FisherOptions, compute_cards, import_card};
-pub use grow::{GrowOptions, Grown, grow, retrain};
+pub use grow::{GrowOptions, Grown, grow, lesson_of};
 pub use layers::Layers;
+pub use lesson::Lesson;
+pub use methods::{Mended, Method, Settings, SettingsPatch, Trial, Variant, run_method};
 pub use model::{LoadedModel, find as resolve, now};
 pub use progress::{Progress, Silent, Stage};
 pub use provenance::{forget_mask, own_data};
-pub use recipe::{ModelRecipe, Recipe, RelationName};
-pub use study::{Seconds, Study, StudyModel, StudyOptions, run_study};
+pub use recipe::{Heads, LabelChoice, ModelRecipe, Recipe, RelationName, Repeat};
+pub use revisit::revisit;
+pub use study::{
+    Compared, MethodResult, ModelResult, Study, StudyModel, StudyOptions, mean, run_study,
+};
 pub use unlearn::{
     Alpha, ModelOutcome, Needs, Prepared, Scale, UnlearnOptions, Unlearned, needs, prepare, unlearn,
 };
+
+pub use verdicts::{Depth, Distance, Membership, Relearning, Verdicts};
 
 /// The default share of held-out forget samples that a model may still recognise.
 pub const FORGOTTEN: f64 = 0.01;

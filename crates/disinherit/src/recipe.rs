@@ -1,6 +1,6 @@
 //! Recipes: inheritance networks as data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data::Partition;
 use fiun::Estimator;
@@ -8,8 +8,8 @@ use nets::{Kind, TrainingConfig};
 use serde::{Deserialize, Serialize};
 use umig::Relation;
 
-use crate::EngineError;
 use crate::error::suggest;
+use crate::{EngineError, Method, SettingsPatch};
 
 /// An inheritance network to be grown: data and its partition, models, parents, training. The TOML
 /// form is described in `docs/recipes.md`.
@@ -36,6 +36,9 @@ pub struct Recipe {
     /// How Fisher information is computed.
     #[serde(default)]
     pub fisher: FisherRecipe,
+    /// What replaces the methods' settings in a comparison, by method.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub methods: BTreeMap<Method, SettingsPatch>,
     /// The models, parents before children.
     #[serde(rename = "model")]
     pub models: Vec<ModelRecipe>,
@@ -58,6 +61,15 @@ pub struct DataRecipe {
     /// Scale images to this height and width.
     #[serde(default)]
     pub size: Option<(usize, usize)>,
+    /// Tokens of a text that are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
+    /// A `tokenizer.json`; words of the training data otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<std::path::PathBuf>,
+    /// Words that are told apart where there is no tokenizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<usize>,
 }
 
 fn iid() -> Partition {
@@ -84,6 +96,26 @@ pub struct NetworkRecipe {
     /// How pixels become numbers.
     #[serde(default)]
     pub preprocessing: nets::Preprocessing,
+    /// The rows of the heads.
+    #[serde(default, skip_serializing_if = "Heads::is_whole")]
+    pub heads: Heads,
+}
+
+/// Which labels a model has outputs for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Heads {
+    /// All labels of the data.
+    #[default]
+    Whole,
+    /// Those of its parents and of its own training data.
+    Growing,
+}
+
+impl Heads {
+    fn is_whole(&self) -> bool {
+        *self == Self::Whole
+    }
 }
 
 /// How Fisher information is computed.
@@ -140,7 +172,7 @@ pub struct ModelRecipe {
     pub without_forgotten: bool,
     /// Train on these labels only.
     #[serde(default)]
-    pub labels: Option<Vec<String>>,
+    pub labels: Option<LabelChoice>,
     /// Tensors whose names start so are not trained (`transfer`).
     #[serde(default)]
     pub frozen: Vec<String>,
@@ -150,9 +182,119 @@ pub struct ModelRecipe {
     /// Replaces the recipe's learning rate.
     #[serde(default)]
     pub learning_rate: Option<f64>,
+    /// Stands for several models, each the child of the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
 }
 
+/// Some of the data's labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LabelChoice {
+    /// By name.
+    Named(Vec<String>),
+    /// One of several parts that are as equal as can be.
+    Part {
+        /// Which one, from 1.
+        part: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// The first share, 0 to 1, rounded to whole labels.
+    Share {
+        /// The share.
+        share: f64,
+    },
+}
+
+impl LabelChoice {
+    /// Whether a label is chosen, by its name and its place in the data's list of labels.
+    pub fn has(&self, name: &str, place: usize, count: usize) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|known| known == name),
+            Self::Part { part, of } => {
+                let of = (*of).max(1);
+                let bound = |part: usize| part * count / of;
+                (bound(part.saturating_sub(1))..bound(*part)).contains(&place)
+            }
+            Self::Share { share } => place < (share * count as f64).round() as usize,
+        }
+    }
+
+    fn check(&self, model: &str) -> Result<(), EngineError> {
+        let fine = match self {
+            Self::Named(names) => !names.is_empty(),
+            Self::Part { part, of } => (1..=*of).contains(part),
+            Self::Share { share } => *share > 0.0 && *share <= 1.0,
+        };
+        if fine {
+            Ok(())
+        } else {
+            Err(EngineError::Recipe(format!(
+                "the labels of model `{model}` must be names, `{{ part = 1, of = 3 }}` or \
+                 `{{ share = 0.9 }}`, with the part from 1 and the share above 0"
+            )))
+        }
+    }
+}
+
+/// A chain: `name1` to `nameN`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// How many models.
+    pub times: usize,
+    /// The clients in turn; the model's own when none is given.
+    #[serde(default)]
+    pub clients: Vec<usize>,
+    /// Every model has the one so many steps before it as a second parent.
+    #[serde(default)]
+    pub skip: Option<usize>,
+}
+
+/// The most models that one entry of a recipe may stand for.
+const LONGEST: usize = 10_000;
+
 impl ModelRecipe {
+    /// The models that this entry stands for.
+    fn expanded(&self) -> Result<Vec<Self>, EngineError> {
+        let Some(Repeat {
+            times,
+            clients,
+            skip,
+        }) = &self.repeat
+        else {
+            return Ok(vec![self.clone()]);
+        };
+        if *times == 0 || *times > LONGEST || *skip == Some(0) {
+            return Err(EngineError::Recipe(format!(
+                "model `{}` is repeated {times} times; give 1 to {LONGEST}, and a skip from 1",
+                self.name
+            )));
+        }
+        let name = |number: usize| format!("{}{number}", self.name);
+        Ok((1..=*times)
+            .map(|number| {
+                let mut parents = match number {
+                    1 => self.parents.clone(),
+                    _ => vec![name(number - 1)],
+                };
+                let before = skip.and_then(|skip| number.checked_sub(skip));
+                parents.extend(before.filter(|at| *at > 0 && at + 1 != number).map(name));
+                Self {
+                    name: name(number),
+                    parents,
+                    client: match clients.len() {
+                        0 => self.client,
+                        count => clients[(number - 1) % count],
+                    },
+                    repeat: None,
+                    ..self.clone()
+                }
+            })
+            .collect())
+    }
+
     /// How the model comes from one of its parents.
     pub fn relation(&self) -> Relation {
         let default = match self.parents.len() {
@@ -188,8 +330,10 @@ impl Recipe {
     /// # Errors
     /// [`EngineError::Recipe`] saying where it is wrong.
     pub fn parse(text: &str) -> Result<Self, EngineError> {
-        let recipe: Self = toml::from_str(text)
-            .map_err(|error| EngineError::Recipe(error.to_string().trim_end().to_owned()))?;
+        let mut recipe: Self =
+            toml::from_str(text).map_err(|error| EngineError::Recipe(explained(&error)))?;
+        let models = recipe.models.iter().map(ModelRecipe::expanded);
+        recipe.models = models.collect::<Result<Vec<_>, _>>()?.concat();
         recipe.check()?;
         Ok(recipe)
     }
@@ -222,6 +366,9 @@ impl Recipe {
                     model.name, model.client, self.data.clients
                 ));
             }
+            if let Some(labels) = &model.labels {
+                labels.check(&model.name)?;
+            }
             if !model.frozen.is_empty() && model.relation != Some(RelationName::Transfer) {
                 return refuse(format!(
                     "model `{}` has frozen tensors, so its relation must be `transfer`",
@@ -247,5 +394,17 @@ impl Recipe {
             )),
             None => Ok(()),
         }
+    }
+}
+
+/// What is wrong with the TOML, and the nearest known key for one that is not.
+fn explained(error: &toml::de::Error) -> String {
+    let text = error.to_string().trim_end().to_owned();
+    let quoted: Vec<&str> = error.message().split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((unknown, known)) if error.message().starts_with("unknown field") => {
+            format!("{text}{}", suggest(unknown, known.iter().copied()))
+        }
+        _ => text,
     }
 }

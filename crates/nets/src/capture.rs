@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::device_network::{DeviceNetwork, read};
 use crate::host::{HostNetwork, Purpose};
-use crate::input::Images;
+use crate::input::Inputs;
 use crate::{Architecture, Compute, NetError, Preprocessing, StateDict};
 
 /// Images run at a time on a thread or a device, at most.
@@ -47,7 +47,9 @@ impl Network {
         compute: Compute,
     ) -> Result<Self, NetError> {
         let engine = match compute {
-            Compute::Cpu => Engine::Host(HostNetwork::new(architecture, state, Purpose::Outputs)?),
+            Compute::Cpu if !architecture.kind.is_sequential() => {
+                Engine::Host(HostNetwork::new(architecture, state, Purpose::Outputs)?)
+            }
             other => {
                 let frozen = |_: &str| false;
                 let network = DeviceNetwork::on(architecture, state, other.device(), &frozen)?;
@@ -108,7 +110,7 @@ pub fn capture(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Capture, NetError> {
     let architecture = network.architecture();
-    let images = Images::new(set, architecture.input, preprocessing)?;
+    let images = Inputs::new(set, architecture.input, preprocessing)?;
     let all: Vec<usize> = (0..set.len()).collect();
     let (mut features, mut logits) = (Vec::new(), Vec::new());
     match &network.engine {

@@ -8,7 +8,8 @@ use crate::{Architecture, Array, NetError, Op, StateDict};
 
 /// Fresh weights as PyTorch draws them: convolutions without bias (those before a batch norm) from
 /// a normal distribution with variance `2 / fan_out` (torchvision's ResNet, after He et al.,
-/// arXiv:1502.01852), everything else uniformly within `1 / sqrt(fan_in)`. The same seed gives the
+/// arXiv:1502.01852), tables of vectors from narrow normal distributions, everything else uniformly
+/// within `1 / sqrt(fan_in)`. The same seed gives the
 /// same weights on every device.
 ///
 /// # Errors
@@ -23,51 +24,78 @@ pub fn initial_state(architecture: &Architecture, seed: u64) -> Result<StateDict
 }
 
 fn fill(op: &Op, rng: &mut ChaCha8Rng, state: &mut StateDict) -> Result<(), NetError> {
-    let draw = |error: &dyn std::fmt::Display| NetError::Training(error.to_string());
-    if let Op::Residual { main, shortcut } = op {
-        return main
-            .iter()
-            .chain(shortcut)
-            .try_for_each(|op| fill(op, rng, state));
+    match op {
+        Op::Residual { main, shortcut } => {
+            return main
+                .iter()
+                .chain(shortcut)
+                .try_for_each(|op| fill(op, rng, state));
+        }
+        Op::Dense(branch) => return branch.iter().try_for_each(|op| fill(op, rng, state)),
+        _ => {}
     }
-    let fan_in = match op {
-        Op::Conv {
-            channels, kernel, ..
-        } => channels[0] * kernel * kernel,
-        Op::Linear { inputs, .. } => *inputs,
-        _ => 1,
-    };
     for (name, shape) in op.tensors() {
         let mut array = Array::filled(&shape, 0.0);
-        match op {
-            Op::BatchNorm { .. } => {
-                let ones = name.ends_with(".weight") || name.ends_with(".running_var");
-                array = Array::filled(&shape, if ones { 1.0 } else { 0.0 });
+        match law(op, &name, &shape) {
+            Law::Constant(value) => array = Array::filled(&shape, value),
+            Law::Normal(deviation) => {
+                let normal = Normal::new(0.0, deviation).map_err(|e| draw(&e))?;
+                let values = array.values.iter_mut();
+                values.for_each(|v| *v = normal.sample(rng));
             }
-            Op::Conv {
-                channels,
-                kernel,
-                bias: false,
-                ..
-            } => {
-                let fan_out = channels[1] * kernel * kernel;
-                let normal =
-                    Normal::new(0.0, (2.0 / fan_out as f32).sqrt()).map_err(|e| draw(&e))?;
-                array
-                    .values
-                    .iter_mut()
-                    .for_each(|v| *v = normal.sample(rng));
-            }
-            _ => {
-                let bound = 1.0 / (fan_in as f32).sqrt();
+            Law::Uniform(bound) => {
                 let uniform = Uniform::new(-bound, bound).map_err(|e| draw(&e))?;
-                array
-                    .values
-                    .iter_mut()
-                    .for_each(|v| *v = uniform.sample(rng));
+                let values = array.values.iter_mut();
+                values.for_each(|v| *v = uniform.sample(rng));
             }
         }
         state.insert(name, array);
     }
     Ok(())
+}
+
+fn draw(error: &dyn std::fmt::Display) -> NetError {
+    NetError::Training(error.to_string())
+}
+
+/// How a tensor's values are drawn.
+enum Law {
+    Constant(f32),
+    /// With this standard deviation.
+    Normal(f32),
+    /// Between minus and plus this.
+    Uniform(f32),
+}
+
+/// The standard deviation of BERT's and ViT's tables.
+const NARROW: f32 = 0.02;
+
+fn law(op: &Op, name: &str, shape: &[usize]) -> Law {
+    let within = |fan: usize| Law::Uniform(1.0 / (fan as f32).sqrt());
+    match op {
+        Op::BatchNorm { .. } | Op::LayerNorm { .. } => {
+            let ones = name.ends_with(".weight") || name.ends_with(".running_var");
+            Law::Constant(if ones { 1.0 } else { 0.0 })
+        }
+        Op::Conv {
+            channels,
+            kernel,
+            bias: false,
+            ..
+        } => Law::Normal((2.0 / (channels[1] * kernel * kernel) as f32).sqrt()),
+        Op::Conv {
+            channels, kernel, ..
+        } => within(channels[0] * kernel * kernel),
+        Op::Linear { inputs, .. } => within(*inputs),
+        // Smaller than PyTorch's 1: the mean over a text must not drown in its rare words.
+        Op::Embedding { .. } => Law::Normal(0.1),
+        Op::TokenEmbedding { .. } | Op::Patches { .. } => Law::Normal(NARROW),
+        Op::Attention { size, .. } if shape.len() == 2 => Law::Uniform((3.0 / *size as f32).sqrt()),
+        Op::Attention { .. } => Law::Constant(0.0),
+        Op::Lstm { hidden, .. } => within(*hidden),
+        Op::GatedConv {
+            channels, kernel, ..
+        } => within(channels * kernel),
+        _ => Law::Constant(0.0),
+    }
 }

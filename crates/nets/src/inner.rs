@@ -8,7 +8,7 @@ use fiun::layers::Squares;
 use fiun::{Estimator, FisherTensor, Matrix, Residuals};
 
 use crate::host::{HostNetwork, Layer, Purpose, Tape, Tapped, backend};
-use crate::input::Images;
+use crate::input::Inputs;
 use crate::{Architecture, Capture, NetError, Op, Preprocessing, StateDict};
 
 /// Samples run at a time, at most (a larger batch of the batch estimator stays whole).
@@ -76,8 +76,14 @@ pub fn inner_fisher(
     job: &InnerJob<'_>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<InnerFisher, NetError> {
+    if job.architecture.kind.is_sequential() {
+        return Err(NetError::Data(format!(
+            "the Fisher information of {}'s inner layers is not computed; choose the head",
+            job.architecture.kind
+        )));
+    }
     let network = HostNetwork::new(job.architecture, job.state, Purpose::Gradients)?;
-    let images = Images::new(job.set, job.architecture.input, job.preprocessing)?;
+    let images = Inputs::new(job.set, job.architecture.input, job.preprocessing)?;
     let (samples, outputs) = (job.set.len(), job.architecture.classes);
     if samples == 0 || job.rows.len() != samples {
         return Err(NetError::Data(format!(
@@ -302,17 +308,19 @@ mod tests {
         };
         let architecture = Architecture {
             kind,
-            input: shape,
+            input: shape.into(),
             classes: 3,
         };
         let mut state = initial_state(&architecture, 3).unwrap();
-        // Statistics of a trained network: neither 0 nor 1.
+        // Statistics of a trained network: neither 0 nor 1, and in a densely connected one large
+        // enough that values do not grow from layer to layer.
+        let spread = if kind == Kind::DenseNet161 { 30.0 } else { 1.0 };
         for (name, array) in &mut state {
             for (i, value) in array.values.iter_mut().enumerate() {
                 let wave = ((i * 37) % 19) as f32 / 19.0;
                 match name.rsplit('.').next() {
                     Some("running_mean") => *value = 0.2 * wave - 0.1,
-                    Some("running_var") => *value = 0.5 + wave,
+                    Some("running_var") => *value = spread * (0.5 + wave),
                     Some("bias") => *value += 0.05 * wave,
                     _ => {}
                 }
@@ -363,12 +371,16 @@ mod tests {
         fn autograd(&self, indices: &[usize]) -> BTreeMap<String, Vec<f64>> {
             let device = Compute::Flex.device().autodiff();
             // burn normalises with the batch's statistics unless the layer is frozen.
-            let frozen = |name: &str| name.contains("bn") || name.contains("downsample.1");
+            let frozen = |name: &str| {
+                ["bn", "norm", "downsample.1"]
+                    .iter()
+                    .any(|part| name.contains(part))
+            };
             let network =
                 DeviceNetwork::on(&self.architecture, &self.state, device.clone(), &frozen)
                     .unwrap();
             let preprocessing = Preprocessing::default();
-            let images = Images::new(&self.set, self.architecture.input, &preprocessing).unwrap();
+            let images = Inputs::new(&self.set, self.architecture.input, &preprocessing).unwrap();
             let (_, logits) = network.forward(images.batch(indices, &device, None), None);
             let labels: Vec<i64> = indices
                 .iter()
@@ -379,10 +391,12 @@ mod tests {
             let loss = CrossEntropyLossConfig::new()
                 .init(&device)
                 .forward(logits, labels);
+            let square = |g: &f32| f64::from(*g).powi(2);
             network
                 .gradients(&loss.backward())
+                .unwrap()
                 .into_iter()
-                .map(|(name, g)| (name, g.iter().map(|g| f64::from(*g).powi(2)).collect()))
+                .map(|(name, g)| (name, g.values.iter().map(square).collect()))
                 .collect()
         }
 
@@ -414,13 +428,14 @@ mod tests {
 
     #[test]
     fn agrees_with_autograd_sample_by_sample() {
-        for (kind, channels, side) in [
-            (Kind::SmallCnn, 1, 8),
-            (Kind::AlexNet32, 3, 32),
-            (Kind::ResNet18, 3, 32),
+        for (kind, channels, side, samples) in [
+            (Kind::SmallCnn, 1, 8, 4),
+            (Kind::AlexNet32, 3, 32, 4),
+            (Kind::ResNet18, 3, 32, 4),
+            (Kind::DenseNet161, 3, 32, 2),
         ] {
-            let case = case(kind, channels, side, 4);
-            let each: Vec<Vec<usize>> = (0..4).map(|n| vec![n]).collect();
+            let case = case(kind, channels, side, samples);
+            let each: Vec<Vec<usize>> = (0..samples).map(|n| vec![n]).collect();
             case.compare(&case.fisher(Estimator::Empirical, None), &each);
         }
     }

@@ -1,13 +1,14 @@
 //! From stored bytes to the tensors that a network reads.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use data::{DataSet, ImageShape};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use data::{DataSet, ImageShape, Samples};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::NetError;
+use crate::device_network::Flow;
 use crate::host::Maps;
+use crate::{Input, NetError};
 
 /// Pixels that an augmented image is moved by, at most.
 const SHIFT: i64 = 4;
@@ -60,72 +61,120 @@ impl Preprocessing {
     }
 }
 
-/// The images of a data set, ready to be cut into batches.
-pub(crate) struct Images<'a> {
+/// The samples of a data set, ready to be cut into batches.
+pub(crate) struct Inputs<'a> {
     set: &'a DataSet,
-    shape: ImageShape,
+    input: Input,
     preprocessing: &'a Preprocessing,
 }
 
-impl<'a> Images<'a> {
+impl<'a> Inputs<'a> {
     pub(crate) fn new(
         set: &'a DataSet,
-        expected: ImageShape,
+        expected: Input,
         preprocessing: &'a Preprocessing,
     ) -> Result<Self, NetError> {
-        let shape = set.image_shape().ok_or_else(|| {
-            NetError::Data(format!(
-                "`{}` holds token sequences, the network reads images",
-                set.name()
-            ))
-        })?;
-        if shape != expected {
-            return Err(NetError::Data(format!(
-                "the images of `{}` are {shape}, the network reads {expected}",
-                set.name()
-            )));
+        let refuse = |reason: String| Err(NetError::Data(reason));
+        match (set.samples(), expected) {
+            (Samples::Images { shape, .. }, Input::Images(expected)) => {
+                if *shape != expected {
+                    return refuse(format!(
+                        "the images of `{}` are {shape}, the network reads {expected}",
+                        set.name()
+                    ));
+                }
+                preprocessing.check(shape.channels)?;
+            }
+            (Samples::Tokens { vocabulary, .. }, Input::Text(text)) => {
+                if *vocabulary > text.vocabulary {
+                    return refuse(format!(
+                        "`{}` has {vocabulary} different tokens, the network reads {}: was it \
+                         tokenised in another way?",
+                        set.name(),
+                        text.vocabulary
+                    ));
+                }
+            }
+            (Samples::Tokens { .. }, Input::Images(_)) => {
+                return refuse(format!(
+                    "`{}` holds token sequences, the network reads images",
+                    set.name()
+                ));
+            }
+            (Samples::Images { .. }, Input::Text(_)) => {
+                return refuse(format!(
+                    "`{}` holds images, the network reads text",
+                    set.name()
+                ));
+            }
         }
-        preprocessing.check(shape.channels)?;
         Ok(Self {
             set,
-            shape,
+            input: expected,
             preprocessing,
         })
     }
 
-    /// The images at these indices, `[batch, channels, height, width]`.
+    /// The samples at these indices.
     pub(crate) fn batch(
         &self,
         indices: &[usize],
         device: &Device,
+        augment: Option<&mut ChaCha8Rng>,
+    ) -> Flow {
+        match self.input {
+            Input::Images(shape) => Flow::Maps(self.images(shape, indices, device, augment)),
+            Input::Text(text) => Flow::Tokens(self.tokens(text.length, indices, device)),
+        }
+    }
+
+    /// `[batch, length]`: cut, and filled up with zeros.
+    fn tokens(&self, length: usize, indices: &[usize], device: &Device) -> Tensor<2, Int> {
+        let mut values = vec![0i64; indices.len() * length];
+        for (row, &index) in values.chunks_exact_mut(length.max(1)).zip(indices) {
+            let tokens = self.set.tokens(index).unwrap_or_default();
+            for (place, token) in row.iter_mut().zip(tokens) {
+                *place = i64::from(*token);
+            }
+        }
+        Tensor::from_data(TensorData::new(values, [indices.len(), length]), device)
+    }
+
+    /// `[batch, channels, height, width]`.
+    fn images(
+        &self,
+        shape: ImageShape,
+        indices: &[usize],
+        device: &Device,
         mut augment: Option<&mut ChaCha8Rng>,
     ) -> Tensor<4> {
-        let mut values = Vec::with_capacity(indices.len() * self.shape.len());
+        let mut values = Vec::with_capacity(indices.len() * shape.len());
         for &index in indices {
             let Some((_, pixels)) = self.set.image(index) else {
                 continue;
             };
             let change = augment.as_mut().map(|rng| Change::draw(rng));
-            self.append(pixels, change, &mut values);
+            self.append(shape, pixels, change, &mut values);
         }
         let ImageShape {
             channels,
             height,
             width,
-        } = self.shape;
+        } = shape;
         let data = TensorData::new(values, [indices.len(), channels, height, width]);
         Tensor::from_data(data, device)
     }
 
     /// The images at these indices with channels last, filled up to `count` with zeros.
     pub(crate) fn maps(&self, indices: &[usize], count: usize) -> Maps {
+        let shape = self.input.maps();
         let ImageShape {
             channels,
             height,
             width,
-        } = self.shape;
+        } = shape;
         let mut maps = Maps::zeros(count.max(indices.len()), [height, width], channels);
-        let images = maps.values.chunks_exact_mut(self.shape.len().max(1));
+        let images = maps.values.chunks_exact_mut(shape.len().max(1));
         for (image, &index) in images.zip(indices) {
             let Some((_, pixels)) = self.set.image(index) else {
                 continue;
@@ -141,8 +190,14 @@ impl<'a> Images<'a> {
         maps
     }
 
-    fn append(&self, pixels: &[u8], change: Option<Change>, values: &mut Vec<f32>) {
-        let (height, width) = (self.shape.height, self.shape.width);
+    fn append(
+        &self,
+        shape: ImageShape,
+        pixels: &[u8],
+        change: Option<Change>,
+        values: &mut Vec<f32>,
+    ) {
+        let (height, width) = (shape.height, shape.width);
         for (channel, plane) in pixels.chunks_exact(height * width).enumerate() {
             let (scale, offset) = self.preprocessing.scale(channel);
             match change {

@@ -17,6 +17,7 @@ mod init;
 mod inner;
 mod input;
 mod op;
+mod shape;
 mod train;
 
 pub use architecture::{Architecture, Kind};
@@ -28,6 +29,8 @@ pub use init::initial_state;
 pub use inner::{InnerFisher, InnerJob, inner_fisher, inner_tensors};
 pub use input::Preprocessing;
 pub use op::Op;
+pub use shape::{Input, TextShape};
 pub use train::{
-    EpochReport, Optimizer, Schedule, Trained, TrainingConfig, TrainingEvent, TrainingJob, train,
+    EpochReport, Noise, Optimizer, Phase, Schedule, Source, Teacher, Term, Trained, TrainingConfig,
+    TrainingEvent, TrainingJob, TuningJob, error_maximising_noise, loss_gradient, train, tune,
 };

@@ -63,6 +63,92 @@ pub enum Op {
         /// The other branch.
         shortcut: Vec<Op>,
     },
+    /// The input's channels, followed by those that a branch makes of it.
+    Dense(Vec<Op>),
+    /// The mean over square windows.
+    AvgPool {
+        /// The side of the window, and the step between windows.
+        side: usize,
+    },
+    /// The Gaussian error linear unit, exact.
+    Gelu,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// Vectors for tokens.
+    Embedding {
+        /// The layer's name.
+        name: String,
+        /// Different tokens.
+        count: usize,
+        /// Values of a vector.
+        size: usize,
+    },
+    /// BERT's sum of vectors for tokens, positions and the first segment.
+    TokenEmbedding {
+        /// The name that the three tables start with.
+        name: String,
+        /// Different tokens.
+        vocabulary: usize,
+        /// Different positions.
+        positions: usize,
+        /// Values of a vector.
+        size: usize,
+    },
+    /// From maps to a sequence of positions, with a learnt vector before the first and learnt
+    /// vectors added to each.
+    Patches {
+        /// The tensor of the first vector.
+        token: String,
+        /// The tensor of the added vectors.
+        position: String,
+        /// Positions of the maps.
+        count: usize,
+        /// Channels of the maps.
+        size: usize,
+    },
+    /// Layer normalisation over the values of a position.
+    LayerNorm {
+        /// The layer's name.
+        name: String,
+        /// Values of a position.
+        size: usize,
+        /// Added to the variance.
+        epsilon: f64,
+    },
+    /// Multi-head self-attention; padding is not attended to.
+    Attention {
+        /// Weight and bias of the projections to queries, keys and values: three pairs, or one for
+        /// all three.
+        projections: Vec<[String; 2]>,
+        /// The output projection's name.
+        output: String,
+        /// Values of a position.
+        size: usize,
+        /// Heads.
+        heads: usize,
+    },
+    /// A long short-term memory: its output at every position.
+    Lstm {
+        /// The layer's name.
+        name: String,
+        /// Values in.
+        inputs: usize,
+        /// Values out.
+        hidden: usize,
+    },
+    /// A gated convolution over positions, added to its input (Dauphin et al., arXiv:1612.08083).
+    GatedConv {
+        /// The layer's name.
+        name: String,
+        /// Values of a position.
+        channels: usize,
+        /// Positions of a window, odd.
+        kernel: usize,
+    },
+    /// The mean over all positions that are no padding.
+    MeanPool,
+    /// The first position.
+    First,
 }
 
 impl Op {
@@ -97,11 +183,87 @@ impl Op {
             Self::Residual { main, shortcut } => {
                 main.iter().chain(shortcut).flat_map(Op::tensors).collect()
             }
+            Self::Dense(branch) => branch.iter().flat_map(Op::tensors).collect(),
             Self::Relu
             | Self::MaxPool { .. }
             | Self::AdaptiveAvgPool { .. }
+            | Self::AvgPool { .. }
             | Self::Flatten
-            | Self::Dropout(_) => Vec::new(),
+            | Self::Dropout(_)
+            | Self::Gelu
+            | Self::Tanh
+            | Self::MeanPool
+            | Self::First => Vec::new(),
+            _ => self.sequence_tensors(),
+        }
+    }
+
+    /// The tensors of a step over sequences.
+    fn sequence_tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let part = |name: &str, part: &str| format!("{name}.{part}");
+        match self {
+            Self::Embedding { name, count, size } => {
+                vec![(part(name, "weight"), vec![*count, *size])]
+            }
+            Self::TokenEmbedding {
+                name,
+                vocabulary,
+                positions,
+                size,
+            } => [
+                ("word_embeddings.weight", vocabulary),
+                ("position_embeddings.weight", positions),
+                ("token_type_embeddings.weight", &2),
+            ]
+            .map(|(table, count)| (part(name, table), vec![*count, *size]))
+            .to_vec(),
+            Self::Patches {
+                token,
+                position,
+                count,
+                size,
+            } => vec![
+                (token.clone(), vec![1, 1, *size]),
+                (position.clone(), vec![1, count + 1, *size]),
+            ],
+            Self::LayerNorm { name, size, .. } => ["weight", "bias"]
+                .map(|kind| (part(name, kind), vec![*size]))
+                .to_vec(),
+            Self::Attention {
+                projections,
+                output,
+                size,
+                ..
+            } => {
+                let rows = 3 * size / projections.len().max(1);
+                let mut list = Vec::new();
+                for [weight, bias] in projections {
+                    list.push((weight.clone(), vec![rows, *size]));
+                    list.push((bias.clone(), vec![rows]));
+                }
+                list.push((part(output, "weight"), vec![*size, *size]));
+                list.push((part(output, "bias"), vec![*size]));
+                list
+            }
+            Self::Lstm {
+                name,
+                inputs,
+                hidden,
+            } => vec![
+                (part(name, "weight_ih_l0"), vec![4 * hidden, *inputs]),
+                (part(name, "weight_hh_l0"), vec![4 * hidden, *hidden]),
+                (part(name, "bias_ih_l0"), vec![4 * hidden]),
+                (part(name, "bias_hh_l0"), vec![4 * hidden]),
+            ],
+            Self::GatedConv {
+                name,
+                channels,
+                kernel,
+            } => vec![
+                (part(name, "weight"), vec![2 * channels, *channels, *kernel]),
+                (part(name, "bias"), vec![2 * channels]),
+            ],
+            _ => Vec::new(),
         }
     }
 
@@ -137,9 +299,33 @@ impl Op {
                 width: side,
                 ..shape
             }),
+            Self::AvgPool { side } => map(shape.channels, side, side, 0),
             Self::Residual { ref main, .. } => {
                 main.iter().try_fold(shape, |shape, op| op.output(shape))
             }
+            Self::Dense(ref branch) => {
+                let made = branch
+                    .iter()
+                    .try_fold(shape, |shape, op| op.output(shape))?;
+                Some(ImageShape {
+                    channels: shape.channels + made.channels,
+                    ..shape
+                })
+            }
+            Self::Embedding { size, .. } | Self::TokenEmbedding { size, .. } => Some(ImageShape {
+                channels: size,
+                ..shape
+            }),
+            Self::Patches { count, size, .. } => Some(ImageShape {
+                channels: size,
+                height: count + 1,
+                width: 1,
+            }),
+            Self::Lstm { hidden, .. } => Some(ImageShape {
+                channels: hidden,
+                ..shape
+            }),
+            Self::MeanPool | Self::First => Some(ImageShape { height: 1, ..shape }),
             _ => Some(shape),
         }
     }

@@ -3,8 +3,8 @@
 
 use data::{DataSet, ImageShape, OpenOptions, Samples, open};
 use nets::{
-    Architecture, Array, Compute, Kind, NetError, Network, Op, Optimizer, Preprocessing, Schedule,
-    StateDict, TrainingConfig, TrainingJob, capture, initial_state, train,
+    Architecture, Array, Compute, Input, Kind, NetError, Network, Op, Optimizer, Preprocessing,
+    Schedule, StateDict, TextShape, TrainingConfig, TrainingJob, capture, initial_state, train,
 };
 use safetensors::SafeTensors;
 
@@ -68,14 +68,49 @@ fn images(count: usize, shape: ImageShape) -> DataSet {
     .unwrap()
 }
 
+/// Sequences of different lengths, the same as `tokens` in fixtures/make.py.
+fn texts(count: usize, shape: TextShape) -> DataSet {
+    let TextShape { vocabulary, length } = shape;
+    let token = |i: usize, j: usize| (1 + (i * 31 + j * 7) % (vocabulary - 1)) as u32;
+    let sequences = (0..count)
+        .map(|i| (0..length - 3 * (i % 4)).map(|j| token(i, j)).collect())
+        .collect();
+    DataSet::new(
+        "pattern",
+        Samples::Tokens {
+            vocabulary,
+            sequences,
+        },
+        (0..count as u32).map(|i| i % 10).collect(),
+        (0..10).map(|i| i.to_string()).collect(),
+        (0..count).map(|i| i.to_string()).collect(),
+    )
+    .unwrap()
+}
+
+fn samples(count: usize, input: Input) -> DataSet {
+    match input {
+        Input::Images(shape) => images(count, shape),
+        Input::Text(shape) => texts(count, shape),
+    }
+}
+
 fn architecture(kind: Kind, channels: usize, side: usize) -> Architecture {
-    Architecture {
-        kind,
-        input: ImageShape {
+    let input = if kind.reads_text() {
+        Input::Text(TextShape {
+            vocabulary: 50,
+            length: 12,
+        })
+    } else {
+        Input::Images(ImageShape {
             channels,
             height: side,
             width: side,
-        },
+        })
+    };
+    Architecture {
+        kind,
+        input,
         classes: 10,
     }
 }
@@ -92,16 +127,22 @@ fn close(ours: &[f32], theirs: &[f32], tolerance: f32) {
 }
 
 #[test]
-fn networks_are_torchvisions() {
+fn networks_are_those_of_pytorch() {
     for (kind, count, channels, side) in [
         (Kind::SmallCnn, 3, 1, 8),
         (Kind::AlexNet32, 3, 3, 32),
         (Kind::AlexNet, 2, 3, 64),
         (Kind::ResNet18, 3, 3, 32),
+        (Kind::DenseNet161, 2, 3, 64),
+        (Kind::Vgg16, 2, 3, 32),
+        (Kind::VitB32, 2, 3, 64),
+        (Kind::Lstm, 3, 0, 0),
+        (Kind::GatedCnn, 3, 0, 0),
+        (Kind::BertTiny, 3, 0, 0),
     ] {
         let architecture = architecture(kind, channels, side);
         let state = formula_state(&architecture);
-        let set = images(count, architecture.input);
+        let set = samples(count, architecture.input);
         for compute in [Compute::Cpu, Compute::Flex] {
             let network = Network::new(&architecture, &state, compute).unwrap();
             let captured = capture(&network, &set, &Preprocessing::default(), &mut |_| {}).unwrap();
@@ -129,7 +170,7 @@ fn features_do_not_depend_on_the_rest_of_the_batch() {
         let architecture = architecture(kind, 3, side);
         let state = formula_state(&architecture);
         let network = Network::new(&architecture, &state, Compute::Cpu).unwrap();
-        let set = images(150, architecture.input);
+        let set = samples(150, architecture.input);
         let run =
             |set: &DataSet| capture(&network, set, &Preprocessing::default(), &mut |_| {}).unwrap();
         let whole = run(&set);
@@ -152,7 +193,7 @@ fn optimizers_step_as_pytorchs() {
         ("adam", Optimizer::Adam, 0.01),
     ] {
         let architecture = architecture(Kind::SmallCnn, 1, 8);
-        let set = images(6, architecture.input);
+        let set = samples(6, architecture.input);
         let config = TrainingConfig {
             optimizer,
             learning_rate,
@@ -282,7 +323,7 @@ fn bad_weights_and_settings_are_named() {
     let nan = refuse(&|state| state.get_mut("fc1.weight").unwrap().values[5] = f32::NAN);
     assert!(nan.contains("`fc1.weight` holds NaN at index 5"), "{nan}");
 
-    let set = images(8, architecture.input);
+    let set = samples(8, architecture.input);
     for config in [
         TrainingConfig {
             epochs: 0,
@@ -332,7 +373,7 @@ fn bad_weights_and_settings_are_named() {
             .contains("resnet-18")
     );
     let small = Architecture {
-        input: other.image_shape().unwrap(),
+        input: other.image_shape().unwrap().into(),
         ..self::architecture(Kind::AlexNet, 3, 8)
     };
     assert!(
@@ -350,7 +391,7 @@ fn bad_weights_and_settings_are_named() {
 fn large_images_give_the_same_alone_and_together() {
     let architecture = architecture(Kind::ResNet18, 3, 224);
     let state = formula_state(&architecture);
-    let set = images(18, architecture.input);
+    let set = samples(18, architecture.input);
     let run = |set: &DataSet, compute| {
         let network = Network::new(&architecture, &state, compute).unwrap();
         capture(&network, set, &Preprocessing::default(), &mut |_| {}).unwrap()

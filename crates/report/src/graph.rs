@@ -3,20 +3,24 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use disinherit::{Study, StudyModel};
-use umig::{ModelId, Relation, Umig};
+use disinherit::{Scores, Study, StudyModel};
+use umig::ModelId;
 
-use crate::ReportError;
 use crate::text::{escape, percent};
 
 const NODE: (f64, f64) = (132.0, 52.0);
 const GAP: (f64, f64) = (84.0, 34.0);
 const MARGIN: f64 = 12.0;
 
-/// The study's models as they were before the request, with the edges among them.
-pub(crate) fn draw(study: &Study, graph: &Umig) -> Result<String, ReportError> {
-    let ids = originals(study, graph)?;
-    let places = layout(graph, &ids);
+/// The study's models as they were before the request, with the edges among them: time from left
+/// to right.
+pub(crate) fn draw(study: &Study) -> String {
+    let places = layout(study);
+    let after: BTreeMap<String, Scores> = study
+        .compared()
+        .into_iter()
+        .map(|model| (model.name, model.after))
+        .collect();
     let (mut width, mut height) = (0.0f64, 0.0f64);
     for (x, y) in places.values() {
         width = width.max(x + NODE.0 + MARGIN);
@@ -30,62 +34,43 @@ pub(crate) fn draw(study: &Study, graph: &Umig) -> Result<String, ReportError> {
          viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" \
          orient=\"auto\"><path d=\"M0 0L8 4L0 8z\"/></marker></defs>\n"
     );
-    for (child, _) in &ids {
-        for (parent, relation) in graph.parents(child) {
-            if let (Some(from), Some(to)) = (places.get(parent), places.get(child)) {
-                edge(
-                    &mut out,
-                    *from,
-                    *to,
-                    &format!("{child} from {parent}: {relation}"),
-                    relation,
-                );
+    for child in &study.models {
+        for (parent, relation) in &child.parents {
+            if let (Some(from), Some(to)) = (places.get(parent), places.get(&child.id)) {
+                let title = format!("{} from {parent}: {relation}", child.id);
+                edge(&mut out, *from, *to, &title, relation);
             }
         }
     }
-    for (id, model) in &ids {
-        if let Some(place) = places.get(id) {
-            node(&mut out, *place, model);
+    for model in &study.models {
+        if let Some(place) = places.get(&model.id) {
+            let after = after.get(model.id.name()).copied().unwrap_or_default();
+            node(&mut out, *place, model, &after);
         }
     }
     out.push_str("</svg></div>\n");
-    Ok(out)
-}
-
-fn originals<'a>(
-    study: &'a Study,
-    graph: &Umig,
-) -> Result<Vec<(ModelId, &'a StudyModel)>, ReportError> {
-    study
-        .models
-        .iter()
-        .map(|model| {
-            let id = ModelId::new(&model.name, 1)
-                .ok()
-                .filter(|id| graph.get(id).is_some());
-            id.map(|id| (id, model))
-                .ok_or_else(|| ReportError::UnknownModel(model.name.clone()))
-        })
-        .collect()
+    out
 }
 
 /// Columns by depth, rows in the order of the recipe.
-fn layout(graph: &Umig, ids: &[(ModelId, &StudyModel)]) -> BTreeMap<ModelId, (f64, f64)> {
-    let depths = graph.depths();
+fn layout(study: &Study) -> BTreeMap<ModelId, (f64, f64)> {
     let mut filled: BTreeMap<usize, usize> = BTreeMap::new();
-    let columns: Vec<(usize, usize)> = ids
+    let columns: Vec<(usize, usize)> = study
+        .models
         .iter()
-        .map(|(id, _)| {
-            let column = depths.get(id).copied().unwrap_or_default();
+        .map(|model| {
+            let column = model.depth;
             let row = filled.entry(column).or_default();
             *row += 1;
             (column, *row - 1)
         })
         .collect();
     let tallest = filled.values().copied().max().unwrap_or(1) as f64;
-    ids.iter()
+    study
+        .models
+        .iter()
         .zip(columns)
-        .map(|((id, _), (column, row))| {
+        .map(|(model, (column, row))| {
             let count = filled[&column] as f64;
             let step = NODE.1 + GAP.1;
             // Columns are centred; every second single node is lowered, so that an edge over it
@@ -97,12 +82,12 @@ fn layout(graph: &Umig, ids: &[(ModelId, &StudyModel)]) -> BTreeMap<ModelId, (f6
             };
             let top = MARGIN + (tallest - count) * step / 2.0 + nudge;
             let x = MARGIN + column as f64 * (NODE.0 + GAP.0);
-            (id.clone(), (x, top + row as f64 * step))
+            (model.id.clone(), (x, top + row as f64 * step))
         })
         .collect()
 }
 
-fn edge(out: &mut String, from: (f64, f64), to: (f64, f64), title: &str, relation: &Relation) {
+fn edge(out: &mut String, from: (f64, f64), to: (f64, f64), title: &str, relation: &str) {
     let (x1, y1) = (from.0 + NODE.0, from.1 + NODE.1 / 2.0);
     let (x2, y2) = (to.0, to.1 + NODE.1 / 2.0);
     let bend = (x2 - x1) / 2.0;
@@ -111,37 +96,43 @@ fn edge(out: &mut String, from: (f64, f64), to: (f64, f64), title: &str, relatio
         out,
         "<path class=\"edge {}\" marker-end=\"url(#tip)\" d=\"M{x1:.1} {y1:.1}C{:.1} {y1:.1} \
          {:.1} {y2:.1} {x2:.1} {y2:.1}\"><title>{}</title></path>",
-        relation.name(),
+        escape(relation),
         x1 + bend,
         x2 - bend,
         escape(title)
     );
 }
 
-fn node(out: &mut String, (x, y): (f64, f64), model: &StudyModel) {
+fn node(out: &mut String, (x, y): (f64, f64), model: &StudyModel, after: &Scores) {
+    let before = &model.before.scores;
+    let name = model.id.name();
     let line = format!(
         "{} > {}",
-        percent(model.before.forget.heldout),
-        percent(model.after.forget.heldout)
+        percent(before.forget.heldout),
+        percent(after.forget.heldout)
     );
     let title = format!(
-        "{}: {}. Held out, forgotten class {line}, retained {} > {}",
-        model.name,
+        "{name}: {}. Held out, forgotten class {line}, retained {} > {}",
         model.role,
-        percent(model.before.retain.heldout),
-        percent(model.after.retain.heldout)
+        percent(before.retain.heldout),
+        percent(after.retain.heldout)
     );
+    // The bar at the bottom is what is left of the forgotten class.
+    let left = after.forget.heldout.unwrap_or(0.0) * (NODE.0 - 16.0);
     let _ = writeln!(
         out,
         "<g class=\"node {role}\"><title>{title}</title><rect x=\"{x:.1}\" y=\"{y:.1}\" \
          width=\"{}\" height=\"{}\" rx=\"8\"/><text x=\"{cx:.1}\" y=\"{:.1}\" class=\"name\">{}\
-         </text><text x=\"{cx:.1}\" y=\"{:.1}\">{}</text></g>",
+         </text><text x=\"{cx:.1}\" y=\"{:.1}\">{}</text><rect class=\"left\" x=\"{:.1}\" \
+         y=\"{:.1}\" width=\"{left:.1}\" height=\"3\"/></g>",
         NODE.0,
         NODE.1,
         y + 21.0,
-        escape(&model.name),
+        escape(name),
         y + 39.0,
         escape(&line),
+        x + 8.0,
+        y + NODE.1 - 7.0,
         role = model.role,
         title = escape(&title),
         cx = x + NODE.0 / 2.0,

@@ -1,12 +1,14 @@
 //! The table of models.
 
-use disinherit::{Scores, Study, StudyModel};
+use disinherit::{Compared, MethodResult, Scores, Study, Variant};
 
 use crate::text::{escape, number};
 
 /// Every model: role, accuracies before, after and retrained, what was changed.
 pub(crate) fn draw(study: &Study) -> String {
-    let rows: String = study.models.iter().map(|model| row(study, model)).collect();
+    let shown = study.result(Variant::default());
+    let compared = study.compared();
+    let rows: String = compared.iter().map(|model| row(shown, model)).collect();
     format!(
         "<p>Accuracy in percent: before &gt; after, and of the retrained model in brackets. Training means the \
          model's own training data.</p>\n<div class=\"wide\"><table>\n<thead><tr><th \
@@ -18,7 +20,7 @@ pub(crate) fn draw(study: &Study) -> String {
     )
 }
 
-fn row(study: &Study, model: &StudyModel) -> String {
+fn row(shown: Option<&MethodResult>, model: &Compared) -> String {
     let cell = |pick: fn(&Scores) -> Option<f64>| {
         let again = pick(&model.retrained).map_or(String::new(), |value| {
             format!(" <i>({})</i>", number(Some(value)))
@@ -29,14 +31,15 @@ fn row(study: &Study, model: &StudyModel) -> String {
             number(pick(&model.after))
         )
     };
-    let outcome = study
-        .unlearned
-        .models
-        .iter()
-        .find(|o| o.before.name() == model.name);
+    let outcome = shown
+        .and_then(|r| r.models.iter().find(|m| m.id.name() == model.name))
+        .map(|m| &m.outcome);
     let (alpha, time) = outcome.map_or(("-".into(), "-".into()), |o| {
+        let pair = o.alpha.zip(o.lambda);
         (
-            format!("{:.2} / {:.1}", o.alpha, o.lambda),
+            pair.map_or("-".into(), |(alpha, lambda)| {
+                format!("{alpha:.2} / {lambda:.1}")
+            }),
             format!("{:.1} ms", o.seconds * 1e3),
         )
     });

@@ -25,3 +25,22 @@ pub(crate) fn percent(value: Option<f64>) -> String {
 pub(crate) fn number(value: Option<f64>) -> String {
     value.map_or("-".into(), |value| format!("{:.1}", value * 100.0))
 }
+
+/// Seconds as a person writes them.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", (s * 1e3).max(1.0)),
+        s if s < 100.0 => format!("{s:.1} s"),
+        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+/// Bytes as a person writes them.
+pub(crate) fn bytes(count: u64) -> String {
+    match count {
+        n if n < 10_000 => format!("{n} B"),
+        n if n < 10_000_000 => format!("{:.0} kB", n as f64 / 1e3),
+        n => format!("{:.0} MB", n as f64 / 1e6),
+    }
+}

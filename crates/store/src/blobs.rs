@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
@@ -25,6 +26,8 @@ const CONCURRENT: usize = 16;
 pub struct Blobs {
     objects: Arc<dyn ObjectStore>,
     disk: Option<Arc<Disk>>,
+    /// Bytes read and written so far.
+    traffic: Arc<[AtomicU64; 2]>,
 }
 
 /// What was written to a folder and may not have reached the disk yet.
@@ -46,6 +49,7 @@ impl Blobs {
                 folder: folder.to_owned(),
                 unsynced: Mutex::default(),
             })),
+            traffic: Arc::default(),
         })
     }
 
@@ -54,6 +58,7 @@ impl Blobs {
         Self {
             objects: Arc::new(InMemory::new()),
             disk: None,
+            traffic: Arc::default(),
         }
     }
 
@@ -71,6 +76,7 @@ impl Blobs {
         if !there {
             // Two writers of one blob write the same bytes, so the later may replace the earlier.
             let options = PutOptions::from(PutMode::Overwrite);
+            self.traffic[1].fetch_add(bytes.len() as u64, Ordering::Relaxed);
             self.objects
                 .put_opts(&location(digest), bytes.into(), options)
                 .await?;
@@ -109,10 +115,17 @@ impl Blobs {
             other => other?,
         };
         let bytes = result.bytes().await?;
+        self.traffic[0].fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if Digest::of(&bytes) != digest {
             return Err(StoreError::Damaged(digest));
         }
         Ok(bytes.into())
+    }
+
+    /// Bytes read and bytes written since these blobs were opened.
+    pub fn traffic(&self) -> (u64, u64) {
+        let [read, written] = [0, 1].map(|at: usize| self.traffic[at].load(Ordering::Relaxed));
+        (read, written)
     }
 
     /// Whether the bytes are there, without reading them.

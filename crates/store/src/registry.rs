@@ -152,6 +152,11 @@ impl Registry {
         self.path.as_deref()
     }
 
+    /// Bytes of tensors, manifests and cards read and written since the registry was opened.
+    pub fn traffic(&self) -> (u64, u64) {
+        self.blobs.traffic()
+    }
+
     /// The catalog.
     pub fn catalog(&self) -> &dyn Catalog {
         self.catalog.as_ref()

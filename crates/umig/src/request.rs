@@ -237,4 +237,19 @@ impl Plan {
             stages,
         }
     }
+
+    /// The same models, each as an initial model that nobody else reaches: what a method that
+    /// knows of no inheritance does.
+    pub fn each_alone(self) -> Self {
+        let ids: BTreeSet<ModelId> = self.scope.touched().cloned().collect();
+        let scope = Scope {
+            reached_by: ids
+                .iter()
+                .map(|id| (id.clone(), BTreeSet::from([id.clone()])))
+                .collect(),
+            initial: ids,
+            inherited: BTreeSet::new(),
+        };
+        Self::new(self.request, scope)
+    }
 }

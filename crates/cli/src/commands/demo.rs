@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use disinherit::{Recipe, Scores, Study, StudyOptions, run_study};
+use disinherit::{Depth, Layers, Method, Recipe, Scores, Study, StudyOptions, Variant, run_study};
 use serde_json::json;
 use umig::Forget;
 
@@ -13,7 +13,7 @@ use crate::{output, table};
 
 pub(super) fn demo(context: &Context, args: &DemoArgs) -> Result<(), CliError> {
     let start = Instant::now();
-    let mut recipe = grow::recipe(&args.recipe, &args.settings)?;
+    let mut recipe = grow::recipe(&args.recipe, Some(&args.settings))?;
     if let Some(text) = &args.forget {
         let Forget::Classes(classes) = request::forget(text)? else {
             return Err(CliError::new("the demonstration forgets classes").help("class=NAME"));
@@ -30,26 +30,30 @@ pub(super) fn demo(context: &Context, args: &DemoArgs) -> Result<(), CliError> {
         }
         None => store::Registry::create(temporary.path())?,
     };
+    let retrain = (!args.no_retrain).then(|| Method::Retrain.into());
     let options = StudyOptions {
         compute: context.compute,
         unlearn: request::unlearn_options(context, &args.method, None),
-        retrain: !args.no_retrain,
+        variants: [Variant::default()].into_iter().chain(retrain).collect(),
+        depth: Depth::QUICK,
+        publish: true,
+        keep: None,
     };
     let study = run_study(&registry, &recipe, &splits, &options, &context.bars)?;
-    let page = report::page(&study, &registry.graph()?)?;
+    let page = report::page(std::slice::from_ref(&study))?;
     std::fs::write(&args.report, page).map_err(store::StoreError::io("write", &args.report))?;
     if context.json {
         return output::json(&json!({
-            "forget": study.forget,
-            "models": study.models,
-            "seconds": study.seconds,
+            "forget": recipe.forget.classes,
+            "models": study.compared(),
+            "seconds": seconds(&study),
             "report": args.report,
-            "recipe": study.recipe.name,
-            "seed": study.recipe.seed,
+            "recipe": study.title,
+            "seed": study.seed,
             "device": study.device,
         }));
     }
-    print(&study, &recipe);
+    print(&study, &recipe, &args.method.layers);
     println!(
         "wrote {} ({:.1} s in all)",
         args.report.display(),
@@ -58,13 +62,26 @@ pub(super) fn demo(context: &Context, args: &DemoArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn print(study: &Study, recipe: &Recipe) {
+/// Seconds of each part of FIUn, and of retraining where it was measured.
+fn seconds(study: &Study) -> serde_json::Value {
+    let (fisher, all) = study
+        .result(Variant::default())
+        .map_or((0.0, 0.0), |r| (r.preparation.seconds, r.cost.seconds));
+    let retrain = study.result(Method::Retrain.into());
+    json!({
+        "fisher": fisher,
+        "unlearn": all - fisher,
+        "retrain": retrain.map(|r| r.cost.seconds),
+    })
+}
+
+fn print(study: &Study, recipe: &Recipe, layers: &Layers) {
     println!(
         "{}: {} on {}, forgetting {} from {} and all that inherited from it",
         recipe.name,
         recipe.network.architecture,
         recipe.data.source,
-        Forget::classes(study.forget.iter().cloned()),
+        study.forget,
         if recipe.forget.from.is_empty() {
             "every model trained on it".to_owned()
         } else {
@@ -72,8 +89,9 @@ fn print(study: &Study, recipe: &Recipe) {
         }
     );
     println!("accuracy in %: before > after (retrained)");
+    let fiun = study.result(Variant::default());
     let rows = study
-        .models
+        .compared()
         .iter()
         .map(|model| {
             let cell = |pick: fn(&Scores) -> Option<f64>| {
@@ -86,11 +104,12 @@ fn print(study: &Study, recipe: &Recipe) {
                     output::percent(after)
                 )
             };
-            let outcome = study
-                .unlearned
-                .models
-                .iter()
-                .find(|o| o.before.name() == model.name);
+            let outcome = fiun
+                .and_then(|r| r.models.iter().find(|m| m.id.name() == model.name))
+                .map(|m| &m.outcome);
+            let number = |value: Option<f64>, places: usize| {
+                value.map_or("-".into(), |v| format!("{v:.places$}"))
+            };
             vec![
                 model.name.clone(),
                 model.role.to_string(),
@@ -99,9 +118,9 @@ fn print(study: &Study, recipe: &Recipe) {
                 cell(|s| s.retain.train),
                 cell(|s| s.retain.heldout),
                 output::grouped(model.parameters_changed),
-                outcome.map_or("-".into(), |o| format!("{:.2}", o.alpha)),
-                outcome.map_or("-".into(), |o| format!("{:.1}", o.lambda)),
-                outcome.map_or("-".into(), |o| format!("{:.1}", o.seconds * 1e3)),
+                number(outcome.and_then(|o| o.alpha), 2),
+                number(outcome.and_then(|o| o.lambda), 1),
+                number(outcome.map(|o| o.seconds * 1e3), 1),
             ]
         })
         .collect();
@@ -118,24 +137,25 @@ fn print(study: &Study, recipe: &Recipe) {
         "ms",
     ];
     table::print(&header, rows, 2);
-    for warning in &study.unlearned.warnings {
+    let Some(fiun) = fiun else {
+        return;
+    };
+    for warning in &fiun.warnings {
         eprintln!("warning: {warning}");
     }
-    let seconds = &study.seconds;
+    let (all, fisher) = (fiun.cost.seconds, fiun.preparation.seconds);
     print!(
-        "FIUn: {:.3} s (Fisher information {:.3} s, edit {:.3} s)",
-        seconds.fisher + seconds.unlearn,
-        seconds.fisher,
-        seconds.unlearn
+        "FIUn: {all:.3} s (Fisher information {fisher:.3} s, edit {:.3} s)",
+        all - fisher
     );
-    match (seconds.retrain, study.time_ratio()) {
-        (Some(retrain), Some(ratio)) => {
-            println!(
-                "; retraining: {retrain:.1} s; FIUn takes {:.2} % of it",
-                ratio * 100.0
-            );
-        }
+    let retrain = study.result(Method::Retrain.into());
+    match (retrain, study.time_ratio(Variant::default())) {
+        (Some(retrain), Some(ratio)) => println!(
+            "; retraining: {:.1} s; FIUn takes {:.2} % of it",
+            retrain.cost.seconds,
+            ratio * 100.0
+        ),
         _ => println!(),
     }
-    println!("{}", report::honest(&study.layers));
+    println!("{}", report::honest(layers));
 }

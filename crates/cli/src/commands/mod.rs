@@ -4,6 +4,7 @@ mod demo;
 mod fisher;
 mod grow;
 mod models;
+mod reproduce;
 mod request;
 
 use std::path::Path;
@@ -65,7 +66,12 @@ fn read_data(args: &DataArgs) -> Result<Option<Splits>, CliError> {
     let Some(source) = &args.data else {
         return Ok(None);
     };
-    Ok(Some(data::open(source, &OpenOptions { size: args.size })?))
+    let options = OpenOptions {
+        size: args.size,
+        tokenizer: args.tokenizer.clone(),
+        ..OpenOptions::default()
+    };
+    Ok(Some(data::open(source, &options)?))
 }
 
 /// Runs a command.
@@ -92,6 +98,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Export { model, file, force } => {
             models::export(&context, &model, &file, force).map(done)
         }
+        Command::Report(args) => reproduce::report(&context, &args).map(done),
+        Command::Reproduce(args) => reproduce::reproduce(&context, &args).map(done),
+        Command::Methods => reproduce::methods(&context).map(done),
+        Command::Recipes { name } => grow::recipes(&context, name.as_deref()).map(done),
         Command::Demo(args) => demo::demo(&context, &args).map(done),
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use data::ImageShape;
 use disinherit::{AddModel, LoadedModel};
-use nets::{Architecture, Preprocessing};
+use nets::{Architecture, Input, Kind, Preprocessing, TextShape};
 use serde_json::json;
 use store::{Registry, write_checkpoint};
 use umig::{Model, Relation, SampleSet, Training, Umig};
@@ -50,14 +50,23 @@ pub(super) fn lines(file: &Path) -> Result<Vec<String>, CliError> {
 
 pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
     let labels = names(&args.labels)?;
+    let kind: Kind = args.architecture.parse()?;
     let [channels, height, width] = args.input;
-    let architecture = Architecture {
-        kind: args.architecture.parse()?,
-        input: ImageShape {
+    let input = if kind.reads_text() {
+        Input::Text(TextShape {
+            vocabulary: args.vocabulary,
+            length: args.length,
+        })
+    } else {
+        Input::Images(ImageShape {
             channels,
             height,
             width,
-        },
+        })
+    };
+    let architecture = Architecture {
+        kind,
+        input,
         classes: labels.len(),
     };
     let parents = args

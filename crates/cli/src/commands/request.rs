@@ -4,13 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use disinherit::{
-    Evaluator, FisherOptions, LoadedModel, Needs, Scale, UnlearnOptions, Unlearned, needs, prepare,
+    Evaluator, FisherOptions, Lesson, LoadedModel, Method, Needs, Scale, Settings, Trial,
+    UnlearnOptions, Unlearned, needs, prepare,
 };
 use serde_json::json;
 use store::Registry;
 use umig::{Forget, Model, ModelId, Relation, Request, Umig};
 
-use super::{Context, fisher, models, read_data};
+use super::{Context, fisher, grow, models, read_data};
 use crate::args::{EstimatorArgs, MethodArgs, PlanArgs, RequestArgs, UnlearnArgs, VerifyArgs};
 use crate::error::CliError;
 use crate::{graph as drawing, output, table};
@@ -63,6 +64,7 @@ pub(super) fn unlearn_options(
         fisher: fisher::options(context, &method.layers, estimator),
         jobs: method.jobs,
         dry_run: false,
+        own_forget: false,
     }
 }
 
@@ -134,14 +136,23 @@ pub(super) fn unlearn(context: &Context, args: &UnlearnArgs) -> Result<(), CliEr
     let splits = read_data(&args.data)?;
     let options = UnlearnOptions {
         dry_run: args.dry_run,
-        ..unlearn_options(context, &args.method, Some(&args.estimator))
+        ..unlearn_options(context, &args.dampening, Some(&args.estimator))
     };
     let features = context.features(&registry).not_writing(&request.forget);
-    let data = splits.as_ref();
+    if args.method != Method::Fiun {
+        return unlearn_by_rival(
+            context,
+            args,
+            &registry,
+            &request,
+            splits.as_ref(),
+            &options,
+        );
+    }
     let prepared = prepare(
         &registry,
         &request,
-        data,
+        splits.as_ref(),
         &options,
         &features,
         &context.bars,
@@ -159,11 +170,7 @@ pub(super) fn unlearn(context: &Context, args: &UnlearnArgs) -> Result<(), CliEr
     print_unlearned(&done);
     println!(
         "{} in {:.2} s ({:.2} s for Fisher information, {} of {} models from cards)",
-        if args.dry_run {
-            "would have forgotten"
-        } else {
-            "forgot"
-        },
+        verb(args.dry_run),
         prepared.seconds + done.seconds,
         prepared.seconds,
         prepared.from_cards,
@@ -172,6 +179,65 @@ pub(super) fn unlearn(context: &Context, args: &UnlearnArgs) -> Result<(), CliEr
     if !args.dry_run {
         println!("see `disinherit verify --data PATH` for what the models still know");
     }
+    Ok(())
+}
+
+fn verb(dry_run: bool) -> &'static str {
+    if dry_run {
+        "would have forgotten"
+    } else {
+        "forgot"
+    }
+}
+
+/// One of the methods that FIUn is compared with.
+fn unlearn_by_rival(
+    context: &Context,
+    args: &UnlearnArgs,
+    registry: &Registry,
+    request: &Request,
+    splits: Option<&data::Splits>,
+    options: &UnlearnOptions,
+) -> Result<(), CliError> {
+    let settings = Settings::of(args.method).patched(&args.settings.patch());
+    let recipe = match &args.recipe {
+        Some(name) => Some(grow::recipe(name, None)?),
+        None => None,
+    };
+    let lessons = |id: &ModelId| match &recipe {
+        Some(recipe) => disinherit::lesson_of(recipe, id.name()),
+        None => Ok(Lesson::of(&settings)),
+    };
+    let features = context.features(registry).not_writing(&request.forget);
+    let trial = Trial {
+        registry,
+        request,
+        method: args.method,
+        splits,
+        settings: &settings,
+        unlearn: options,
+        lessons: &lessons,
+        compute: context.compute,
+        features: &features,
+    };
+    let mended = disinherit::run_method(&trial, &context.bars)?;
+    let done = &mended.unlearned;
+    if context.json {
+        return output::json(&json!({
+            "method": args.method,
+            "settings": settings,
+            "unlearned": done,
+            "cost": mended.cost,
+            "dry_run": args.dry_run,
+        }));
+    }
+    print_unlearned(done);
+    println!(
+        "{} by {} in {:.2} s",
+        verb(args.dry_run),
+        args.method,
+        mended.cost.seconds
+    );
     Ok(())
 }
 
@@ -188,12 +254,12 @@ fn print_unlearned(done: &Unlearned) {
                 model.before.to_string(),
                 model.after.to_string(),
                 model.role.to_string(),
-                format!("{:.3}", model.alpha),
-                format!("{:.1}", model.lambda),
-                if model.choice.is_some() {
-                    "search"
-                } else {
-                    "given"
+                model.alpha.map_or("-".into(), |a| format!("{a:.3}")),
+                model.lambda.map_or("-".into(), |l| format!("{l:.1}")),
+                match (&model.choice, model.alpha) {
+                    (Some(_), _) => "search",
+                    (None, Some(_)) => "given",
+                    (None, None) => "-",
                 }
                 .to_owned(),
                 output::grouped(selection.selected),

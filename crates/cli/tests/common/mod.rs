@@ -66,11 +66,11 @@ impl Place {
     pub(crate) fn checkpoint(&self, name: &str, change: impl FnOnce(&mut StateDict)) -> String {
         let architecture = Architecture {
             kind: Kind::SmallCnn,
-            input: data::ImageShape {
+            input: nets::Input::Images(data::ImageShape {
                 channels: 1,
                 height: 8,
                 width: 8,
-            },
+            }),
             classes: 10,
         };
         let mut state = initial_state(&architecture, 1).unwrap();

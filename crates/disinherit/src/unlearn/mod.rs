@@ -13,17 +13,19 @@ use data::Splits;
 use fiun::{AlphaChoice, Dampening, Selection, Target};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use store::{Digest, Registry};
-use umig::{ModelId, Plan, Request, Role, Umig};
+use store::{Digest, Registry, Tensor};
+use umig::{ModelId, Plan, Request, Role, Scope, Umig};
 
 use crate::add::next_version;
-use crate::{EngineError, Features, FisherOptions, Progress};
+use crate::{EngineError, Features, FisherOptions, Method, Progress};
 
 use self::edit::Edit;
 use self::evidence::Evidence;
 pub use self::prepare::{Needs, needs};
-use self::prepare::{Preparation, Ready, check_labels, check_remainder};
-use self::publish::{publish, request_id, warnings};
+use self::prepare::{Preparation, Ready};
+pub(crate) use self::prepare::{check_labels, check_remainder};
+use self::publish::warnings;
+pub(crate) use self::publish::{Publishing, publish, request_id};
 
 /// How the selection threshold is found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -70,6 +72,9 @@ pub struct UnlearnOptions {
     pub jobs: usize,
     /// Compute everything, write nothing.
     pub dry_run: bool,
+    /// Judge every touched model by its own FIM of the forget data instead of the initial models'
+    /// (SSD, Foster et al., arXiv:2308.07707).
+    pub own_forget: bool,
 }
 
 impl Default for UnlearnOptions {
@@ -84,6 +89,7 @@ impl Default for UnlearnOptions {
             fisher: FisherOptions::default(),
             jobs: 0,
             dry_run: false,
+            own_forget: false,
         }
     }
 }
@@ -102,6 +108,8 @@ pub struct Prepared<'a> {
     pub seconds: f64,
     /// Touched models that had a FIM card.
     pub from_cards: usize,
+    /// The models' parts in the request, also where each is judged alone.
+    roles: Scope,
     graph: Umig,
     data: Option<&'a Splits>,
     features: &'a Features<'a>,
@@ -123,10 +131,10 @@ pub struct ModelOutcome {
     pub digest_before: Digest,
     /// The digest after; nothing in a dry run.
     pub digest_after: Option<Digest>,
-    /// The threshold.
-    pub alpha: f64,
-    /// The dampening constant.
-    pub lambda: f64,
+    /// The threshold, for a method that dampens.
+    pub alpha: Option<f64>,
+    /// The dampening constant, for a method that dampens.
+    pub lambda: Option<f64>,
     /// What they were chosen from, where they were chosen from data.
     pub choice: Option<AlphaChoice>,
     /// What was done to each tensor.
@@ -155,6 +163,9 @@ impl ModelOutcome {
 pub struct Unlearned {
     /// The request's id.
     pub request: String,
+    /// The method.
+    #[serde(default)]
+    pub method: Method,
     /// The operation's number in the log; nothing in a dry run.
     pub operation: Option<i64>,
     /// What happened to each model.
@@ -186,6 +197,12 @@ pub fn prepare<'a>(
     let graph = registry.graph()?;
     check_labels(&graph, &request.forget)?;
     let plan = graph.plan(request)?;
+    let roles = plan.scope.clone();
+    let plan = if options.own_forget {
+        plan.each_alone()
+    } else {
+        plan
+    };
     for id in plan.scope.touched() {
         if let Some(model) = graph.get(id) {
             check_remainder(model, &request.forget)?;
@@ -214,6 +231,7 @@ pub fn prepare<'a>(
     Ok(Prepared {
         seconds: start.elapsed().as_secs_f64(),
         from_cards: ready.values().filter(|r| !r.card.new).count(),
+        roles,
         plan,
         graph,
         data,
@@ -233,23 +251,55 @@ pub fn unlearn(
     options: &UnlearnOptions,
     progress: &dyn Progress,
 ) -> Result<Unlearned, EngineError> {
+    unlearn_keeping(registry, prepared, options, progress, &mut |_, _| {})
+}
+
+/// Is given the tensors of every model that changed.
+pub(crate) type Keep<'a> = dyn FnMut(&ModelId, &BTreeMap<String, Tensor>) + 'a;
+
+/// As [`unlearn`]; `keep` is given what changed in each model.
+pub(crate) fn unlearn_keeping(
+    registry: &Registry,
+    prepared: &Prepared<'_>,
+    options: &UnlearnOptions,
+    progress: &dyn Progress,
+    keep: &mut Keep<'_>,
+) -> Result<Unlearned, EngineError> {
     let start = Instant::now();
-    let request = request_id(prepared)?;
+    let method = if options.own_forget {
+        Method::Ssd
+    } else {
+        Method::Fiun
+    };
+    let digests: Vec<Digest> = prepared.ready.values().map(|r| r.model.digest).collect();
+    let request = request_id(&prepared.plan.request, method, &digests)?;
     let ids: BTreeMap<&ModelId, ModelId> = prepared
         .ready
         .keys()
         .map(|id| Ok((id, next_version(&prepared.graph, id.name())?)))
         .collect::<Result<_, EngineError>>()?;
-    let mended = mend_all(registry, prepared, options, &ids, progress)?;
+    let mended = mend_all(registry, prepared, options, &ids, progress, keep)?;
     let mut done = Unlearned {
         request,
+        method,
         operation: None,
         warnings: warnings(prepared, &mended),
         models: mended,
         seconds: 0.0,
     };
     if !options.dry_run {
-        done.operation = Some(publish(registry, prepared, &ids, &done)?);
+        let publishing = Publishing {
+            registry,
+            graph: &prepared.graph,
+            request: &prepared.plan.request,
+            ids: &ids,
+            cards: prepared
+                .ready
+                .values()
+                .filter_map(|ready| ready.card.row.clone())
+                .collect(),
+        };
+        done.operation = Some(publish(&publishing, &done)?);
         let forget = &prepared.plan.request.forget;
         if let Err(error) = prepared.features.drop_forgotten(forget) {
             done.warnings.push(format!(
@@ -267,6 +317,7 @@ fn mend_all(
     options: &UnlearnOptions,
     ids: &BTreeMap<&ModelId, ModelId>,
     progress: &dyn Progress,
+    keep: &mut Keep<'_>,
 ) -> Result<Vec<ModelOutcome>, EngineError> {
     let stage = progress.stage("unlearning", prepared.ready.len() as u64);
     let edit = Edit {
@@ -311,6 +362,9 @@ fn mend_all(
         });
         let done = done.into_iter().collect::<Result<Vec<_>, _>>()?;
         let (outcomes, changed): (Vec<ModelOutcome>, Vec<_>) = done.into_iter().unzip();
+        for (outcome, tensors) in outcomes.iter().zip(&changed) {
+            keep(&outcome.before, tensors);
+        }
         let digests: Vec<Option<Digest>> = if options.dry_run {
             vec![None; models.len()]
         } else {

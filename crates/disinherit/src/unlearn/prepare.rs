@@ -366,7 +366,7 @@ pub fn needs(
 }
 
 /// Refuses labels that no model has.
-pub(super) fn check_labels(graph: &Umig, forget: &Forget) -> Result<(), EngineError> {
+pub(crate) fn check_labels(graph: &Umig, forget: &Forget) -> Result<(), EngineError> {
     let Forget::Classes(labels) = forget else {
         return Ok(());
     };
@@ -388,7 +388,7 @@ pub(super) fn check_labels(graph: &Umig, forget: &Forget) -> Result<(), EngineEr
 }
 
 /// Refuses to empty a model: one that was trained on nothing but the forget data.
-pub(super) fn check_remainder(model: &Model, forget: &Forget) -> Result<(), EngineError> {
+pub(crate) fn check_remainder(model: &Model, forget: &Forget) -> Result<(), EngineError> {
     let emptied = !model.training.is_empty()
         && model
             .training

@@ -1,15 +1,15 @@
 //! Publication: all new versions at once, and what the user should know about them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fiun::Dampening;
 use serde_json::json;
 use store::{CardRow, Digest, ModelRow, NewModel, Operation, Publication, Registry};
-use umig::{Forget, Model, ModelId, Relation};
+use umig::{Forget, Model, ModelId, Relation, Request, Umig};
 
 use super::{ModelOutcome, Prepared, Unlearned};
-use crate::EngineError;
 use crate::model::time_after;
+use crate::{EngineError, Method};
 
 /// What the user should know about the edits.
 pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<String> {
@@ -18,7 +18,7 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
         let id = &outcome.before;
         // A searched alpha has been tried on data; only one that was given needs the warning.
         let given = outcome.choice.is_none().then_some(outcome);
-        let dampening = given.and_then(|o| Dampening::new(o.alpha, o.lambda).ok());
+        let dampening = given.and_then(|o| Dampening::new(o.alpha?, o.lambda?).ok());
         list.extend(
             dampening
                 .and_then(Dampening::warning)
@@ -31,7 +31,7 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
         {
             list.push(format!(
                 "{id}: no alpha meets the target; the nearest one, {:.3}, was taken",
-                outcome.alpha
+                outcome.alpha.unwrap_or_default()
             ));
         }
         if outcome.selection().selected == 0 {
@@ -62,6 +62,14 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
                 .filter(|c| !labels.contains(c))
                 .map(String::as_str)
                 .collect();
+            let unknown = unreached(prepared, outcome, classes);
+            if !unknown.is_empty() {
+                list.push(format!(
+                    "{id}: was itself trained on {}, which no initial model that reaches it was: that \
+                     is not forgotten; leave out `--from`, or add {id} to it",
+                    unknown.join(", ")
+                ));
+            }
             if !labels.is_empty() && !missing.is_empty() {
                 list.push(format!("{id}: has no output for {}", missing.join(", ")));
             }
@@ -70,31 +78,65 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
     list
 }
 
-/// A name for the request that depends on what is asked and of whom, not on when.
-pub(super) fn request_id(prepared: &Prepared<'_>) -> Result<String, EngineError> {
-    let digests: Vec<Digest> = prepared
-        .ready
-        .values()
-        .map(|ready| ready.model.digest)
-        .collect();
-    let text = serde_json::to_string(&(&prepared.plan.request, digests))
-        .map_err(|error| EngineError::Refused(error.to_string()))?;
+/// Classes that a model learned by itself and that no initial model that reaches it learned: their
+/// Fisher information is nowhere in the request.
+fn unreached<'a>(
+    prepared: &Prepared<'_>,
+    outcome: &ModelOutcome,
+    classes: &'a BTreeSet<String>,
+) -> Vec<&'a str> {
+    let learned = |id: &ModelId, class: &String| {
+        let model = prepared.graph.get(id);
+        model.is_some_and(|m| m.training.iter().any(|t| t.labels.contains(class)))
+    };
+    classes
+        .iter()
+        .filter(|class| {
+            learned(&outcome.before, class) && !outcome.initial.iter().any(|id| learned(id, class))
+        })
+        .map(String::as_str)
+        .collect()
+}
+
+/// A name for the request that depends on what is asked, of whom and by which method, not on when.
+pub(crate) fn request_id(
+    request: &Request,
+    method: Method,
+    digests: &[Digest],
+) -> Result<String, EngineError> {
+    let failed = |error: serde_json::Error| EngineError::Refused(error.to_string());
+    let mut text = serde_json::to_string(&(request, digests)).map_err(failed)?;
+    if method != Method::Fiun {
+        text.push_str(method.name());
+    }
     Ok(format!(
         "request-{}",
         &Digest::of(text.as_bytes()).to_string()[..12]
     ))
 }
 
+/// What is published.
+pub(crate) struct Publishing<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) graph: &'a Umig,
+    pub(crate) request: &'a Request,
+    /// The new version of every touched model.
+    pub(crate) ids: &'a BTreeMap<&'a ModelId, ModelId>,
+    /// Cards that were computed on the way.
+    pub(crate) cards: Vec<CardRow>,
+}
+
 /// All new versions with their edges, in one transaction. A new version inherits from the new
 /// versions of its parents where those were touched too, and from the version that it replaces.
-pub(super) fn publish(
-    registry: &Registry,
-    prepared: &Prepared<'_>,
-    ids: &BTreeMap<&ModelId, ModelId>,
-    done: &Unlearned,
-) -> Result<i64, EngineError> {
-    let forget = &prepared.plan.request.forget;
-    let graph = &prepared.graph;
+pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i64, EngineError> {
+    let Publishing {
+        registry,
+        graph,
+        request,
+        ids,
+        cards,
+    } = publishing;
+    let forget = &request.forget;
     let by_id: BTreeMap<&ModelId, &ModelOutcome> = done
         .models
         .iter()
@@ -135,21 +177,17 @@ pub(super) fn publish(
             parents,
         });
     }
-    let cards: Vec<CardRow> = prepared
-        .ready
-        .values()
-        .filter_map(|ready| ready.card.row.clone())
-        .collect();
     Ok(registry.publish(&Publication {
         models,
         superseded: old,
-        cards,
+        cards: cards.clone(),
         operation: Operation {
             time: crate::now(),
             command: "unlearn".into(),
             detail: json!({
                 "id": done.request,
-                "request": prepared.plan.request,
+                "request": request,
+                "method": done.method,
                 "models": done.models,
                 "warnings": done.warnings,
             }),

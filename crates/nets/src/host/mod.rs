@@ -32,6 +32,8 @@ enum Step {
     Relu,
     MaxPool([usize; 3]),
     AveragePool(usize),
+    AverageWindows(usize),
+    Dense(Vec<Step>),
     Flatten,
     Residual {
         main: Vec<Step>,
@@ -112,6 +114,11 @@ fn forward(steps: &[Step], mut maps: Maps, threads: usize) -> Result<Maps, Fishe
             Step::Relu => relu(maps),
             Step::MaxPool(window) => pool::max_pool(&maps, *window, None),
             Step::AveragePool(grid) => pool::average_pool(&maps, *grid),
+            Step::AverageWindows(side) => pool::average_windows(&maps, *side),
+            Step::Dense(branch) => {
+                let made = forward(branch, maps.clone(), threads)?;
+                joined(&maps, &made)
+            }
             Step::Flatten => maps.flattened(),
             Step::Residual {
                 main,
@@ -138,6 +145,39 @@ fn add(sum: &mut Maps, other: &Maps, relu: bool) {
         let value = *a + b;
         *a = if relu { value.max(0.0) } else { value };
     }
+}
+
+/// The channels of one, then those of the other, position by position.
+fn joined(first: &Maps, second: &Maps) -> Maps {
+    let channels = first.channels + second.channels;
+    let mut values = Vec::with_capacity(first.values.len() + second.values.len());
+    let rows = first.values.chunks_exact(first.channels.max(1));
+    for (a, b) in rows.zip(second.values.chunks_exact(second.channels.max(1))) {
+        values.extend_from_slice(a);
+        values.extend_from_slice(b);
+    }
+    Maps {
+        samples: first.samples,
+        size: first.size,
+        channels,
+        values,
+    }
+}
+
+/// The reverse of [`joined`]; the first one gets so many channels.
+fn parted(maps: &Maps, channels: usize) -> (Maps, Maps) {
+    let part = |range: std::ops::Range<usize>| Maps {
+        samples: maps.samples,
+        size: maps.size,
+        channels: range.len(),
+        values: maps
+            .values
+            .chunks_exact(maps.channels.max(1))
+            .flat_map(|row| &row[range.clone()])
+            .copied()
+            .collect(),
+    };
+    (part(0..channels), part(channels..maps.channels))
 }
 
 impl Norm {
@@ -255,6 +295,13 @@ impl Compiler<'_> {
                 Op::Flatten => Step::Flatten,
                 // Evaluation mode: nothing is dropped.
                 Op::Dropout(_) => continue,
+                Op::AvgPool { side } => Step::AverageWindows(*side),
+                Op::Dense(branch) => Step::Dense(self.steps(branch)?),
+                other => {
+                    return Err(NetError::Backend(format!(
+                        "the engine for image networks does not run {other:?}"
+                    )));
+                }
             };
             steps.push(step);
         }

@@ -99,6 +99,44 @@ pub(crate) fn average_pool_backward(delta: &Maps, input: &Maps) -> Maps {
     out
 }
 
+/// The mean over square windows that lie side by side; what fills no window is left out.
+pub(crate) fn average_windows(input: &Maps, side: usize) -> Maps {
+    let size = input.size.map(|length| length / side);
+    let mut out = Maps::zeros(input.samples, size, input.channels);
+    visit_windows(input, side, |from, to, share| {
+        for c in 0..input.channels {
+            out.values[to + c] += share * input.values[from + c];
+        }
+    });
+    out
+}
+
+/// Every gradient is shared out over its window.
+pub(crate) fn average_windows_backward(delta: &Maps, input: &Maps, side: usize) -> Maps {
+    let mut out = Maps::zeros(delta.samples, input.size, input.channels);
+    visit_windows(input, side, |from, to, share| {
+        for c in 0..delta.channels {
+            out.values[from + c] += share * delta.values[to + c];
+        }
+    });
+    out
+}
+
+fn visit_windows(input: &Maps, side: usize, mut pair: impl FnMut(usize, usize, f32)) {
+    let [height, width] = input.size;
+    let [rows, cols] = [height / side, width / side];
+    let share = 1.0 / (side * side) as f32;
+    for sample in 0..input.samples {
+        for y in 0..rows * side {
+            for x in 0..cols * side {
+                let from = ((sample * height + y) * width + x) * input.channels;
+                let to = ((sample * rows + y / side) * cols + x / side) * input.channels;
+                pair(from, to, share);
+            }
+        }
+    }
+}
+
 /// Every pair of an input place and a grid place that it counts for, with its share.
 fn visit(input: &Maps, grid: usize, mut pair: impl FnMut(usize, usize, f32)) {
     let [height, width] = input.size;

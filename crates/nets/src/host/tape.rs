@@ -2,7 +2,7 @@
 
 use fiun::{FisherError, Threads};
 
-use super::{HostNetwork, Maps, Step, add, backend, pool, relu};
+use super::{HostNetwork, Maps, Step, add, backend, joined, parted, pool, relu};
 use crate::NetError;
 
 /// A layer with parameters, as the backward pass meets it.
@@ -29,6 +29,7 @@ enum Kept {
     Output(Maps),
     Places(Vec<u32>, Maps),
     Shape([usize; 2], usize),
+    Channels(usize),
 }
 
 /// A forward pass with everything that the backward pass needs.
@@ -150,6 +151,20 @@ impl<'a> Tape<'a> {
                 _ => return Err(lost()),
             },
             Step::AveragePool(_) => pool::average_pool_backward(&delta, &self.input()?),
+            Step::AverageWindows(side) => {
+                pool::average_windows_backward(&delta, &self.input()?, *side)
+            }
+            Step::Dense(branch) => {
+                let (mut through, made) = match self.kept.pop() {
+                    Some(Kept::Channels(channels)) => parted(&delta, channels),
+                    _ => return Err(lost()),
+                };
+                let Some(other) = self.walk(branch, made, sink)? else {
+                    return Ok(None);
+                };
+                add(&mut through, &other, false);
+                through
+            }
             Step::Flatten => match self.kept.pop() {
                 Some(Kept::Shape(size, channels)) => delta.unflattened(size, channels),
                 _ => return Err(lost()),
@@ -229,6 +244,16 @@ fn forward(
                 let out = pool::average_pool(&maps, *grid);
                 kept.push(Kept::Input(maps.with(Vec::new())));
                 out
+            }
+            Step::AverageWindows(side) => {
+                let out = pool::average_windows(&maps, *side);
+                kept.push(Kept::Input(maps.with(Vec::new())));
+                out
+            }
+            Step::Dense(branch) => {
+                let made = forward(branch, maps.clone(), threads, kept)?;
+                kept.push(Kept::Channels(maps.channels));
+                joined(&maps, &made)
             }
             Step::Flatten => {
                 kept.push(Kept::Shape(maps.size, maps.channels));

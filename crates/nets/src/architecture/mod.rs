@@ -1,12 +1,16 @@
 //! The supported networks, as programs of [`Op`]s.
 
+mod images;
+mod text;
+mod transformer;
+
 use std::fmt;
 use std::str::FromStr;
 
 use data::ImageShape;
 use serde::{Deserialize, Serialize};
 
-use crate::{NetError, Op, StateDict};
+use crate::{Input, NetError, Op, StateDict};
 
 /// A family of networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,14 +27,59 @@ pub enum Kind {
     /// torchvision's ResNet-18 (He et al., arXiv:1512.03385).
     #[serde(rename = "resnet-18")]
     ResNet18,
+    /// torchvision's DenseNet-161 (Huang et al., arXiv:1608.06993).
+    #[serde(rename = "densenet-161")]
+    DenseNet161,
+    /// torchvision's VGG-16 (Simonyan and Zisserman, arXiv:1409.1556).
+    #[serde(rename = "vgg-16")]
+    Vgg16,
+    /// torchvision's ViT-B/32 (Dosovitskiy et al., arXiv:2010.11929).
+    #[serde(rename = "vit-b-32")]
+    VitB32,
+    /// An embedding, one LSTM layer (Hochreiter and Schmidhuber 1997), the mean over the text, a
+    /// hidden layer.
+    #[serde(rename = "lstm")]
+    Lstm,
+    /// An embedding, three gated convolutions (Dauphin et al., arXiv:1612.08083), the mean, a
+    /// hidden layer.
+    #[serde(rename = "gated-cnn")]
+    GatedCnn,
+    /// Hugging Face's BERT with 2 layers of 128 values (Turc et al., arXiv:1908.08962).
+    #[serde(rename = "bert-tiny")]
+    BertTiny,
+    /// Hugging Face's BERT with 12 layers of 768 values (Devlin et al., arXiv:1810.04805).
+    #[serde(rename = "bert-base")]
+    BertBase,
 }
 
-const KINDS: [(Kind, &str); 4] = [
+const KINDS: [(Kind, &str); 11] = [
     (Kind::SmallCnn, "small-cnn"),
     (Kind::AlexNet, "alexnet"),
     (Kind::AlexNet32, "alexnet-32"),
     (Kind::ResNet18, "resnet-18"),
+    (Kind::DenseNet161, "densenet-161"),
+    (Kind::Vgg16, "vgg-16"),
+    (Kind::VitB32, "vit-b-32"),
+    (Kind::Lstm, "lstm"),
+    (Kind::GatedCnn, "gated-cnn"),
+    (Kind::BertTiny, "bert-tiny"),
+    (Kind::BertBase, "bert-base"),
 ];
+
+impl Kind {
+    /// Whether it reads token sequences.
+    pub fn reads_text(self) -> bool {
+        matches!(
+            self,
+            Self::Lstm | Self::GatedCnn | Self::BertTiny | Self::BertBase
+        )
+    }
+
+    /// Whether it works on sequences; the engine for image networks on the CPU does not run those.
+    pub(crate) fn is_sequential(self) -> bool {
+        self.reads_text() || self == Self::VitB32
+    }
+}
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,8 +111,8 @@ impl FromStr for Kind {
 pub struct Architecture {
     /// The family.
     pub kind: Kind,
-    /// The shape of its input images.
-    pub input: ImageShape,
+    /// What it reads.
+    pub input: Input,
     /// The number of rows of its head.
     pub classes: usize,
 }
@@ -73,8 +122,10 @@ impl Architecture {
     pub fn head(&self) -> &'static str {
         match self.kind {
             Kind::SmallCnn => "fc2",
-            Kind::AlexNet | Kind::AlexNet32 => "classifier.6",
-            Kind::ResNet18 => "fc",
+            Kind::AlexNet | Kind::AlexNet32 | Kind::Vgg16 => "classifier.6",
+            Kind::ResNet18 | Kind::Lstm | Kind::GatedCnn => "fc",
+            Kind::DenseNet161 | Kind::BertTiny | Kind::BertBase => "classifier",
+            Kind::VitB32 => "heads.head",
         }
     }
 
@@ -89,24 +140,32 @@ impl Architecture {
                 "a network needs at least one class".into(),
             ));
         }
-        let (mut ops, hidden) = match self.kind {
-            Kind::SmallCnn => small_cnn(self.input),
-            Kind::AlexNet => (alexnet(self.input, ALEXNET), 4096),
-            Kind::AlexNet32 => (alexnet(self.input, ALEXNET_32), 4096),
-            Kind::ResNet18 => (resnet18(self.input), 512),
+        let (mut ops, hidden) = match (self.kind, self.input) {
+            (Kind::SmallCnn, Input::Images(input)) => images::small_cnn(input),
+            (Kind::AlexNet, Input::Images(input)) => images::alexnet(input),
+            (Kind::AlexNet32, Input::Images(input)) => images::alexnet_32(input),
+            (Kind::ResNet18, Input::Images(input)) => images::resnet_18(input),
+            (Kind::DenseNet161, Input::Images(input)) => images::densenet_161(input),
+            (Kind::Vgg16, Input::Images(input)) => images::vgg_16(input),
+            (Kind::VitB32, Input::Images(input)) => transformer::vit_b_32(input),
+            (Kind::Lstm, Input::Text(input)) => text::lstm(input),
+            (Kind::GatedCnn, Input::Text(input)) => text::gated_cnn(input),
+            (Kind::BertTiny, Input::Text(input)) => transformer::bert(input, transformer::TINY),
+            (Kind::BertBase, Input::Text(input)) => transformer::bert(input, transformer::BASE),
+            (kind, input) => {
+                return Err(NetError::Data(format!(
+                    "{kind} reads {}, not {input}",
+                    if kind.reads_text() { "text" } else { "images" }
+                )));
+            }
         };
         let fits = ops
             .iter()
-            .try_fold(self.input, |shape, op| op.output(shape));
+            .try_fold(self.input.maps(), |shape, op| op.output(shape));
         if fits.is_none_or(|shape| shape.is_empty()) {
             return Err(NetError::Input {
                 architecture: self.kind.to_string(),
-                least: match self.kind {
-                    Kind::SmallCnn => 4,
-                    Kind::AlexNet => 63,
-                    Kind::AlexNet32 => 16,
-                    Kind::ResNet18 => 1,
-                },
+                least: self.least(),
                 found: self.input.to_string(),
             });
         }
@@ -114,13 +173,29 @@ impl Architecture {
         Ok(ops)
     }
 
+    /// The smallest side of an image that it can read.
+    fn least(&self) -> usize {
+        match self.kind {
+            Kind::SmallCnn => 4,
+            Kind::AlexNet => 63,
+            Kind::AlexNet32 => 16,
+            Kind::DenseNet161 => 29,
+            Kind::Vgg16 | Kind::VitB32 => 32,
+            _ => 1,
+        }
+    }
+
     /// The number of values that one sample has after each step, the input first.
     pub(crate) fn activations(&self) -> Result<Vec<usize>, NetError> {
         fn walk(ops: &[Op], mut shape: ImageShape, sizes: &mut Vec<usize>) {
             for op in ops {
-                if let Op::Residual { main, shortcut } = op {
-                    walk(main, shape, sizes);
-                    walk(shortcut, shape, sizes);
+                match op {
+                    Op::Residual { main, shortcut } => {
+                        walk(main, shape, sizes);
+                        walk(shortcut, shape, sizes);
+                    }
+                    Op::Dense(branch) => walk(branch, shape, sizes),
+                    _ => {}
                 }
                 shape = op.output(shape).unwrap_or(shape);
                 sizes.push(match op {
@@ -129,8 +204,8 @@ impl Architecture {
                 });
             }
         }
-        let mut sizes = vec![self.input.len()];
-        walk(&self.program()?, self.input, &mut sizes);
+        let mut sizes = vec![self.input.maps().len()];
+        walk(&self.program()?, self.input.maps(), &mut sizes);
         Ok(sizes)
     }
 
@@ -180,7 +255,7 @@ fn conv(
     }
 }
 
-fn linear(name: &str, inputs: usize, outputs: usize) -> Op {
+fn linear(name: impl Into<String>, inputs: usize, outputs: usize) -> Op {
     Op::Linear {
         name: name.into(),
         inputs,
@@ -194,94 +269,4 @@ fn max_pool(kernel: usize, stride: usize, padding: usize) -> Op {
         stride,
         padding,
     }
-}
-
-fn small_cnn(input: ImageShape) -> (Vec<Op>, usize) {
-    let hidden = 64;
-    let area = (input.height / 4) * (input.width / 4);
-    let ops = vec![
-        conv("conv1", [input.channels, 16], [3, 1, 1], true),
-        Op::Relu,
-        max_pool(2, 2, 0),
-        conv("conv2", [16, 32], [3, 1, 1], true),
-        Op::Relu,
-        max_pool(2, 2, 0),
-        Op::Flatten,
-        linear("fc1", 32 * area, hidden),
-        Op::Relu,
-    ];
-    (ops, hidden)
-}
-
-/// The stem (kernel, stride, padding), the pools (kernel, stride) and the side of the last grid.
-type AlexNetSizes = ([usize; 3], [usize; 2], usize);
-const ALEXNET: AlexNetSizes = ([11, 4, 2], [3, 2], 6);
-const ALEXNET_32: AlexNetSizes = ([3, 2, 1], [2, 2], 2);
-
-fn alexnet(input: ImageShape, (stem, [kernel, stride], side): AlexNetSizes) -> Vec<Op> {
-    vec![
-        conv("features.0", [input.channels, 64], stem, true),
-        Op::Relu,
-        max_pool(kernel, stride, 0),
-        conv(
-            "features.3",
-            [64, 192],
-            if side == 6 { [5, 1, 2] } else { [3, 1, 1] },
-            true,
-        ),
-        Op::Relu,
-        max_pool(kernel, stride, 0),
-        conv("features.6", [192, 384], [3, 1, 1], true),
-        Op::Relu,
-        conv("features.8", [384, 256], [3, 1, 1], true),
-        Op::Relu,
-        conv("features.10", [256, 256], [3, 1, 1], true),
-        Op::Relu,
-        max_pool(kernel, stride, 0),
-        Op::AdaptiveAvgPool { side },
-        Op::Flatten,
-        Op::Dropout(0.5),
-        linear("classifier.1", 256 * side * side, 4096),
-        Op::Relu,
-        Op::Dropout(0.5),
-        linear("classifier.4", 4096, 4096),
-        Op::Relu,
-    ]
-}
-
-fn resnet18(input: ImageShape) -> Vec<Op> {
-    let norm = |name: String, channels| Op::BatchNorm { name, channels };
-    let mut ops = vec![
-        conv("conv1", [input.channels, 64], [7, 2, 3], false),
-        norm("bn1".into(), 64),
-        Op::Relu,
-        max_pool(3, 2, 1),
-    ];
-    let mut from = 64;
-    for (layer, to) in [64, 128, 256, 512].into_iter().enumerate() {
-        for block in 0..2 {
-            let name = |part: &str| format!("layer{}.{block}.{part}", layer + 1);
-            let stride = if layer > 0 && block == 0 { 2 } else { 1 };
-            let main = vec![
-                conv(name("conv1"), [from, to], [3, stride, 1], false),
-                norm(name("bn1"), to),
-                Op::Relu,
-                conv(name("conv2"), [to, to], [3, 1, 1], false),
-                norm(name("bn2"), to),
-            ];
-            let shortcut = if stride == 1 && from == to {
-                Vec::new()
-            } else {
-                vec![
-                    conv(name("downsample.0"), [from, to], [1, stride, 0], false),
-                    norm(name("downsample.1"), to),
-                ]
-            };
-            ops.push(Op::Residual { main, shortcut });
-            ops.push(Op::Relu);
-            from = to;
-        }
-    }
-    ops.extend([Op::AdaptiveAvgPool { side: 1 }, Op::Flatten]);
-    ops
 }

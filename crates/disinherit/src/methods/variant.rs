@@ -1,0 +1,89 @@
+//! A method with the layers that it edits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Method;
+use crate::Layers;
+
+/// A method as a study runs it. In text: the method's name, and for one that dampens `+all` where
+/// every layer is edited and `+raw` where FIMs are compared as they are (`fiun+all+raw`).
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(into = "String", try_from = "String")]
+pub struct Variant {
+    /// The method.
+    pub method: Method,
+    /// Whether every layer is edited instead of the last one.
+    pub all_layers: bool,
+    /// Whether FIMs are compared as they are.
+    pub raw: bool,
+}
+
+impl Variant {
+    /// The layers that are edited.
+    pub fn layers(self) -> Layers {
+        if self.all_layers {
+            Layers::All
+        } else {
+            Layers::Head
+        }
+    }
+}
+
+impl From<Method> for Variant {
+    fn from(method: Method) -> Self {
+        Self {
+            method,
+            ..Self::default()
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = if self.all_layers { "+all" } else { "" };
+        let raw = if self.raw { "+raw" } else { "" };
+        f.pad(&format!("{}{all}{raw}", self.method))
+    }
+}
+
+impl From<Variant> for String {
+    fn from(variant: Variant) -> Self {
+        variant.to_string()
+    }
+}
+
+impl TryFrom<String> for Variant {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split('+');
+        let mut variant = Self::from(parts.next().unwrap_or_default().parse::<Method>()?);
+        for part in parts {
+            match part {
+                "all" if variant.method.dampens() => variant.all_layers = true,
+                "raw" if variant.method.dampens() => variant.raw = true,
+                _ => {
+                    return Err(format!(
+                        "`{text}` is no variant of `{}`: `+all` and `+raw` are for methods that \
+                         dampen",
+                        variant.method
+                    ));
+                }
+            }
+        }
+        Ok(variant)
+    }
+}

@@ -1,0 +1,170 @@
+//! A finished request, judged again from what the registry keeps.
+
+use std::collections::BTreeMap;
+
+use data::Splits;
+use nets::Compute;
+use store::{OperationRow, Registry};
+use umig::{ModelId, Relation, Request, Role};
+
+use crate::error::suggest;
+use crate::verdicts::{Depth, Examiner, Verdicts};
+use crate::{
+    Cost, EngineError, LoadedModel, Method, MethodResult, ModelOutcome, ModelResult, Progress,
+    Study, StudyModel, Variant,
+};
+
+/// What a request did, as a study of one method. With data, every touched model is judged before
+/// and after; without, only what the log says is known.
+///
+/// `request` is the request's id, the number of its operation, or nothing for the last one.
+///
+/// # Errors
+/// [`EngineError::Refused`] when there is no such request, or what the registry says.
+pub fn revisit(
+    registry: &Registry,
+    request: Option<&str>,
+    splits: Option<&Splits>,
+    depth: Depth,
+    compute: Compute,
+    progress: &dyn Progress,
+) -> Result<Study, EngineError> {
+    let operations = registry.operations()?;
+    let row = chosen(&operations, request)?;
+    let detail = &row.operation.detail;
+    let read = |what: &str, error: serde_json::Error| {
+        EngineError::Refused(format!("the log's {what} cannot be read: {error}"))
+    };
+    let asked: Request =
+        serde_json::from_value(detail["request"].clone()).map_err(|e| read("request", e))?;
+    let outcomes: Vec<ModelOutcome> =
+        serde_json::from_value(detail["models"].clone()).map_err(|e| read("models", e))?;
+    let method: Method = serde_json::from_value(detail["method"].clone()).unwrap_or_default();
+    let graph = registry.graph()?;
+    let mut before: BTreeMap<ModelId, Verdicts> = BTreeMap::new();
+    let mut results = Vec::new();
+    for outcome in outcomes {
+        let mut after = Verdicts::default();
+        if let Some(splits) = splits {
+            let examiner = Examiner {
+                registry,
+                splits,
+                forget: &asked.forget,
+                compute,
+                depth,
+                progress,
+            };
+            let exam = examiner.exam(&graph, &outcome.before)?;
+            let judge = |id: &ModelId, examiner: &Examiner<'_>, known| {
+                let state = LoadedModel::open(registry, &graph, id)?.state(registry)?;
+                let seen = examiner.observe(&exam, &state)?;
+                examiner.verdicts(&exam, &state, &seen, None, known)
+            };
+            let untrained = Examiner {
+                depth: Depth {
+                    relearning: false,
+                    ..depth
+                },
+                ..examiner
+            };
+            let first = judge(&outcome.before, &untrained, None)?;
+            after = judge(&outcome.after, &examiner, first.scores.forget.heldout)?;
+            before.insert(outcome.before.clone(), first);
+        }
+        results.push(ModelResult {
+            id: outcome.before.clone(),
+            verdicts: after,
+            outcome,
+        });
+    }
+    let seconds = results.iter().map(|r| r.outcome.seconds).sum();
+    let warnings = serde_json::from_value(detail["warnings"].clone()).unwrap_or_default();
+    let result = MethodResult {
+        variant: Variant::from(method),
+        settings: None,
+        request: detail["id"].as_str().unwrap_or_default().to_owned(),
+        cost: Cost {
+            seconds,
+            ..Cost::default()
+        },
+        preparation: Cost::default(),
+        models: results,
+        warnings,
+        failed: None,
+    };
+    Ok(Study {
+        title: result.request.clone(),
+        recipe: None,
+        seed: 0,
+        forget: asked.forget,
+        device: compute.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        models: models(registry, &result, &mut before)?,
+        results: vec![result],
+    })
+}
+
+fn chosen<'a>(
+    operations: &'a [OperationRow],
+    request: Option<&str>,
+) -> Result<&'a OperationRow, EngineError> {
+    let mut unlearned = operations
+        .iter()
+        .rev()
+        .filter(|row| row.operation.command == "unlearn");
+    let id = |row: &'a OperationRow| row.operation.detail["id"].as_str().unwrap_or_default();
+    let Some(wanted) = request else {
+        return unlearned.next().ok_or_else(|| {
+            EngineError::Refused("nothing has been unlearned in this registry yet".into())
+        });
+    };
+    let known: Vec<&str> = unlearned.clone().map(id).collect();
+    unlearned
+        .find(|row| id(row) == wanted || row.id.to_string() == wanted)
+        .ok_or_else(|| {
+            EngineError::Refused(format!(
+                "there is no request `{wanted}`{}; `disinherit log --operations` lists them",
+                suggest(wanted, known)
+            ))
+        })
+}
+
+/// The touched models and those around them as they were when the request came: every version
+/// that was current then.
+fn models(
+    registry: &Registry,
+    result: &MethodResult,
+    before: &mut BTreeMap<ModelId, Verdicts>,
+) -> Result<Vec<StudyModel>, EngineError> {
+    let graph = registry.graph()?;
+    let depths = graph.depths();
+    let touched: BTreeMap<&str, &ModelResult> =
+        result.models.iter().map(|m| (m.id.name(), m)).collect();
+    let shown = |id: &ModelId| match touched.get(id.name()) {
+        Some(model) => model.id == *id,
+        None => graph.get(id).is_some_and(|model| !model.superseded),
+    };
+    let mut list = Vec::new();
+    for id in graph.ordered().into_iter().filter(|id| shown(id)) {
+        let known = touched.get(id.name());
+        let current = graph.resolve(id.name()).map_or(id, |model| &model.id);
+        let digest = registry.digest(id)?;
+        let (Some(digest), Some(digest_now)) = (digest, registry.digest(current)?) else {
+            continue;
+        };
+        let parents = graph.parents(id).into_iter();
+        list.push(StudyModel {
+            id: id.clone(),
+            role: known.map_or(Role::Untouched, |model| model.outcome.role),
+            depth: depths.get(id).copied().unwrap_or_default(),
+            parents: parents
+                .filter(|(_, relation)| !matches!(relation, Relation::UnlearnedFrom { .. }))
+                .map(|(parent, relation)| (parent.clone(), relation.name().to_owned()))
+                .collect(),
+            digest,
+            digest_now,
+            before: before.remove(id).unwrap_or_default(),
+        });
+    }
+    Ok(list)
+}

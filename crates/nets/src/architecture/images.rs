@@ -1,0 +1,201 @@
+//! Networks for images made of convolutions.
+
+use data::ImageShape;
+
+use super::{conv, linear, max_pool};
+use crate::Op;
+
+pub(super) fn small_cnn(input: ImageShape) -> (Vec<Op>, usize) {
+    let hidden = 64;
+    let area = (input.height / 4) * (input.width / 4);
+    let ops = vec![
+        conv("conv1", [input.channels, 16], [3, 1, 1], true),
+        Op::Relu,
+        max_pool(2, 2, 0),
+        conv("conv2", [16, 32], [3, 1, 1], true),
+        Op::Relu,
+        max_pool(2, 2, 0),
+        Op::Flatten,
+        linear("fc1", 32 * area, hidden),
+        Op::Relu,
+    ];
+    (ops, hidden)
+}
+
+/// The stem (kernel, stride, padding), the pools (kernel, stride) and the side of the last grid.
+type AlexNetSizes = ([usize; 3], [usize; 2], usize);
+const ALEXNET: AlexNetSizes = ([11, 4, 2], [3, 2], 6);
+const ALEXNET_32: AlexNetSizes = ([3, 2, 1], [2, 2], 2);
+
+pub(super) fn alexnet(input: ImageShape) -> (Vec<Op>, usize) {
+    alexnet_of(input, ALEXNET)
+}
+
+pub(super) fn alexnet_32(input: ImageShape) -> (Vec<Op>, usize) {
+    alexnet_of(input, ALEXNET_32)
+}
+
+fn alexnet_of(input: ImageShape, (stem, [kernel, stride], side): AlexNetSizes) -> (Vec<Op>, usize) {
+    let ops = vec![
+        conv("features.0", [input.channels, 64], stem, true),
+        Op::Relu,
+        max_pool(kernel, stride, 0),
+        conv(
+            "features.3",
+            [64, 192],
+            if side == 6 { [5, 1, 2] } else { [3, 1, 1] },
+            true,
+        ),
+        Op::Relu,
+        max_pool(kernel, stride, 0),
+        conv("features.6", [192, 384], [3, 1, 1], true),
+        Op::Relu,
+        conv("features.8", [384, 256], [3, 1, 1], true),
+        Op::Relu,
+        conv("features.10", [256, 256], [3, 1, 1], true),
+        Op::Relu,
+        max_pool(kernel, stride, 0),
+        Op::AdaptiveAvgPool { side },
+        Op::Flatten,
+        Op::Dropout(0.5),
+        linear("classifier.1", 256 * side * side, 4096),
+        Op::Relu,
+        Op::Dropout(0.5),
+        linear("classifier.4", 4096, 4096),
+        Op::Relu,
+    ];
+    (ops, 4096)
+}
+
+fn norm(name: String, channels: usize) -> Op {
+    Op::BatchNorm { name, channels }
+}
+
+pub(super) fn resnet_18(input: ImageShape) -> (Vec<Op>, usize) {
+    let mut ops = vec![
+        conv("conv1", [input.channels, 64], [7, 2, 3], false),
+        norm("bn1".into(), 64),
+        Op::Relu,
+        max_pool(3, 2, 1),
+    ];
+    let mut from = 64;
+    for (layer, to) in [64, 128, 256, 512].into_iter().enumerate() {
+        for block in 0..2 {
+            let name = |part: &str| format!("layer{}.{block}.{part}", layer + 1);
+            let stride = if layer > 0 && block == 0 { 2 } else { 1 };
+            let main = vec![
+                conv(name("conv1"), [from, to], [3, stride, 1], false),
+                norm(name("bn1"), to),
+                Op::Relu,
+                conv(name("conv2"), [to, to], [3, 1, 1], false),
+                norm(name("bn2"), to),
+            ];
+            let shortcut = if stride == 1 && from == to {
+                Vec::new()
+            } else {
+                vec![
+                    conv(name("downsample.0"), [from, to], [1, stride, 0], false),
+                    norm(name("downsample.1"), to),
+                ]
+            };
+            ops.push(Op::Residual { main, shortcut });
+            ops.push(Op::Relu);
+            from = to;
+        }
+    }
+    ops.extend([Op::AdaptiveAvgPool { side: 1 }, Op::Flatten]);
+    (ops, 512)
+}
+
+/// Channels that every layer of DenseNet-161 adds, and how often each block has one.
+const GROWTH: usize = 48;
+const BLOCKS: [usize; 4] = [6, 12, 36, 24];
+
+pub(super) fn densenet_161(input: ImageShape) -> (Vec<Op>, usize) {
+    let mut channels = 2 * GROWTH;
+    let mut ops = vec![
+        conv(
+            "features.conv0",
+            [input.channels, channels],
+            [7, 2, 3],
+            false,
+        ),
+        norm("features.norm0".into(), channels),
+        Op::Relu,
+        max_pool(3, 2, 1),
+    ];
+    for (block, layers) in BLOCKS.into_iter().enumerate() {
+        for layer in 0..layers {
+            let name = |part: &str| {
+                format!(
+                    "features.denseblock{}.denselayer{}.{part}",
+                    block + 1,
+                    layer + 1
+                )
+            };
+            ops.push(Op::Dense(vec![
+                norm(name("norm1"), channels),
+                Op::Relu,
+                conv(name("conv1"), [channels, 4 * GROWTH], [1, 1, 0], false),
+                norm(name("norm2"), 4 * GROWTH),
+                Op::Relu,
+                conv(name("conv2"), [4 * GROWTH, GROWTH], [3, 1, 1], false),
+            ]));
+            channels += GROWTH;
+        }
+        if block + 1 < BLOCKS.len() {
+            let name = |part: &str| format!("features.transition{}.{part}", block + 1);
+            ops.extend([
+                norm(name("norm"), channels),
+                Op::Relu,
+                conv(name("conv"), [channels, channels / 2], [1, 1, 0], false),
+                Op::AvgPool { side: 2 },
+            ]);
+            channels /= 2;
+        }
+    }
+    ops.extend([
+        norm("features.norm5".into(), channels),
+        Op::Relu,
+        Op::AdaptiveAvgPool { side: 1 },
+        Op::Flatten,
+    ]);
+    (ops, channels)
+}
+
+/// Channels of VGG-16's convolutions; 0 for a pool.
+const VGG_16: [usize; 18] = [
+    64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0,
+];
+
+pub(super) fn vgg_16(input: ImageShape) -> (Vec<Op>, usize) {
+    let (mut ops, mut from) = (Vec::new(), input.channels);
+    let mut place = 0;
+    for to in VGG_16 {
+        if to == 0 {
+            ops.push(max_pool(2, 2, 0));
+            place += 1;
+        } else {
+            ops.push(conv(
+                format!("features.{place}"),
+                [from, to],
+                [3, 1, 1],
+                true,
+            ));
+            ops.push(Op::Relu);
+            from = to;
+            place += 2;
+        }
+    }
+    ops.extend([
+        Op::AdaptiveAvgPool { side: 7 },
+        Op::Flatten,
+        linear("classifier.0", 512 * 49, 4096),
+        Op::Relu,
+        Op::Dropout(0.5),
+        linear("classifier.3", 4096, 4096),
+        Op::Relu,
+        Op::Dropout(0.5),
+    ]);
+    (ops, 4096)
+}

@@ -1,0 +1,138 @@
+//! How to train.
+
+use burn::grad_clipping::GradientClippingConfig;
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::NetError;
+
+/// The rule that turns gradients into steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimizer {
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+    /// Adam (Kingma and Ba, arXiv:1412.6980).
+    Adam,
+}
+
+/// How the learning rate changes over a training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Not at all.
+    Constant,
+    /// Divided by 10 when the given shares (0 to 1) of the epochs are over.
+    Step(Vec<f64>),
+    /// Down to 0 along half a cosine, step by step.
+    Cosine,
+}
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The learning rate at the start.
+    pub learning_rate: f64,
+    /// SGD's momentum.
+    pub momentum: f64,
+    /// The L2 penalty.
+    pub weight_decay: f64,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// Passes over the data.
+    pub epochs: usize,
+    /// Samples per step.
+    pub batch_size: usize,
+    /// Whether images are mirrored and shifted at random.
+    pub augment: bool,
+    /// Gradients of a tensor longer than this are shortened to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f32>,
+}
+
+impl Default for TrainingConfig {
+    /// The paper's settings (arXiv:2408.08493, Section 6), with the number of epochs left low.
+    fn default() -> Self {
+        Self {
+            optimizer: Optimizer::Sgd,
+            learning_rate: 0.1,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            schedule: Schedule::Constant,
+            epochs: 10,
+            batch_size: 64,
+            augment: false,
+            clip: None,
+        }
+    }
+}
+
+impl TrainingConfig {
+    pub(super) fn check(&self) -> Result<(), NetError> {
+        let refuse = |what: &str| Err(NetError::Training(what.to_owned()));
+        if self.epochs == 0 || self.batch_size == 0 {
+            return refuse("epochs and batch_size must be at least 1");
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return refuse("learning_rate must be a positive number");
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return refuse("momentum must be at least 0 and below 1");
+        }
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return refuse("weight_decay must be at least 0");
+        }
+        if self
+            .clip
+            .is_some_and(|clip| !(clip.is_finite() && clip > 0.0))
+        {
+            return refuse("clip must be a positive number");
+        }
+        Ok(())
+    }
+
+    pub(super) fn optimizer(&self) -> ModuleOptimizer {
+        let clip = self.clip.map(GradientClippingConfig::Norm);
+        let decay =
+            (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay as f32));
+        match self.optimizer {
+            Optimizer::Sgd => {
+                // PyTorch's momentum has no dampening; burn's default has.
+                let momentum = (self.momentum > 0.0).then(|| {
+                    MomentumConfig::new()
+                        .with_momentum(self.momentum)
+                        .with_dampening(0.0)
+                });
+                SgdConfig::new()
+                    .with_momentum(momentum)
+                    .with_weight_decay(decay)
+                    .with_gradient_clipping(clip)
+                    .init()
+            }
+            Optimizer::Adam => AdamConfig::new()
+                .with_epsilon(1e-8)
+                .with_weight_decay(decay)
+                .with_grad_clipping(clip)
+                .init(),
+        }
+    }
+
+    /// The learning rate when `done` (0 to 1) of the training is over.
+    pub(super) fn rate(&self, done: f64) -> f64 {
+        match &self.schedule {
+            Schedule::Constant => self.learning_rate,
+            Schedule::Step(shares) => {
+                let passed = shares.iter().filter(|share| done >= **share).count();
+                self.learning_rate * 0.1f64.powi(passed as i32)
+            }
+            Schedule::Cosine => {
+                self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
+        }
+    }
+}

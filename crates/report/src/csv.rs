@@ -1,0 +1,128 @@
+//! Every number as a table for other programs.
+
+use disinherit::{Cost, Study, Verdicts};
+
+use crate::ReportError;
+
+const HEADER: [&str; 25] = [
+    "study",
+    "seed",
+    "device",
+    "method",
+    "model",
+    "role",
+    "depth",
+    "forget_train",
+    "forget_heldout",
+    "retain_train",
+    "retain_heldout",
+    "called_member",
+    "attack_accuracy",
+    "likelihood_ratio_area",
+    "forget_divergence",
+    "forget_activation_distance",
+    "zero_retrain_forgetting",
+    "probe",
+    "relearning_steps",
+    "parameters_changed",
+    "alpha",
+    "model_seconds",
+    "method_seconds",
+    "method_processor_seconds",
+    "method_bytes",
+];
+
+/// One line for each model of each method, and one for each model before (`before`).
+///
+/// # Errors
+/// [`ReportError::Csv`].
+pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(HEADER)?;
+    for study in studies {
+        for model in &study.models {
+            let line = Line {
+                study,
+                method: "before".into(),
+                model: model.id.name(),
+                role: model.role.to_string(),
+                depth: model.depth,
+            };
+            writer.write_record(line.of(&model.before, None))?;
+        }
+        for result in &study.results {
+            for model in &result.models {
+                let known = study.models.iter().find(|m| m.id == model.id);
+                let line = Line {
+                    study,
+                    method: result.variant.to_string(),
+                    model: model.id.name(),
+                    role: model.outcome.role.to_string(),
+                    depth: known.map_or(0, |m| m.depth),
+                };
+                let outcome = Some((&model.outcome, &result.cost));
+                writer.write_record(line.of(&model.verdicts, outcome))?;
+            }
+        }
+    }
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| ReportError::Csv(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| ReportError::Csv(error.to_string()))
+}
+
+struct Line<'a> {
+    study: &'a Study,
+    method: String,
+    model: &'a str,
+    role: String,
+    depth: usize,
+}
+
+impl Line<'_> {
+    fn of(
+        &self,
+        verdicts: &Verdicts,
+        outcome: Option<(&disinherit::ModelOutcome, &Cost)>,
+    ) -> Vec<String> {
+        let number = |value: Option<f64>| value.map_or(String::new(), |v| format!("{v:.6}"));
+        let membership = verdicts.membership;
+        let distance = verdicts.distance;
+        let relearning = verdicts.relearning;
+        let mut line = vec![
+            self.study.title.clone(),
+            self.study.seed.to_string(),
+            self.study.device.clone(),
+            self.method.clone(),
+            self.model.to_owned(),
+            self.role.clone(),
+            self.depth.to_string(),
+            number(verdicts.scores.forget.train),
+            number(verdicts.scores.forget.heldout),
+            number(verdicts.scores.retain.train),
+            number(verdicts.scores.retain.heldout),
+            number(membership.map(|m| m.called_member)),
+            number(membership.map(|m| m.attack_accuracy)),
+            number(membership.and_then(|m| m.likelihood_ratio).map(|l| l.area)),
+            number(distance.map(|d| d.forget_divergence)),
+            number(distance.map(|d| d.forget_activation)),
+            number(verdicts.zero_retrain_forgetting),
+            number(verdicts.probe),
+            relearning
+                .map(|r| r.steps.map_or(format!(">{}", r.limit), |s| s.to_string()))
+                .unwrap_or_default(),
+        ];
+        line.extend(match outcome {
+            None => vec![String::new(); 6],
+            Some((outcome, cost)) => vec![
+                outcome.selection().changed.to_string(),
+                number(outcome.alpha),
+                number(Some(outcome.seconds)),
+                number(Some(cost.seconds)),
+                number(cost.processor_seconds),
+                (cost.bytes_read + cost.bytes_written).to_string(),
+            ],
+        });
+        line
+    }
+}
