@@ -385,7 +385,9 @@ fn texts_are_forgotten_too() {
         let options = StudyOptions {
             compute: Default::default(),
             unlearn: UnlearnOptions::default(),
-            variants: vec![Variant::default(), Method::RandomLabels.into()],
+            variants: ["fiun", "random-labels", "fiun+all"]
+                .map(|name| name.parse().unwrap())
+                .to_vec(),
             depth: Depth::QUICK,
             publish: false,
             keep: None,
@@ -415,7 +417,11 @@ fn texts_are_forgotten_too() {
             );
         }
         assert!(count > 0, "{kind}");
-        assert_eq!(study.results[1].failed, None, "{kind}");
+        for result in &study.results {
+            assert_eq!(result.failed, None, "{kind} {}", result.variant);
+        }
+        let whole = &study.results[2].models[0].outcome.tensors;
+        assert!(whole.contains_key("embedding.weight"), "{whole:?}");
         let rival = study.result(Method::RandomLabels.into()).unwrap();
         assert!(rival.mean(|v| v.scores.forget.heldout).unwrap() < 0.9);
     }
