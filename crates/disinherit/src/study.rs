@@ -177,7 +177,6 @@ pub fn run_study(
             "this registry's network has been unlearned already; use another registry".into(),
         ));
     }
-    let features = Features::new(registry, options.compute, 0);
     let runner = Runner {
         registry,
         recipe,
@@ -187,7 +186,6 @@ pub fn run_study(
         graph: &graph,
         request: &request,
         scope: graph.scope(&request)?,
-        features: &features,
         examiner: Examiner {
             registry,
             splits,
@@ -219,7 +217,6 @@ struct Runner<'a> {
     graph: &'a Umig,
     request: &'a Request,
     scope: Scope,
-    features: &'a Features<'a>,
     examiner: Examiner<'a>,
 }
 
@@ -337,6 +334,8 @@ impl Runner<'_> {
         }
         let settings = self.settings(variant.method);
         let unlearn = self.unlearning(variant);
+        // No method finds what another one has computed: its cost would look too small.
+        let features = Features::new(self.registry, self.options.compute, 0);
         let trial = Trial {
             registry: self.registry,
             request: self.request,
@@ -346,7 +345,7 @@ impl Runner<'_> {
             unlearn: &unlearn,
             lessons: &|id| lesson_of(self.recipe, id.name()),
             compute: self.options.compute,
-            features: self.features,
+            features: &features,
         };
         let mended = match run_method(&trial, self.progress) {
             Ok(mended) => mended,

@@ -109,7 +109,6 @@ impl Settings {
             },
             Method::GradientAscent => Self {
                 epochs: 4,
-                learning_rate: 0.002,
                 weight_decay: 0.0,
                 ..common
             },
