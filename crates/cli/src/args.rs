@@ -356,6 +356,10 @@ pub(crate) struct MethodArgs {
     /// What `--alpha auto` allows: the loss of accuracy on the retained data, 0 to 1.
     #[arg(long, default_value_t = 0.01, value_name = "X")]
     pub(crate) target_loss: f64,
+    /// Do nothing but dampen, as in the paper. Without it, what no alpha makes a model forget of a
+    /// class is taken from the class's bias, with a warning.
+    #[arg(long)]
+    pub(crate) dampen_only: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use data::{OpenOptions, Splits, open};
 use disinherit::{
-    Alpha, EngineError, Evaluator, Features, FisherOptions, GrowOptions, Grown, LoadedModel,
-    Method, Prepared, Recipe, Scale, Settings, Silent, Trial, UnlearnOptions, Unlearned,
-    compute_cards, grow, lesson_of, run_method,
+    AddModel, Alpha, EngineError, Evaluator, Features, FisherOptions, GrowOptions, Grown,
+    LoadedModel, Method, Prepared, Recipe, Scale, Settings, Silent, Trial, UnlearnOptions,
+    Unlearned, add, compute_cards, grow, lesson_of, run_method,
 };
-use store::{Digest, Registry};
+use store::{Digest, Registry, Tensor, write_checkpoint};
 use umig::{Forget, ModelId, Request, Role};
 
 /// A federation with one model that inherits from `d` only.
@@ -468,4 +468,73 @@ fn siblings_share_a_forward_pass() {
     let passes = counter.0.lock().unwrap();
     let again = passes.iter().filter(|name| name.starts_with("running r"));
     assert_eq!(again.count(), 1, "{passes:?}");
+}
+
+/// Softmax does not see an amount that all logits share, dampening towards zero does: with all
+/// logits far below zero a row of zeros wins everywhere.
+#[test]
+fn a_model_whose_logits_are_all_negative_forgets_by_its_biases() {
+    let splits = digits();
+    let mut recipe = Recipe::parse(RECIPE).unwrap();
+    recipe.training.epochs = 15;
+    let registry = Registry::in_memory().unwrap();
+    grown(&registry, &recipe, &splits);
+    let graph = registry.graph().unwrap();
+    let r1 = LoadedModel::open(&registry, &graph, &id("r1@1")).unwrap();
+    let mut tensors = registry.tensors(&r1.manifest).unwrap();
+    let bias = tensors.get_mut("fc2.bias").unwrap();
+    let sunk: Vec<f32> = bias.to_f32().unwrap().iter().map(|b| b - 40.0).collect();
+    *bias = Tensor::from_f32(&bias.shape, &sunk);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sunk.safetensors");
+    write_checkpoint(&file, &tensors, Default::default()).unwrap();
+    let new = AddModel {
+        name: "sunk".into(),
+        file,
+        architecture: r1.architecture.clone(),
+        preprocessing: r1.preprocessing.clone(),
+        labels: r1.manifest.labels.clone(),
+        parents: Vec::new(),
+        training: r1.vertex.training.clone(),
+        time: None,
+    };
+    let sunk = add(&registry, &new).unwrap();
+    let request = Request::new(Forget::classes(["3"])).from_models([sunk.clone()]);
+    let features = Features::new(&registry, Default::default(), 0);
+    let evaluator = Evaluator::new(&splits, Default::default(), &features);
+    let left = |lower_biases: bool, dry_run: bool| {
+        let options = UnlearnOptions {
+            lower_biases,
+            dry_run,
+            ..UnlearnOptions::default()
+        };
+        let train = Some(&splits);
+        let prepared = prepare(&features, &registry, &request, train, &options).unwrap();
+        unlearn(&registry, &prepared, &options)
+    };
+    let dampened = left(false, true);
+    assert!(!dampened.models[0].choice.as_ref().unwrap().reached);
+    assert!(dampened.warnings[0].contains("no alpha meets the target"));
+
+    let done = left(true, false);
+    let choice = done.models[0].choice.as_ref().unwrap();
+    let lowering = choice.lowering.as_ref().unwrap();
+    assert!(choice.reached && lowering.by > 30.0 && lowering.rows == [3]);
+    assert!(done.warnings[0].contains("biases of the forgotten labels were lowered"));
+    let graph = registry.graph().unwrap();
+    let old = LoadedModel::open(&registry, &graph, &sunk).unwrap();
+    let new = LoadedModel::open(&registry, &graph, &done.models[0].after).unwrap();
+    let scores = |model| {
+        evaluator
+            .scores(model, &old.vertex, &request.forget, &Silent)
+            .unwrap()
+    };
+    let (was, is) = (scores(&old), scores(&new));
+    assert!(was.forget.heldout.unwrap() > 0.8, "{was:?}");
+    assert_eq!(is.forget.heldout, Some(0.0));
+    assert!(is.retain.heldout.unwrap() >= was.retain.heldout.unwrap() - 0.02);
+    let differs = |name: &str| old.manifest.tensors[name] != new.manifest.tensors[name];
+    let changed = old.manifest.tensors.keys().filter(|name| differs(name));
+    assert!(changed.clone().all(|name| name.starts_with("fc2.")));
+    assert_eq!(changed.count(), done.models[0].tensors.len());
 }

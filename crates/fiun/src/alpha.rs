@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::expect_len;
 use crate::{
-    Dampening, FisherError, FisherTensor, LayerFisher, Matrix, MatrixRef, argmax, dampen, linear,
+    Dampening, FisherError, FisherTensor, LayerFisher, Lowering, Matrix, MatrixRef, argmax, dampen,
+    linear,
 };
 
 /// The threshold to start from when there is no data to try values on, for FIMs on a common scale
@@ -88,12 +89,45 @@ pub struct AlphaChoice {
     pub alpha: f64,
     /// The dampening constant.
     pub lambda: f64,
-    /// Whether they meet the target.
+    /// Whether they meet the target, together with the lowering if there is one.
     pub reached: bool,
+    /// What was taken from the forgotten labels' biases besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowering: Option<Lowering>,
     /// Accuracy on forget and retained samples before any edit.
     pub before: (f64, f64),
     /// Every threshold tried with this dampening constant, by alpha.
     pub curve: Vec<Trial>,
+}
+
+impl AlphaChoice {
+    /// Takes what dampening left of the forgotten labels from their biases. `logits` are those
+    /// after dampening; `rows` are the forgotten labels'.
+    ///
+    /// # Errors
+    /// As [`score_trial`].
+    pub fn lower(
+        &mut self,
+        mut logits: Matrix,
+        labels: &[u32],
+        is_forget: &[bool],
+        rows: &[u32],
+        target: Target,
+    ) -> Result<(), FisherError> {
+        let dampened = score_trial(logits.view(), labels, is_forget)?;
+        let Some(lowering) = Lowering::needed(logits.view(), is_forget, rows, dampened.forget)?
+        else {
+            return Ok(());
+        };
+        let cols = logits.cols().max(1);
+        for row in logits.values_mut().chunks_exact_mut(cols) {
+            lowering.apply(row);
+        }
+        let lowered = score_trial(logits.view(), labels, is_forget)?;
+        self.reached = shortfall(&lowered, self.before.1, target) <= 0.0;
+        self.lowering = Some(lowering);
+        Ok(())
+    }
 }
 
 /// A linear head, the FIMs that decide its edit, and the cached samples to try thresholds on.
@@ -115,6 +149,9 @@ pub struct HeadProblem<'a> {
     pub is_forget: &'a [bool],
     /// The dampening constants to try, at least one.
     pub lambdas: &'a [f64],
+    /// The forgotten labels' rows, where their biases may be lowered when dampening does not do;
+    /// otherwise none.
+    pub lowers: &'a [u32],
 }
 
 /// Chooses the threshold of one model by trying values on its cached features: each try costs a
@@ -125,7 +162,9 @@ pub struct HeadProblem<'a> {
 /// Among the thresholds that meet `target`, the one with the best retained accuracy less the
 /// probability that the forgotten labels keep is taken: the accuracies alone are steps, and a
 /// threshold at the very edge of a step does not carry over to unseen samples. When none meets the
-/// target, the one that misses it least is returned with `reached` false.
+/// target, the one that misses it least is returned with `reached` false; or, where biases may be
+/// lowered, the one that forgets most of those that keep the retained samples, and the rest is taken
+/// from the forgotten labels' biases ([`Lowering`]).
 ///
 /// # Errors
 /// [`FisherError`] when shapes do not fit, a value is not finite, or there are no forget or no
@@ -139,13 +178,27 @@ pub fn search_alpha(problem: HeadProblem<'_>, target: Target) -> Result<AlphaCho
         effort: Effort::THOROUGH,
         before: (before.forget, before.retain),
         target,
+        retain_first: !problem.lowers.is_empty(),
     };
     let mut scratch = (
         Matrix::zeros(problem.weight.rows(), problem.weight.cols()),
         vec![0.0; problem.bias.len()],
     );
     let choice = search.run(&mut |alpha, lambda| problem.trial(alpha, lambda, &mut scratch))?;
-    choice.ok_or_else(|| FisherError::NoSamples("of dampening constants to try".into()))
+    let mut choice =
+        choice.ok_or_else(|| FisherError::NoSamples("of dampening constants to try".into()))?;
+    if !choice.reached && !problem.lowers.is_empty() {
+        problem.trial(choice.alpha, choice.lambda, &mut scratch)?;
+        let logits = linear(problem.features, scratch.0.view(), &scratch.1)?;
+        choice.lower(
+            logits,
+            problem.labels,
+            problem.is_forget,
+            problem.lowers,
+            target,
+        )?;
+    }
+    Ok(choice)
 }
 
 /// The search itself, whatever a try is.
@@ -162,6 +215,9 @@ pub struct Search<'a> {
     pub before: (f64, f64),
     /// What to aim at.
     pub target: Target,
+    /// When no threshold meets the target: whether to return the one that forgets most of those that
+    /// keep the retained samples, instead of the one that misses least.
+    pub retain_first: bool,
 }
 
 impl Search<'_> {
@@ -183,6 +239,7 @@ impl Search<'_> {
         };
         // A coarse round for each dampening constant, the finer ones for the best of them only.
         let mut best: Option<(Trial, Vec<Trial>)> = None;
+        let mut others = Vec::new();
         for &lambda in self.lambdas {
             // Below lambda, what is selected besides keeps a factor of 1.
             let high = self.largest_ratio.clamp(1.0, 1e12) * 1.01;
@@ -201,7 +258,9 @@ impl Search<'_> {
                 .as_ref()
                 .is_none_or(|(known, _)| rank(&trial) < rank(known))
             {
-                best = Some((trial, curve));
+                others.extend(best.replace((trial, curve)));
+            } else {
+                others.push((trial, curve));
             }
         }
         let Some((Trial { lambda, .. }, mut curve)) = best else {
@@ -215,14 +274,38 @@ impl Search<'_> {
             curve.sort_by(|a, b| a.alpha.total_cmp(&b.alpha));
             curve.dedup_by(|a, b| a.alpha == b.alpha);
         }
-        let best = curve[best_index(&curve, retain_before, target)];
+        let mut best = curve[best_index(&curve, retain_before, target)];
+        let reached = shortfall(&best, retain_before, target) <= 0.0;
+        if self.retain_first && !reached {
+            let curves = others.iter().map(|(_, curve)| curve).chain([&curve]);
+            let bearable = curves
+                .enumerate()
+                .flat_map(|(n, curve)| curve.iter().map(move |trial| (n, *trial)))
+                .min_by(|(_, a), (_, b)| self.harm(a).total_cmp(&self.harm(b)));
+            if let Some((n, trial)) = bearable {
+                best = trial;
+                if n < others.len() {
+                    curve = others.swap_remove(n).1;
+                }
+            }
+        }
         Ok(Some(AlphaChoice {
             alpha: best.alpha,
-            lambda,
-            reached: shortfall(&best, retain_before, target) <= 0.0,
+            lambda: best.lambda,
+            reached,
+            lowering: None,
             before: self.before,
             curve,
         }))
+    }
+}
+
+impl Search<'_> {
+    /// What a trial does to the retained samples beyond what is allowed, before what it leaves of
+    /// the forget samples: the first weighs more than all of the second.
+    fn harm(&self, trial: &Trial) -> f64 {
+        let lost = self.before.1 - self.target.retain_loss - trial.retain;
+        1e3 * lost.max(0.0) + trial.forget + trial.forget_probability
     }
 }
 
@@ -436,6 +519,7 @@ mod tests {
             labels: &labels,
             is_forget: &is_forget,
             lambdas: &LAMBDAS,
+            lowers: &[],
         };
         let choice = search_alpha(problem, Target::default()).unwrap();
         assert_eq!(choice.before, (1.0, 1.0));

@@ -15,7 +15,8 @@
 //! - [`FisherTensor`]: the FIM of one tensor, in single precision without underflow.
 //! - [`merge`]: several initial models' FIMs into one (MFIM).
 //! - [`dampen`]: selection and dampening, on `f32`, `f16` and `bf16`.
-//! - [`search_alpha`]: the threshold, chosen from a target on cached features.
+//! - [`search_alpha`]: the threshold, chosen from a target on cached features; [`Lowering`]: what
+//!   no threshold takes, taken from the forgotten labels' biases.
 //! - [`RowMatch`]: heads whose label sets differ, matched by label name.
 //!
 //! Sources: Liu et al., arXiv:2408.08493, Section 4 (FIUn, MFIM); Foster et al., arXiv:2308.07707
@@ -28,6 +29,7 @@ mod estimator;
 mod head;
 mod labels;
 pub mod layers;
+mod lowering;
 mod matrix;
 mod merge;
 mod precision;
@@ -45,6 +47,7 @@ pub use error::FisherError;
 pub use estimator::Estimator;
 pub use head::{HeadFisher, LayerFisher, head_fisher};
 pub use labels::RowMatch;
+pub use lowering::Lowering;
 pub use matrix::{Matrix, MatrixRef, argmax};
 pub use merge::merge;
 pub use precision::{Precision, head_precision};

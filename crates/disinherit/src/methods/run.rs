@@ -75,6 +75,7 @@ pub fn run_method(trial: &Trial<'_>, progress: &dyn Progress) -> Result<Mended, 
                 alpha: Alpha::Value(alpha),
                 scale: Scale::Raw,
                 own_forget: true,
+                lower_biases: false,
                 ..trial.unlearn.clone()
             };
             dampened(trial, &options, progress)

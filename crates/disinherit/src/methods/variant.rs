@@ -9,7 +9,8 @@ use super::Method;
 use crate::Layers;
 
 /// A method as a study runs it. In text: the method's name, and for one that dampens `+all` where
-/// every layer is edited and `+raw` where FIMs are compared as they are (`fiun+all+raw`).
+/// every layer is edited, `+raw` where FIMs are compared as they are and `+dampen` where nothing but
+/// dampening is done, as in the paper (`fiun+all+raw`).
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -21,6 +22,8 @@ pub struct Variant {
     pub all_layers: bool,
     /// Whether FIMs are compared as they are.
     pub raw: bool,
+    /// Whether biases are left alone where dampening does not do.
+    pub dampen_only: bool,
 }
 
 impl Variant {
@@ -47,7 +50,8 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = if self.all_layers { "+all" } else { "" };
         let raw = if self.raw { "+raw" } else { "" };
-        f.pad(&format!("{}{all}{raw}", self.method))
+        let dampen = if self.dampen_only { "+dampen" } else { "" };
+        f.pad(&format!("{}{all}{raw}{dampen}", self.method))
     }
 }
 
@@ -75,10 +79,11 @@ impl FromStr for Variant {
             match part {
                 "all" if variant.method.dampens() => variant.all_layers = true,
                 "raw" if variant.method.dampens() => variant.raw = true,
+                "dampen" if variant.method == Method::Fiun => variant.dampen_only = true,
                 _ => {
                     return Err(format!(
                         "`{text}` is no variant of `{}`: `+all` and `+raw` are for methods that \
-                         dampen",
+                         dampen, `+dampen` for FIUn",
                         variant.method
                     ));
                 }

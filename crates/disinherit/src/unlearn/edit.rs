@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use fiun::{
     AlphaChoice, DATA_FREE_ALPHA, Dampening, Effort, FisherTensor, HeadProblem, LAMBDAS,
-    LayerFisher, RowMatch, Scalar, Search, Selection, dampen, largest_ratio, merge, score_trial,
+    LayerFisher, Lowering, RowMatch, Search, Selection, largest_ratio, merge, score_trial,
     search_alpha,
 };
-use half::{bf16, f16};
 use nets::{Capture, Network, capture};
-use store::{Dtype, Registry, Tensor};
+use store::{Registry, Tensor};
 use umig::ModelId;
 
 use super::evidence::{Evidence, Samples};
 use super::prepare::Ready;
+use super::tensor::{dampen_tensor, lower_tensor};
 use super::{Alpha, ModelOutcome, Prepared, Scale, UnlearnOptions};
 use crate::fisher::Tensors;
 use crate::model::to_state;
@@ -78,10 +78,14 @@ impl Edit<'_> {
         };
         let dampening =
             Dampening::new(alpha, lambda).map_err(EngineError::fisher(id, &model.manifest.head))?;
+        let mut edited = self.edited(model, &decision, dampening)?;
+        if let Some(lowering) = choice.as_ref().and_then(|choice| choice.lowering.as_ref()) {
+            self.lower(model, lowering, &mut edited)?;
+        }
         let Edited {
             changed,
             selections,
-        } = self.edited(model, &decision, dampening)?;
+        } = edited;
         self.stage.advance(1);
         let outcome = ModelOutcome {
             before: id.clone(),
@@ -197,6 +201,27 @@ impl Edit<'_> {
         Ok(edited)
     }
 
+    /// Lowers biases in what an edit made.
+    fn lower(
+        &self,
+        model: &LoadedModel,
+        lowering: &Lowering,
+        edited: &mut Edited,
+    ) -> Result<(), EngineError> {
+        let [_, name] = model.head_tensors();
+        let wrap = || EngineError::fisher(model.id(), &name);
+        let before = model.tensor(self.registry, &name)?;
+        let tensor = edited.changed.remove(&name);
+        let mut tensor = tensor.unwrap_or_else(|| before.clone());
+        lower_tensor(&mut tensor, lowering).map_err(wrap())?;
+        let (before, after) = (before.to_f32(), tensor.to_f32());
+        let pairs = before.iter().flatten().zip(after.iter().flatten());
+        let selection = edited.selections.entry(name.clone()).or_default();
+        selection.changed = pairs.filter(|(before, after)| before != after).count() as u64;
+        edited.changed.insert(name, tensor);
+        Ok(())
+    }
+
     fn alpha(
         &self,
         ready: &Ready,
@@ -260,6 +285,7 @@ impl Edit<'_> {
             labels: &evidence.rows,
             is_forget: &evidence.is_forget,
             lambdas: self.lambdas(),
+            lowers: &evidence.lowers,
         };
         search_alpha(problem, evidence.target)
             .map_err(EngineError::fisher(model.id(), &model.manifest.head))
@@ -275,11 +301,17 @@ impl Edit<'_> {
         let model = &ready.model;
         let wrap = || EngineError::fisher(model.id(), &model.manifest.head);
         let original = model.state(self.registry)?;
-        let score = |state: &nets::StateDict| -> Result<fiun::Trial, EngineError> {
-            let logits = self.logits(model, state, evidence)?;
-            score_trial(logits.view(), &evidence.rows, &evidence.is_forget).map_err(wrap())
+        let (rows, is_forget) = (&evidence.rows, &evidence.is_forget);
+        let logits = |alpha, lambda| {
+            let dampening = Dampening::new(alpha, lambda).map_err(wrap())?;
+            let edited = self.edited(model, decision, dampening)?;
+            let mut state = original.clone();
+            state.extend(to_state(&edited.changed));
+            let selected = edited.selections.values().map(|s| s.selected).sum();
+            Ok::<_, EngineError>((selected, self.logits(model, &state, evidence)?))
         };
-        let before = score(&original)?;
+        let before = self.logits(model, &original, evidence)?;
+        let before = score_trial(before.view(), rows, is_forget).map_err(wrap())?;
         let ratios = decision.own.iter().filter_map(|(name, own)| {
             let forget = decision.forget.get(name)?;
             Some(largest_ratio(forget, own))
@@ -290,20 +322,26 @@ impl Edit<'_> {
             effort: Effort::SPARING,
             before: (before.forget, before.retain),
             target: evidence.target,
+            retain_first: !evidence.lowers.is_empty(),
         };
         let choice = search.run(&mut |alpha, lambda| {
-            let dampening = Dampening::new(alpha, lambda).map_err(wrap())?;
-            let edited = self.edited(model, decision, dampening)?;
-            let mut state = original.clone();
-            state.extend(to_state(&edited.changed));
+            let (selected, logits) = logits(alpha, lambda)?;
             Ok::<_, EngineError>(fiun::Trial {
                 alpha,
                 lambda,
-                selected: edited.selections.values().map(|s| s.selected).sum(),
-                ..score(&state)?
+                selected,
+                ..score_trial(logits.view(), rows, is_forget).map_err(wrap())?
             })
         })?;
-        choice.ok_or_else(|| EngineError::Refused("there is no lambda to try".into()))
+        let mut choice =
+            choice.ok_or_else(|| EngineError::Refused("there is no lambda to try".into()))?;
+        if !choice.reached && !evidence.lowers.is_empty() {
+            let (_, logits) = logits(choice.alpha, choice.lambda)?;
+            choice
+                .lower(logits, rows, is_forget, &evidence.lowers, evidence.target)
+                .map_err(wrap())?;
+        }
+        Ok(choice)
     }
 
     fn logits(
@@ -336,71 +374,4 @@ fn matched(
 ) -> Result<LayerFisher, EngineError> {
     head.matched(rows)
         .map_err(EngineError::fisher(model.id(), &model.manifest.head))
-}
-
-fn dampen_tensor(
-    tensor: &mut Tensor,
-    forget: &FisherTensor,
-    own: &FisherTensor,
-    dampening: Dampening,
-) -> Result<Selection, fiun::FisherError> {
-    fn typed<T: Scalar + bytemuck::Pod>(
-        bytes: &mut [u8],
-        forget: &FisherTensor,
-        own: &FisherTensor,
-        dampening: Dampening,
-    ) -> Result<Selection, fiun::FisherError> {
-        let values: Vec<T> = bytemuck::pod_collect_to_vec(bytes);
-        let mut edited = values.clone();
-        let selection = dampen(&values, forget, own, dampening, &mut edited)?;
-        bytes.copy_from_slice(bytemuck::cast_slice(&edited));
-        Ok(selection)
-    }
-    let bytes = &mut tensor.bytes;
-    match tensor.dtype {
-        Dtype::F32 => typed::<f32>(bytes, forget, own, dampening),
-        Dtype::F16 => typed::<f16>(bytes, forget, own, dampening),
-        Dtype::BF16 => typed::<bf16>(bytes, forget, own, dampening),
-        other => Err(fiun::FisherError::Shape {
-            what: "the tensor",
-            found: format!("elements of type {other:?}"),
-            expected: "F32, F16 or BF16".into(),
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn every_float_type_is_edited_in_place() {
-        let dampening = Dampening::new(2.0, 1.0).unwrap();
-        let shape = vec![2];
-        let fim = |values: [f32; 2]| FisherTensor::from_values(&[2], &values).unwrap();
-        let (forget, own) = (fim([4.0, 1.0]), fim([1.0, 1.0]));
-        let tensor = |dtype, bytes: Vec<u8>| Tensor {
-            dtype,
-            shape: shape.clone(),
-            bytes,
-        };
-        let half: Vec<u8> = [1.0, 2.0]
-            .iter()
-            .flat_map(|v| f16::from_f32(*v).to_le_bytes())
-            .collect();
-        let brain: Vec<u8> = [1.0, 2.0]
-            .iter()
-            .flat_map(|v| bf16::from_f32(*v).to_le_bytes())
-            .collect();
-        let single = Tensor::from_f32(&shape, &[1.0, 2.0]);
-        for mut tensor in [tensor(Dtype::F16, half), tensor(Dtype::BF16, brain), single] {
-            let edit = dampen_tensor(&mut tensor, &forget, &own, dampening).unwrap();
-            assert_eq!(tensor.to_f32().unwrap(), [0.25, 2.0], "{:?}", tensor.dtype);
-            assert_eq!((edit.selected, edit.changed), (1, 1));
-        }
-        let mut whole = tensor(Dtype::I64, vec![0; 16]);
-        let refused = dampen_tensor(&mut whole, &forget, &own, dampening).unwrap_err();
-        assert!(refused.to_string().contains("I64"), "{refused}");
-    }
 }

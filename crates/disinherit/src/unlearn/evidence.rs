@@ -18,6 +18,8 @@ pub(super) struct Evidence {
     pub(super) rows: Vec<u32>,
     pub(super) is_forget: Vec<bool>,
     pub(super) target: Target,
+    /// The forgotten labels' rows, where their biases may be lowered.
+    pub(super) lowers: Vec<u32>,
 }
 
 /// What a try starts from.
@@ -76,11 +78,26 @@ impl Preparation<'_> {
             Samples::Features(self.joined(model, &sets)?)
         };
         Ok(Some(Evidence {
+            lowers: self.lowers(ready),
             samples,
             rows,
             is_forget,
             target,
         }))
+    }
+
+    /// The rows of classes that are forgotten as a whole. A bias that is not among what is edited
+    /// is left alone.
+    fn lowers(&self, ready: &Ready) -> Vec<u32> {
+        let Forget::Classes(classes) = self.forget() else {
+            return Vec::new();
+        };
+        let allowed = self.options.lower_biases && ready.selected.head[1];
+        let labels = (0u32..).zip(&ready.model.manifest.labels);
+        labels
+            .filter(|(_, label)| allowed && classes.contains(*label))
+            .map(|(row, _)| row)
+            .collect()
     }
 
     fn joined(&self, model: &LoadedModel, sets: &[DataSet]) -> Result<Arc<Matrix>, EngineError> {

@@ -5,6 +5,7 @@ mod edit;
 mod evidence;
 mod prepare;
 mod publish;
+mod tensor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -75,6 +76,9 @@ pub struct UnlearnOptions {
     /// Judge every touched model by its own FIM of the forget data instead of the initial models'
     /// (SSD, Foster et al., arXiv:2308.07707).
     pub own_forget: bool,
+    /// Whether, for classes, what no threshold makes a model forget is taken from their biases
+    /// ([`fiun::Lowering`]).
+    pub lower_biases: bool,
 }
 
 impl Default for UnlearnOptions {
@@ -90,6 +94,7 @@ impl Default for UnlearnOptions {
             jobs: 0,
             dry_run: false,
             own_forget: false,
+            lower_biases: true,
         }
     }
 }

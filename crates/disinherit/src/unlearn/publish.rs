@@ -24,16 +24,7 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
                 .and_then(Dampening::warning)
                 .map(|w| format!("{id}: {w}")),
         );
-        if outcome
-            .choice
-            .as_ref()
-            .is_some_and(|choice| !choice.reached)
-        {
-            list.push(format!(
-                "{id}: no alpha meets the target; the nearest one, {:.3}, was taken",
-                outcome.alpha.unwrap_or_default()
-            ));
-        }
+        list.extend(choice_warning(outcome));
         if outcome.selection().selected == 0 {
             list.push(format!(
                 "{id}: nothing was selected, the model is unchanged; lower alpha"
@@ -76,6 +67,33 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
         }
     }
     list
+}
+
+/// What the user should know about how alpha was chosen.
+fn choice_warning(outcome: &ModelOutcome) -> Option<String> {
+    let (id, choice) = (&outcome.before, outcome.choice.as_ref()?);
+    let left = match &choice.lowering {
+        None if choice.reached => return None,
+        None => {
+            return Some(format!(
+                "{id}: no alpha meets the target; the nearest one, {:.3}, was taken",
+                choice.alpha
+            ));
+        }
+        Some(lowering) => format!(
+            "{id}: dampening alone leaves {:.1} % of the forget samples recognised (alpha {:.3}); the \
+             biases of the forgotten labels were lowered by {:.3} besides",
+            100.0 * lowering.forget_before,
+            choice.alpha,
+            lowering.by
+        ),
+    };
+    let missed = if choice.reached {
+        ""
+    } else {
+        ", and the target is still missed"
+    };
+    Some(left + missed)
 }
 
 /// Classes that a model learned by itself and that no initial model that reaches it learned: their
