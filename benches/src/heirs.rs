@@ -150,13 +150,12 @@ fn set_up(folder: &Path, initial: usize, heirs: usize) -> Result<[f64; 2], Box<d
     }
     registry.publish(&Publication {
         models: births.models,
-        superseded: Vec::new(),
         cards: births.cards,
-        operation: Operation {
+        ..Publication::of(Operation {
             time: 0,
             command: "set up".into(),
             detail: json!({}),
-        },
+        })
     })?;
     Ok(births.bytes)
 }
@@ -194,7 +193,7 @@ impl Births<'_> {
         if self.bytes[0] == 0.0 {
             self.bytes = [bytes_without_classes(&card)?, card.to_bytes()?.len() as f64];
         }
-        let row = ModelRow { vertex, manifest };
+        let row = ModelRow::new(vertex, manifest);
         self.models.push(NewModel { row, parents });
         Ok(())
     }

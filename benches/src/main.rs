@@ -12,6 +12,7 @@ mod layers;
 mod peer;
 mod plan;
 mod procedure;
+mod scale;
 
 use std::time::Instant;
 
@@ -99,7 +100,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(heirs::CHILD) {
         return heirs::child();
     }
-    let all: [(&str, Benchmark); 7] = [
+    let all: [(&str, Benchmark); 8] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
@@ -107,6 +108,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("layers", layers::run),
         ("heirs", heirs::run),
         ("procedure", procedure::run),
+        ("scale", scale::run),
     ];
     if let Some(name) = &wanted
         && !all.iter().any(|(known, _)| known == name)

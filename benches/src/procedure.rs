@@ -90,19 +90,17 @@ fn registry(
             _ => vec![(ModelId::new("m0", 1)?, Relation::FineTune)],
         };
         models.push(NewModel {
-            row: ModelRow { vertex, manifest },
+            row: ModelRow::new(vertex, manifest),
             parents,
         });
     }
     registry.publish(&Publication {
         models,
-        superseded: Vec::new(),
-        cards: Vec::new(),
-        operation: Operation {
+        ..Publication::of(Operation {
             time: 0,
             command: "set up".into(),
             detail: json!({}),
-        },
+        })
     })?;
     Ok((folder, registry))
 }

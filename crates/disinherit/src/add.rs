@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use nets::{Architecture, Preprocessing};
+use nets::{Architecture, Preprocessing, check_finite};
 use serde_json::json;
-use store::{ModelRow, NewModel, Operation, Publication, Registry, read_checkpoint};
+use store::{Checkpoint, Dtype, ModelRow, NewModel, Operation, Publication, Registry};
 use umig::{Model, ModelId, Relation, Training};
 
 use crate::EngineError;
-use crate::model::{find, manifest, time_after, to_state};
+use crate::model::{find, manifest, time_after};
 
 /// A checkpoint and what is known about it.
 #[derive(Debug, Clone)]
@@ -54,10 +54,8 @@ pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> 
         .iter()
         .map(|(name, relation)| Ok((find(&graph, name)?.id.clone(), relation.clone())))
         .collect::<Result<_, EngineError>>()?;
-    let tensors = read_checkpoint(&new.file)?;
-    new.architecture
-        .check(&to_state(&tensors))
-        .map_err(EngineError::net(&id))?;
+    let file = Checkpoint::open(&new.file)?;
+    check(&file, &new.architecture, &id)?;
     let parent_ids: Vec<ModelId> = parents.iter().map(|(id, _)| id.clone()).collect();
     let vertex = Model {
         id: id.clone(),
@@ -69,22 +67,36 @@ pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> 
     // A trial on a copy refuses what the graph refuses before anything is written.
     graph.clone().add(vertex.clone(), parents.clone())?;
     let manifest = manifest(&new.architecture, &new.preprocessing, &new.labels)?;
-    let digest = registry.put_model(manifest, tensors)?;
-    let row = ModelRow {
-        vertex,
-        manifest: digest,
-    };
+    let digest = registry.put_checkpoint(manifest, &file)?;
+    let row = ModelRow::new(vertex, digest);
     registry.publish(&Publication {
         models: vec![NewModel { row, parents }],
-        superseded: Vec::new(),
-        cards: Vec::new(),
-        operation: Operation {
+        ..Publication::of(Operation {
             time: crate::now(),
             command: "add".into(),
             detail: json!({"model": id, "digest": digest}),
-        },
+        })
     })?;
     Ok(id)
+}
+
+/// Checks that a file holds the tensors of an architecture, one after the other: it may be larger
+/// than memory.
+fn check(file: &Checkpoint, network: &Architecture, id: &ModelId) -> Result<(), EngineError> {
+    let known = file.tensors();
+    let floats = |name: &str| {
+        let (dtype, shape) = known.get(name)?;
+        let float = matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64);
+        float.then(|| shape.clone())
+    };
+    network
+        .check_shapes(&floats)
+        .map_err(EngineError::net(id))?;
+    for (name, _) in network.tensors().map_err(EngineError::net(id))? {
+        let values = file.tensor(&name)?.to_f32().unwrap_or_default();
+        check_finite(&name, &values).map_err(EngineError::net(id))?;
+    }
+    Ok(())
 }
 
 /// The next free version of a name.

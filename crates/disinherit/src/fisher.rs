@@ -346,14 +346,12 @@ fn keep(
     detail: serde_json::Value,
 ) -> Result<(), EngineError> {
     registry.publish(&Publication {
-        models: Vec::new(),
-        superseded: Vec::new(),
         cards: vec![row],
-        operation: Operation {
+        ..Publication::of(Operation {
             time: crate::now(),
             command: command.into(),
             detail,
-        },
+        })
     })?;
     Ok(())
 }

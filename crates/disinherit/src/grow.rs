@@ -208,15 +208,10 @@ impl Newborn<'_> {
             .collect();
         registry.publish(&Publication {
             models: vec![NewModel {
-                row: ModelRow {
-                    vertex,
-                    manifest: digest,
-                },
+                row: ModelRow::new(vertex, digest),
                 parents,
             }],
-            superseded: Vec::new(),
-            cards: Vec::new(),
-            operation: Operation {
+            ..Publication::of(Operation {
                 time: crate::now(),
                 command: "grow".into(),
                 detail: json!({
@@ -226,7 +221,7 @@ impl Newborn<'_> {
                     "digest": digest,
                     "seconds": seconds,
                 }),
-            },
+            })
         })?;
         Ok(id)
     }

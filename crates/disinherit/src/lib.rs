@@ -7,7 +7,9 @@
 //! The engine never prints and never reads the environment; long work reports to a [`Progress`].
 
 mod add;
+mod certificate;
 mod cost;
+mod draft;
 mod error;
 mod evaluate;
 mod features;
@@ -26,6 +28,10 @@ mod unlearn;
 mod verdicts;
 
 pub use add::{AddModel, add};
+pub use certificate::{
+    Certificate, CertifiedModel, CertifiedVerdict, Envelope, LogPosition, PREDICATE, PublicKey,
+    SecretKey, Statement, Subject, certify,
+};
 pub use cost::Cost;
 pub use error::EngineError;
 pub use evaluate::{Accuracy, Evaluator, Scores};
@@ -39,7 +45,7 @@ pub use model::{LoadedModel, find as resolve, now};
 pub use progress::{Progress, Silent, Stage};
 pub use provenance::{forget_mask, own_data};
 pub use recipe::{Heads, LabelChoice, ModelRecipe, Recipe, RelationName, Repeat};
-pub use revisit::revisit;
+pub use revisit::{last_request, revisit};
 pub use study::{
     Compared, MethodResult, ModelResult, Study, StudyModel, StudyOptions, mean, run_study,
 };

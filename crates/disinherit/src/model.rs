@@ -35,12 +35,16 @@ impl LoadedModel {
     /// architecture, or what the registry says.
     pub fn open(registry: &Registry, graph: &Umig, id: &ModelId) -> Result<Self, EngineError> {
         let vertex = find(graph, &id.to_string())?.clone();
-        let digest = registry
-            .digest(id)?
+        let row = registry
+            .model(id)?
             .ok_or_else(|| EngineError::UnknownModel {
                 name: id.to_string(),
                 hint: String::new(),
             })?;
+        if row.purged {
+            return Err(store::StoreError::Purged(id.clone()).into());
+        }
+        let digest = row.manifest;
         let manifest = registry.manifest(digest)?;
         let refuse = |reason: String| EngineError::NotRunnable {
             model: id.clone(),

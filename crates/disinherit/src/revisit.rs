@@ -32,14 +32,7 @@ pub fn revisit(
     let operations = registry.operations()?;
     let row = chosen(&operations, request)?;
     let detail = &row.operation.detail;
-    let read = |what: &str, error: serde_json::Error| {
-        EngineError::Refused(format!("the log's {what} cannot be read: {error}"))
-    };
-    let asked: Request =
-        serde_json::from_value(detail["request"].clone()).map_err(|e| read("request", e))?;
-    let outcomes: Vec<ModelOutcome> =
-        serde_json::from_value(detail["models"].clone()).map_err(|e| read("models", e))?;
-    let method: Method = serde_json::from_value(detail["method"].clone()).unwrap_or_default();
+    let (asked, method, outcomes) = read_request(row)?;
     let graph = registry.graph()?;
     let mut before: BTreeMap<ModelId, Verdicts> = BTreeMap::new();
     let mut results = Vec::new();
@@ -104,7 +97,37 @@ pub fn revisit(
     })
 }
 
-fn chosen<'a>(
+/// What was asked, by which method, and what happened to each model.
+pub(crate) fn read_request(
+    row: &OperationRow,
+) -> Result<(Request, Method, Vec<ModelOutcome>), EngineError> {
+    let detail = &row.operation.detail;
+    let read = |what: &str, error: serde_json::Error| {
+        EngineError::Refused(format!("the log's {what} cannot be read: {error}"))
+    };
+    let asked =
+        serde_json::from_value(detail["request"].clone()).map_err(|e| read("request", e))?;
+    let outcomes =
+        serde_json::from_value(detail["models"].clone()).map_err(|e| read("models", e))?;
+    let method = serde_json::from_value(detail["method"].clone()).unwrap_or_default();
+    Ok((asked, method, outcomes))
+}
+
+/// A request in the log: what was asked, and what happened to each model. The last one that was not
+/// undone when none is named by its id or the number of its operation.
+///
+/// # Errors
+/// As [`revisit`].
+pub fn last_request(
+    registry: &Registry,
+    request: Option<&str>,
+) -> Result<(Request, Vec<ModelOutcome>), EngineError> {
+    let operations = registry.operations()?;
+    let (asked, _, outcomes) = read_request(chosen(&operations, request)?)?;
+    Ok((asked, outcomes))
+}
+
+pub(crate) fn chosen<'a>(
     operations: &'a [OperationRow],
     request: Option<&str>,
 ) -> Result<&'a OperationRow, EngineError> {
@@ -114,9 +137,16 @@ fn chosen<'a>(
         .filter(|row| row.operation.command == "unlearn");
     let id = |row: &'a OperationRow| row.operation.detail["id"].as_str().unwrap_or_default();
     let Some(wanted) = request else {
-        return unlearned.next().ok_or_else(|| {
-            EngineError::Refused("nothing has been unlearned in this registry yet".into())
-        });
+        let undone: Vec<i64> = operations
+            .iter()
+            .filter(|row| row.operation.command == "undo")
+            .filter_map(|row| row.operation.detail["undoes"].as_i64())
+            .collect();
+        return unlearned
+            .find(|row| !undone.contains(&row.id))
+            .ok_or_else(|| {
+                EngineError::Refused("nothing has been unlearned in this registry yet".into())
+            });
     };
     let known: Vec<&str> = unlearned.clone().map(id).collect();
     unlearned

@@ -20,7 +20,7 @@ mod op;
 mod shape;
 mod train;
 
-pub use architecture::{Architecture, Kind};
+pub use architecture::{Architecture, Kind, check_finite};
 pub use array::{Array, StateDict, average};
 pub use capture::{Capture, Network, capture};
 pub use device::Compute;

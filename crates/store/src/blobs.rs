@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use futures::stream::{self, TryStreamExt};
@@ -14,10 +15,18 @@ use object_store::memory::InMemory;
 use object_store::path::Path as Location;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use crate::{Digest, StoreError};
+use crate::{Digest, StoreError, crash};
 
-/// Files brought to the disk at a time.
+/// Files brought to the disk, or objects removed, at a time.
 const CONCURRENT: usize = 16;
+
+/// An object on shared storage that is older is written again when it is used anew, so that nobody
+/// who clears away what was never published takes it for abandoned. Half of [`ABANDONED`].
+const STALE: Duration = Duration::from_secs(12 * 3600);
+
+/// How old an unpublished object on shared storage must be to count as abandoned: there, nobody
+/// can tell whether another process is about to publish it.
+pub(crate) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// Blobs named by their digest, on any `object_store` backend: immutable, written atomically, and
 /// checked against their name when read. On a disk they are certain to survive a loss of power once
@@ -28,6 +37,17 @@ pub struct Blobs {
     disk: Option<Arc<Disk>>,
     /// Bytes read and written so far.
     traffic: Arc<[AtomicU64; 2]>,
+}
+
+/// An object that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Its digest, if it is whole.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was written.
+    pub written: SystemTime,
 }
 
 /// What was written to a folder and may not have reached the disk yet.
@@ -55,8 +75,13 @@ impl Blobs {
 
     /// Blobs in memory.
     pub fn in_memory() -> Self {
+        Self::on(Arc::new(InMemory::new()))
+    }
+
+    /// Blobs on some storage that is not a folder of this machine.
+    pub fn on(objects: Arc<dyn ObjectStore>) -> Self {
         Self {
-            objects: Arc::new(InMemory::new()),
+            objects,
             disk: None,
             traffic: Arc::default(),
         }
@@ -71,8 +96,15 @@ impl Blobs {
         let digest = Digest::of(&bytes);
         let there = match self.objects.head(&location(digest)).await {
             Err(object_store::Error::NotFound { .. }) => false,
-            other => other?.size == bytes.len() as u64 && self.get(digest).await.is_ok(),
+            other => {
+                let known = other?;
+                let age = SystemTime::now().duration_since(known.last_modified.into());
+                known.size == bytes.len() as u64
+                    && (self.disk.is_some() || age.is_ok_and(|age| age < STALE))
+                    && self.get(digest).await.is_ok()
+            }
         };
+        crash::point("object");
         if !there {
             // Two writers of one blob write the same bytes, so the later may replace the earlier.
             let options = PutOptions::from(PutMode::Overwrite);
@@ -120,6 +152,83 @@ impl Blobs {
             return Err(StoreError::Damaged(digest));
         }
         Ok(bytes.into())
+    }
+
+    /// Every object there is, with its size and when it was written.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn list(&self) -> Result<Vec<Stored>, StoreError> {
+        let mut found = Vec::new();
+        let mut list = self.objects.list(None);
+        while let Some(meta) = list.try_next().await? {
+            if let Some(digest) = digest_of(&meta.location) {
+                found.push(Stored {
+                    digest,
+                    size: meta.size,
+                    written: meta.last_modified.into(),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes objects; one that is gone already counts as removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`]; some may have been removed.
+    pub async fn remove(
+        &self,
+        digests: impl IntoIterator<Item = Digest>,
+    ) -> Result<(), StoreError> {
+        stream::iter(digests)
+            .map(|digest| async move {
+                crash::point("remove object");
+                match self.objects.delete(&location(digest)).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            })
+            .buffer_unordered(CONCURRENT)
+            .try_collect()
+            .await
+    }
+
+    /// Whether the objects are in a folder that other processes reach through the same disk only.
+    pub(crate) fn on_disk(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    /// Files in the folder that are no objects: what a write leaves that was cut short.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub(crate) fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let Some(disk) = &self.disk else {
+            return Ok(Vec::new());
+        };
+        let entries = |folder: &Path| -> Result<Vec<PathBuf>, StoreError> {
+            let list = std::fs::read_dir(folder).map_err(StoreError::io("list", folder))?;
+            list.map(|entry| Ok(entry.map_err(StoreError::io("list", folder))?.path()))
+                .collect()
+        };
+        let mut found = Vec::new();
+        for path in entries(&disk.folder)? {
+            if !path.is_dir() {
+                found.push(path);
+                continue;
+            }
+            for file in entries(&path)? {
+                let place = file.strip_prefix(&disk.folder).ok();
+                let location = place
+                    .and_then(Path::to_str)
+                    .map(|text| Location::from(text.replace(std::path::MAIN_SEPARATOR, "/")));
+                if location.as_ref().and_then(digest_of).is_none() {
+                    found.push(file);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Bytes read and bytes written since these blobs were opened.
@@ -188,4 +297,11 @@ fn location(digest: Digest) -> Location {
     let name = digest.to_string();
     let (folder, rest) = name.split_at(2);
     Location::from_iter([folder, rest])
+}
+
+/// The digest that an object's place stands for.
+fn digest_of(place: &Location) -> Option<Digest> {
+    let parts: Vec<String> = place.parts().map(|p| p.as_ref().to_owned()).collect();
+    let digest: Digest = parts.concat().parse().ok()?;
+    (location(digest) == *place).then_some(digest)
 }

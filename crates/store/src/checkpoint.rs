@@ -1,40 +1,123 @@
 //! Checkpoint files: safetensors in and out.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
-use safetensors::tensor::TensorView;
-use safetensors::{SafeTensors, serialize};
+use safetensors::serialize;
+use safetensors::tensor::{Metadata, TensorView};
 
-use crate::{StoreError, Tensor};
+use crate::{Dtype, StoreError, Tensor};
 
-/// Reads a safetensors file. The header is checked against the file's length and every tensor's
-/// shape against its bytes before any of it is believed.
+/// The largest header that is read, as in the safetensors library.
+const LARGEST_HEADER: u64 = 100_000_000;
+
+/// A safetensors file whose header has been read and believed: it fits the file's length, and every
+/// tensor's shape fits its bytes. Tensors are read one at a time, so a file may be larger than memory.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    file: File,
+    /// Where the tensors' bytes begin.
+    start: u64,
+    header: Metadata,
+}
+
+impl Checkpoint {
+    /// Opens a file and reads its header.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], or [`StoreError::Checkpoint`] naming the file and what is wrong.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let refuse = |reason: String| StoreError::Checkpoint {
+            path: path.to_owned(),
+            reason,
+        };
+        let read = |source| StoreError::io("read", path)(source);
+        let mut file = File::open(path).map_err(read)?;
+        let length = file.metadata().map_err(read)?.len();
+        let mut size = [0; 8];
+        if length < 8 {
+            return Err(refuse("it is too short for a header".into()));
+        }
+        file.read_exact(&mut size).map_err(read)?;
+        let size = u64::from_le_bytes(size);
+        if size > LARGEST_HEADER || size > length - 8 {
+            return Err(refuse(format!(
+                "its header claims {size} bytes, the file has {length}"
+            )));
+        }
+        let mut text = vec![0; size as usize];
+        file.read_exact(&mut text).map_err(read)?;
+        let header: Metadata = serde_json::from_slice(&text)
+            .map_err(|error| refuse(format!("its header cannot be used: {error}")))?;
+        let expected = (header.data_len() as u64).checked_add(size + 8);
+        if expected != Some(length) {
+            return Err(refuse(format!(
+                "its tensors take {} bytes, the file has {} for them",
+                header.data_len(),
+                length - 8 - size
+            )));
+        }
+        if header.tensors().is_empty() {
+            return Err(refuse("it holds no tensors".into()));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            start: size + 8,
+            header,
+        })
+    }
+
+    /// The names of the tensors with their types and shapes.
+    pub fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
+        let tensors = self.header.tensors().into_iter();
+        tensors
+            .map(|(name, info)| (name, (info.dtype, info.shape.clone())))
+            .collect()
+    }
+
+    /// One tensor.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], or [`StoreError::Checkpoint`] when there is none of this name.
+    pub fn tensor(&self, name: &str) -> Result<Tensor, StoreError> {
+        let info = self
+            .header
+            .info(name)
+            .ok_or_else(|| StoreError::Checkpoint {
+                path: self.path.clone(),
+                reason: format!("it has no tensor `{name}`"),
+            })?;
+        let (from, to) = info.data_offsets;
+        let mut bytes = vec![0; to - from];
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.start + from as u64))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(StoreError::io("read", &self.path))?;
+        Ok(Tensor {
+            dtype: info.dtype,
+            shape: info.shape.clone(),
+            bytes,
+        })
+    }
+}
+
+/// Reads a whole safetensors file.
 ///
 /// # Errors
-/// [`StoreError::Io`], or [`StoreError::Checkpoint`] naming the file and what is wrong.
+/// As [`Checkpoint::open`].
 pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>, StoreError> {
-    let bytes = std::fs::read(path).map_err(StoreError::io("read", path))?;
-    let refuse = |reason: String| StoreError::Checkpoint {
-        path: path.to_owned(),
-        reason,
-    };
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| refuse(error.to_string()))?;
-    if file.is_empty() {
-        return Err(refuse("it holds no tensors".into()));
-    }
-    Ok(file
-        .iter()
-        .map(|(name, view)| {
-            let tensor = Tensor {
-                dtype: view.dtype(),
-                shape: view.shape().to_vec(),
-                bytes: view.data().to_vec(),
-            };
-            (name.to_owned(), tensor)
+    let file = Checkpoint::open(path)?;
+    let names = file.tensors().into_keys();
+    names
+        .map(|name| {
+            let tensor = file.tensor(&name)?;
+            Ok((name, tensor))
         })
-        .collect())
+        .collect()
 }
 
 /// Writes a safetensors file, as [`write_file`] does.

@@ -61,9 +61,23 @@ pub enum StoreError {
     /// A FIM card that is damaged or does not fit.
     #[error("the FIM card cannot be used: {0}")]
     Card(String),
-    /// A version that somebody else published first.
-    #[error("`{0}` exists already; somebody published it meanwhile, so run the command again")]
+    /// Something that somebody else changed first.
+    #[error("{0}; somebody else published meanwhile, so run the command again")]
     Conflict(String),
+    /// Objects cannot be removed while another process writes some.
+    #[error(
+        "another process is writing in this registry ({path} is locked); wait until it is done",
+        path = .0.display()
+    )]
+    Busy(PathBuf),
+    /// A version whose weights were deleted.
+    #[error(
+        "the weights of `{0}` were purged; what is left is its record (`disinherit log --operations`)"
+    )]
+    Purged(umig::ModelId),
+    /// Something that the registry's history does not allow.
+    #[error("{0}")]
+    Refused(String),
     /// The object storage failed.
     #[error("the object storage failed: {0}")]
     Objects(#[from] object_store::Error),

@@ -18,6 +18,19 @@ pub struct TensorRef {
     pub digest: Digest,
 }
 
+impl TensorRef {
+    /// The bytes that its shape needs; `None` when no tensor can be so large.
+    pub fn bytes(&self) -> Option<u64> {
+        let bits = self
+            .shape
+            .iter()
+            .try_fold(self.dtype.bitsize() as u64, |product, length| {
+                product.checked_mul(*length as u64)
+            })?;
+        Some(bits.div_ceil(8))
+    }
+}
+
 /// A model version: which tensors, in which network, with which labels. Its JSON form is a blob of
 /// the registry, and that blob's digest is the model's digest: two models with equal weights,
 /// network and labels have equal digests, whatever they are called and whenever they were made.

@@ -7,35 +7,31 @@ use std::sync::Arc;
 use fiun::Estimator;
 use futures::StreamExt;
 use futures::stream::{self, TryStreamExt};
-use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 use umig::{ModelId, Umig};
 
-use crate::sqlite::SqliteCatalog;
-use crate::{
-    Blobs, CardReader, CardRow, Catalog, Digest, FeatureCache, FisherCard, Manifest, ModelRow,
-    OperationRow, Publication, StoreError, Tensor, TensorRef, card,
+use crate::catalog::{Draft, Page};
+use crate::location::{
+    FOLDER, FORMAT, MARKER, Marker, folder_of, read_marker, storage, without_password, write_marker,
 };
-
-/// The registry format that this version writes, and the newest that it reads.
-pub const FORMAT: u64 = 1;
-
-const FOLDER: &str = ".disinherit";
-const MARKER: &str = "registry.json";
+use crate::lock::Lock;
+use crate::sql::SqlCatalog;
+use crate::{
+    Blobs, CardReader, CardRow, Catalog, Checkpoint, Digest, FeatureCache, FisherCard, Location,
+    Manifest, ModelRow, OperationRow, Publication, StoreError, Tensor, TensorRef, card, crash,
+    write_file,
+};
 
 /// Blobs written or read at a time.
 const CONCURRENT: usize = 16;
 
-#[derive(Serialize, Deserialize)]
-struct Marker {
-    format: u64,
-    tool: String,
-}
-
 /// A registry of models.
 pub struct Registry {
     path: Option<PathBuf>,
-    blobs: Blobs,
+    address: String,
+    actor: String,
+    lock: Option<Lock>,
+    pub(crate) blobs: Blobs,
     catalog: Arc<dyn Catalog>,
     runtime: Runtime,
 }
@@ -46,29 +42,50 @@ impl Registry {
     /// # Errors
     /// [`StoreError::Exists`] when there is one already, or [`StoreError::Io`].
     pub fn create(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(FOLDER);
-        if path.join(MARKER).exists() {
-            return Err(StoreError::Exists(path));
+        Self::create_with(&Location::Folder(folder.to_owned()), None)
+    }
+
+    /// Makes a registry in a folder's `.disinherit` or on shared storage. The catalog is a file in
+    /// the folder, or in a PostgreSQL database (`postgres://user@host/database`), which shared storage
+    /// must have. Its address is written down without the password, which is taken from the
+    /// environment (`PGPASSWORD`) when the registry is opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is one already, or what making it says.
+    pub fn create_with(location: &Location, catalog: Option<&str>) -> Result<Self, StoreError> {
+        let marker = Marker::new(catalog.map(without_password).transpose()?);
+        match location {
+            Location::Folder(folder) => {
+                let path = folder.join(FOLDER);
+                if path.join(MARKER).exists() {
+                    return Err(StoreError::Exists(path));
+                }
+                let objects = path.join("objects");
+                std::fs::create_dir_all(&objects).map_err(StoreError::io("make", &objects))?;
+                // The catalog first, the marker last: without the marker there is no registry yet.
+                let registry = Self::in_folder(&path, catalog)?;
+                crash::point("create before marker");
+                write_file(&path.join(MARKER), &marker.to_bytes()?)?;
+                Ok(registry)
+            }
+            Location::Url(url) => {
+                let Some(catalog) = catalog else {
+                    return Err(StoreError::Refused(format!(
+                        "a registry at {url} needs a database for its catalog: give \
+                         `--catalog postgres://user@host/database`"
+                    )));
+                };
+                let registry = Self::on_storage(url, catalog)?;
+                let objects = storage(url)?;
+                registry.runtime.block_on(async {
+                    if read_marker(objects.as_ref(), url).await?.is_some() {
+                        return Err(StoreError::Exists(url.as_str().into()));
+                    }
+                    write_marker(objects.as_ref(), &marker).await
+                })?;
+                Ok(registry)
+            }
         }
-        let objects = path.join("objects");
-        std::fs::create_dir_all(&objects).map_err(StoreError::io("make", &objects))?;
-        let marker = Marker {
-            format: FORMAT,
-            tool: format!("disinherit {}", env!("CARGO_PKG_VERSION")),
-        };
-        let text = serde_json::to_vec_pretty(&marker).map_err(|error| StoreError::Document {
-            what: MARKER.into(),
-            reason: error.to_string(),
-        })?;
-        // The catalog first, the marker last: without the marker there is no registry yet.
-        let registry = Self::connect(&path)?;
-        let mut file =
-            tempfile::NamedTempFile::new_in(&path).map_err(StoreError::io("write into", &path))?;
-        std::io::Write::write_all(&mut file, &text).map_err(StoreError::io("write", &path))?;
-        let target = path.join(MARKER);
-        file.persist(&target)
-            .map_err(|error| StoreError::io("write", &target)(error.error))?;
-        Ok(registry)
     }
 
     /// Opens the registry in `folder/.disinherit`, or in `folder` itself.
@@ -76,32 +93,41 @@ impl Registry {
     /// # Errors
     /// [`StoreError::NoRegistry`], [`StoreError::Newer`], or what reading it says.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let inside = folder.join(FOLDER);
-        let path = if folder.join(MARKER).exists() {
-            folder.to_owned()
-        } else {
-            inside
-        };
-        let marker = path.join(MARKER);
-        let text = match std::fs::read(&marker) {
+        let path = folder_of(folder);
+        let file = path.join(MARKER);
+        let text = match std::fs::read(&file) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(StoreError::NoRegistry(folder.to_owned()));
             }
-            other => other.map_err(StoreError::io("read", &marker))?,
+            other => other.map_err(StoreError::io("read", &file))?,
         };
-        let marker: Marker =
-            serde_json::from_slice(&text).map_err(|error| StoreError::Document {
-                what: MARKER.into(),
-                reason: error.to_string(),
-            })?;
-        if marker.format > FORMAT {
-            return Err(StoreError::Newer {
-                path,
-                found: marker.format,
-                known: FORMAT,
-            });
+        let marker = Marker::from_bytes(&text, &path.display().to_string())?;
+        let registry = Self::in_folder(&path, marker.catalog.as_deref())?;
+        if marker.format < FORMAT {
+            // The catalog has just been brought up to date: a version that does not know it must
+            // not open it any more.
+            write_file(&file, &Marker::new(marker.catalog).to_bytes()?)?;
         }
-        Self::connect(&path)
+        Ok(registry)
+    }
+
+    /// Opens the registry at a location.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_at(location: &Location) -> Result<Self, StoreError> {
+        let url = match location {
+            Location::Folder(folder) => return Self::open(folder),
+            Location::Url(url) => url,
+        };
+        let objects = storage(url)?;
+        let marker = runtime()?.block_on(read_marker(objects.as_ref(), url))?;
+        let marker = marker.ok_or_else(|| StoreError::NoRegistry(url.as_str().into()))?;
+        let catalog = marker.catalog.ok_or_else(|| StoreError::Document {
+            what: MARKER.into(),
+            reason: "it does not say where the catalog is".into(),
+        })?;
+        Self::on_storage(url, &catalog)
     }
 
     /// The nearest registry at or above `start`, as git finds its own.
@@ -127,27 +153,74 @@ impl Registry {
     /// [`StoreError::Catalog`].
     pub fn in_memory() -> Result<Self, StoreError> {
         let runtime = runtime()?;
-        let catalog = runtime.block_on(SqliteCatalog::in_memory())?;
+        let catalog = runtime.block_on(SqlCatalog::in_memory())?;
         Ok(Self {
             path: None,
+            address: "memory".into(),
+            actor: String::new(),
+            lock: None,
             blobs: Blobs::in_memory(),
             catalog: Arc::new(catalog),
             runtime,
         })
     }
 
-    fn connect(path: &Path) -> Result<Self, StoreError> {
+    /// A registry over blobs of one's own making, with its catalog in memory or in a PostgreSQL
+    /// database.
+    ///
+    /// # Errors
+    /// [`StoreError::Catalog`].
+    pub fn over(blobs: Blobs, catalog: Option<&str>) -> Result<Self, StoreError> {
+        let mut registry = Self::in_memory()?;
+        if let Some(address) = catalog {
+            let opened = registry
+                .runtime
+                .block_on(SqlCatalog::in_postgres(address))?;
+            registry.catalog = Arc::new(opened);
+        }
+        registry.blobs = blobs;
+        Ok(registry)
+    }
+
+    fn in_folder(path: &Path, catalog: Option<&str>) -> Result<Self, StoreError> {
         let runtime = runtime()?;
-        let catalog = runtime.block_on(SqliteCatalog::open(&path.join("catalog.sqlite")))?;
+        let file = path.join("catalog.sqlite");
+        let catalog = runtime.block_on(async {
+            match catalog {
+                Some(address) => SqlCatalog::in_postgres(address).await,
+                None => SqlCatalog::in_file(&file).await,
+            }
+        })?;
         Ok(Self {
             blobs: Blobs::in_folder(&path.join("objects"))?,
+            lock: Some(Lock::new(path)),
             path: Some(path.to_owned()),
+            address: path.display().to_string(),
+            actor: String::new(),
             catalog: Arc::new(catalog),
             runtime,
         })
     }
 
-    /// The registry's folder; `None` in memory.
+    fn on_storage(url: &url::Url, catalog: &str) -> Result<Self, StoreError> {
+        let mut registry = Self::over(Blobs::on(storage(url)?), Some(catalog))?;
+        registry.address = url.to_string();
+        Ok(registry)
+    }
+
+    /// The same registry, with the name of whoever uses it, for the log.
+    #[must_use]
+    pub fn used_by(mut self, actor: impl Into<String>) -> Self {
+        self.actor = actor.into();
+        self
+    }
+
+    /// Where it is, in words.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The registry's folder; `None` in memory and on shared storage.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
@@ -203,7 +276,31 @@ impl Registry {
     /// # Errors
     /// [`StoreError`].
     pub fn digest(&self, id: &ModelId) -> Result<Option<Digest>, StoreError> {
-        self.runtime.block_on(self.catalog.manifest(id))
+        Ok(self.model(id)?.map(|row| row.manifest))
+    }
+
+    /// What the catalog has of one version, if there is such a version.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn model(&self, id: &ModelId) -> Result<Option<ModelRow>, StoreError> {
+        self.runtime.block_on(self.catalog.model(id))
+    }
+
+    /// All versions, in the order of their publication.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn models(&self) -> Result<Vec<ModelRow>, StoreError> {
+        self.runtime.block_on(self.catalog.models())
+    }
+
+    /// Some versions, by name and version.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn page(&self, page: &Page) -> Result<Vec<ModelRow>, StoreError> {
+        self.runtime.block_on(self.catalog.page(page))
     }
 
     /// Stores tensors and the manifest over them, and returns its digest. Nothing refers to it
@@ -216,6 +313,7 @@ impl Registry {
         manifest: Manifest,
         tensors: BTreeMap<String, Tensor>,
     ) -> Result<Digest, StoreError> {
+        self.writes()?;
         self.runtime.block_on(self.put(manifest, tensors))
     }
 
@@ -228,12 +326,36 @@ impl Registry {
         &self,
         models: Vec<(Manifest, BTreeMap<String, Tensor>)>,
     ) -> Result<Vec<Digest>, StoreError> {
+        self.writes()?;
         self.runtime.block_on(
             stream::iter(models)
                 .map(|(manifest, tensors)| self.put(manifest, tensors))
                 .buffered(CONCURRENT)
                 .try_collect(),
         )
+    }
+
+    /// Stores a model from a file, one tensor after the other: no more than one is in memory at a
+    /// time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_checkpoint(
+        &self,
+        mut manifest: Manifest,
+        file: &Checkpoint,
+    ) -> Result<Digest, StoreError> {
+        self.writes()?;
+        for name in file.tensors().into_keys() {
+            let tensor = file.tensor(&name)?;
+            let reference = TensorRef {
+                dtype: tensor.dtype,
+                shape: tensor.shape,
+                digest: self.runtime.block_on(self.blobs.put(tensor.bytes))?,
+            };
+            manifest.tensors.insert(name, reference);
+        }
+        self.runtime.block_on(self.put(manifest, BTreeMap::new()))
     }
 
     async fn put(
@@ -304,6 +426,7 @@ impl Registry {
     /// [`StoreError`].
     pub fn put_card(&self, card: &FisherCard) -> Result<CardRow, StoreError> {
         let parts = card::parts(card)?;
+        self.writes()?;
         self.runtime.block_on(async {
             let mut digests = BTreeMap::new();
             for (part, bytes) in parts {
@@ -343,7 +466,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError`].
     pub fn cards(&self, model: Digest) -> Result<Vec<CardRow>, StoreError> {
-        self.runtime.block_on(self.catalog.cards(model))
+        self.runtime.block_on(self.catalog.cards(Some(model)))
     }
 
     /// The card that a row speaks of.
@@ -356,6 +479,14 @@ impl Registry {
             return Err(StoreError::Card("it speaks of another model".into()));
         }
         Ok(reader)
+    }
+
+    /// Whether an object is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has(&self, digest: Digest) -> Result<bool, StoreError> {
+        self.runtime.block_on(self.blobs.has(digest))
     }
 
     /// Bytes by their digest.
@@ -380,13 +511,94 @@ impl Registry {
     /// Makes everything that one operation made visible at once, or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when a version exists already, or what the catalog says.
+    /// [`StoreError::Conflict`] when a version exists already or is not in the state that it is
+    /// taken for, or what the catalog says.
     pub fn publish(&self, publication: &Publication) -> Result<i64, StoreError> {
+        self.writes()?;
+        self.commit(publication)
+    }
+
+    /// [`Registry::publish`] for whoever keeps the others out already.
+    pub(crate) fn commit(&self, publication: &Publication) -> Result<i64, StoreError> {
+        crash::point("publish");
         self.runtime.block_on(async {
             // Nothing may be visible that a loss of power could still take away.
             self.blobs.sync().await?;
-            self.catalog.publish(publication).await
+            crash::point("publish after sync");
+            self.catalog.publish(publication, &self.actor).await
         })
+    }
+
+    /// Keeps finished tasks of a request, so that a run that is stopped can take them up.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keep_drafts(&self, request: &str, drafts: &[Draft]) -> Result<(), StoreError> {
+        self.runtime.block_on(async {
+            self.blobs.sync().await?;
+            self.catalog.keep_drafts(request, drafts).await
+        })?;
+        crash::point("draft");
+        Ok(())
+    }
+
+    /// The finished tasks of a request that has not been published.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn drafts(&self, request: &str) -> Result<Vec<Draft>, StoreError> {
+        self.runtime.block_on(self.catalog.drafts(Some(request)))
+    }
+
+    /// A setting of the registry.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.runtime.block_on(self.catalog.setting(name))
+    }
+
+    /// Changes a setting of the registry.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        self.runtime.block_on(self.catalog.set(name, value))
+    }
+
+    /// The cards of all models.
+    pub(crate) fn all_cards(&self) -> Result<Vec<CardRow>, StoreError> {
+        self.runtime.block_on(self.catalog.cards(None))
+    }
+
+    /// The finished tasks of all requests that have not been published.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn all_drafts(&self) -> Result<Vec<Draft>, StoreError> {
+        self.runtime.block_on(self.catalog.drafts(None))
+    }
+
+    /// Runs to the end what the lower layers do.
+    pub(crate) fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.runtime.block_on(answer)
+    }
+
+    /// Keeps those away who remove objects.
+    fn writes(&self) -> Result<(), StoreError> {
+        self.lock.as_ref().map_or(Ok(()), Lock::share)
+    }
+
+    /// Keeps all writers away until what is returned goes; nothing to hold on shared storage.
+    pub(crate) fn alone(&self) -> Result<Option<std::fs::File>, StoreError> {
+        self.lock.as_ref().map(Lock::alone).transpose()
+    }
+}
+
+impl Drop for Registry {
+    /// Nothing is left open: whoever copies the folder next finds all of it in its files.
+    fn drop(&mut self) {
+        self.runtime.block_on(self.catalog.close());
     }
 }
 

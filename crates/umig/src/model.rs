@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,8 @@ use crate::IdError;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelId {
-    name: String,
+    /// Shared by all copies: large graphs answer with hundreds of thousands of ids.
+    name: Arc<str>,
     version: u32,
 }
 
@@ -43,7 +45,10 @@ impl ModelId {
         if version == 0 {
             return refuse("versions start at 1");
         }
-        Ok(Self { name, version })
+        Ok(Self {
+            name: name.into(),
+            version,
+        })
     }
 
     /// The name, shared by all versions.

@@ -23,11 +23,8 @@ pub(super) fn demo(context: &Context, args: &DemoArgs) -> Result<(), CliError> {
     let splits = grow::recipe_data(&recipe)?;
     // Without --registry the demonstration leaves nothing behind but its page.
     let temporary = tempfile::tempdir().map_err(store::StoreError::io("make", "a folder"))?;
-    let registry = match &context.folder {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(store::StoreError::io("make", folder))?;
-            context.registry_or_new()?
-        }
+    let registry = match &context.registry {
+        Some(_) => context.registry_or_new()?,
         None => store::Registry::create(temporary.path())?,
     };
     let retrain = (!args.no_retrain).then(|| Method::Retrain.into());

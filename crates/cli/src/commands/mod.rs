@@ -3,7 +3,9 @@
 mod demo;
 mod fisher;
 mod grow;
+mod keeping;
 mod models;
+mod proof;
 mod reproduce;
 mod request;
 
@@ -13,7 +15,7 @@ use std::process::ExitCode;
 use data::{OpenOptions, Splits};
 use disinherit::Features;
 use nets::Compute;
-use store::Registry;
+use store::{Location, Registry};
 
 use crate::args::{Cli, Command, DataArgs};
 use crate::error::CliError;
@@ -21,7 +23,8 @@ use crate::progress::Bars;
 
 /// What every command needs to know.
 pub(crate) struct Context {
-    folder: Option<std::path::PathBuf>,
+    registry: Option<String>,
+    actor: String,
     /// Whether to print JSON.
     pub(crate) json: bool,
     /// Where networks run.
@@ -35,10 +38,16 @@ pub(crate) struct Context {
 impl Context {
     /// The registry: the one named, or the nearest one upwards.
     fn registry(&self) -> Result<Registry, CliError> {
-        Ok(match &self.folder {
-            Some(folder) => Registry::open(folder)?,
+        let registry = match &self.registry {
+            Some(place) => open(place)?,
             None => Registry::discover(Path::new("."))?,
-        })
+        };
+        Ok(registry.used_by(&self.actor))
+    }
+
+    /// The registry named, if one is.
+    fn named_registry(&self) -> Result<Option<Registry>, CliError> {
+        self.registry.as_deref().map(open).transpose()
     }
 
     /// The features of a registry's models.
@@ -49,17 +58,43 @@ impl Context {
     /// The registry named, made if it is not there.
     fn registry_or_new(&self) -> Result<Registry, CliError> {
         match self.registry() {
-            Err(_) if self.folder.as_deref().is_some_and(|f| !has_registry(f)) => {
-                let folder = self.folder.as_deref().unwrap_or(Path::new("."));
-                Ok(Registry::create(folder)?)
-            }
-            other => other,
+            Err(error) => match self.registry.as_deref().map(Location::parse).transpose()? {
+                Some(place @ Location::Folder(_)) if !has_registry(&place) => {
+                    Ok(Registry::create_with(&place, None)?.used_by(&self.actor))
+                }
+                _ => Err(error),
+            },
+            found => found,
         }
     }
 }
 
-fn has_registry(folder: &Path) -> bool {
+fn has_registry(place: &Location) -> bool {
+    let Location::Folder(folder) = place else {
+        return true;
+    };
     folder.join("registry.json").exists() || folder.join(".disinherit/registry.json").exists()
+}
+
+fn open(place: &str) -> Result<Registry, CliError> {
+    Ok(Registry::open_at(&Location::parse(place)?)?)
+}
+
+/// Who does this, when nobody says: the account and the machine.
+fn somebody() -> String {
+    let account = ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_else(|| "unknown".into());
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("COMPUTERNAME").ok())
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .unwrap_or_default();
+    match machine.trim() {
+        "" => account,
+        machine => format!("{account}@{machine}"),
+    }
 }
 
 fn read_data(args: &DataArgs) -> Result<Option<Splits>, CliError> {
@@ -77,7 +112,8 @@ fn read_data(args: &DataArgs) -> Result<Option<Splits>, CliError> {
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
     let context = Context {
-        folder: cli.registry,
+        registry: cli.registry,
+        actor: cli.actor.unwrap_or_else(somebody),
         json: cli.json,
         compute: cli.device.parse()?,
         feature_cache: cli.feature_cache.as_u64(),
@@ -85,13 +121,23 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
     };
     let done = |()| ExitCode::SUCCESS;
     match cli.command {
-        Command::Init { folder } => models::init(&context, folder).map(done),
+        Command::Init { place, catalog } => {
+            models::init(&context, place, catalog.as_deref()).map(done)
+        }
         Command::Add(args) => models::add(&context, &args).map(done),
         Command::Grow(args) => grow::grow(&context, &args).map(done),
         Command::Fisher(args) => fisher::fisher(&context, &args).map(done),
         Command::Graph(args) => models::graph(&context, &args).map(done),
         Command::Log { operations } => models::log(&context, operations).map(done),
-        Command::Show { model } => models::show(&context, &model).map(done),
+        Command::List(args) => keeping::list(&context, &args).map(done),
+        Command::Show { what } => models::show(&context, &what).map(done),
+        Command::Undo { operation } => keeping::undo(&context, operation).map(done),
+        Command::Purge(args) => keeping::purge(&context, &args).map(done),
+        Command::Retention { keep } => keeping::retention(&context, keep.as_deref()).map(done),
+        Command::Gc { dry_run, drafts } => keeping::gc(&context, dry_run, drafts).map(done),
+        Command::Fsck { repair, from } => keeping::fsck(&context, repair, from.as_deref()),
+        Command::Key { file } => proof::key(&context, &file).map(done),
+        Command::Certify(args) => proof::certify(&context, &args).map(done),
         Command::Plan(args) => request::plan(&context, &args).map(done),
         Command::Unlearn(args) => request::unlearn(&context, &args).map(done),
         Command::Verify(args) => request::verify(&context, &args),

@@ -1,13 +1,13 @@
 //! Commands about single models: init, add, log, graph, show, export.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 
 use data::ImageShape;
 use disinherit::{AddModel, LoadedModel};
 use nets::{Architecture, Input, Kind, Preprocessing, TextShape};
 use serde_json::json;
-use store::{Registry, write_checkpoint};
+use store::{Location, OperationRow, Registry, check_chain, write_checkpoint};
 use umig::{Model, Relation, SampleSet, Training, Umig};
 
 use super::{Context, fisher, read_data};
@@ -15,17 +15,21 @@ use crate::args::{AddArgs, GraphArgs};
 use crate::error::CliError;
 use crate::{graph as drawing, output, table};
 
-pub(super) fn init(context: &Context, folder: Option<PathBuf>) -> Result<(), CliError> {
-    let folder = folder
-        .or_else(|| context.folder.clone())
-        .unwrap_or_else(|| ".".into());
-    std::fs::create_dir_all(&folder).map_err(store::StoreError::io("make", &folder))?;
-    let registry = Registry::create(&folder)?;
-    let path = registry.path().unwrap_or(&folder).display().to_string();
-    if context.json {
-        return output::json(&json!({"registry": path}));
+pub(super) fn init(
+    context: &Context,
+    place: Option<String>,
+    catalog: Option<&str>,
+) -> Result<(), CliError> {
+    let place = place.or_else(|| context.registry.clone());
+    let place = Location::parse(place.as_deref().unwrap_or("."))?;
+    if let Location::Folder(folder) = &place {
+        std::fs::create_dir_all(folder).map_err(store::StoreError::io("make", folder))?;
     }
-    println!("made a registry in {path}");
+    let registry = Registry::create_with(&place, catalog)?;
+    if context.json {
+        return output::json(&json!({"registry": registry.address()}));
+    }
+    println!("made a registry in {}", registry.address());
     Ok(())
 }
 
@@ -186,50 +190,98 @@ fn parent(text: &str, frozen: &[String]) -> Result<(String, Relation), CliError>
     Ok((name.to_owned(), relation))
 }
 
+fn log_of_operations(context: &Context, list: &[OperationRow]) -> Result<(), CliError> {
+    let problems = check_chain(list);
+    if context.json {
+        return output::json(&list);
+    }
+    let rows = list
+        .iter()
+        .map(|row| {
+            let operation = &row.operation;
+            let subject = ["model", "models", "id", "undoes", "reason"]
+                .iter()
+                .find_map(|key| match operation.detail.get(key) {
+                    Some(serde_json::Value::String(text)) => Some(text.clone()),
+                    Some(serde_json::Value::Number(number)) => Some(format!("operation {number}")),
+                    _ => None,
+                });
+            vec![
+                row.id.to_string(),
+                output::time(operation.time),
+                row.actor.clone(),
+                operation.command.clone(),
+                subject.unwrap_or_default(),
+                row.hash.chars().take(12).collect(),
+            ]
+        })
+        .collect();
+    table::print(
+        &["operation", "time", "actor", "command", "subject", "hash"],
+        rows,
+        6,
+    );
+    for problem in problems {
+        eprintln!("warning: {problem}");
+    }
+    Ok(())
+}
+
+fn show_operation(context: &Context, number: i64) -> Result<(), CliError> {
+    let list = context.registry()?.operations()?;
+    let Some(row) = list.iter().find(|row| row.id == number) else {
+        return Err(CliError::new(format!("there is no operation {number}"))
+            .help("`disinherit log --operations` lists them"));
+    };
+    if context.json {
+        return output::json(row);
+    }
+    println!("operation {number}: {}", row.operation.command);
+    println!("  time        {}", output::time(row.operation.time));
+    println!("  actor       {}", row.actor);
+    println!("  hash        {}", row.hash);
+    println!("  follows     {}", row.previous);
+    let made = &row.made;
+    for (id, digest) in &made.models {
+        println!("  made        {id}, digest {digest}");
+    }
+    for (what, list) in [
+        ("superseded", &made.superseded),
+        ("restored", &made.restored),
+        ("taken out", &made.removed),
+        ("purged", &made.purged),
+    ] {
+        for id in list {
+            println!("  {what:11} {id}");
+        }
+    }
+    for card in &made.cards {
+        println!("  FIM card    of {} ({})", card.model, card.estimator);
+    }
+    println!("{}", serde_json::to_string_pretty(&row.operation.detail)?);
+    Ok(())
+}
+
 pub(super) fn log(context: &Context, operations: bool) -> Result<(), CliError> {
     let registry = context.registry()?;
     if operations {
-        let list = registry.operations()?;
-        if context.json {
-            return output::json(&list);
-        }
-        let rows = list
-            .iter()
-            .map(|row| {
-                let operation = &row.operation;
-                let subject = ["model", "models", "id"]
-                    .iter()
-                    .find_map(|key| operation.detail.get(key).and_then(|v| v.as_str()))
-                    .unwrap_or_default();
-                let time = output::time(operation.time);
-                vec![
-                    row.id.to_string(),
-                    time,
-                    operation.command.clone(),
-                    subject.to_owned(),
-                ]
-            })
-            .collect();
-        table::print(&["operation", "time", "command", "subject"], rows, 4);
-        return Ok(());
+        return log_of_operations(context, &registry.operations()?);
     }
     let graph = registry.graph()?;
     if context.json {
         return output::json(&graph.models().collect::<Vec<_>>());
     }
-    let digests = registry.digests()?;
+    let known: BTreeMap<umig::ModelId, store::ModelRow> = registry
+        .models()?
+        .into_iter()
+        .map(|row| (row.vertex.id.clone(), row))
+        .collect();
     let rows = graph
         .models()
         .map(|model| {
-            let digest = digests
-                .get(&model.id)
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let state = if model.superseded {
-                "superseded"
-            } else {
-                "current"
-            };
+            let row = known.get(&model.id);
+            let digest = row.map(|row| row.manifest.to_string()).unwrap_or_default();
+            let state = row.map_or("", |row| row.state().name());
             let parents: Vec<String> = graph
                 .parents(&model.id)
                 .into_iter()
@@ -279,6 +331,9 @@ pub(super) fn resolve(graph: &Umig, text: &str) -> Result<umig::ModelId, CliErro
 }
 
 pub(super) fn show(context: &Context, model: &str) -> Result<(), CliError> {
+    if let Ok(number) = model.parse() {
+        return show_operation(context, number);
+    }
     let registry = context.registry()?;
     let graph = registry.graph()?;
     let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, model)?)?;

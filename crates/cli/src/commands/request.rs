@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use disinherit::{
-    Evaluator, FisherOptions, Lesson, LoadedModel, Method, Needs, Scale, Settings, Trial,
-    UnlearnOptions, Unlearned, needs, prepare,
+    CertifiedVerdict, Evaluator, FisherOptions, Lesson, LoadedModel, Method, Needs, Scale,
+    Settings, Trial, UnlearnOptions, Unlearned, needs, prepare,
 };
 use serde_json::json;
 use store::Registry;
 use umig::{Forget, Model, ModelId, Relation, Request, Umig};
 
-use super::{Context, fisher, grow, models, read_data};
+use super::{Context, fisher, grow, models, proof, read_data};
 use crate::args::{EstimatorArgs, MethodArgs, PlanArgs, RequestArgs, UnlearnArgs, VerifyArgs};
 use crate::error::CliError;
 use crate::{graph as drawing, output, table};
@@ -288,42 +288,52 @@ fn print_unlearned(done: &Unlearned) {
     }
 }
 
-/// The last unlearning in the log: what was forgotten, and the versions that it made.
-fn last_unlearned(registry: &Registry) -> Result<Option<(Forget, Vec<ModelId>)>, CliError> {
-    let operations = registry.operations()?;
-    let Some(last) = operations
-        .iter()
-        .rev()
-        .find(|row| row.operation.command == "unlearn")
-    else {
-        return Ok(None);
-    };
-    let detail = &last.operation.detail;
-    let request: Request = serde_json::from_value(detail["request"].clone())?;
-    let models: Vec<disinherit::ModelOutcome> = serde_json::from_value(detail["models"].clone())?;
-    Ok(Some((
-        request.forget,
-        models.into_iter().map(|model| model.after).collect(),
-    )))
+/// How well models have forgotten, each on its own training data and on held-out data.
+pub(super) fn verdicts(
+    context: &Context,
+    registry: &Registry,
+    ids: &[ModelId],
+    forget: &Forget,
+    splits: &data::Splits,
+    at_most: f64,
+) -> Result<Vec<CertifiedVerdict>, CliError> {
+    let graph = registry.graph()?;
+    let features = context.features(registry).not_writing(forget);
+    let evaluator = Evaluator::new(splits, context.compute, &features);
+    let mut results = Vec::new();
+    for id in ids {
+        let model = LoadedModel::open(registry, &graph, id)?;
+        let provenance = trained_version(&graph, &model.vertex);
+        let scores = evaluator.scores(&model, provenance, forget, &context.bars)?;
+        let measured = scores.forget.heldout.or(scores.forget.train);
+        results.push(CertifiedVerdict {
+            model: id.clone(),
+            scores,
+            at_most,
+            passed: measured.map(|accuracy| accuracy <= at_most),
+        });
+    }
+    Ok(results)
 }
 
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, CliError> {
+    if let Some(file) = &args.certificate {
+        return proof::verify(context, file, args.public_key.as_deref());
+    }
     let registry = context.registry()?;
     let graph = registry.graph()?;
-    let last = last_unlearned(&registry)?;
-    let nothing = || {
-        CliError::new("nothing has been unlearned in this registry yet")
-            .help("name the models and give `--forget`")
+    let last = || -> Result<(Forget, Vec<ModelId>), CliError> {
+        let (request, models) = disinherit::last_request(&registry, None)
+            .map_err(|error| CliError::from(error).help("name the models and give `--forget`"))?;
+        let ids = models.into_iter().map(|model| model.after).collect();
+        Ok((request.forget, ids))
     };
     let forget = match &args.forget {
         Some(text) => forget(text)?,
-        None => last
-            .as_ref()
-            .map(|(forget, _)| forget.clone())
-            .ok_or_else(nothing)?,
+        None => last()?.0,
     };
     let ids: Vec<ModelId> = if args.models.is_empty() {
-        last.map(|(_, ids)| ids).ok_or_else(nothing)?
+        last()?.1
     } else {
         args.models
             .iter()
@@ -332,41 +342,26 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, C
     };
     let splits = read_data(&args.data)?
         .ok_or_else(|| CliError::new("verifying needs data").help("give it with `--data PATH`"))?;
-    let features = context.features(&registry).not_writing(&forget);
-    let evaluator = Evaluator::new(&splits, context.compute, &features);
-    let mut results = Vec::new();
-    for id in &ids {
-        let model = LoadedModel::open(&registry, &graph, id)?;
-        let provenance = trained_version(&graph, &model.vertex);
-        let scores = evaluator.scores(&model, provenance, &forget, &context.bars)?;
-        let measured = scores.forget.heldout.or(scores.forget.train);
-        results.push((
-            id,
-            scores,
-            measured.map(|accuracy| accuracy <= args.at_most),
-        ));
-    }
-    let failed = results
-        .iter()
-        .filter(|(_, _, passed)| *passed == Some(false))
-        .count();
+    let results = verdicts(context, &registry, &ids, &forget, &splits, args.at_most)?;
+    let failed = results.iter().filter(|v| v.passed == Some(false)).count();
     if context.json {
         let models: Vec<_> = results
             .iter()
-            .map(|(id, scores, passed)| json!({"model": id, "scores": scores, "passed": passed}))
+            .map(|v| json!({"model": v.model, "scores": v.scores, "passed": v.passed}))
             .collect();
         output::json(&json!({"forget": forget, "at_most": args.at_most, "models": models}))?;
     } else {
         let rows = results
             .iter()
-            .map(|(id, scores, passed)| {
-                let verdict = match passed {
+            .map(|result| {
+                let scores = &result.scores;
+                let verdict = match result.passed {
                     Some(true) => "forgotten",
                     Some(false) => "NOT forgotten",
                     None => "nothing to measure",
                 };
                 vec![
-                    id.to_string(),
+                    result.model.to_string(),
                     output::percent(scores.forget.train),
                     output::percent(scores.forget.heldout),
                     output::percent(scores.retain.train),

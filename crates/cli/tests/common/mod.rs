@@ -30,11 +30,40 @@ impl Place {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> assert_cmd::assert::Assert {
+        self.command(arguments).assert()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::cargo_bin("disinherit").unwrap();
         command
             .current_dir(self.folder.path())
-            .args(arguments)
-            .assert()
+            .env("DISINHERIT_ACTOR", "tester")
+            .env_remove("DISINHERIT_REGISTRY")
+            .args(arguments);
+        command
+    }
+
+    /// A folder with a registry of a small federated network on the digits, grown in a second or so.
+    pub(crate) fn grown() -> Self {
+        let place = Self::new();
+        place
+            .run(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"])
+            .success();
+        place
+    }
+
+    /// Another folder with the same registry.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        copy_folder(&self.path(".disinherit"), &copy.path(".disinherit"));
+        copy
+    }
+
+    /// The registry as a library sees it.
+    pub(crate) fn registry(&self) -> store::Registry {
+        store::Registry::open(self.folder.path()).unwrap()
     }
 
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
@@ -83,6 +112,25 @@ impl Place {
         write_checkpoint(&file, &tensors, HashMap::new()).unwrap();
         file.to_string_lossy().into_owned()
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// The files of all objects.
+pub(crate) fn objects(place: &Place) -> Vec<PathBuf> {
+    let found = contents(&place.path(".disinherit")).into_keys();
+    found.filter(|path| path.is_absolute()).collect()
 }
 
 /// Every object and model of a registry (SQLite's own files come and go).

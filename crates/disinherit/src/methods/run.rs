@@ -6,7 +6,7 @@ use data::Splits;
 use fiun::Selection;
 use half::{bf16, f16};
 use nets::{Compute, StateDict};
-use store::{Dtype, Registry, Tensor};
+use store::{Digest, Dtype, Registry, Tensor};
 use umig::{Forget, ModelId, Plan, Relation, Request, Umig};
 
 use super::subject::{Subject, Subjects, minus, plus};
@@ -14,6 +14,7 @@ use super::tuned::Tuned;
 use super::{Method, Settings};
 use crate::add::next_version;
 use crate::cost::{Cost, Meter};
+use crate::draft::Drafts;
 use crate::lesson::{Ancestor, Course, Lesson};
 use crate::model::to_state;
 use crate::unlearn::{
@@ -147,12 +148,21 @@ fn trained(trial: &Trial<'_>, progress: &dyn Progress) -> Result<Mended, EngineE
             "`{method}` works on training data: give it with `--data`"
         ))
     })?;
+    let digests = plan
+        .scope
+        .touched()
+        .map(|id| Ok(LoadedModel::open(trial.registry, &graph, id)?.digest))
+        .collect::<Result<Vec<_>, EngineError>>()?;
+    let request = request_id(trial.request, method, &digests)?;
+    let data = (splits.train.digest(), splits.heldout.digest());
     let work = Work {
         trial,
         graph: &graph,
         plan: &plan,
         splits,
         progress,
+        drafts: Drafts::open(trial.registry, &request, &(trial.settings, data))?,
+        request,
     };
     let states = match method {
         Method::Retrain => work.retrained()?,
@@ -180,9 +190,38 @@ struct Work<'a> {
     plan: &'a Plan,
     splits: &'a Splits,
     progress: &'a dyn Progress,
+    /// The request's id.
+    request: String,
+    drafts: Drafts<'a>,
 }
 
 impl Work<'_> {
+    /// The new weights of one model: those that a run that was stopped has made, or new ones.
+    fn task(
+        &self,
+        id: &ModelId,
+        run: impl FnOnce() -> Result<StateDict, EngineError>,
+    ) -> Result<(StateDict, f64), EngineError> {
+        let registry = self.trial.registry;
+        let keeps = !self.trial.unlearn.dry_run;
+        let task = id.to_string();
+        if let Some((digest, seconds)) = self.drafts.get::<(Digest, f64)>(&task).filter(|_| keeps) {
+            let manifest = registry.manifest(digest)?;
+            return Ok((to_state(&registry.tensors(&manifest)?), seconds));
+        }
+        let start = std::time::Instant::now();
+        let state = run()?;
+        let seconds = start.elapsed().as_secs_f64();
+        if keeps {
+            let model = LoadedModel::open(registry, self.graph, id)?;
+            let (changed, _) = changed(registry, &model, &state)?;
+            let digest = registry.put_model(model.manifest, changed)?;
+            self.drafts
+                .keep([(task, (digest, seconds), vec![digest])])?;
+        }
+        Ok((state, seconds))
+    }
+
     /// The touched models, parents before children.
     fn ordered(&self) -> Vec<ModelId> {
         let touched: BTreeSet<&ModelId> = self.plan.scope.touched().collect();
@@ -215,10 +254,11 @@ impl Work<'_> {
     fn one_by_one(&self) -> Result<States, EngineError> {
         let mut states = States::new();
         for id in self.ordered() {
-            let start = std::time::Instant::now();
-            let subject = self.subject(&id)?;
-            let state = self.tuned(&subject).run()?;
-            states.insert(id, (state, start.elapsed().as_secs_f64()));
+            let done = self.task(&id, || {
+                let subject = self.subject(&id)?;
+                self.tuned(&subject).run()
+            })?;
+            states.insert(id, done);
         }
         Ok(states)
     }
@@ -257,43 +297,46 @@ impl Work<'_> {
 
     /// Training again without the forget data, parents before children.
     fn retrained(&self) -> Result<States, EngineError> {
-        let registry = self.trial.registry;
         let mut states = States::new();
         for id in self.ordered() {
-            let start = std::time::Instant::now();
-            let subject = self.subject(&id)?;
-            let parents = self
-                .graph
-                .parents(&id)
-                .into_iter()
-                .filter(|(_, relation)| !matches!(relation, Relation::UnlearnedFrom { .. }))
-                .map(|(parent, relation)| {
-                    let model = LoadedModel::open(registry, self.graph, parent)?;
-                    let state = match states.get(parent) {
-                        Some((state, _)) => state.clone(),
-                        None => model.state(registry)?,
-                    };
-                    Ok(Ancestor {
-                        weight: weight(relation),
-                        labels: model.manifest.labels,
-                        state,
-                    })
-                })
-                .collect::<Result<Vec<_>, EngineError>>()?;
-            let lesson = (self.trial.lessons)(&id)?;
-            let state = Course {
-                name: id.name(),
-                architecture: &subject.model.architecture,
-                preprocessing: &subject.model.preprocessing,
-                labels: &subject.model.manifest.labels,
-                set: &subject.retain,
-                lesson: &lesson,
-                compute: self.trial.compute,
-            }
-            .run(&parents, "retraining", self.progress)?;
-            states.insert(id, (state, start.elapsed().as_secs_f64()));
+            let done = self.task(&id, || self.retrained_one(&id, &states))?;
+            states.insert(id, done);
         }
         Ok(states)
+    }
+
+    fn retrained_one(&self, id: &ModelId, states: &States) -> Result<StateDict, EngineError> {
+        let registry = self.trial.registry;
+        let subject = self.subject(id)?;
+        let parents = self
+            .graph
+            .parents(id)
+            .into_iter()
+            .filter(|(_, relation)| !matches!(relation, Relation::UnlearnedFrom { .. }))
+            .map(|(parent, relation)| {
+                let model = LoadedModel::open(registry, self.graph, parent)?;
+                let state = match states.get(parent) {
+                    Some((state, _)) => state.clone(),
+                    None => model.state(registry)?,
+                };
+                Ok(Ancestor {
+                    weight: weight(relation),
+                    labels: model.manifest.labels,
+                    state,
+                })
+            })
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        let lesson = (self.trial.lessons)(id)?;
+        Course {
+            name: id.name(),
+            architecture: &subject.model.architecture,
+            preprocessing: &subject.model.preprocessing,
+            labels: &subject.model.manifest.labels,
+            set: &subject.retain,
+            lesson: &lesson,
+            compute: self.trial.compute,
+        }
+        .run(&parents, "retraining", self.progress)
     }
 
     /// Stores what changed, publishes it all at once, and says what happened.
@@ -310,12 +353,10 @@ impl Work<'_> {
             .map(|id| Ok((id, next_version(self.graph, id.name())?)))
             .collect::<Result<_, EngineError>>()?;
         let mut outcomes = Vec::new();
-        let mut digests = Vec::new();
         let mut unwritten = 0;
         for (id, (state, seconds)) in states {
             let model = LoadedModel::open(registry, self.graph, id)?;
             let (changed, tensors) = changed(registry, &model, state)?;
-            digests.push(model.digest);
             let digest_after = if dry_run {
                 unwritten += size(&changed);
                 None
@@ -346,7 +387,7 @@ impl Work<'_> {
             });
         }
         let mut done = Unlearned {
-            request: request_id(&self.plan.request, method, &digests)?,
+            request: self.request.clone(),
             method,
             operation: None,
             models: outcomes,
@@ -360,6 +401,7 @@ impl Work<'_> {
                 request: &self.plan.request,
                 ids: &ids,
                 cards: Vec::new(),
+                drafts: vec![self.drafts.name.clone()],
             };
             done.operation = Some(publish(&publishing, &done)?);
             if let Err(error) = self

@@ -18,7 +18,8 @@ use store::{Digest, Registry, Tensor};
 use umig::{ModelId, Plan, Request, Role, Scope, Umig};
 
 use crate::add::next_version;
-use crate::{EngineError, Features, FisherOptions, Method, Progress};
+use crate::draft::Drafts;
+use crate::{EngineError, Features, FisherOptions, LoadedModel, Method, Progress};
 
 use self::edit::Edit;
 use self::evidence::Evidence;
@@ -283,7 +284,15 @@ pub(crate) fn unlearn_keeping(
         .keys()
         .map(|id| Ok((id, next_version(&prepared.graph, id.name())?)))
         .collect::<Result<_, EngineError>>()?;
-    let mended = mend_all(registry, prepared, options, &ids, progress, keep)?;
+    // How many at a time, and whether it is written, decides nothing about what comes out.
+    let same = UnlearnOptions {
+        jobs: 0,
+        ..options.clone()
+    };
+    let data = prepared.data.filter(|_| !options.dry_run);
+    let data = data.map(|splits| (splits.train.digest(), splits.heldout.digest()));
+    let drafts = Drafts::open(registry, &request, &(same, data))?;
+    let mended = mend_all(registry, prepared, options, &ids, &drafts, progress, keep)?;
     let mut done = Unlearned {
         request,
         method,
@@ -303,6 +312,10 @@ pub(crate) fn unlearn_keeping(
                 .values()
                 .filter_map(|ready| ready.card.row.clone())
                 .collect(),
+            drafts: [drafts.name]
+                .into_iter()
+                .chain(prepared.ready.values().filter_map(|r| r.card.draft.clone()))
+                .collect(),
         };
         done.operation = Some(publish(&publishing, &done)?);
         let forget = &prepared.plan.request.forget;
@@ -321,6 +334,7 @@ fn mend_all(
     prepared: &Prepared<'_>,
     options: &UnlearnOptions,
     ids: &BTreeMap<&ModelId, ModelId>,
+    drafts: &Drafts<'_>,
     progress: &dyn Progress,
     keep: &mut Keep<'_>,
 ) -> Result<Vec<ModelOutcome>, EngineError> {
@@ -342,12 +356,25 @@ fn mend_all(
         progress,
     };
     let pool = pool(options.jobs)?;
-    let all: Vec<&Ready> = prepared.ready.values().collect();
+    let mut mended = BTreeMap::new();
+    let mut todo: Vec<&Ready> = Vec::with_capacity(prepared.ready.len());
+    for (id, ready) in &prepared.ready {
+        let finished = drafts.get::<ModelOutcome>(&id.to_string());
+        match finished.filter(|outcome| Some(&outcome.after) == ids.get(id)) {
+            Some(outcome) if !options.dry_run => {
+                if let Some(digest) = outcome.digest_after {
+                    keep(id, &difference(registry, &ready.model, digest)?);
+                }
+                stage.advance(1);
+                mended.insert(id.clone(), outcome);
+            }
+            _ => todo.push(ready),
+        }
+    }
     let search = options.alpha == Alpha::Auto && prepared.data.is_some();
-    let heads_only = all.iter().all(|ready| ready.selected.inner.is_empty());
+    let heads_only = todo.iter().all(|ready| ready.selected.inner.is_empty());
     let window = if search || !heads_only { FEW } else { MANY };
-    let mut mended = Vec::with_capacity(all.len());
-    for models in all.chunks(window) {
+    for models in todo.chunks(window) {
         let evidence: Vec<Option<Evidence>> = models
             .iter()
             .map(|ready| {
@@ -366,24 +393,37 @@ fn mend_all(
                 .collect()
         });
         let done = done.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let (outcomes, changed): (Vec<ModelOutcome>, Vec<_>) = done.into_iter().unzip();
+        let (mut outcomes, changed): (Vec<ModelOutcome>, Vec<_>) = done.into_iter().unzip();
         for (outcome, tensors) in outcomes.iter().zip(&changed) {
             keep(&outcome.before, tensors);
         }
-        let digests: Vec<Option<Digest>> = if options.dry_run {
-            vec![None; models.len()]
-        } else {
+        if !options.dry_run {
             let manifests = models.iter().map(|ready| ready.model.manifest.clone());
             let digests = registry.put_models(manifests.zip(changed).collect())?;
-            digests.into_iter().map(Some).collect()
-        };
-        let pairs = outcomes.into_iter().zip(digests);
-        mended.extend(pairs.map(|(outcome, digest_after)| ModelOutcome {
-            digest_after,
-            ..outcome
-        }));
+            for (outcome, digest) in outcomes.iter_mut().zip(digests) {
+                outcome.digest_after = Some(digest);
+            }
+            drafts.keep(outcomes.iter().map(|outcome| {
+                let blobs = outcome.digest_after.into_iter().collect();
+                (outcome.before.to_string(), outcome, blobs)
+            }))?;
+        }
+        mended.extend(outcomes.into_iter().map(|o| (o.before.clone(), o)));
     }
-    Ok(mended)
+    Ok(mended.into_values().collect())
+}
+
+/// The tensors of a stored manifest that are not a model's.
+fn difference(
+    registry: &Registry,
+    model: &LoadedModel,
+    digest: Digest,
+) -> Result<BTreeMap<String, Tensor>, EngineError> {
+    let tensors = registry.manifest(digest)?.tensors.into_iter();
+    tensors
+        .filter(|(name, tensor)| model.manifest.tensors.get(name) != Some(tensor))
+        .map(|(name, tensor)| Ok((name, registry.tensor(&tensor)?)))
+        .collect()
 }
 
 fn pool(jobs: usize) -> Result<rayon::ThreadPool, EngineError> {

@@ -8,10 +8,15 @@ use store::{CardReader, CardRow, Registry};
 use umig::{Forget, Model, ModelId, Plan, Relation, Umig};
 
 use super::UnlearnOptions;
+use crate::FisherOptions;
+use crate::draft::Drafts;
 use crate::error::suggest;
 use crate::fisher::{CardMaker, Tensors, check_card, covers};
 use crate::layers::Selected;
 use crate::{EngineError, Features, LoadedModel, Progress, forget_mask, own_data};
+
+/// The task of computing a card.
+const CARD: &str = "card";
 
 /// What the registry has of one touched model.
 pub(super) struct Loaded {
@@ -45,6 +50,8 @@ pub(super) struct CardUse {
     pub(super) row: Option<CardRow>,
     /// Computed just now; in a dry run there is no row.
     pub(super) new: bool,
+    /// The name of the draft that keeps it until then.
+    pub(super) draft: Option<String>,
     /// Of the version before, less the classes forgotten since.
     pub(super) stand_in: Option<StandIn>,
 }
@@ -166,6 +173,7 @@ impl Preparation<'_> {
             reader,
             row: None,
             new: false,
+            draft: None,
             stand_in,
         };
         if let Some(reader) = &loaded.card {
@@ -178,17 +186,39 @@ impl Preparation<'_> {
                 return Ok(kept(reader, Some(stand_in)));
             }
         };
-        let card = self.maker().make(&loaded.model, &own)?;
-        let (reader, row) = if self.options.dry_run {
-            (CardReader::from(card), None)
-        } else {
-            let row = self.registry.put_card(&card)?;
-            (self.registry.card_of(&row)?, Some(row))
+        if self.options.dry_run {
+            let card = self.maker().make(&loaded.model, &own)?;
+            return Ok(CardUse {
+                new: true,
+                ..kept(CardReader::from(card), None)
+            });
+        }
+        // A run of this request that was stopped may have computed it.
+        let settings = FisherOptions {
+            layers: crate::Layers::Head,
+            ..self.options.fisher.clone()
+        };
+        let name = format!("card {}", loaded.model.digest);
+        let drafts = Drafts::open(self.registry, &name, &(settings, own.digest()))?;
+        let finished = drafts.get::<CardRow>(CARD).and_then(|row| {
+            let reader = self.registry.card_of(&row).ok()?;
+            covers(reader.header(), &loaded.selected).then_some((row, reader))
+        });
+        let (row, reader) = match finished {
+            Some(finished) => finished,
+            None => {
+                let card = self.maker().make(&loaded.model, &own)?;
+                let row = self.registry.put_card(&card)?;
+                drafts.keep([(CARD.to_owned(), &row, vec![row.blob])])?;
+                let reader = self.registry.card_of(&row)?;
+                (row, reader)
+            }
         };
         Ok(CardUse {
             reader,
-            row,
+            row: Some(row),
             new: true,
+            draft: Some(drafts.name),
             stand_in: None,
         })
     }

@@ -142,6 +142,8 @@ pub(crate) struct Publishing<'a> {
     pub(crate) ids: &'a BTreeMap<&'a ModelId, ModelId>,
     /// Cards that were computed on the way.
     pub(crate) cards: Vec<CardRow>,
+    /// The names of the drafts that this makes superfluous.
+    pub(crate) drafts: Vec<String>,
 }
 
 /// All new versions with their edges, in one transaction. A new version inherits from the new
@@ -153,6 +155,7 @@ pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i
         request,
         ids,
         cards,
+        drafts,
     } = publishing;
     let forget = &request.forget;
     let by_id: BTreeMap<&ModelId, &ModelOutcome> = done
@@ -191,7 +194,7 @@ pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i
             ..vertex.clone()
         };
         models.push(NewModel {
-            row: ModelRow { vertex, manifest },
+            row: ModelRow::new(vertex, manifest),
             parents,
         });
     }
@@ -199,7 +202,8 @@ pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i
         models,
         superseded: old,
         cards: cards.clone(),
-        operation: Operation {
+        finished: drafts.clone(),
+        ..Publication::of(Operation {
             time: crate::now(),
             command: "unlearn".into(),
             detail: json!({
@@ -209,6 +213,6 @@ pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i
                 "models": done.models,
                 "warnings": done.warnings,
             }),
-        },
+        })
     })?)
 }

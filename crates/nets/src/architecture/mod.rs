@@ -215,27 +215,63 @@ impl Architecture {
     /// # Errors
     /// [`NetError`] naming the first tensor that does not fit.
     pub fn check(&self, state: &StateDict) -> Result<(), NetError> {
-        for (name, shape) in self.program()?.iter().flat_map(Op::tensors) {
-            let array = state.get(&name).ok_or_else(|| NetError::Missing {
-                name: name.clone(),
-                expected: format!("{shape:?}"),
-            })?;
-            if array.shape != shape || array.values.len() != shape.iter().product::<usize>() {
+        self.check_shapes(&|name| {
+            let array = state.get(name)?;
+            let whole = array.values.len() == array.shape.iter().product::<usize>();
+            whole.then(|| array.shape.clone())
+        })?;
+        for (name, _) in self.tensors()? {
+            let values = state.get(&name).map(|array| &array.values[..]);
+            check_finite(&name, values.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// The names of this architecture's tensors with their shapes.
+    ///
+    /// # Errors
+    /// [`NetError`] when it cannot be built for its input.
+    pub fn tensors(&self) -> Result<Vec<(String, Vec<usize>)>, NetError> {
+        Ok(self.program()?.iter().flat_map(Op::tensors).collect())
+    }
+
+    /// Checks that every tensor of this architecture is there and has the right shape. `shape` tells
+    /// the shape that a tensor has, or nothing where there is none.
+    ///
+    /// # Errors
+    /// [`NetError`] naming the first tensor that does not fit.
+    pub fn check_shapes(&self, shape: &dyn Fn(&str) -> Option<Vec<usize>>) -> Result<(), NetError> {
+        for (name, expected) in self.tensors()? {
+            let Some(found) = shape(&name) else {
+                return Err(NetError::Missing {
+                    name,
+                    expected: format!("{expected:?}"),
+                });
+            };
+            if found != expected {
                 return Err(NetError::Shape {
                     name,
-                    found: format!("{:?}", array.shape),
-                    expected: format!("{shape:?}"),
-                });
-            }
-            if let Some(index) = array.values.iter().position(|v| !v.is_finite()) {
-                return Err(NetError::NotFinite {
-                    name,
-                    value: array.values[index],
-                    index,
+                    found: format!("{found:?}"),
+                    expected: format!("{expected:?}"),
                 });
             }
         }
         Ok(())
+    }
+}
+
+/// Checks that all values of a tensor are finite.
+///
+/// # Errors
+/// [`NetError::NotFinite`] naming the tensor and the first value that is not.
+pub fn check_finite(name: &str, values: &[f32]) -> Result<(), NetError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(NetError::NotFinite {
+            name: name.to_owned(),
+            value: values[index],
+            index,
+        }),
     }
 }
 

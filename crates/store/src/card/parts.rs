@@ -40,6 +40,11 @@ impl Index {
             parts,
         }
     }
+
+    /// The objects of its parts.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Digest> + '_ {
+        self.parts.values().copied()
+    }
 }
 
 /// The parts of a card, each a safetensors file.
@@ -100,6 +105,14 @@ impl CardReader {
         Ok(Self {
             source: Source::Parts(Box::new(index)),
         })
+    }
+
+    /// The objects of the card's parts, besides its own.
+    pub(crate) fn parts(&self) -> Vec<Digest> {
+        match &self.source {
+            Source::Parts(index) => index.parts().collect(),
+            Source::Whole(_) => Vec::new(),
+        }
     }
 
     /// What the card says about itself.

@@ -6,6 +6,12 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use disinherit::{Layers, Method, SettingsPatch};
 
+mod keeping;
+mod values;
+
+pub(crate) use self::keeping::{CertifyArgs, ListArgs, PurgeArgs, StateArg};
+use self::values::{alpha, precision, shape, size, timestamp};
+
 /// Make a model, and every model that inherited from it, forget.
 ///
 /// A registry keeps models, who inherited from whom, and what each was trained on. When a class, a
@@ -23,9 +29,14 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// The registry's folder; found upwards from here when not given, as git finds its own.
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) registry: Option<PathBuf>,
+    /// The registry: a folder, file:///... or s3://bucket/path; found upwards from here when not
+    /// given, as git finds its own.
+    #[arg(long, global = true, value_name = "PLACE", env = "DISINHERIT_REGISTRY")]
+    pub(crate) registry: Option<String>,
+
+    /// Who does this, for the operation log; user@host when not given.
+    #[arg(long, global = true, value_name = "NAME", env = "DISINHERIT_ACTOR")]
+    pub(crate) actor: Option<String>,
 
     /// Print one JSON object instead of text.
     #[arg(long, global = true)]
@@ -48,8 +59,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make an empty registry.
     Init {
-        /// Where; here when not given.
-        folder: Option<PathBuf>,
+        /// Where: a folder (here when not given), or s3://bucket/path.
+        place: Option<String>,
+        /// A database for the catalog instead of a file: postgres://user@host/database. The password
+        /// is taken from PGPASSWORD and written down nowhere.
+        #[arg(long, value_name = "URL")]
+        catalog: Option<String>,
     },
     /// Add a model from a safetensors file.
     Add(Box<AddArgs>),
@@ -65,11 +80,51 @@ pub(crate) enum Command {
         #[arg(long)]
         operations: bool,
     },
-    /// Show a model: network, labels, provenance, parents, children, tensors.
+    /// List models by name, page by page.
+    List(ListArgs),
+    /// Show a model (network, labels, provenance, parents, children), or an operation by its number.
     Show {
-        /// `name` (the current version) or `name@version`.
-        model: String,
+        /// `name` (the current version), `name@version`, or an operation's number.
+        what: String,
     },
+    /// Take an operation back: what it made goes, what it replaced is current again.
+    Undo {
+        /// The operation's number (`log --operations`).
+        operation: i64,
+    },
+    /// Delete for good what superseded versions remember: weights, FIM cards, cached features.
+    Purge(PurgeArgs),
+    /// Say how long superseded versions are kept before `purge --due` deletes them.
+    Retention {
+        /// How long, such as 30d; `forever` for no end. Shown when not given.
+        keep: Option<String>,
+    },
+    /// Remove what was never published, and what a kill left.
+    Gc {
+        /// Say what would go, and remove nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Drop finished tasks of requests that were stopped, too, instead of keeping them a week.
+        #[arg(long)]
+        drafts: bool,
+    },
+    /// Check everything: objects, tensors, cards, the graph, the log. Exits with 1 if something is
+    /// wrong.
+    Fsck {
+        /// Make good what can be: fetch objects from another registry, take out unreadable cards.
+        #[arg(long)]
+        repair: bool,
+        /// A registry that may have what is damaged here.
+        #[arg(long, value_name = "PLACE", requires = "repair")]
+        from: Option<String>,
+    },
+    /// Make a key to sign certificates with: FILE (keep it secret) and FILE.pub (give it away).
+    Key {
+        /// The file to write.
+        file: PathBuf,
+    },
+    /// Certify what a request did, signed; `verify --certificate` checks it without the registry.
+    Certify(Box<CertifyArgs>),
     /// Say whom a request would touch, the work it means, and what data it needs.
     Plan(PlanArgs),
     /// Forget: mend the initial models and all that inherited from them.
@@ -514,6 +569,12 @@ pub(crate) struct VerifyArgs {
     /// The largest accuracy on forgotten held-out data that passes, 0 to 1.
     #[arg(long, default_value_t = disinherit::FORGOTTEN, value_name = "X")]
     pub(crate) at_most: f64,
+    /// Check this certificate instead; with `--registry`, also against the registry.
+    #[arg(long, value_name = "FILE", requires = "public_key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The public key of whoever issued it.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(crate) public_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -534,49 +595,4 @@ pub(crate) struct DemoArgs {
     /// Leave out retraining, the yardstick.
     #[arg(long)]
     pub(crate) no_retrain: bool,
-}
-
-fn numbers<const N: usize>(text: &str) -> Result<[usize; N], String> {
-    let parts: Vec<usize> = text
-        .split('x')
-        .map(|part| part.parse().ok().filter(|n| *n > 0))
-        .collect::<Option<_>>()
-        .ok_or("expected whole numbers with x between them")?;
-    parts
-        .try_into()
-        .map_err(|_| format!("expected {N} numbers with x between them"))
-}
-
-fn shape(text: &str) -> Result<[usize; 3], String> {
-    numbers(text)
-}
-
-fn size(text: &str) -> Result<(usize, usize), String> {
-    numbers::<2>(text).map(|[height, width]| (height, width))
-}
-
-fn timestamp(text: &str) -> Result<u64, String> {
-    let time: jiff::Timestamp = text.parse().map_err(|error| format!("{error}"))?;
-    u64::try_from(time.as_millisecond()).map_err(|_| "before 1970".into())
-}
-
-fn precision(text: &str) -> Result<f64, String> {
-    match text {
-        "auto" => Ok(0.001),
-        number => match number.parse::<f64>() {
-            Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
-            _ => Err("expected `auto` or a share of at least 0 and below 1".into()),
-        },
-    }
-}
-
-fn alpha(text: &str) -> Result<disinherit::Alpha, String> {
-    match text {
-        "auto" => Ok(disinherit::Alpha::Auto),
-        "rule" => Ok(disinherit::Alpha::Rule),
-        number => match number.parse::<f64>() {
-            Ok(value) if value.is_finite() && value >= 0.0 => Ok(disinherit::Alpha::Value(value)),
-            _ => Err("expected `auto`, `rule` or a number of at least 0".into()),
-        },
-    }
 }

@@ -1,0 +1,64 @@
+//! Finished tasks of a request on its way: a run that was stopped takes them up.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store::{Digest, Draft, Registry, StoreError};
+
+use crate::EngineError;
+
+/// The drafts of one request with certain settings on certain data. Where any of these is another,
+/// so are the drafts.
+pub(crate) struct Drafts<'a> {
+    registry: &'a Registry,
+    /// The name that they are kept under.
+    pub(crate) name: String,
+    known: BTreeMap<String, Draft>,
+}
+
+impl<'a> Drafts<'a> {
+    /// Opens them; `settings` is whatever decides what a task makes.
+    pub(crate) fn open(
+        registry: &'a Registry,
+        request: &str,
+        settings: &impl Debug,
+    ) -> Result<Self, EngineError> {
+        let sum = Digest::of(format!("{settings:?}").as_bytes()).to_string();
+        let name = format!("{request} {}", &sum[..16]);
+        let known = registry.drafts(&name)?.into_iter();
+        Ok(Self {
+            registry,
+            known: known.map(|draft| (draft.task.clone(), draft)).collect(),
+            name,
+        })
+    }
+
+    /// What a finished task made, if it is all there.
+    pub(crate) fn get<T: DeserializeOwned>(&self, task: &str) -> Option<T> {
+        let draft = self.known.get(task)?;
+        let there = |digest: &Digest| self.registry.has(*digest).unwrap_or(false);
+        draft.blobs.iter().all(there).then_some(())?;
+        serde_json::from_str(&draft.value).ok()
+    }
+
+    /// Keeps finished tasks, each with the manifests or cards that it made.
+    pub(crate) fn keep<T: Serialize>(
+        &self,
+        tasks: impl IntoIterator<Item = (String, T, Vec<Digest>)>,
+    ) -> Result<(), EngineError> {
+        let drafts = tasks
+            .into_iter()
+            .map(|(task, value, blobs)| {
+                let value =
+                    serde_json::to_string(&value).map_err(|error| StoreError::Document {
+                        what: "draft".into(),
+                        reason: error.to_string(),
+                    })?;
+                Ok(Draft { task, value, blobs })
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(self.registry.keep_drafts(&self.name, &drafts)?)
+    }
+}

@@ -1,0 +1,73 @@
+//! An S3-compatible server over a temporary folder, in this process.
+
+use std::net::SocketAddr;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+const KEY: &str = "tester";
+const SECRET: &str = "tester-secret";
+const BUCKET: &str = "models";
+
+/// A running server with one empty bucket; it ends when this goes.
+pub struct S3 {
+    address: SocketAddr,
+    _folder: TempDir,
+    _runtime: Runtime,
+}
+
+impl S3 {
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn start() -> Result<Self, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let folder = tempfile::tempdir().map_err(|e| text(&e))?;
+        std::fs::create_dir(folder.path().join(BUCKET)).map_err(|e| text(&e))?;
+        let files = s3s_fs::FileSystem::new(folder.path()).map_err(|e| format!("{e:?}"))?;
+        let mut service = S3ServiceBuilder::new(files);
+        service.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        let service = service.build();
+        let runtime = Runtime::new().map_err(|e| text(&e))?;
+        let listener = runtime
+            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .map_err(|e| text(&e))?;
+        let address = listener.local_addr().map_err(|e| text(&e))?;
+        runtime.spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let http = Builder::new(TokioExecutor::new());
+                    let _ = http.serve_connection(TokioIo::new(socket), service).await;
+                });
+            }
+        });
+        Ok(Self {
+            address,
+            _folder: folder,
+            _runtime: runtime,
+        })
+    }
+
+    /// The address of the bucket.
+    pub fn address(&self) -> String {
+        format!("s3://{BUCKET}")
+    }
+
+    /// What the environment must say for the bucket to be found and opened.
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            ("AWS_ENDPOINT", format!("http://{}", self.address)),
+            ("AWS_ALLOW_HTTP", "true".into()),
+            ("AWS_REGION", "us-east-1".into()),
+            ("AWS_ACCESS_KEY_ID", KEY.into()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET.into()),
+        ]
+    }
+}

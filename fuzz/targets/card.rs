@@ -1,0 +1,11 @@
+//! FIM cards, whole and in parts.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(card) = store::FisherCard::from_bytes(bytes) {
+        assert!(card.to_bytes().is_ok(), "a card that was read can be written");
+    }
+    store::read_card_index(bytes);
+});
