@@ -20,14 +20,15 @@ const ROUNDS: usize = 3;
 /// huge families, most of a model or two.
 const LARGEST: usize = 600_000;
 
-/// One model in so many has a second parent, which makes 12 edges for 10 models.
-const MERGES: usize = 4;
+/// Two heirs of three have a second parent, which makes 12 edges for 10 models.
+const MERGES: usize = 3;
 
 /// Rows published in one operation.
 const BATCH: usize = 10_000;
 
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
-    let mut lines = Vec::new();
+    // The first, since it is the most memory that this process ever held that is told.
+    let mut lines = large_checkpoint()?;
     for models in [100_000, 1_000_000, 10_000_000] {
         lines.extend(graph(models)?);
     }
@@ -35,7 +36,6 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         lines.extend(catalog(models)?);
     }
     lines.extend(shared_backbone()?);
-    lines.extend(large_checkpoint()?);
     Ok(lines)
 }
 
@@ -70,7 +70,7 @@ fn synthetic(models: usize) -> Result<(Umig, usize), Box<dyn Error>> {
         for n in 1..size {
             let parent = (n * 7919 / 13) % n;
             let mut parents = vec![(id(parent)?, Relation::FineTune)];
-            if n % MERGES == 0 && parent > 0 {
+            if n % MERGES != 0 && parent > 0 {
                 parents.push((id(parent / 2)?, Relation::Merged { weight: None }));
             }
             edges += parents.len();
@@ -247,15 +247,14 @@ fn large_checkpoint() -> Result<Vec<Line>, Box<dyn Error>> {
     let file = folder.path().join("large.safetensors");
     write_large(&file, TENSORS, VALUES)?;
     let registry = Registry::create(folder.path())?;
-    let before = memory("VmHWM");
     let start = Instant::now();
     registry.put_checkpoint(manifest(), &Checkpoint::open(&file)?)?;
     let seconds = start.elapsed().as_secs_f64();
     Ok(vec![
         Line::plain("storing a checkpoint of 10.7 GB".into(), seconds, "s"),
         Line::plain(
-            "memory at most, while or before storing it".into(),
-            memory("VmHWM").max(before),
+            "memory at most, while storing it".into(),
+            memory("VmHWM"),
             "MiB",
         ),
     ])

@@ -146,6 +146,22 @@ impl Publication {
     }
 }
 
+/// An edge of the inheritance graph: parent, child, relation.
+pub type Edge = (ModelId, ModelId, Relation);
+
+/// A catalog as of one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// All model versions in the order of their publication.
+    pub models: Vec<ModelRow>,
+    /// All edges in the order of their publication.
+    pub edges: Vec<Edge>,
+    /// All cards.
+    pub cards: Vec<CardRow>,
+    /// The log, oldest first.
+    pub operations: Vec<OperationRow>,
+}
+
 /// A page of the models, by name and version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
@@ -178,8 +194,10 @@ pub trait Catalog: Send + Sync {
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<ModelRow>>;
     /// One version, if there is such a version.
     fn model<'a>(&'a self, id: &'a ModelId) -> Answer<'a, Option<ModelRow>>;
-    /// All edges as (parent, child, relation) in the order of their publication.
-    fn edges(&self) -> Answer<'_, Vec<(ModelId, ModelId, Relation)>>;
+    /// All model versions and all edges, as of one moment.
+    fn network(&self) -> Answer<'_, (Vec<ModelRow>, Vec<Edge>)>;
+    /// Everything, as of one moment.
+    fn snapshot(&self) -> Answer<'_, Snapshot>;
     /// The cards of a model, or of all models.
     fn cards(&self, model: Option<Digest>) -> Answer<'_, Vec<CardRow>>;
     /// The log, oldest first.

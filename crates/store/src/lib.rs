@@ -29,7 +29,9 @@ pub use cache::FeatureCache;
 #[cfg(feature = "fuzzing")]
 pub use card::read_card_index;
 pub use card::{CardHeader, CardReader, CardSource, FisherCard};
-pub use catalog::{CardRow, Catalog, Draft, ModelRow, NewModel, Page, Publication, State};
+pub use catalog::{
+    CardRow, Catalog, Draft, Edge, ModelRow, NewModel, Page, Publication, Snapshot, State,
+};
 pub use checkpoint::{Checkpoint, read_checkpoint, write_checkpoint, write_file};
 pub use digest::Digest;
 pub use error::StoreError;

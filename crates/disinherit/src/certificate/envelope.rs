@@ -111,3 +111,81 @@ impl Envelope {
         Ok(statement)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::certificate::{Certificate, LogPosition, PREDICATE, STATEMENT};
+
+    fn statement() -> Statement {
+        Statement {
+            kind: STATEMENT.into(),
+            subject: Vec::new(),
+            predicate_type: PREDICATE.into(),
+            predicate: Certificate {
+                request: "request-1".into(),
+                asked: umig::Request::new(umig::Forget::classes(["cat"])),
+                actor: "somebody".into(),
+                time: 7,
+                method: crate::Method::Fiun,
+                models: Vec::new(),
+                warnings: vec!["none".into()],
+                verdicts: Vec::new(),
+                log: LogPosition {
+                    operation: 1,
+                    hash: "00".into(),
+                    last: 1,
+                    last_hash: "00".into(),
+                },
+                tool: "test".into(),
+                issued: 8,
+            },
+        }
+    }
+
+    #[test]
+    fn what_is_signed_opens_again() {
+        let key = SecretKey::generate().unwrap();
+        let read = SecretKey::from_pem(&key.to_pem().unwrap()).unwrap();
+        let public = PublicKey::from_pem(&read.public().to_pem().unwrap()).unwrap();
+        let envelope = Envelope::sign(&statement(), &key).unwrap();
+        let text = envelope.to_json().unwrap();
+        let opened = Envelope::read(text.as_bytes()).unwrap().open(&public);
+        assert_eq!(opened.unwrap(), statement());
+        let other = SecretKey::generate().unwrap().public();
+        let refused = envelope.open(&other).unwrap_err().to_string();
+        assert!(refused.contains(&public.id()), "{refused}");
+    }
+
+    proptest! {
+        /// Whatever is changed, the certificate is refused or says the same.
+        #[test]
+        fn no_change_goes_unnoticed(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+            cuts in any::<bool>(),
+        ) {
+            let key = SecretKey::from_pem(
+                "-----BEGIN PRIVATE KEY-----\n\
+                 MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+                 -----END PRIVATE KEY-----\n",
+            ).unwrap();
+            let whole = Envelope::sign(&statement(), &key).unwrap().to_json().unwrap();
+            let mut bytes = whole.into_bytes();
+            for (index, value) in changes {
+                let place = index.index(bytes.len());
+                bytes[place] = value;
+            }
+            if cuts {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            let opened = Envelope::read(&bytes).and_then(|e| e.open(&key.public()));
+            if let Ok(opened) = opened {
+                prop_assert_eq!(opened, statement());
+            }
+        }
+    }
+}

@@ -9,7 +9,9 @@ use serde_json::json;
 use umig::ModelId;
 
 use super::now;
+use crate::catalog::Snapshot;
 use crate::operation::check_chain;
+use crate::registry::graph_of;
 use crate::{
     CardRow, Digest, ModelRow, Operation, OperationRow, Publication, Registry, StoreError,
     TensorRef,
@@ -82,21 +84,29 @@ impl Registry {
         from: Option<&Self>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Health, StoreError> {
+        // Nobody removes objects meanwhile. Where this may not be written, nobody here can anyway.
+        let _ = self.writes();
+        let Snapshot {
+            models,
+            edges,
+            cards,
+            operations,
+        } = self.snapshot()?;
+        let graph = graph_of(models.clone(), edges);
         let mut check = Check {
             registry: self,
             from,
             repair,
-            rows: self.models()?,
+            rows: models,
             health: Health::default(),
             known: BTreeMap::new(),
         };
-        let log = self.operations()?;
-        check.history(&log);
-        if let Err(error) = self.graph() {
+        check.history(&operations);
+        if let Err(error) = graph {
             check.found(error.to_string(), BTreeSet::new());
         }
         check.models(progress)?;
-        check.cards()?;
+        check.cards(cards)?;
         let mut health = check.health;
         if health.is_sound() {
             health.garbage = self.unneeded()?.0.len();
@@ -290,8 +300,7 @@ impl Check<'_> {
         Ok(Some(format!("fetched from {}", from.address())))
     }
 
-    fn cards(&mut self) -> Result<(), StoreError> {
-        let cards = self.registry.all_cards()?;
+    fn cards(&mut self, cards: Vec<CardRow>) -> Result<(), StoreError> {
         self.health.cards = cards.len();
         let mut lost: Vec<CardRow> = Vec::new();
         let mut taken_out = Vec::new();

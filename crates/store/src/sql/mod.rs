@@ -136,6 +136,17 @@ impl SqlCatalog {
         Ok(())
     }
 
+    /// A transaction in which all that is read is as of one moment.
+    async fn moment(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>, StoreError> {
+        Ok(match self.database {
+            Database::Sqlite => self.pool.begin().await?,
+            Database::Postgres => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                self.pool.begin_with(begin).await?
+            }
+        })
+    }
+
     /// A transaction that keeps other writers out from its beginning: two writers wait for each
     /// other instead of failing halfway.
     async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>, StoreError> {

@@ -2,10 +2,10 @@
 
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Executor, Row};
-use umig::{Model, ModelId, Relation};
+use umig::{Model, ModelId};
 
 use super::{SqlCatalog, from_json};
-use crate::catalog::{Draft, Page, State};
+use crate::catalog::{Draft, Edge, Page, Snapshot, State};
 use crate::operation::{Operation, OperationRow};
 use crate::{CardRow, Digest, ModelRow, StoreError};
 
@@ -22,6 +22,51 @@ fn model(row: &AnyRow) -> Result<ModelRow, StoreError> {
         purged: row.try_get::<i64, _>(3)? != 0,
         superseded_by: row.try_get(4)?,
     })
+}
+
+pub(super) async fn models<'e>(
+    executor: impl Executor<'e, Database = Any>,
+) -> Result<Vec<ModelRow>, StoreError> {
+    let text = format!("{MODEL} ORDER BY position");
+    let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(executor).await?;
+    rows.iter().map(model).collect()
+}
+
+async fn edges<'e>(executor: impl Executor<'e, Database = Any>) -> Result<Vec<Edge>, StoreError> {
+    let rows = sqlx::query("SELECT parent, child, relation FROM edges ORDER BY position")
+        .fetch_all(executor)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let relation = from_json("relation", row.try_get(2)?)?;
+            Ok((id(row.try_get(0)?)?, id(row.try_get(1)?)?, relation))
+        })
+        .collect()
+}
+
+pub(super) async fn cards<'e>(
+    executor: impl Executor<'e, Database = Any>,
+    model: Option<Digest>,
+) -> Result<Vec<CardRow>, StoreError> {
+    let which = if model.is_some() {
+        "model = $1"
+    } else {
+        "$1 = ''"
+    };
+    let text = format!("SELECT model, estimator, blob FROM cards WHERE {which} ORDER BY position");
+    let rows = sqlx::query(AssertSqlSafe(text))
+        .bind(model.map(|digest| digest.to_string()).unwrap_or_default())
+        .fetch_all(executor)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(CardRow {
+                model: row.try_get::<&str, _>(0)?.parse()?,
+                estimator: row.try_get(1)?,
+                blob: row.try_get::<&str, _>(2)?.parse()?,
+            })
+        })
+        .collect()
 }
 
 pub(super) async fn operations<'e>(
@@ -57,13 +102,6 @@ fn id(text: &str) -> Result<ModelId, StoreError> {
 }
 
 impl SqlCatalog {
-    pub(super) async fn all_models(&self) -> Result<Vec<ModelRow>, StoreError> {
-        let rows = sqlx::query(AssertSqlSafe(format!("{MODEL} ORDER BY position")))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(model).collect()
-    }
-
     pub(super) async fn models_of(&self, page: &Page) -> Result<Vec<ModelRow>, StoreError> {
         let state = match page.state {
             None => "",
@@ -103,39 +141,19 @@ impl SqlCatalog {
         row.as_ref().map(model).transpose()
     }
 
-    pub(super) async fn all_edges(&self) -> Result<Vec<(ModelId, ModelId, Relation)>, StoreError> {
-        let rows = sqlx::query("SELECT parent, child, relation FROM edges ORDER BY position")
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let relation = from_json("relation", row.try_get(2)?)?;
-                Ok((id(row.try_get(0)?)?, id(row.try_get(1)?)?, relation))
-            })
-            .collect()
+    pub(super) async fn everything(&self) -> Result<Snapshot, StoreError> {
+        let mut moment = self.moment().await?;
+        Ok(Snapshot {
+            models: models(&mut *moment).await?,
+            edges: edges(&mut *moment).await?,
+            cards: cards(&mut *moment, None).await?,
+            operations: operations(&mut *moment).await?,
+        })
     }
 
-    pub(super) async fn cards_of(&self, model: Option<Digest>) -> Result<Vec<CardRow>, StoreError> {
-        let which = if model.is_some() {
-            "model = $1"
-        } else {
-            "$1 = ''"
-        };
-        let text =
-            format!("SELECT model, estimator, blob FROM cards WHERE {which} ORDER BY position");
-        let rows = sqlx::query(AssertSqlSafe(text))
-            .bind(model.map(|digest| digest.to_string()).unwrap_or_default())
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(CardRow {
-                    model: row.try_get::<&str, _>(0)?.parse()?,
-                    estimator: row.try_get(1)?,
-                    blob: row.try_get::<&str, _>(2)?.parse()?,
-                })
-            })
-            .collect()
+    pub(super) async fn models_and_edges(&self) -> Result<(Vec<ModelRow>, Vec<Edge>), StoreError> {
+        let mut moment = self.moment().await?;
+        Ok((models(&mut *moment).await?, edges(&mut *moment).await?))
     }
 
     pub(super) async fn drafts_of(&self, request: Option<&str>) -> Result<Vec<Draft>, StoreError> {

@@ -6,7 +6,7 @@ use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 use umig::{ModelId, Relation};
 
 use super::{SqlCatalog, read, to_json};
-use crate::catalog::{Answer, Draft, Page};
+use crate::catalog::{Answer, Draft, Edge, Page, Snapshot};
 use crate::operation::OperationRow;
 use crate::{CardRow, Catalog, Digest, ModelRow, NewModel, Publication, StoreError};
 
@@ -221,7 +221,7 @@ fn now() -> i64 {
 
 impl Catalog for SqlCatalog {
     fn models(&self) -> Answer<'_, Vec<ModelRow>> {
-        Box::pin(self.all_models())
+        Box::pin(read::models(&self.pool))
     }
 
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<ModelRow>> {
@@ -232,12 +232,16 @@ impl Catalog for SqlCatalog {
         Box::pin(self.one_model(id))
     }
 
-    fn edges(&self) -> Answer<'_, Vec<(ModelId, ModelId, Relation)>> {
-        Box::pin(self.all_edges())
+    fn network(&self) -> Answer<'_, (Vec<ModelRow>, Vec<Edge>)> {
+        Box::pin(self.models_and_edges())
+    }
+
+    fn snapshot(&self) -> Answer<'_, Snapshot> {
+        Box::pin(self.everything())
     }
 
     fn cards(&self, model: Option<Digest>) -> Answer<'_, Vec<CardRow>> {
-        Box::pin(self.cards_of(model))
+        Box::pin(read::cards(&self.pool, model))
     }
 
     fn operations(&self) -> Answer<'_, Vec<OperationRow>> {
