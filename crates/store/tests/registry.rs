@@ -218,3 +218,55 @@ fn the_feature_cache_is_bounded_and_forgets() {
     small.put("cat", key(0), &features(0.0)).unwrap();
     assert!(small.get("cat", key(0)).is_none());
 }
+
+/// A registry as the first versions made it: fewer columns, no chain, format 1.
+#[test]
+fn registries_of_the_first_format_are_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().join(".disinherit");
+    fs::create_dir_all(inside.join("objects")).unwrap();
+    let marker = inside.join("registry.json");
+    fs::write(&marker, r#"{"format": 1, "tool": "disinherit 0.1.0"}"#).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(inside.join("catalog.sqlite"))
+            .create_if_missing(true);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let all = sqlx::migrate!("./migrations/sqlite");
+        let mut first = sqlx::migrate::Migrator::DEFAULT;
+        first.migrations = all.migrations[..1].to_vec().into();
+        first.run(&pool).await.unwrap();
+        for command in ["add", "grow"] {
+            sqlx::query(
+                "INSERT INTO operations (time, command, detail) VALUES (7, ?, '{\"a\": 1}')",
+            )
+            .bind(command)
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
+        pool.close().await;
+    });
+    let registry = Registry::open(folder.path()).unwrap();
+    let model = new_model(&registry, "base@1", 1.0, &[]);
+    let number = registry.publish(&publication(vec![model], &[], "new"));
+    assert_eq!(number.unwrap(), 3);
+    let log = registry.operations().unwrap();
+    assert_eq!(store::check_chain(&log), [""; 0]);
+    assert_eq!(log[1].previous, log[0].hash);
+    assert_eq!(log[2].previous, log[1].hash);
+    let health = registry.check(false, None, &mut |_, _| {}).unwrap();
+    assert_eq!(health.damages, []);
+    let refused = registry.undo(1).unwrap_err().to_string();
+    assert!(refused.contains("older than that"), "{refused}");
+    drop(registry);
+    assert!(
+        fs::read_to_string(&marker)
+            .unwrap()
+            .contains("\"format\": 2")
+    );
+}
