@@ -85,6 +85,21 @@ fn same(a: &serde_json::Value, b: &serde_json::Value) {
 }
 
 #[test]
+fn a_study_that_is_refused_leaves_nothing_behind() {
+    let place = Place::new();
+    let study = [
+        "reproduce",
+        "fl",
+        "--forget",
+        "class=three",
+        "--out",
+        "study",
+    ];
+    place.refuse(&study, &["unknown label `three`"]);
+    assert!(!place.path("study").exists());
+}
+
+#[test]
 fn an_experiment_writes_numbers_and_a_page_that_draws() {
     let place = Place::new();
     let out = place.path("fl");

@@ -48,7 +48,7 @@ pub fn grow(
     progress: &dyn Progress,
 ) -> Result<Grown, EngineError> {
     recipe.check()?;
-    check_labels(recipe, training_data)?;
+    check_recipe(recipe, training_data)?;
     let shares = shares(recipe, training_data)?;
     let whole = architecture(recipe, training_data)?;
     let fingerprints = fingerprints(recipe, training_data)?;
@@ -285,7 +285,11 @@ fn architecture(recipe: &Recipe, set: &DataSet) -> Result<Architecture, EngineEr
     Ok(architecture)
 }
 
-fn check_labels(recipe: &Recipe, set: &DataSet) -> Result<(), EngineError> {
+/// Checks that the data has every label that a recipe names.
+///
+/// # Errors
+/// [`EngineError::UnknownLabel`] for the first that it has not.
+pub fn check_recipe(recipe: &Recipe, set: &DataSet) -> Result<(), EngineError> {
     let named = recipe
         .models
         .iter()

@@ -37,7 +37,7 @@ pub use error::EngineError;
 pub use evaluate::{Accuracy, Evaluator, Scores};
 pub use features::{FEATURE_CACHE, Features};
 pub use fisher::{FisherOptions, compute_cards, import_card};
-pub use grow::{GrowOptions, Grown, grow, lesson_of};
+pub use grow::{GrowOptions, Grown, check_recipe, grow, lesson_of};
 pub use layers::Layers;
 pub use lesson::Lesson;
 pub use methods::{Mended, Method, Settings, SettingsPatch, Trial, Variant, run_method};

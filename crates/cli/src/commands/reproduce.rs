@@ -83,6 +83,8 @@ pub(super) fn reproduce(context: &Context, args: &ReproduceArgs) -> Result<(), C
     let variants = variants(&args.methods)?;
     let recipe = recipe(args)?;
     let splits = grow::recipe_data(&recipe)?;
+    // Before the folder is marked as this recipe's.
+    disinherit::check_recipe(&recipe, &splits.train)?;
     folder(&args.out)?;
     let seeds = match &args.seeds[..] {
         [] => vec![recipe.seed],
