@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use data::Splits;
 use nets::Compute;
-use store::{OperationRow, Registry};
+use store::{OperationRow, Registry, undone_by};
 use umig::{ModelId, Relation, Request, Role};
 
 use crate::error::suggest;
@@ -137,13 +137,8 @@ pub(crate) fn chosen<'a>(
         .filter(|row| row.operation.command == "unlearn");
     let id = |row: &'a OperationRow| row.operation.detail["id"].as_str().unwrap_or_default();
     let Some(wanted) = request else {
-        let undone: Vec<i64> = operations
-            .iter()
-            .filter(|row| row.operation.command == "undo")
-            .filter_map(|row| row.operation.detail["undoes"].as_i64())
-            .collect();
         return unlearned
-            .find(|row| !undone.contains(&row.id))
+            .find(|row| undone_by(operations, row.id).is_none())
             .ok_or_else(|| {
                 EngineError::Refused("nothing has been unlearned in this registry yet".into())
             });

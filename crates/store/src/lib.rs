@@ -35,7 +35,7 @@ pub use catalog::{
 pub use checkpoint::{Checkpoint, read_checkpoint, write_checkpoint, write_file};
 pub use digest::Digest;
 pub use error::StoreError;
-pub use history::{Damage, Garbage, Health, Purge, Purged, Undone};
+pub use history::{Damage, Garbage, Health, Purge, Purged, Undone, undone_by};
 pub use location::{FORMAT, Location};
 pub use manifest::{Manifest, TensorRef};
 pub use operation::{Made, Operation, OperationRow, check_chain};

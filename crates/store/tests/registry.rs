@@ -270,3 +270,40 @@ fn registries_of_the_first_format_are_brought_up_to_date() {
             .contains("\"format\": 2")
     );
 }
+
+/// What a request that was stopped has kept of a version goes when the version is purged.
+#[test]
+fn a_purge_takes_drafts_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::create(folder.path()).unwrap();
+    let base = new_model(&registry, "base@1", 1.0, &[]);
+    let digest = base.row.manifest;
+    registry
+        .publish(&publication(vec![base], &[], "first"))
+        .unwrap();
+    let child = new_model(&registry, "child@1", 2.0, &["base@1"]);
+    registry
+        .publish(&publication(vec![child], &["base@1"], "second"))
+        .unwrap();
+    let row = registry.put_card(&card(digest, "digest of data")).unwrap();
+    let draft = store::Draft {
+        task: "card".into(),
+        value: "{}".into(),
+        blobs: vec![row.blob],
+    };
+    registry.keep_drafts("stopped", &[draft]).unwrap();
+    let purged = registry
+        .purge(&store::Purge {
+            models: vec![support::id("base@1")],
+            reason: "request 7".into(),
+            dry_run: false,
+        })
+        .unwrap();
+    assert!(!registry.has(row.blob).unwrap());
+    assert_eq!(registry.all_drafts().unwrap(), []);
+    assert_eq!(purged.shared, 1);
+    let left = registry.collect_garbage(true, false).unwrap();
+    assert_eq!(left.objects, 0, "nothing of it is left to collect");
+    let health = registry.check(false, None, &mut |_, _| {}).unwrap();
+    assert_eq!(health.damages, []);
+}

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Digest, OperationRow, Registry, check_chain};
+use store::{Digest, Registry, check_chain, undone_by};
 use umig::{ModelId, Request, Role};
 
 pub use self::envelope::Envelope;
@@ -243,7 +243,8 @@ impl Statement {
             }
         }
         found.dedup();
-        found.extend(undone(&log, position.operation));
+        let undone = undone_by(&log, position.operation);
+        found.extend(undone.map(|by| format!("the request was undone, by operation {by}")));
         for model in &certificate.models {
             let row = registry.model(&model.after)?;
             match row {
@@ -257,10 +258,4 @@ impl Statement {
         }
         Ok(found)
     }
-}
-
-fn undone(log: &[OperationRow], number: i64) -> Option<String> {
-    log.iter()
-        .find(|row| row.operation.command == "undo" && row.operation.detail["undoes"] == number)
-        .map(|row| format!("the request was undone, by operation {}", row.id))
 }

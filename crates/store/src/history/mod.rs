@@ -9,7 +9,7 @@ mod undo;
 pub use check::{Damage, Health};
 pub use garbage::Garbage;
 pub use purge::{Purge, Purged};
-pub use undo::Undone;
+pub use undo::{Undone, undone_by};
 
 use std::collections::BTreeSet;
 

@@ -42,7 +42,8 @@ pub struct Purged {
 
 impl Registry {
     /// Deletes the weights and FIM cards of superseded versions, as far as no version that is left
-    /// shares them, and the cached features. The record stays: ids, digests, reason, time. First the
+    /// shares them, the cached features, and in a folder what requests that were stopped have kept
+    /// (elsewhere nobody knows whether they are still running). The record stays: ids, digests, reason, time. First the
     /// catalog says so, then the objects go; what a kill in between leaves is garbage.
     ///
     /// # Errors
@@ -62,8 +63,16 @@ impl Registry {
             .into_iter()
             .partition(|card| !alive.contains(&card.model));
         let mut needed = self.objects_of(left, &staying)?;
-        needed.extend(self.needed_by_drafts()?);
-        let all = self.objects_of(chosen.values().copied(), &going)?;
+        let mut all = self.objects_of(chosen.values().copied(), &going)?;
+        // A request that was stopped may have kept cards or weights of what goes.
+        let drafted = self.needed_by_drafts()?;
+        let alone_here = self.blobs.on_disk();
+        if !alone_here {
+            // Somebody may be about to publish them.
+            needed.extend(drafted.iter().copied());
+        }
+        let shared = all.intersection(&needed).count();
+        all.extend(drafted);
         let gone: BTreeSet<Digest> = all.difference(&needed).copied().collect();
         let sizes: BTreeMap<Digest, u64> = self
             .wait(self.blobs.list())?
@@ -79,7 +88,7 @@ impl Registry {
             cards: going.len(),
             objects: gone.len(),
             bytes: gone.iter().filter_map(|digest| sizes.get(digest)).sum(),
-            shared: all.len() - gone.len(),
+            shared,
             features: 0,
         };
         if purge.dry_run {
@@ -100,6 +109,9 @@ impl Registry {
                 }),
             })
         };
+        if alone_here {
+            self.wait(self.catalog().drop_drafts(now() + 1))?;
+        }
         purged.operation = Some(self.commit(&publication)?);
         crash::point("purge after commit");
         self.wait(self.blobs.remove(gone))?;

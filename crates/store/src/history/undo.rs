@@ -142,8 +142,8 @@ impl Registry {
     }
 }
 
-/// The operation that took another one back.
-fn undone_by(log: &[OperationRow], number: i64) -> Option<i64> {
+/// The operation that took another one back, if one did.
+pub fn undone_by(log: &[OperationRow], number: i64) -> Option<i64> {
     log.iter()
         .find(|row| row.operation.command == "undo" && row.operation.detail["undoes"] == number)
         .map(|row| row.id)
