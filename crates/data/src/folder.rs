@@ -19,6 +19,13 @@ pub(crate) struct Picture {
     pixels: Vec<u8>,
 }
 
+impl Picture {
+    /// The memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.pixels.len()
+    }
+}
+
 pub(crate) fn read(
     name: &str,
     root: &Path,

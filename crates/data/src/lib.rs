@@ -6,6 +6,7 @@
 //! on the Hugging Face Hub, and folders of images; [`partition`] and [`DataSet::split`] deal them
 //! out over clients, seeded.
 
+mod claims;
 mod digits;
 mod error;
 mod folder;

@@ -11,9 +11,16 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rayon::prelude::*;
 use serde_json::Value;
 
+use crate::claims::{Allowance, rows_at_once};
 use crate::folder::{Picture, assemble, decode};
 use crate::text::Texts;
 use crate::{DataError, DataSet, OpenOptions};
+
+/// How many bytes of images or texts a byte of a file may become. Text packs 3 to 10 times.
+const CONTENT: u64 = 64;
+
+/// How many bytes of pixels a byte of a file may become. JPEG packs 10 to 50 times.
+const PIXELS: u64 = 1024;
 
 /// Reads the rows of some files as one data set of images. The image column is the first struct
 /// with a `bytes` field; the label column is called `label`, `labels`, `fine_label` or `target`. Ids
@@ -24,6 +31,7 @@ pub(crate) fn read(
     options: &OpenOptions,
 ) -> Result<DataSet, DataError> {
     let mut pictures = Vec::new();
+    let mut allowance = Allowance::new(size_of(files)?, PIXELS);
     let rows = read_rows(files, &mut |path, first, rows: &[Row]| {
         let decoded: Result<Vec<Picture>, DataError> = rows
             .par_iter()
@@ -33,7 +41,15 @@ pub(crate) fn read(
                 decode(&id, bytes, options)
             })
             .collect();
-        pictures.extend(decoded?);
+        let decoded = decoded?;
+        let bytes: usize = decoded.iter().map(Picture::bytes).sum();
+        allowance
+            .take(bytes as u64)
+            .map_err(|reason| DataError::Parquet {
+                path: path.to_owned(),
+                reason,
+            })?;
+        pictures.extend(decoded);
         Ok(())
     })?;
     let (shape, pixels) = assemble(&rows.ids, pictures)?;
@@ -97,6 +113,7 @@ fn read_rows(files: &[PathBuf], take: &mut Take<'_>) -> Result<Known, DataError>
     let mut labels = Vec::new();
     let mut ids: Vec<Option<String>> = Vec::new();
     let mut names = None;
+    let mut allowance = Allowance::new(size_of(files)?, CONTENT);
     for path in files {
         let refuse = |reason: String| DataError::Parquet {
             path: path.clone(),
@@ -110,10 +127,12 @@ fn read_rows(files: &[PathBuf], take: &mut Take<'_>) -> Result<Known, DataError>
         if names.is_none() {
             names = label_names(&schema, &columns.label);
         }
-        let reader = builder.build().map_err(|error| refuse(error.to_string()))?;
+        let rows = rows_at_once(path, builder.metadata())?;
+        let reader = builder.with_batch_size(rows).build();
+        let reader = reader.map_err(|error| refuse(error.to_string()))?;
         for batch in reader {
             let batch = batch.map_err(|error| refuse(error.to_string()))?;
-            let rows = columns.rows(&batch).map_err(&refuse)?;
+            let rows = columns.rows(&batch, &mut allowance).map_err(&refuse)?;
             take(path, labels.len(), &rows)?;
             for (_, id, label) in rows {
                 ids.push(id);
@@ -130,6 +149,14 @@ fn read_rows(files: &[PathBuf], take: &mut Take<'_>) -> Result<Known, DataError>
         labels,
         names,
     })
+}
+
+fn size_of(files: &[PathBuf]) -> Result<u64, DataError> {
+    let sizes = files.iter().map(|path| {
+        let metadata = std::fs::metadata(path).map_err(DataError::io(path))?;
+        Ok(metadata.len())
+    });
+    sizes.sum()
 }
 
 fn image_column(schema: &Schema) -> Option<&str> {
@@ -182,7 +209,7 @@ impl Columns {
         })
     }
 
-    fn rows(&self, batch: &RecordBatch) -> Result<Vec<Row>, String> {
+    fn rows(&self, batch: &RecordBatch, allowance: &mut Allowance) -> Result<Vec<Row>, String> {
         let column = |name: &str| {
             batch
                 .column_by_name(name)
@@ -209,6 +236,12 @@ impl Columns {
         let bytes = bytes
             .as_binary_opt::<i64>()
             .ok_or("`bytes` is not binary")?;
+        let ends = bytes.value_offsets();
+        let held = ends
+            .last()
+            .zip(ends.first())
+            .map_or(0, |(end, start)| end - start);
+        allowance.take(held.unsigned_abs())?;
         let paths = match images.and_then(|images| images.column_by_name("path")) {
             Some(paths) => Some(converted(paths, &DataType::LargeUtf8)?),
             None => None,

@@ -5,10 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::array::{
+    ArrayRef, BinaryArray, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    StructArray,
+};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use data::{DataError, DataSet, ImageShape, OpenOptions, Partition, Samples, open, partition};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 fn png(shade: u8, side: u32) -> Vec<u8> {
     let image = image::RgbImage::from_fn(side, side, |x, y| image::Rgb([shade, x as u8, y as u8]));
@@ -140,6 +145,69 @@ fn damaged_input_is_named() {
     fs::write(class.join("a.png"), b"not an image").unwrap();
     let image = read(&folder.path().join("images")).unwrap_err().to_string();
     assert!(image.contains("cat/a.png"), "{image}");
+}
+
+/// Writes texts that are all the same.
+fn write_same_text(path: &Path, text: &str, rows: usize, dictionary: bool) {
+    let values = StringArray::from(vec![text]);
+    let keys = Int32Array::from(vec![0; rows]);
+    let texts: ArrayRef = Arc::new(DictionaryArray::new(keys, Arc::new(values)));
+    let labels: ArrayRef = Arc::new(Int64Array::from_iter_values(
+        (0..rows as i64).map(|r| r % 2),
+    ));
+    let batch = RecordBatch::try_from_iter([("text", texts), ("label", labels)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(dictionary)
+        .set_dictionary_page_size_limit(1 << 30)
+        .set_data_page_size_limit(1 << 30)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .build();
+    let file = fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn files_that_unpack_to_far_more_than_they_are_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("train.parquet");
+    let refused = || read(&file).unwrap_err().to_string();
+
+    write_same_text(&file, &"a".repeat(300 << 20), 1, false);
+    assert!(fs::metadata(&file).unwrap().len() < 1 << 20);
+    assert!(refused().contains("claims to become"), "{}", refused());
+
+    write_same_text(&file, "a", 100_000, true);
+    assert!(
+        refused().contains("more than it has bytes"),
+        "{}",
+        refused()
+    );
+
+    // Three megabytes that do not compress, said once and repeated in every row.
+    let mut state = 1_u32;
+    let mut letter = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        char::from(b'a' + (state % 26) as u8)
+    };
+    let long: String = (0..3 << 20).map(|_| letter()).collect();
+    write_same_text(&file, &long, 5_000, true);
+    assert!(fs::metadata(&file).unwrap().len() < 4 << 20);
+    assert!(
+        refused().contains("its rows become more than"),
+        "{}",
+        refused()
+    );
+
+    write_same_text(&file, "a short text", 100, true);
+    assert_eq!(
+        read(&file).unwrap().train.len() + read(&file).unwrap().heldout.len(),
+        100
+    );
 }
 
 #[test]
