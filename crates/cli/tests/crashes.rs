@@ -300,14 +300,56 @@ fn a_folder_that_may_not_be_written_loses_nothing() {
         assert!(done.unwrap().success());
     };
     mode("a-w");
-    if fs::write(objects.join("probe"), "").is_ok() {
+    if fs::write(objects.join("probe"), "").is_err() {
+        place.refuse(&scenario.command, &["ermission"]);
+    } else {
+        // Nothing is forbidden to root: somebody else tries.
         fs::remove_file(objects.join("probe")).unwrap();
-        mode("u+w");
-        return skipped("a folder without write permission", "the tests run as root");
+        if let Err(why) = refused_to_nobody(&place, &scenario.command) {
+            mode("u+w");
+            return skipped("a folder without write permission", &why);
+        }
     }
-    place.refuse(&scenario.command, &["ermission"]);
     mode("u+w");
     scenario.check(&place, "without write permission");
+}
+
+/// Runs a command as a user who may read a registry and write its catalog, but no objects. Says why
+/// it cannot be done here.
+fn refused_to_nobody(place: &Place, command: &[&str]) -> Result<(), String> {
+    let everyone = Command::new("chmod")
+        .args(["-R", "a+rX", "--"])
+        .arg(place.folder.path())
+        .status();
+    assert!(everyone.unwrap().success());
+    for entry in fs::read_dir(place.path(".disinherit")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let done = Command::new("chmod").arg("a+w").arg(&path).status();
+            assert!(done.unwrap().success());
+        }
+    }
+    let top = Command::new("chmod")
+        .arg("a+w")
+        .arg(place.path(".disinherit"))
+        .status();
+    assert!(top.unwrap().success());
+    let tried = Command::new("runuser")
+        .args(["-u", "nobody", "--"])
+        .arg(assert_cmd::cargo::cargo_bin!("disinherit"))
+        .args(command)
+        .current_dir(place.folder.path())
+        .output()
+        .map_err(|error| format!("the tests run as root, and `runuser` fails: {error}"))?;
+    let text = String::from_utf8(tried.stderr).unwrap();
+    if !text.starts_with("error: ") {
+        return Err(format!(
+            "the tests run as root, and nobody else may run: {text}"
+        ));
+    }
+    assert_eq!(tried.status.code(), Some(1), "{text}");
+    assert!(text.contains("ermission"), "{text}");
+    Ok(())
 }
 
 #[test]

@@ -43,6 +43,25 @@ fn cards_are_made_when_a_model_is_added() {
 }
 
 #[test]
+fn samples_that_are_not_given_are_missed() {
+    let place = Place::new();
+    let file = place.checkpoint("base.safetensors", |_| {});
+    let ids = data::open("digits", &data::OpenOptions::default()).unwrap();
+    let known = ids.train.ids()[..100].join("\n");
+    fs::write(place.path("ids.txt"), format!("{known}\nlost/1\nlost/2")).unwrap();
+    let seen = ["--trained-on", "digits", "--trained-samples", "ids.txt"];
+    let missed = |arguments: &[&str]| {
+        let done = place.run(arguments).success();
+        let text = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+        text.contains("base@1: 2 of the samples that it was trained on are not in `digits`")
+    };
+    assert!(!missed(&add(&file, "base", &seen)));
+    let unlearn = ["unlearn", "--forget", "class=3", "--data", "digits"];
+    assert!(missed(&[&unlearn[..], &["--dry-run", "--quiet"]].concat()));
+    assert!(missed(&["fisher", "base", "--data", "digits"]));
+}
+
+#[test]
 fn cards_travel() {
     let (home, away) = (grown(&[]), grown(&["--no-fisher"]));
     home.run(&["fisher", "export", "r1", "r1.card"]).success();

@@ -43,7 +43,7 @@ pub use lesson::Lesson;
 pub use methods::{Mended, Method, Settings, SettingsPatch, Trial, Variant, run_method};
 pub use model::{LoadedModel, find as resolve, now};
 pub use progress::{Progress, Silent, Stage};
-pub use provenance::{forget_mask, own_data};
+pub use provenance::{absence_warning, absent_samples, forget_mask, own_data};
 pub use recipe::{Heads, LabelChoice, ModelRecipe, Recipe, RelationName, Repeat};
 pub use revisit::{last_request, revisit};
 pub use study::{

@@ -19,6 +19,35 @@ pub fn own_data(vertex: &Model, train: &DataSet) -> DataSet {
     train.filter(|label, id| vertex.training.iter().any(|t| saw(t, label, id)))
 }
 
+/// Of the samples that a model was trained on itself, by its provenance, how many are not in
+/// `train`: what is computed from the others says nothing about them. Trainings whose samples were
+/// not recorded count none.
+pub fn absent_samples(vertex: &Model, train: &DataSet) -> usize {
+    let mut absent: BTreeSet<&String> = BTreeSet::new();
+    for training in &vertex.training {
+        if let SampleSet::Listed(ids) = &training.samples {
+            absent.extend(ids);
+        }
+    }
+    for id in train.ids() {
+        absent.remove(id);
+    }
+    absent.len()
+}
+
+/// What to say of samples that are absent; nothing where there are none.
+pub fn absence_warning(vertex: &Model, train: &DataSet) -> Option<String> {
+    let absent = absent_samples(vertex, train);
+    (absent > 0).then(|| {
+        format!(
+            "{}: {absent} of the samples that it was trained on are not in `{}`: its FIM card knows \
+             nothing of them",
+            vertex.id,
+            train.name()
+        )
+    })
+}
+
 /// Which samples of a set a request wants forgotten. A source's samples are those that the given
 /// trainings list under it.
 pub fn forget_mask<'a>(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use data::Splits;
-use disinherit::{FisherOptions, LoadedModel, compute_cards};
+use disinherit::{FisherOptions, LoadedModel, absence_warning, compute_cards};
 use serde_json::json;
 use store::{CardRow, FisherCard, Registry, StoreError};
 use umig::ModelId;
@@ -58,7 +58,7 @@ pub(super) fn cards(
         .map(|id| LoadedModel::open(registry, &graph, id))
         .collect::<Result<Vec<_>, _>>()?;
     let features = context.features(registry);
-    Ok(compute_cards(
+    let rows = compute_cards(
         registry,
         &models,
         &splits.train,
@@ -66,7 +66,14 @@ pub(super) fn cards(
         &features,
         again,
         &context.bars,
-    )?)
+    )?;
+    let made = |model: &&LoadedModel| rows.iter().any(|row| row.model == model.digest);
+    for model in models.iter().filter(made) {
+        if let Some(warning) = absence_warning(&model.vertex, &splits.train) {
+            eprintln!("warning: {warning}");
+        }
+    }
+    Ok(rows)
 }
 
 pub(super) fn fisher(context: &Context, args: &FisherArgs) -> Result<(), CliError> {

@@ -9,7 +9,7 @@ use umig::{Forget, Model, ModelId, Relation, Request, Umig};
 
 use super::{ModelOutcome, Prepared, Unlearned};
 use crate::model::time_after;
-use crate::{EngineError, Method};
+use crate::{EngineError, Method, absence_warning};
 
 /// What the user should know about the edits.
 pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<String> {
@@ -42,6 +42,7 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
                 outcome.unmatched.join(", ")
             ));
         }
+        list.extend(absence(prepared, id));
         if let Forget::Classes(classes) = &prepared.plan.request.forget {
             let labels = prepared
                 .graph
@@ -67,6 +68,12 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
         }
     }
     list
+}
+
+/// What the user should know about data that a card was made without, just now.
+fn absence(prepared: &Prepared<'_>, id: &ModelId) -> Option<String> {
+    let ready = prepared.ready.get(id).filter(|ready| ready.card.new)?;
+    absence_warning(&ready.model.vertex, &prepared.data?.train)
 }
 
 /// What the user should know about how alpha was chosen.
