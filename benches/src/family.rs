@@ -22,6 +22,7 @@ pub(crate) fn resnet() -> Architecture {
         kind: Kind::ResNet18,
         input: shape().into(),
         classes: CLASSES,
+        head: None,
     }
 }
 
@@ -68,6 +69,6 @@ pub(crate) fn manifest() -> Result<Manifest, Box<dyn Error>> {
         preprocessing: Some(serde_json::to_value(Preprocessing::default())?),
         labels: labels(),
         head: "fc".into(),
-        tensors: BTreeMap::new(),
+        ..Manifest::default()
     })
 }

@@ -113,11 +113,8 @@ fn graph(models: usize) -> Result<Vec<Line>, Box<dyn Error>> {
 
 fn manifest() -> Manifest {
     Manifest {
-        architecture: None,
-        preprocessing: None,
-        labels: Vec::new(),
         head: "fc".into(),
-        tensors: BTreeMap::new(),
+        ..Manifest::default()
     }
 }
 

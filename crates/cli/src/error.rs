@@ -37,6 +37,12 @@ impl fmt::Display for CliError {
     }
 }
 
+impl From<exchange::ExchangeError> for CliError {
+    fn from(error: exchange::ExchangeError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         let help = match &error {
@@ -55,10 +61,9 @@ impl From<EngineError> for CliError {
                 source: nets::NetError::NotFinite { .. },
                 ..
             } => Some("the training that made this checkpoint diverged; use an earlier one"),
-            EngineError::Store(store::StoreError::Checkpoint { .. }) => Some(
-                "copy or download the file again; PyTorch files are converted with \
-                 `safetensors.torch.save_file(model.state_dict(), path)`",
-            ),
+            EngineError::Store(store::StoreError::Checkpoint { .. }) => {
+                Some("copy or download the file again")
+            }
             EngineError::Graph(umig::GraphError::Unknown(..))
             | EngineError::UnknownModel { .. } => Some("`disinherit log` lists the models"),
             EngineError::Graph(umig::GraphError::OlderThanParent { .. }) => {

@@ -195,11 +195,8 @@ fn garbage_goes_and_nothing_else() {
     let registry = place.registry();
     let tensors = [("w".to_owned(), store::Tensor::from_f32(&[1], &[4.25]))];
     let manifest = store::Manifest {
-        architecture: None,
-        preprocessing: None,
-        labels: Vec::new(),
         head: "w".into(),
-        tensors: Default::default(),
+        ..store::Manifest::default()
     };
     registry.put_model(manifest, tensors.into()).unwrap();
     fs::write(place.path(".disinherit/objects/ab"), "a file").ok();

@@ -21,6 +21,14 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
+    /// A file of features that is damaged or laid out in another way.
+    #[error("{path} is not a file of features that can be read: {reason}", path = path.display())]
+    Features {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A tokenizer that cannot be used.
     #[error("cannot tokenise with {path}: {reason}", path = path.display())]
     Tokenizer {
@@ -52,7 +60,8 @@ pub enum DataError {
     /// Nothing that looks like a data set.
     #[error(
         "{path} holds no data set: expected `digits`, a .parquet file, a folder with train*.parquet \
-         and test*.parquet, or a folder with one sub-folder of images for each label",
+         and test*.parquet, a folder with one sub-folder of images for each label, or features \
+         (.safetensors, .parquet, or a folder with features.npy)",
         path = path.display()
     )]
     Unknown {

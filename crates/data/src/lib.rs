@@ -9,6 +9,7 @@
 mod claims;
 mod digits;
 mod error;
+mod features;
 mod folder;
 mod open;
 mod parquet_file;
@@ -19,5 +20,5 @@ mod text;
 pub use error::DataError;
 pub use open::{OpenOptions, Splits, open};
 pub use partition::{Partition, partition};
-pub use set::{DataSet, ImageShape, Samples};
+pub use set::{DataSet, FeatureTable, ImageShape, Samples};
 pub use text::VOCABULARY;

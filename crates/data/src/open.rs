@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::text::{Texts, Tokeniser, VOCABULARY};
-use crate::{DataError, DataSet, digits, folder, parquet_file};
+use crate::{DataError, DataSet, digits, features, folder, parquet_file};
 
 /// The share held out, and the seed, where a source has no test split of its own. Fixed, so that a
 /// sample's side never depends on who asks.
@@ -33,7 +33,7 @@ impl Default for OpenOptions {
 }
 
 /// Training data and held-out data of one source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Splits {
     /// For training.
     pub train: DataSet,
@@ -43,7 +43,8 @@ pub struct Splits {
 
 /// Reads a data set: `digits` (embedded), a `.parquet` file, a folder with `train*.parquet` and
 /// `test*.parquet` (or `validation*.parquet`), a folder with `train/` and `test/`, or a folder with
-/// one sub-folder of images for each label. Sources without a test split of their own lend a
+/// one sub-folder of images for each label; or features of samples that stay where they are, as in
+/// `docs/your-models.md`. Sources without a test split of their own lend a
 /// fixed, stratified fifth of their samples as held-out data.
 ///
 /// # Errors
@@ -62,6 +63,9 @@ pub fn open(source: &str, options: &OpenOptions) -> Result<Splits, DataError> {
                 .map(|stem| stem.to_string_lossy().into_owned())
         })
         .unwrap_or_else(|| "data".into());
+    if features::are_in(path)? {
+        return features::read(&name, path, divided);
+    }
     if metadata.is_file() {
         return if path.extension().is_some_and(|e| e == "parquet") {
             if parquet_file::is_text(path)? {

@@ -1,5 +1,6 @@
 //! The common data-set type.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
@@ -39,7 +40,7 @@ impl fmt::Display for ImageShape {
 }
 
 /// The inputs of a data set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Samples {
     /// Images of one shape, one after the other, each channel by channel, row by row.
     Images {
@@ -55,10 +56,68 @@ pub enum Samples {
         /// One for each sample.
         sequences: Vec<Vec<u32>>,
     },
+    /// What networks make of samples that are not here: the inputs of their heads, a table for each
+    /// network that makes others.
+    Features(Vec<FeatureTable>),
+}
+
+/// The features of all samples, from one network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureTable {
+    /// The models whose features they are, by name; nothing where it was not said.
+    pub models: Vec<String>,
+    /// Values of a sample.
+    pub width: usize,
+    /// `[samples, width]`.
+    pub values: Vec<f32>,
+    /// What the head made of them when they were captured, `[samples, outputs]`; empty where it was
+    /// not kept.
+    pub logits: Vec<f32>,
+}
+
+impl FeatureTable {
+    fn select(&self, indices: &[usize], count: usize) -> Self {
+        let rows = |values: &[f32]| {
+            let width = values.len() / count.max(1);
+            indices
+                .iter()
+                .flat_map(|index| &values[index * width..(index + 1) * width])
+                .copied()
+                .collect()
+        };
+        Self {
+            models: self.models.clone(),
+            width: self.width,
+            values: rows(&self.values),
+            logits: rows(&self.logits),
+        }
+    }
+
+    fn check(&self, count: usize) -> Result<(), String> {
+        if self.width == 0 || Some(self.values.len()) != count.checked_mul(self.width) {
+            return Err(format!(
+                "{} features for {count} samples of {} each",
+                self.values.len(),
+                self.width
+            ));
+        }
+        if !self.logits.len().is_multiple_of(count.max(1)) {
+            return Err(format!("{} logits for {count} samples", self.logits.len()));
+        }
+        match self.values.iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(format!(
+                "feature {} of sample {} is {}",
+                at % self.width,
+                at / self.width,
+                self.values[at]
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A data set: inputs, integer labels with names, and a stable id for each sample.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DataSet {
     name: String,
     samples: Samples,
@@ -115,6 +174,11 @@ impl DataSet {
                 .any(|t| *t as usize >= *vocabulary) =>
             {
                 return refuse(format!("a token is not below {vocabulary}"));
+            }
+            Samples::Features(tables) => {
+                if let Some(reason) = tables.iter().find_map(|table| table.check(count).err()) {
+                    return refuse(reason);
+                }
             }
             _ => {}
         }
@@ -206,7 +270,7 @@ impl DataSet {
                 *shape,
                 &pixels[index * shape.len()..(index + 1) * shape.len()],
             )),
-            Samples::Tokens { .. } => None,
+            Samples::Tokens { .. } | Samples::Features(_) => None,
         }
     }
 
@@ -216,7 +280,7 @@ impl DataSet {
     /// When `index` is not below [`DataSet::len`].
     pub fn tokens(&self, index: usize) -> Option<&[u32]> {
         match &self.samples {
-            Samples::Images { .. } => None,
+            Samples::Images { .. } | Samples::Features(_) => None,
             Samples::Tokens { sequences, .. } => Some(&sequences[index]),
         }
     }
@@ -225,8 +289,50 @@ impl DataSet {
     pub fn image_shape(&self) -> Option<ImageShape> {
         match &self.samples {
             Samples::Images { shape, .. } => Some(*shape),
-            Samples::Tokens { .. } => None,
+            Samples::Tokens { .. } | Samples::Features(_) => None,
         }
+    }
+
+    /// The features that a model makes, by its name: a table that names it, or else one that names
+    /// nobody. `None` for other samples, or where no table is the model's.
+    pub fn features_of(&self, model: &str) -> Option<&FeatureTable> {
+        let Samples::Features(tables) = &self.samples else {
+            return None;
+        };
+        tables
+            .iter()
+            .find(|table| table.models.iter().any(|name| name == model))
+            .or_else(|| tables.iter().find(|table| table.models.is_empty()))
+    }
+
+    /// The same samples with the features of one model only; itself where it has no features.
+    ///
+    /// # Errors
+    /// [`DataError::Inconsistent`] when it has features of other models only.
+    pub fn seen_by(&self, model: &str) -> Result<Cow<'_, Self>, DataError> {
+        let Samples::Features(tables) = &self.samples else {
+            return Ok(Cow::Borrowed(self));
+        };
+        let table = self
+            .features_of(model)
+            .ok_or_else(|| DataError::Inconsistent {
+                name: self.name.clone(),
+                reason: format!(
+                    "it has no features of `{model}`, only of {}; capture those of `{model}` too",
+                    tables
+                        .iter()
+                        .flat_map(|table| table.models.iter().map(String::as_str))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+            })?;
+        if tables.len() == 1 {
+            return Ok(Cow::Borrowed(self));
+        }
+        Ok(Cow::Owned(Self {
+            samples: Samples::Features(vec![table.clone()]),
+            ..self.clone()
+        }))
     }
 
     /// The samples at these indices, in this order, under the same names and ids.
@@ -253,6 +359,12 @@ impl DataSet {
                 vocabulary: *vocabulary,
                 sequences: indices.iter().map(|&i| sequences[i].clone()).collect(),
             },
+            Samples::Features(tables) => Samples::Features(
+                tables
+                    .iter()
+                    .map(|table| table.select(indices, self.len()))
+                    .collect(),
+            ),
         };
         Self {
             name: self.name.clone(),
@@ -349,6 +461,17 @@ impl DataSet {
                 put(format!("tokens below {vocabulary}").as_bytes());
                 for sequence in sequences {
                     let bytes: Vec<u8> = sequence.iter().flat_map(|t| t.to_le_bytes()).collect();
+                    put(&bytes);
+                }
+            }
+            Samples::Features(tables) => {
+                for table in tables {
+                    put(
+                        format!("{} features of {}", table.width, table.models.join(", "))
+                            .as_bytes(),
+                    );
+                    let bytes: Vec<u8> =
+                        table.values.iter().flat_map(|v| v.to_le_bytes()).collect();
                     put(&bytes);
                 }
             }

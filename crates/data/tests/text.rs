@@ -46,7 +46,7 @@ fn words_are_numbered_by_how_often_they_occur() {
             vocabulary,
             sequences,
         } => (*vocabulary, sequences.clone()),
-        Samples::Images { .. } => unreachable!(),
+        _ => unreachable!(),
     };
     let (vocabulary, train) = tokens(&splits.train);
     assert_eq!(vocabulary, 8, "pad, unknown, cat, the, !, `,`, a, dog");

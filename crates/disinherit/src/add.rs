@@ -1,21 +1,47 @@
-//! Adding a model that was trained elsewhere.
+//! Adding a model that was trained elsewhere, and giving it back in the form that it came in.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use nets::{Architecture, Preprocessing, check_finite};
+use exchange::{Bundle, Form, HubConfig, Parts, find_head};
+use nets::{Architecture, Input, Kind, Preprocessing, TextShape, check_finite};
 use serde_json::json;
-use store::{Checkpoint, Dtype, ModelRow, NewModel, Operation, Publication, Registry};
-use umig::{Model, ModelId, Relation, Training};
+use store::{
+    Dtype, Manifest, ModelRow, NewModel, Operation, Publication, Registry, Tensor, TensorSource,
+};
+use umig::{Model, ModelId, Relation, Training, Umig};
 
-use crate::EngineError;
 use crate::model::{find, manifest, time_after};
+use crate::{EngineError, LoadedModel, Progress};
+
+/// The name of a configuration on the Hugging Face Hub.
+const CONFIG: &str = "config.json";
+
+/// What is known about the network of a model that somebody brings.
+#[derive(Debug, Clone, Default)]
+pub struct NewNetwork {
+    /// The family; told by `config.json` when not given, or else only the head is known.
+    pub kind: Option<Kind>,
+    /// The name of the head; found when not given.
+    pub head: Option<String>,
+    /// The label names of the head's rows; told by `config.json` when not given.
+    pub labels: Option<Vec<String>>,
+    /// What a network of a known family reads: images of this shape.
+    pub images: Option<data::ImageShape>,
+    /// Different tokens that a network for text reads.
+    pub vocabulary: usize,
+    /// Tokens of a text that it reads.
+    pub length: usize,
+    /// Take the head for its own even though another tensor has the same values.
+    pub untied: bool,
+}
 
 /// A checkpoint and what is known about it.
 #[derive(Debug, Clone)]
 pub struct AddModel {
     /// The model's name; the version is the next free one.
     pub name: String,
-    /// A safetensors file.
+    /// A file or folder that [`exchange::open`] opens.
     pub file: PathBuf,
     /// The network.
     pub architecture: Architecture,
@@ -29,16 +55,178 @@ pub struct AddModel {
     pub training: Vec<Training>,
     /// When it was made, in milliseconds since 1970-01-01 UTC; now when not given.
     pub time: Option<u64>,
+    /// Take the head for its own even though another tensor has the same values.
+    pub untied: bool,
 }
 
-/// Adds a model: checks that the file is whole, that its tensors are those of the architecture and
-/// finite, that its parents are known and not younger, then stores and publishes it.
+/// The network and the labels of an opened model, from what is given, what its configuration says,
+/// and its tensors; with notes for the user.
+///
+/// # Errors
+/// [`EngineError::Refused`] with what to give; [`EngineError::Exchange`] when its configuration
+/// contradicts itself.
+pub fn describe(
+    path: &Path,
+    bundle: &Bundle,
+    given: &NewNetwork,
+) -> Result<(Architecture, Vec<String>), EngineError> {
+    let refuse = |reason: String| {
+        EngineError::Refused(format!("{} cannot be added: {reason}", path.display()))
+    };
+    let config = match bundle.documents.get(CONFIG) {
+        Some(text) => Some(HubConfig::parse(&path.join(CONFIG), text)?),
+        None => None,
+    };
+    let told = match (&given.labels, &config) {
+        (Some(labels), _) => Some(labels.clone()),
+        (None, Some(config)) => config.labels(&path.join(CONFIG))?,
+        (None, None) => None,
+    };
+    let count = told.as_ref().map(Vec::len);
+    let tensors = bundle.tensors();
+    if let Some(kind) = given.kind.filter(|kind| *kind != Kind::Head) {
+        let labels = told.ok_or_else(|| refuse("give the label names (`--labels`)".into()))?;
+        return Ok((known(kind, given, config.as_ref(), labels.len()), labels));
+    }
+    let head = find_head(&tensors, given.head.as_deref(), count).map_err(&refuse)?;
+    let labels = told.ok_or_else(|| {
+        refuse(format!(
+            "what the {} rows of its head `{}` mean is not known; give the label names in their order \
+             (`--labels a,b,c` or `--labels @FILE`)",
+            head.outputs, head.name
+        ))
+    })?;
+    let of_hub = config.as_ref().and_then(hub_kind);
+    if let Some(kind) = of_hub.filter(|_| given.kind.is_none()) {
+        let network = known(kind, given, config.as_ref(), labels.len());
+        let shape = |name: &str| tensors.get(name).map(|(_, shape)| shape.clone());
+        if network.head() == head.name && network.check_shapes(&shape).is_ok() {
+            return Ok((network, labels));
+        }
+    }
+    Ok((
+        Architecture::of_head(head.name, head.inputs, head.outputs),
+        labels,
+    ))
+}
+
+/// A network of a known family.
+fn known(
+    kind: Kind,
+    given: &NewNetwork,
+    config: Option<&HubConfig>,
+    classes: usize,
+) -> Architecture {
+    let input = if kind.reads_text() {
+        let told = config.and_then(|config| config.number("vocab_size"));
+        Input::Text(TextShape {
+            vocabulary: told.unwrap_or(given.vocabulary),
+            length: given.length,
+        })
+    } else {
+        Input::Images(given.images.unwrap_or(data::ImageShape {
+            channels: 3,
+            height: 32,
+            width: 32,
+        }))
+    };
+    Architecture {
+        head: None,
+        ..Architecture::new(kind, input, classes)
+    }
+}
+
+/// The family that a configuration describes, if it is a known one.
+fn hub_kind(config: &HubConfig) -> Option<Kind> {
+    let class = config.architectures.as_ref()?.first()?;
+    if class != "BertForSequenceClassification" {
+        return None;
+    }
+    match (
+        config.number("hidden_size")?,
+        config.number("num_hidden_layers")?,
+        config.number("num_attention_heads")?,
+    ) {
+        (128, 2, 2) => Some(Kind::BertTiny),
+        (768, 12, 12) => Some(Kind::BertBase),
+        _ => None,
+    }
+}
+
+/// Adds a model from a file or a folder; see [`add_bundle`].
+///
+/// # Errors
+/// As [`add_bundle`], or [`EngineError::Exchange`] when the file cannot be used.
+pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> {
+    let bundle = exchange::open(&new.file)?;
+    add_bundle(registry, new, &bundle)
+}
+
+/// Adds a model: checks that its tensors are those of the architecture and finite, that its parents
+/// are known and not younger, then stores and publishes it.
 ///
 /// # Errors
 /// [`EngineError`]; nothing is published then.
-pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> {
-    let graph = registry.graph()?;
-    let id = next_version(&graph, &new.name)?;
+pub fn add_bundle(
+    registry: &Registry,
+    new: &AddModel,
+    bundle: &Bundle,
+) -> Result<ModelId, EngineError> {
+    let mut graph = registry.graph()?;
+    let model = put(registry, &mut graph, new, bundle)?;
+    let id = model.row.vertex.id.clone();
+    let detail = json!({"model": id, "digest": model.row.manifest});
+    publish(registry, vec![model], "add", detail)?;
+    Ok(id)
+}
+
+/// Adds several models, parents before children, all at once or none: a parent may be one of them.
+///
+/// # Errors
+/// As [`add_bundle`]; nothing is published then.
+pub fn add_all(
+    registry: &Registry,
+    models: &[(AddModel, Bundle)],
+    progress: &dyn Progress,
+) -> Result<Vec<ModelId>, EngineError> {
+    let mut graph = registry.graph()?;
+    let stage = progress.stage("importing", models.len() as u64);
+    let mut made = Vec::with_capacity(models.len());
+    for (new, bundle) in models {
+        stage.note(&new.name);
+        made.push(put(registry, &mut graph, new, bundle)?);
+        stage.advance(1);
+    }
+    let ids: Vec<ModelId> = made.iter().map(|m| m.row.vertex.id.clone()).collect();
+    publish(registry, made, "import", json!({"models": ids}))?;
+    Ok(ids)
+}
+
+fn publish(
+    registry: &Registry,
+    models: Vec<NewModel>,
+    command: &str,
+    detail: serde_json::Value,
+) -> Result<(), EngineError> {
+    registry.publish(&Publication {
+        models,
+        ..Publication::of(Operation {
+            time: crate::now(),
+            command: command.into(),
+            detail,
+        })
+    })?;
+    Ok(())
+}
+
+/// Checks a model, enters it into the graph and stores its tensors.
+fn put(
+    registry: &Registry,
+    graph: &mut Umig,
+    new: &AddModel,
+    bundle: &Bundle,
+) -> Result<NewModel, EngineError> {
+    let id = next_version(graph, &new.name)?;
     if new.labels.len() != new.architecture.classes {
         return Err(EngineError::Refused(format!(
             "`{id}` has {} label names for {} outputs",
@@ -46,43 +234,56 @@ pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> 
             new.architecture.classes
         )));
     }
-    new.preprocessing
-        .check(new.architecture.input.channels())
-        .map_err(EngineError::net(&id))?;
+    if !matches!(new.architecture.input, Input::Features(_)) {
+        new.preprocessing
+            .check(new.architecture.input.channels())
+            .map_err(EngineError::net(&id))?;
+    }
     let parents: Vec<(ModelId, Relation)> = new
         .parents
         .iter()
-        .map(|(name, relation)| Ok((find(&graph, name)?.id.clone(), relation.clone())))
+        .map(|(name, relation)| Ok((find(graph, name)?.id.clone(), relation.clone())))
         .collect::<Result<_, EngineError>>()?;
-    let file = Checkpoint::open(&new.file)?;
-    check(&file, &new.architecture, &id)?;
+    check(bundle, &new.architecture, &id)?;
+    if !new.untied {
+        check_tied(bundle, new.architecture.head(), &id)?;
+    }
     let parent_ids: Vec<ModelId> = parents.iter().map(|(id, _)| id.clone()).collect();
     let vertex = Model {
-        id: id.clone(),
-        time: new.time.unwrap_or_else(|| time_after(&graph, &parent_ids)),
+        time: new.time.unwrap_or_else(|| time_after(graph, &parent_ids)),
+        id,
         labels: new.labels.clone(),
         training: new.training.clone(),
         superseded: false,
     };
-    // A trial on a copy refuses what the graph refuses before anything is written.
-    graph.clone().add(vertex.clone(), parents.clone())?;
-    let manifest = manifest(&new.architecture, &new.preprocessing, &new.labels)?;
-    let digest = registry.put_checkpoint(manifest, &file)?;
+    // What the graph refuses is refused before anything is written.
+    graph.add(vertex.clone(), parents.clone())?;
+    let mut manifest = manifest(&new.architecture, &new.preprocessing, &new.labels)?;
+    keep_form(registry, &mut manifest, bundle)?;
+    let digest = registry.put_checkpoint(manifest, bundle)?;
     let row = ModelRow::new(vertex, digest);
-    registry.publish(&Publication {
-        models: vec![NewModel { row, parents }],
-        ..Publication::of(Operation {
-            time: crate::now(),
-            command: "add".into(),
-            detail: json!({"model": id, "digest": digest}),
-        })
-    })?;
-    Ok(id)
+    Ok(NewModel { row, parents })
+}
+
+/// Keeps what else the file held, and how to write it again.
+fn keep_form(
+    registry: &Registry,
+    manifest: &mut Manifest,
+    bundle: &Bundle,
+) -> Result<(), EngineError> {
+    for (name, bytes) in &bundle.documents {
+        let digest = registry.put_document(bytes.clone())?;
+        manifest.documents.insert(name.clone(), digest);
+    }
+    let form = serde_json::to_value(&bundle.form)
+        .map_err(|error| EngineError::Refused(format!("the form cannot be kept: {error}")))?;
+    manifest.form = Some(form);
+    Ok(())
 }
 
 /// Checks that a file holds the tensors of an architecture, one after the other: it may be larger
 /// than memory.
-fn check(file: &Checkpoint, network: &Architecture, id: &ModelId) -> Result<(), EngineError> {
+fn check(file: &dyn TensorSource, network: &Architecture, id: &ModelId) -> Result<(), EngineError> {
     let known = file.tensors();
     let floats = |name: &str| {
         let (dtype, shape) = known.get(name)?;
@@ -99,8 +300,76 @@ fn check(file: &Checkpoint, network: &Architecture, id: &ModelId) -> Result<(), 
     Ok(())
 }
 
+/// Refuses a head that is another tensor too: its rows cannot be dampened alone.
+fn check_tied(file: &dyn TensorSource, head: &str, id: &ModelId) -> Result<(), EngineError> {
+    let name = format!("{head}.weight");
+    let tensors = file.tensors();
+    let Some(own) = tensors.get(&name) else {
+        return Ok(());
+    };
+    let mut weight: Option<Tensor> = None;
+    for (other, shape) in &tensors {
+        if *other == name || shape != own {
+            continue;
+        }
+        let weight = match &weight {
+            Some(weight) => weight,
+            None => weight.insert(file.tensor(&name)?),
+        };
+        if file.tensor(other)? == *weight {
+            return Err(EngineError::Refused(format!(
+                "the head `{head}` of `{id}` is tied to `{other}`: both are the same weights, and what \
+                 is dampened in one would be missing in the other. Give the head weights of its own, \
+                 in PyTorch: layer.weight = torch.nn.Parameter(layer.weight.detach().clone()), and \
+                 add it with `--untied`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Writes a model in the form that it came in: same files, same names, same types.
+///
+/// # Errors
+/// [`EngineError`]; what was there before is still there then.
+pub fn export(
+    registry: &Registry,
+    model: &LoadedModel,
+    path: &Path,
+) -> Result<Option<Form>, EngineError> {
+    let manifest = &model.manifest;
+    let Some(value) = &manifest.form else {
+        return Ok(None);
+    };
+    let form: Form = serde_json::from_value(value.clone()).map_err(|error| {
+        EngineError::Refused(format!("the form of `{}` is unknown: {error}", model.id()))
+    })?;
+    let documents = manifest
+        .documents
+        .iter()
+        .map(|(name, digest)| Ok((name.clone(), registry.document(*digest)?)))
+        .collect::<Result<BTreeMap<_, _>, EngineError>>()?;
+    let missing = |name: &str| store::StoreError::Document {
+        what: format!("manifest of `{}`", model.id()),
+        reason: format!("it has no tensor `{name}`"),
+    };
+    let parts = Parts {
+        documents,
+        describe: &|name| {
+            let tensor = manifest.tensors.get(name)?;
+            Some((tensor.dtype, tensor.shape.clone()))
+        },
+        tensor: &|name| {
+            let tensor = manifest.tensors.get(name).ok_or_else(|| missing(name))?;
+            registry.tensor(tensor)
+        },
+    };
+    exchange::write(path, &form, &parts)?;
+    Ok(Some(form))
+}
+
 /// The next free version of a name.
-pub(crate) fn next_version(graph: &umig::Umig, name: &str) -> Result<ModelId, EngineError> {
+pub(crate) fn next_version(graph: &Umig, name: &str) -> Result<ModelId, EngineError> {
     let newest = graph
         .models()
         .filter(|m| m.id.name() == name)

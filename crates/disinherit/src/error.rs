@@ -12,6 +12,9 @@ pub enum EngineError {
     /// The data.
     #[error(transparent)]
     Data(#[from] data::DataError),
+    /// A file that a user brought.
+    #[error(transparent)]
+    Exchange(#[from] exchange::ExchangeError),
     /// The graph.
     #[error(transparent)]
     Graph(#[from] umig::GraphError),

@@ -7,7 +7,7 @@ use data::DataSet;
 use fiun::{Matrix, linear};
 use nets::{Capture, Compute, capture};
 use store::{Digest, FeatureCache, Registry};
-use umig::Forget;
+use umig::{Forget, ModelId};
 
 use crate::{EngineError, LoadedModel, Progress};
 
@@ -29,6 +29,8 @@ pub struct Features<'a> {
     /// Labels whose features are not written to disk; `None` for all.
     unwritten: Option<BTreeSet<String>>,
     memory: Mutex<Memory>,
+    /// The model that features were taken for which do not say whose they are.
+    owner: Mutex<Option<(Digest, ModelId)>>,
 }
 
 #[derive(Default)]
@@ -66,7 +68,31 @@ impl<'a> Features<'a> {
             disk: registry.feature_cache(disk).filter(|_| disk > 0),
             unwritten: Some(BTreeSet::new()),
             memory: Mutex::default(),
+            owner: Mutex::default(),
         }
+    }
+
+    /// Features that do not say whose they are can be those of one backbone only.
+    fn check_owner(&self, model: &LoadedModel, set: &DataSet) -> Result<(), EngineError> {
+        let anonymous = set
+            .features_of(model.id().name())
+            .is_some_and(|table| table.models.is_empty());
+        if !anonymous {
+            return Ok(());
+        }
+        let backbone = model.backbone();
+        let mut owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, first) = owner.get_or_insert_with(|| (backbone, model.id().clone()));
+        if *known == backbone {
+            return Ok(());
+        }
+        Err(EngineError::Refused(format!(
+            "`{}` does not say whose features it holds, and below their heads `{first}` and `{}` are \
+             different networks: capture the features of each, and name the model in each file's \
+             metadata (`model`), or put them into one folder as NAME.safetensors",
+            set.name(),
+            model.id()
+        )))
     }
 
     /// Keeps what a request wants forgotten off the disk.
@@ -104,6 +130,8 @@ impl<'a> Features<'a> {
         set: &DataSet,
         progress: &dyn Progress,
     ) -> Result<Arc<Matrix>, EngineError> {
+        self.check_owner(model, set)?;
+        let set = &*set.seen_by(model.id().name())?;
         let backbone = model.backbone();
         let key = |set: &DataSet| {
             let text = format!("{backbone}/{}/{}", set.digest(), self.compute);
@@ -165,6 +193,8 @@ impl<'a> Features<'a> {
         set: &DataSet,
         progress: &dyn Progress,
     ) -> Result<Capture, EngineError> {
+        self.check_owner(model, set)?;
+        let set = &*set.seen_by(model.id().name())?;
         let stage = progress.stage(&format!("running {}", model.id()), set.len() as u64);
         let network = model.network(self.registry, self.compute)?;
         capture(&network, set, &model.preprocessing, &mut |n| {

@@ -278,6 +278,7 @@ fn architecture(recipe: &Recipe, set: &DataSet) -> Result<Architecture, EngineEr
         kind: recipe.network.architecture,
         input: Input::of(set, recipe.data.length.unwrap_or(TEXT_LENGTH)),
         classes: set.label_names().len(),
+        head: None,
     };
     architecture
         .program()

@@ -15,6 +15,7 @@ mod evaluate;
 mod features;
 mod fisher;
 mod grow;
+mod kinship;
 mod layers;
 mod lesson;
 mod methods;
@@ -27,7 +28,7 @@ mod study;
 mod unlearn;
 mod verdicts;
 
-pub use add::{AddModel, add};
+pub use add::{AddModel, NewNetwork, add, add_all, add_bundle, describe, export};
 pub use certificate::{
     Certificate, CertifiedModel, CertifiedVerdict, Envelope, LogPosition, PREDICATE, PublicKey,
     SecretKey, Statement, Subject, certify,
@@ -38,6 +39,7 @@ pub use evaluate::{Accuracy, Evaluator, Scores};
 pub use features::{FEATURE_CACHE, Features};
 pub use fisher::{FisherOptions, compute_cards, import_card};
 pub use grow::{GrowOptions, Grown, check_recipe, grow, lesson_of};
+pub use kinship::{Kin, Proposal, infer_parents};
 pub use layers::Layers;
 pub use lesson::Lesson;
 pub use methods::{Mended, Method, Settings, SettingsPatch, Trial, Variant, run_method};

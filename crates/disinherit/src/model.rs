@@ -143,6 +143,11 @@ impl LoadedModel {
             .map_err(EngineError::net(self.id()))
     }
 
+    /// Whether only its head is known, and features come from elsewhere.
+    pub fn is_head_only(&self) -> bool {
+        self.architecture.kind == nets::Kind::Head
+    }
+
     /// The digest of everything below the head and of how inputs reach it: models with equal ones
     /// have equal features on equal data.
     pub fn backbone(&self) -> Digest {
@@ -268,5 +273,7 @@ pub(crate) fn manifest(
         labels: labels.to_vec(),
         head: architecture.head().to_owned(),
         tensors: BTreeMap::new(),
+        form: None,
+        documents: BTreeMap::new(),
     })
 }

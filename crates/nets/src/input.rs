@@ -95,16 +95,39 @@ impl<'a> Inputs<'a> {
                     ));
                 }
             }
-            (Samples::Tokens { .. }, Input::Images(_)) => {
-                return refuse(format!(
-                    "`{}` holds token sequences, the network reads images",
-                    set.name()
-                ));
+            (Samples::Features(tables), Input::Features(shape)) => {
+                let [table] = &tables[..] else {
+                    return refuse(format!(
+                        "`{}` has the features of several models; choose one",
+                        set.name()
+                    ));
+                };
+                if table.width != shape.features {
+                    return refuse(format!(
+                        "`{}` has {} features for a sample, the head reads {}: are they those of \
+                         another layer?",
+                        set.name(),
+                        table.width,
+                        shape.features
+                    ));
+                }
             }
-            (Samples::Images { .. }, Input::Text(_)) => {
+            (samples, expected) => {
                 return refuse(format!(
-                    "`{}` holds images, the network reads text",
-                    set.name()
+                    "`{}` holds {}, the network reads {}",
+                    set.name(),
+                    match samples {
+                        Samples::Images { .. } => "images",
+                        Samples::Tokens { .. } => "token sequences",
+                        Samples::Features(_) => "features",
+                    },
+                    match expected {
+                        Input::Images(_) => "images",
+                        Input::Text(_) => "text",
+                        Input::Features(_) => {
+                            "features, made where it can be run (docs/your-models.md)"
+                        }
+                    }
                 ));
             }
         }
@@ -125,7 +148,24 @@ impl<'a> Inputs<'a> {
         match self.input {
             Input::Images(shape) => Flow::Maps(self.images(shape, indices, device, augment)),
             Input::Text(text) => Flow::Tokens(self.tokens(text.length, indices, device)),
+            Input::Features(shape) => {
+                let values: Vec<f32> = self.features(indices).flatten().copied().collect();
+                let shape = [indices.len(), shape.features];
+                Flow::Vectors(Tensor::from_data(TensorData::new(values, shape), device))
+            }
         }
+    }
+
+    /// The features at these indices.
+    fn features<'s>(&'s self, indices: &'s [usize]) -> impl Iterator<Item = &'s [f32]> {
+        let tables = match self.set.samples() {
+            Samples::Features(tables) => &tables[..],
+            _ => &[],
+        };
+        indices.iter().filter_map(|index| {
+            let table = tables.first()?;
+            table.values.chunks_exact(table.width).nth(*index)
+        })
     }
 
     /// `[batch, length]`: cut, and filled up with zeros.
@@ -174,6 +214,13 @@ impl<'a> Inputs<'a> {
             width,
         } = shape;
         let mut maps = Maps::zeros(count.max(indices.len()), [height, width], channels);
+        if let Input::Features(_) = self.input {
+            let rows = maps.values.chunks_exact_mut(channels.max(1));
+            for (row, features) in rows.zip(self.features(indices)) {
+                row.copy_from_slice(features);
+            }
+            return maps;
+        }
         let images = maps.values.chunks_exact_mut(shape.len().max(1));
         for (image, &index) in images.zip(indices) {
             let Some((_, pixels)) = self.set.image(index) else {

@@ -29,7 +29,7 @@ pub use init::initial_state;
 pub use inner::{InnerFisher, InnerJob, inner_fisher, inner_tensors};
 pub use input::Preprocessing;
 pub use op::Op;
-pub use shape::{Input, TextShape};
+pub use shape::{FeatureShape, Input, TextShape};
 pub use train::{
     EpochReport, Noise, Optimizer, Phase, Schedule, Source, Teacher, Term, Trained, TrainingConfig,
     TrainingEvent, TrainingJob, TuningJob, error_maximising_noise, loss_gradient, train, tune,

@@ -13,6 +13,15 @@ pub enum Input {
     Images(ImageShape),
     /// Token sequences.
     Text(TextShape),
+    /// The inputs of a head, made elsewhere.
+    Features(FeatureShape),
+}
+
+/// The inputs of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureShape {
+    /// Values of a sample.
+    pub features: usize,
 }
 
 /// Token sequences of one length: longer ones are cut, shorter ones filled up with token 0.
@@ -33,6 +42,9 @@ impl Input {
                 vocabulary: *vocabulary,
                 length,
             }),
+            Samples::Features(tables) => Self::Features(FeatureShape {
+                features: tables.first().map_or(0, |table| table.width),
+            }),
         }
     }
 
@@ -40,7 +52,7 @@ impl Input {
     pub fn channels(&self) -> usize {
         match self {
             Self::Images(shape) => shape.channels,
-            Self::Text(_) => 1,
+            Self::Text(_) | Self::Features(_) => 1,
         }
     }
 
@@ -51,6 +63,11 @@ impl Input {
             Self::Text(text) => ImageShape {
                 channels: 1,
                 height: text.length,
+                width: 1,
+            },
+            Self::Features(shape) => ImageShape {
+                channels: shape.features,
+                height: 1,
                 width: 1,
             },
         }
@@ -67,6 +84,7 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Images(shape) => write!(f, "{shape}"),
+            Self::Features(shape) => write!(f, "{} features", shape.features),
             Self::Text(text) => write!(f, "{} of {} tokens", text.length, text.vocabulary),
         }
     }

@@ -112,6 +112,7 @@ fn architecture(kind: Kind, channels: usize, side: usize) -> Architecture {
         kind,
         input,
         classes: 10,
+        head: None,
     }
 }
 

@@ -13,6 +13,18 @@ use crate::{Dtype, StoreError, Tensor};
 /// The largest header that is read, as in the safetensors library.
 const LARGEST_HEADER: u64 = 100_000_000;
 
+/// Where a model's tensors are read from, one at a time.
+pub trait TensorSource {
+    /// The names of the tensors with their types and shapes.
+    fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)>;
+
+    /// One tensor.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is none of this name, or it cannot be read.
+    fn tensor(&self, name: &str) -> Result<Tensor, StoreError>;
+}
+
 /// A safetensors file whose header has been read and believed: it fits the file's length, and every
 /// tensor's shape fits its bytes. Tensors are read one at a time, so a file may be larger than memory.
 #[derive(Debug)]
@@ -22,6 +34,8 @@ pub struct Checkpoint {
     /// Where the tensors' bytes begin.
     start: u64,
     header: Metadata,
+    /// The header as it stands in the file, with its length in front.
+    text: Vec<u8>,
 }
 
 impl Checkpoint {
@@ -42,6 +56,7 @@ impl Checkpoint {
             return Err(refuse("it is too short for a header".into()));
         }
         file.read_exact(&mut size).map_err(read)?;
+        let mut whole = size.to_vec();
         let size = u64::from_le_bytes(size);
         if size > LARGEST_HEADER || size > length - 8 {
             return Err(refuse(format!(
@@ -63,27 +78,49 @@ impl Checkpoint {
         if header.tensors().is_empty() {
             return Err(refuse("it holds no tensors".into()));
         }
+        whole.extend(text);
         Ok(Self {
             path: path.to_owned(),
             file,
             start: size + 8,
             header,
+            text: whole,
         })
     }
 
-    /// The names of the tensors with their types and shapes.
-    pub fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
+    /// What stands in front of the tensors' bytes.
+    pub fn preamble(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The names of the tensors in the order of their bytes.
+    pub fn order(&self) -> Vec<String> {
+        let mut places: Vec<(usize, String)> = self
+            .header
+            .tensors()
+            .into_iter()
+            .map(|(name, info)| (info.data_offsets.0, name))
+            .collect();
+        // Tensors without elements share a place with the next.
+        places.sort_by_key(|(start, name)| (*start, self.length(name)));
+        places.into_iter().map(|(_, name)| name).collect()
+    }
+
+    fn length(&self, name: &str) -> usize {
+        let info = self.header.info(name);
+        info.map_or(0, |info| info.data_offsets.1 - info.data_offsets.0)
+    }
+}
+
+impl TensorSource for Checkpoint {
+    fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
         let tensors = self.header.tensors().into_iter();
         tensors
             .map(|(name, info)| (name, (info.dtype, info.shape.clone())))
             .collect()
     }
 
-    /// One tensor.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`], or [`StoreError::Checkpoint`] when there is none of this name.
-    pub fn tensor(&self, name: &str) -> Result<Tensor, StoreError> {
+    fn tensor(&self, name: &str) -> Result<Tensor, StoreError> {
         let info = self
             .header
             .info(name)

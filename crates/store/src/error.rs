@@ -51,7 +51,7 @@ pub enum StoreError {
         reason: String,
     },
     /// A checkpoint file that is damaged or lies about itself.
-    #[error("{path} is not a usable safetensors file: {reason}", path = path.display())]
+    #[error("{path} is not a usable checkpoint: {reason}", path = path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,

@@ -7,10 +7,12 @@ use clap::{Args, Parser, Subcommand};
 use disinherit::{Layers, Method, SettingsPatch};
 
 mod keeping;
+mod models;
 mod values;
 
 pub(crate) use self::keeping::{CertifyArgs, ListArgs, PurgeArgs, StateArg};
-use self::values::{alpha, precision, shape, size, timestamp};
+pub(crate) use self::models::{AddArgs, ExportArgs, ImportArgs, NetworkArgs, TrainedArgs};
+use self::values::{alpha, precision, size};
 
 /// Make a model, and every model that inherited from it, forget.
 ///
@@ -66,8 +68,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "URL")]
         catalog: Option<String>,
     },
-    /// Add a model from a safetensors file.
+    /// Add a model: a safetensors file, a PyTorch state dict, or a folder as on the Hugging Face Hub.
     Add(Box<AddArgs>),
+    /// Add many models at once: files, folders, or a whole tree of them. Who inherited from whom is
+    /// taken from their model cards, shown, and added once you agree.
+    Import(Box<ImportArgs>),
     /// Train an inheritance network from a recipe. A run that was stopped goes on where it was.
     Grow(GrowArgs),
     /// Compute and keep FIM cards, so that classes can be forgotten later without data.
@@ -131,16 +136,8 @@ pub(crate) enum Command {
     Unlearn(Box<UnlearnArgs>),
     /// Measure whether models have forgotten, on training and held-out data.
     Verify(VerifyArgs),
-    /// Write a model to a safetensors file.
-    Export {
-        /// `name` (the current version) or `name@version`.
-        model: String,
-        /// The file to write.
-        file: PathBuf,
-        /// Replace the file if it is there.
-        #[arg(long)]
-        force: bool,
-    },
+    /// Write a model in the form that it came in: same files, same names, same types.
+    Export(ExportArgs),
     /// Write the page of a request: what it did, and with data, how well the models have forgotten.
     Report(ReportArgs),
     /// Repeat one of the paper's experiments: grow what is missing, run the methods, measure,
@@ -156,69 +153,6 @@ pub(crate) enum Command {
     /// The main job on embedded data: grow a small network, forget a class everywhere, compare
     /// with retraining, write a page.
     Demo(DemoArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AddArgs {
-    /// The safetensors file.
-    pub(crate) file: PathBuf,
-    /// The model's name; adding the same name again makes a new version.
-    #[arg(long)]
-    pub(crate) name: String,
-    /// The network: small-cnn, alexnet, alexnet-32, resnet-18, densenet-161, vgg-16 or vit-b-32 for
-    /// images; lstm, gated-cnn, bert-tiny or bert-base for text.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) architecture: String,
-    /// Different tokens that a network for text reads, token 0 (padding) included.
-    #[arg(long, value_name = "N", default_value_t = data::VOCABULARY)]
-    pub(crate) vocabulary: usize,
-    /// Tokens of a text that such a network reads.
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    pub(crate) length: usize,
-    /// The shape of its images: channels x height x width.
-    #[arg(long, value_name = "CxHxW", default_value = "3x32x32", value_parser = shape)]
-    pub(crate) input: [usize; 3],
-    /// Label names of the head's rows, in order: a,b,c or @FILE with one name a line.
-    #[arg(long, value_name = "LIST")]
-    pub(crate) labels: String,
-    /// A parent, with how the model came from it: NAME[:RELATION[=WEIGHT]]. Relations:
-    /// fine_tune (default), federated_average, distributed_average, incremental, transfer,
-    /// distilled, merged, quantised, adapter.
-    #[arg(long = "parent", value_name = "PARENT")]
-    pub(crate) parents: Vec<String>,
-    /// Tensors that stayed frozen in a transfer, by name.
-    #[arg(long, value_name = "TENSOR", value_delimiter = ',')]
-    pub(crate) frozen: Vec<String>,
-    /// The data set that it was trained on itself; once for each source of its data.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) trained_on: Vec<String>,
-    /// The labels that occurred in that training; all labels when not given.
-    #[arg(long, value_name = "LIST", requires = "trained_on")]
-    pub(crate) trained_labels: Option<String>,
-    /// A file with the ids of the samples of that training, one a line; once for each
-    /// `--trained-on`.
-    #[arg(long, value_name = "FILE", requires = "trained_on")]
-    pub(crate) trained_samples: Vec<PathBuf>,
-    /// Who supplied that data; once for each `--trained-on`.
-    #[arg(long, value_name = "NAME", requires = "trained_on")]
-    pub(crate) source: Vec<String>,
-    /// The mean of each channel, after division by 255.
-    #[arg(long, value_delimiter = ',', default_value = "0.5")]
-    pub(crate) mean: Vec<f32>,
-    /// The standard deviation of each channel, after division by 255.
-    #[arg(long, value_delimiter = ',', default_value = "0.5")]
-    pub(crate) std: Vec<f32>,
-    /// When it was made (RFC 3339); now when not given.
-    #[arg(long, value_name = "TIME", value_parser = timestamp)]
-    pub(crate) time: Option<u64>,
-    /// Where the data that it was trained on is: its FIM card is computed and kept.
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
-    #[command(flatten)]
-    pub(crate) fisher: CardArgs,
-    /// Compute no FIM card.
-    #[arg(long)]
-    pub(crate) no_fisher: bool,
 }
 
 /// Where data comes from.

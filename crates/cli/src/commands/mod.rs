@@ -1,5 +1,6 @@
 //! One function for each command.
 
+mod bring;
 mod demo;
 mod fisher;
 mod grow;
@@ -124,7 +125,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Init { place, catalog } => {
             models::init(&context, place, catalog.as_deref()).map(done)
         }
-        Command::Add(args) => models::add(&context, &args).map(done),
+        Command::Add(args) => bring::add(&context, &args).map(done),
+        Command::Import(args) => bring::import(&context, &args).map(done),
         Command::Grow(args) => grow::grow(&context, &args).map(done),
         Command::Fisher(args) => fisher::fisher(&context, &args).map(done),
         Command::Graph(args) => models::graph(&context, &args).map(done),
@@ -141,9 +143,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Plan(args) => request::plan(&context, &args).map(done),
         Command::Unlearn(args) => request::unlearn(&context, &args).map(done),
         Command::Verify(args) => request::verify(&context, &args),
-        Command::Export { model, file, force } => {
-            models::export(&context, &model, &file, force).map(done)
-        }
+        Command::Export(args) => bring::export(&context, &args).map(done),
         Command::Report(args) => reproduce::report(&context, &args).map(done),
         Command::Reproduce(args) => reproduce::reproduce(&context, &args).map(done),
         Command::Methods => reproduce::methods(&context).map(done),

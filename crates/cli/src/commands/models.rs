@@ -1,17 +1,15 @@
-//! Commands about single models: init, add, log, graph, show, export.
+//! Commands about single models: init, log, graph, show.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use data::ImageShape;
-use disinherit::{AddModel, LoadedModel};
-use nets::{Architecture, Input, Kind, Preprocessing, TextShape};
+use disinherit::LoadedModel;
 use serde_json::json;
-use store::{Location, OperationRow, Registry, check_chain, write_checkpoint};
-use umig::{Model, Relation, SampleSet, Training, Umig};
+use store::{Location, OperationRow, Registry, check_chain};
+use umig::{Model, Relation, SampleSet, Umig};
 
-use super::{Context, fisher, read_data};
-use crate::args::{AddArgs, GraphArgs};
+use super::{Context, fisher};
+use crate::args::GraphArgs;
 use crate::error::CliError;
 use crate::{graph as drawing, output, table};
 
@@ -33,161 +31,11 @@ pub(super) fn init(
     Ok(())
 }
 
-/// Names from `a,b,c` or from the lines of `@FILE`.
-fn names(text: &str) -> Result<Vec<String>, CliError> {
-    let list: Vec<String> = match text.strip_prefix('@') {
-        None => text.split(',').map(|name| name.trim().to_owned()).collect(),
-        Some(file) => lines(Path::new(file))?,
-    };
-    match list.iter().find(|name| name.is_empty()) {
-        Some(_) => Err(CliError::new("a label name is empty")),
-        None => Ok(list),
-    }
-}
-
 /// The lines of a file that are not empty.
 pub(super) fn lines(file: &Path) -> Result<Vec<String>, CliError> {
     let text = std::fs::read_to_string(file).map_err(store::StoreError::io("read", file))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(lines.map(str::to_owned).collect())
-}
-
-pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
-    let labels = names(&args.labels)?;
-    let kind: Kind = args.architecture.parse()?;
-    let [channels, height, width] = args.input;
-    let input = if kind.reads_text() {
-        Input::Text(TextShape {
-            vocabulary: args.vocabulary,
-            length: args.length,
-        })
-    } else {
-        Input::Images(ImageShape {
-            channels,
-            height,
-            width,
-        })
-    };
-    let architecture = Architecture {
-        kind,
-        input,
-        classes: labels.len(),
-    };
-    let parents = args
-        .parents
-        .iter()
-        .map(|text| parent(text, &args.frozen))
-        .collect::<Result<Vec<_>, _>>()?;
-    let new = AddModel {
-        name: args.name.clone(),
-        file: args.file.clone(),
-        architecture,
-        preprocessing: Preprocessing {
-            mean: args.mean.clone(),
-            std: args.std.clone(),
-        },
-        training: training(args, &labels)?,
-        labels,
-        parents,
-        time: args.time,
-    };
-    let registry = context.registry()?;
-    // Data that cannot be read is refused before anything is added.
-    let splits = if args.no_fisher {
-        None
-    } else {
-        read_data(&args.data)?
-    };
-    let id = disinherit::add(&registry, &new)?;
-    if let Some(splits) = &splits {
-        fisher::card_of_added(context, &registry, &id, splits, &args.fisher).map_err(|error| {
-            error.help(format!(
-                "`{id}` was added, without a FIM card; `disinherit fisher {id} --data PATH` makes one"
-            ))
-        })?;
-    }
-    if context.json {
-        return output::json(&json!({"model": id, "card": splits.is_some()}));
-    }
-    match splits {
-        Some(_) => println!("added {id}, with its FIM card"),
-        None => println!("added {id}"),
-    }
-    Ok(())
-}
-
-fn training(args: &AddArgs, labels: &[String]) -> Result<Vec<Training>, CliError> {
-    let seen = match &args.trained_labels {
-        Some(text) => names(text)?,
-        None => labels.to_vec(),
-    };
-    if let Some(label) = seen.iter().find(|label| !labels.contains(label)) {
-        return Err(CliError::new(format!(
-            "the trained label `{label}` is none of --labels"
-        )));
-    }
-    let count = args.trained_on.len();
-    for (flag, given) in [
-        ("--trained-samples", args.trained_samples.len()),
-        ("--source", args.source.len()),
-    ] {
-        if given != 0 && given != count {
-            return Err(CliError::new(format!(
-                "{flag} is given {given} times, --trained-on {count} times"
-            ))
-            .help("give it once for each --trained-on, in the same order, or not at all"));
-        }
-    }
-    let mut trainings = Vec::with_capacity(count);
-    for (number, name) in args.trained_on.iter().enumerate() {
-        let mut training = Training::new(name, seen.iter().cloned());
-        training.source = args.source.get(number).cloned();
-        if let Some(file) = args.trained_samples.get(number) {
-            training.samples = SampleSet::Listed(lines(file)?.into_iter().collect::<BTreeSet<_>>());
-        }
-        trainings.push(training);
-    }
-    Ok(trainings)
-}
-
-/// `NAME[:RELATION[=WEIGHT]]`.
-fn parent(text: &str, frozen: &[String]) -> Result<(String, Relation), CliError> {
-    let (name, rest) = text.split_once(':').unwrap_or((text, "fine_tune"));
-    let (relation, weight) = match rest.split_once('=') {
-        None => (rest, None),
-        Some((relation, weight)) => {
-            let number = weight.parse::<f64>().map_err(|_| {
-                CliError::new(format!(
-                    "the weight `{weight}` of parent `{name}` is no number"
-                ))
-            })?;
-            (relation, Some(number))
-        }
-    };
-    let relation = match relation {
-        "fine_tune" => Relation::FineTune,
-        "federated_average" => Relation::FederatedAverage {
-            weight: weight.unwrap_or(1.0),
-        },
-        "distributed_average" => Relation::DistributedAverage,
-        "incremental" => Relation::Incremental,
-        "transfer" => Relation::Transfer {
-            frozen: frozen.to_vec(),
-        },
-        "distilled" => Relation::Distilled,
-        "merged" => Relation::Merged { weight },
-        "quantised" => Relation::Quantised,
-        "adapter" => Relation::Adapter,
-        other => {
-            return Err(
-                CliError::new(format!("unknown relation `{other}` of parent `{name}`")).help(
-                    "fine_tune, federated_average, distributed_average, incremental, transfer, \
-                     distilled, merged, quantised or adapter",
-                ),
-            );
-        }
-    };
-    Ok((name.to_owned(), relation))
 }
 
 fn log_of_operations(context: &Context, list: &[OperationRow]) -> Result<(), CliError> {
@@ -421,35 +269,5 @@ pub(super) fn free(file: &Path, force: bool) -> Result<(), CliError> {
                 .help("give another name, or `--force` to replace it"),
         );
     }
-    Ok(())
-}
-
-pub(super) fn export(
-    context: &Context,
-    model: &str,
-    file: &Path,
-    force: bool,
-) -> Result<(), CliError> {
-    let registry = context.registry()?;
-    let graph = registry.graph()?;
-    let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, model)?)?;
-    free(file, force)?;
-    let metadata = HashMap::from([
-        ("model".to_owned(), loaded.id().to_string()),
-        ("digest".to_owned(), loaded.digest.to_string()),
-        (
-            "architecture".to_owned(),
-            loaded.architecture.kind.to_string(),
-        ),
-        (
-            "labels".to_owned(),
-            serde_json::to_string(&loaded.manifest.labels)?,
-        ),
-    ]);
-    write_checkpoint(file, &registry.tensors(&loaded.manifest)?, metadata)?;
-    if context.json {
-        return output::json(&json!({"model": loaded.id(), "file": file}));
-    }
-    println!("wrote {} to {}", loaded.id(), file.display());
     Ok(())
 }

@@ -101,6 +101,7 @@ impl Place {
                 width: 8,
             }),
             classes: 10,
+            head: None,
         };
         let mut state = initial_state(&architecture, 1).unwrap();
         change(&mut state);

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use data::ImageShape;
 use serde::{Deserialize, Serialize};
 
-use crate::{Input, NetError, Op, StateDict};
+use crate::{FeatureShape, Input, NetError, Op, StateDict};
 
 /// A family of networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +50,12 @@ pub enum Kind {
     /// Hugging Face's BERT with 12 layers of 768 values (Devlin et al., arXiv:1810.04805).
     #[serde(rename = "bert-base")]
     BertBase,
+    /// A head alone: what is below it is not known here, and its features come from elsewhere.
+    #[serde(rename = "head")]
+    Head,
 }
 
-const KINDS: [(Kind, &str); 11] = [
+const KINDS: [(Kind, &str); 12] = [
     (Kind::SmallCnn, "small-cnn"),
     (Kind::AlexNet, "alexnet"),
     (Kind::AlexNet32, "alexnet-32"),
@@ -64,6 +67,7 @@ const KINDS: [(Kind, &str); 11] = [
     (Kind::GatedCnn, "gated-cnn"),
     (Kind::BertTiny, "bert-tiny"),
     (Kind::BertBase, "bert-base"),
+    (Kind::Head, "head"),
 ];
 
 impl Kind {
@@ -115,12 +119,36 @@ pub struct Architecture {
     pub input: Input,
     /// The number of rows of its head.
     pub classes: usize,
+    /// The name of the head, where the family does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
 }
 
 impl Architecture {
+    /// A network of one of the known families.
+    pub fn new(kind: Kind, input: impl Into<Input>, classes: usize) -> Self {
+        Self {
+            kind,
+            input: input.into(),
+            classes,
+            head: None,
+        }
+    }
+
+    /// A head alone.
+    pub fn of_head(name: impl Into<String>, features: usize, classes: usize) -> Self {
+        Self {
+            kind: Kind::Head,
+            input: Input::Features(FeatureShape { features }),
+            classes,
+            head: Some(name.into()),
+        }
+    }
+
     /// The name of the head: the last linear layer, as torchvision calls it.
-    pub fn head(&self) -> &'static str {
+    pub fn head(&self) -> &str {
         match self.kind {
+            Kind::Head => self.head.as_deref().unwrap_or("head"),
             Kind::SmallCnn => "fc2",
             Kind::AlexNet | Kind::AlexNet32 | Kind::Vgg16 => "classifier.6",
             Kind::ResNet18 | Kind::Lstm | Kind::GatedCnn => "fc",
@@ -150,12 +178,17 @@ impl Architecture {
             (Kind::VitB32, Input::Images(input)) => transformer::vit_b_32(input),
             (Kind::Lstm, Input::Text(input)) => text::lstm(input),
             (Kind::GatedCnn, Input::Text(input)) => text::gated_cnn(input),
+            (Kind::Head, Input::Features(input)) => (Vec::new(), input.features),
             (Kind::BertTiny, Input::Text(input)) => transformer::bert(input, transformer::TINY),
             (Kind::BertBase, Input::Text(input)) => transformer::bert(input, transformer::BASE),
             (kind, input) => {
                 return Err(NetError::Data(format!(
                     "{kind} reads {}, not {input}",
-                    if kind.reads_text() { "text" } else { "images" }
+                    match kind {
+                        Kind::Head => "features",
+                        kind if kind.reads_text() => "text",
+                        _ => "images",
+                    }
                 )));
             }
         };

@@ -371,6 +371,7 @@ mod tests {
                 kind,
                 input,
                 classes: 4,
+                head: None,
             };
             let state = initial_state(&architecture, 1).unwrap();
             let device = Compute::Flex.device();

@@ -25,6 +25,7 @@ fn case(kind: Kind, channels: usize, side: usize, samples: usize) -> Case {
         kind,
         input: shape.into(),
         classes: 3,
+        head: None,
     };
     let mut state = initial_state(&architecture, 3).unwrap();
     // Statistics of a trained network: neither 0 nor 1, and in a densely connected one large
@@ -188,6 +189,7 @@ fn sequences_agree_with_finite_differences() {
             kind,
             input: crate::Input::Text(crate::TextShape { vocabulary, length }),
             classes: 3,
+            head: None,
         };
         let set = DataSet::new(
             "words",

@@ -196,7 +196,7 @@ impl Check<'_> {
             users.entry(row.manifest).or_default().insert(id);
         }
         self.objects(&users, &mut |_, _| {})?;
-        let mut tensors: BTreeMap<Digest, BTreeSet<ModelId>> = BTreeMap::new();
+        let mut objects: BTreeMap<Digest, BTreeSet<ModelId>> = BTreeMap::new();
         let mut shapes: Vec<(TensorRef, String, BTreeSet<ModelId>)> = Vec::new();
         for (digest, models) in users {
             if !self.known.get(&digest).is_some_and(|whole| *whole) {
@@ -204,16 +204,18 @@ impl Check<'_> {
             }
             match self.registry.manifest(digest) {
                 Ok(manifest) => {
-                    for (name, tensor) in manifest.tensors {
-                        let entry = tensors.entry(tensor.digest).or_default();
+                    for digest in manifest.objects() {
+                        let entry = objects.entry(digest).or_default();
                         entry.extend(models.iter().cloned());
+                    }
+                    for (name, tensor) in manifest.tensors {
                         shapes.push((tensor, name, models.clone()));
                     }
                 }
                 Err(error) => self.found(error.to_string(), models),
             }
         }
-        self.objects(&tensors, progress)?;
+        self.objects(&objects, progress)?;
         let sizes: BTreeMap<Digest, u64> = self
             .registry
             .wait(self.registry.blobs.list())?

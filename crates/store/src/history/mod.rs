@@ -30,8 +30,7 @@ impl Registry {
         into: &mut BTreeSet<Digest>,
     ) -> Result<(), StoreError> {
         if into.insert(manifest) {
-            let tensors = self.manifest(manifest)?.tensors.into_values();
-            into.extend(tensors.map(|tensor| tensor.digest));
+            into.extend(self.manifest(manifest)?.objects());
         }
         Ok(())
     }
@@ -84,7 +83,7 @@ impl Registry {
                     continue;
                 };
                 if let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) {
-                    objects.extend(manifest.tensors.into_values().map(|tensor| tensor.digest));
+                    objects.extend(manifest.objects());
                 } else if let Ok(index) = serde_json::from_slice::<Index>(&bytes) {
                     objects.extend(index.parts());
                 }

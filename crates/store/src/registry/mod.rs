@@ -15,8 +15,8 @@ use umig::{ModelId, Umig};
 use crate::catalog::{Draft, Edge, Page, Snapshot};
 use crate::lock::Lock;
 use crate::{
-    Blobs, CardReader, CardRow, Catalog, Checkpoint, Digest, FeatureCache, FisherCard, Manifest,
-    ModelRow, OperationRow, Publication, StoreError, Tensor, TensorRef, card, crash,
+    Blobs, CardReader, CardRow, Catalog, Digest, FeatureCache, FisherCard, Manifest, ModelRow,
+    OperationRow, Publication, StoreError, Tensor, TensorRef, TensorSource, card, crash,
 };
 
 /// Blobs written or read at a time.
@@ -151,7 +151,7 @@ impl Registry {
         )
     }
 
-    /// Stores a model from a file, one tensor after the other: no more than one is in memory at a
+    /// Stores a model from where its tensors are, one tensor after the other: no more than one is in memory at a
     /// time.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl Registry {
     pub fn put_checkpoint(
         &self,
         mut manifest: Manifest,
-        file: &Checkpoint,
+        file: &dyn TensorSource,
     ) -> Result<Digest, StoreError> {
         self.writes()?;
         for name in file.tensors().into_keys() {
@@ -197,6 +197,23 @@ impl Registry {
             reason: error.to_string(),
         })?;
         self.blobs.put(text).await
+    }
+
+    /// Stores a document that comes with a model, for its manifest to point at.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_document(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
+        self.writes()?;
+        self.runtime.block_on(self.blobs.put(bytes))
+    }
+
+    /// A document that came with a model.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn document(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        self.blob(digest)
     }
 
     /// A manifest by its digest.

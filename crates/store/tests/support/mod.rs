@@ -20,10 +20,9 @@ pub fn id(text: &str) -> ModelId {
 pub fn manifest() -> Manifest {
     Manifest {
         architecture: Some(json!({"kind": "toy"})),
-        preprocessing: None,
         labels: vec!["cat".into(), "dog".into()],
         head: "fc".into(),
-        tensors: BTreeMap::new(),
+        ..Manifest::default()
     }
 }
 

@@ -1,0 +1,521 @@
+//! Commands that bring models into the registry and take them out: add, import, export.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use data::ImageShape;
+use disinherit::{AddModel, Kin, LoadedModel, NewNetwork, Proposal, describe, infer_parents};
+use exchange::{Bundle, HubCard, is_model_folder};
+use nets::Preprocessing;
+use serde_json::json;
+use store::write_checkpoint;
+use umig::{Relation, SampleSet, Training, Umig};
+
+use super::models::{free, lines, resolve};
+use super::{Context, fisher, read_data};
+use crate::args::{AddArgs, ExportArgs, ImportArgs, NetworkArgs, TrainedArgs};
+use crate::error::CliError;
+use crate::{output, table};
+
+/// Endings of files that hold models.
+const ENDINGS: [&str; 5] = ["safetensors", "pt", "pth", "bin", "ckpt"];
+
+/// Names from `a,b,c` or from the lines of `@FILE`.
+fn names(text: &str) -> Result<Vec<String>, CliError> {
+    let list: Vec<String> = match text.strip_prefix('@') {
+        None => text.split(',').map(|name| name.trim().to_owned()).collect(),
+        Some(file) => lines(Path::new(file))?,
+    };
+    match list.iter().find(|name| name.is_empty()) {
+        Some(_) => Err(CliError::new("a label name is empty")),
+        None => Ok(list),
+    }
+}
+
+fn network(args: &NetworkArgs) -> Result<NewNetwork, CliError> {
+    let [channels, height, width] = args.input;
+    let kind = args.architecture.as_deref().map(str::parse).transpose()?;
+    Ok(NewNetwork {
+        kind,
+        head: args.head.clone(),
+        labels: args.labels.as_deref().map(names).transpose()?,
+        images: Some(ImageShape {
+            channels,
+            height,
+            width,
+        }),
+        vocabulary: args.vocabulary,
+        length: args.length,
+        untied: args.untied,
+    })
+}
+
+fn preprocessing(args: &NetworkArgs) -> Preprocessing {
+    Preprocessing {
+        mean: args.mean.clone(),
+        std: args.std.clone(),
+    }
+}
+
+pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
+    let given = network(&args.network)?;
+    let bundle = exchange::open(&args.file)?;
+    let (architecture, labels) = describe(&args.file, &bundle, &given)?;
+    let parents = args
+        .parents
+        .iter()
+        .map(|text| parent(text, &args.frozen))
+        .collect::<Result<Vec<_>, _>>()?;
+    let new = AddModel {
+        name: args.name.clone(),
+        file: args.file.clone(),
+        architecture,
+        preprocessing: preprocessing(&args.network),
+        training: training(&args.trained, &labels)?,
+        labels,
+        parents,
+        time: args.time,
+        untied: given.untied,
+    };
+    let registry = context.registry()?;
+    // Data that cannot be read is refused before anything is added.
+    let splits = if args.no_fisher {
+        None
+    } else {
+        read_data(&args.data)?
+    };
+    let id = disinherit::add_bundle(&registry, &new, &bundle)?;
+    if let Some(splits) = &splits {
+        fisher::card_of_added(context, &registry, &id, splits, &args.fisher).map_err(|error| {
+            error.help(format!(
+                "`{id}` was added, without a FIM card; `disinherit fisher {id} --data PATH` makes one"
+            ))
+        })?;
+    }
+    for warning in &bundle.warnings {
+        eprintln!("warning: {warning}");
+    }
+    if context.json {
+        return output::json(&json!({"model": id, "card": splits.is_some()}));
+    }
+    let only = match new.architecture.kind {
+        nets::Kind::Head => format!(
+            ", of which the head `{}` is known: give features as data (docs/your-models.md)",
+            new.architecture.head()
+        ),
+        _ => String::new(),
+    };
+    match splits {
+        Some(_) => println!("added {id}, with its FIM card{only}"),
+        None => println!("added {id}{only}"),
+    }
+    Ok(())
+}
+
+fn training(args: &TrainedArgs, labels: &[String]) -> Result<Vec<Training>, CliError> {
+    let seen = match &args.trained_labels {
+        Some(text) => names(text)?,
+        None => labels.to_vec(),
+    };
+    if let Some(label) = seen.iter().find(|label| !labels.contains(label)) {
+        return Err(CliError::new(format!(
+            "the trained label `{label}` is none of --labels"
+        )));
+    }
+    let count = args.trained_on.len();
+    for (flag, given) in [
+        ("--trained-samples", args.trained_samples.len()),
+        ("--source", args.source.len()),
+    ] {
+        if given != 0 && given != count {
+            return Err(CliError::new(format!(
+                "{flag} is given {given} times, --trained-on {count} times"
+            ))
+            .help("give it once for each --trained-on, in the same order, or not at all"));
+        }
+    }
+    let mut trainings = Vec::with_capacity(count);
+    for (number, name) in args.trained_on.iter().enumerate() {
+        let mut training = Training::new(name, seen.iter().cloned());
+        training.source = args.source.get(number).cloned();
+        if let Some(file) = args.trained_samples.get(number) {
+            training.samples = SampleSet::Listed(lines(file)?.into_iter().collect::<BTreeSet<_>>());
+        }
+        trainings.push(training);
+    }
+    Ok(trainings)
+}
+
+/// `NAME[:RELATION[=WEIGHT]]`.
+fn parent(text: &str, frozen: &[String]) -> Result<(String, Relation), CliError> {
+    let (name, rest) = text.split_once(':').unwrap_or((text, "fine_tune"));
+    let (relation, weight) = match rest.split_once('=') {
+        None => (rest, None),
+        Some((relation, weight)) => {
+            let number = weight.parse::<f64>().map_err(|_| {
+                CliError::new(format!(
+                    "the weight `{weight}` of parent `{name}` is no number"
+                ))
+            })?;
+            (relation, Some(number))
+        }
+    };
+    let relation = match relation {
+        "fine_tune" => Relation::FineTune,
+        "federated_average" => Relation::FederatedAverage {
+            weight: weight.unwrap_or(1.0),
+        },
+        "distributed_average" => Relation::DistributedAverage,
+        "incremental" => Relation::Incremental,
+        "transfer" => Relation::Transfer {
+            frozen: frozen.to_vec(),
+        },
+        "distilled" => Relation::Distilled,
+        "merged" => Relation::Merged { weight },
+        "quantised" => Relation::Quantised,
+        "adapter" => Relation::Adapter,
+        other => {
+            return Err(
+                CliError::new(format!("unknown relation `{other}` of parent `{name}`")).help(
+                    "fine_tune, federated_average, distributed_average, incremental, transfer, \
+                     distilled, merged, quantised or adapter",
+                ),
+            );
+        }
+    };
+    Ok((name.to_owned(), relation))
+}
+
+/// One model that is to be imported.
+struct Found {
+    path: PathBuf,
+    new: AddModel,
+    bundle: Bundle,
+    /// When its files were last changed, in milliseconds since 1970-01-01 UTC.
+    changed: u64,
+    /// How its parents are known.
+    known_by: String,
+}
+
+pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliError> {
+    let registry = context.registry()?;
+    let graph = registry.graph()?;
+    let given = network(&args.network)?;
+    let mut places = Vec::new();
+    for path in &args.paths {
+        gather(path, &name_of(path), &mut places)?;
+    }
+    if places.is_empty() {
+        return Err(CliError::new("there is no model below these folders")
+            .help(format!("files of models end in .{}", ENDINGS.join(", ."))));
+    }
+    let mut notes = Vec::new();
+    let mut found = Vec::new();
+    for (path, name) in places {
+        found.push(examine(&path, name, args, &given, &mut notes)?);
+    }
+    named_apart(&found)?;
+    parents_by_cards(&mut found, &graph, &mut notes)?;
+    if args.infer_parents {
+        parents_by_weights(context, &mut found, args.confidence, &mut notes)?;
+    }
+    let found = ordered(found)?;
+    show(context, &found, &notes)?;
+    if !agreed(context, args.yes, found.len())? {
+        return Ok(());
+    }
+    let models: Vec<(AddModel, Bundle)> = found.into_iter().map(|f| (f.new, f.bundle)).collect();
+    let ids = disinherit::add_all(&registry, &models, &context.bars)?;
+    if context.json {
+        return output::json(&json!({"added": ids}));
+    }
+    println!("added {} models", ids.len());
+    Ok(())
+}
+
+fn name_of(path: &Path) -> String {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = if full.is_dir() {
+        full.file_name()
+    } else {
+        full.file_stem()
+    };
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// All models at a path and below it, each with its name.
+fn gather(path: &Path, name: &str, into: &mut Vec<(PathBuf, String)>) -> Result<(), CliError> {
+    if !path.is_dir() || is_model_folder(path) {
+        into.push((path.to_owned(), name.to_owned()));
+        return Ok(());
+    }
+    let read = store::StoreError::io("read", path);
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
+        .and_then(|list| list.map(|entry| entry.map(|e| e.path())).collect())
+        .map_err(read)?;
+    entries.sort();
+    for entry in entries {
+        let hidden = entry
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let ending = entry.extension().unwrap_or_default().to_string_lossy();
+        if !hidden && (entry.is_dir() || ENDINGS.contains(&ending.as_ref())) {
+            gather(&entry, &name_of(&entry), into)?;
+        }
+    }
+    Ok(())
+}
+
+fn examine(
+    path: &Path,
+    name: String,
+    args: &ImportArgs,
+    given: &NewNetwork,
+    notes: &mut Vec<String>,
+) -> Result<Found, CliError> {
+    let bundle = exchange::open(path)?;
+    notes.extend(bundle.warnings.iter().cloned());
+    let (architecture, labels) = describe(path, &bundle, given)?;
+    let changed = std::fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .map_or(0, |since| since.as_millis() as u64);
+    let new = AddModel {
+        name,
+        file: path.to_owned(),
+        architecture,
+        preprocessing: preprocessing(&args.network),
+        training: training(&args.trained, &labels)?,
+        labels,
+        parents: Vec::new(),
+        time: None,
+        untied: given.untied,
+    };
+    Ok(Found {
+        path: path.to_owned(),
+        new,
+        bundle,
+        changed,
+        known_by: String::new(),
+    })
+}
+
+fn named_apart(found: &[Found]) -> Result<(), CliError> {
+    let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
+    for model in found {
+        if let Some(other) = seen.insert(&model.new.name, &model.path) {
+            return Err(CliError::new(format!(
+                "{} and {} would both be called `{}`",
+                other.display(),
+                model.path.display(),
+                model.new.name
+            ))
+            .help("rename one, or add them one by one with `disinherit add --name`"));
+        }
+    }
+    Ok(())
+}
+
+/// Parents that model cards name, among the models that are imported and those that are there.
+fn parents_by_cards(
+    found: &mut [Found],
+    graph: &Umig,
+    notes: &mut Vec<String>,
+) -> Result<(), CliError> {
+    let names: BTreeSet<String> = found.iter().map(|f| f.new.name.clone()).collect();
+    for model in found {
+        let Some(text) = model.bundle.documents.get("README.md") else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(text);
+        let card = HubCard::parse(&model.path.join("README.md"), &text)?;
+        for base in &card.base_models {
+            // `owner/name` on the Hub; here it may be called by its name alone.
+            let short = base.rsplit('/').next().unwrap_or(base);
+            let known = [base.as_str(), short].into_iter().find(|name| {
+                *name != model.new.name && (names.contains(*name) || graph.resolve(name).is_some())
+            });
+            match known {
+                Some(name) => {
+                    let relation = relation_of(card.relation.as_deref());
+                    model.new.parents.push((name.to_owned(), relation));
+                    model.known_by = "model card".into();
+                }
+                None => notes.push(format!(
+                    "{}: its model card names the base model `{base}`, which is not here; import it \
+                     too if what it learnt may have to be forgotten",
+                    model.new.name
+                )),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn relation_of(word: Option<&str>) -> Relation {
+    match word {
+        Some("adapter") => Relation::Adapter,
+        Some("merge") => Relation::Merged { weight: None },
+        Some("quantized") => Relation::Quantised,
+        _ => Relation::FineTune,
+    }
+}
+
+/// Parents that the weights suggest, for models that have none.
+fn parents_by_weights(
+    context: &Context,
+    found: &mut [Found],
+    least: f64,
+    notes: &mut Vec<String>,
+) -> Result<(), CliError> {
+    use disinherit::Progress;
+    let stage = context.bars.stage("comparing weights", found.len() as u64);
+    let mut kin = Vec::with_capacity(found.len());
+    for model in found.iter() {
+        kin.push(Kin::of(&model.new.name, model.changed, &model.bundle)?);
+        stage.advance(1);
+    }
+    let proposals: BTreeMap<String, Proposal> = infer_parents(kin)
+        .into_iter()
+        .map(|proposal| (proposal.child.clone(), proposal))
+        .collect();
+    for model in found
+        .iter_mut()
+        .filter(|model| model.new.parents.is_empty())
+    {
+        let Some(proposal) = proposals.get(&model.new.name) else {
+            continue;
+        };
+        let measured = format!(
+            "{:.0} % of its parameters are the same, the others {:.2} lengths apart",
+            proposal.shared * 100.0,
+            proposal.distance
+        );
+        if proposal.confidence < least {
+            notes.push(format!(
+                "{}: may come from `{}`, with a confidence of only {:.0} % ({measured})",
+                model.new.name,
+                proposal.parent,
+                proposal.confidence * 100.0
+            ));
+            continue;
+        }
+        let parent = (proposal.parent.clone(), proposal.relation.clone());
+        model.new.parents.push(parent);
+        model.known_by = format!(
+            "weights, {:.0} % sure: {measured}",
+            proposal.confidence * 100.0
+        );
+    }
+    Ok(())
+}
+
+/// Parents before children.
+fn ordered(found: Vec<Found>) -> Result<Vec<Found>, CliError> {
+    let mut waiting = found;
+    let mut done: Vec<Found> = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let open: BTreeSet<String> = waiting.iter().map(|f| f.new.name.clone()).collect();
+        let ready = |f: &Found| f.new.parents.iter().all(|(name, _)| !open.contains(name));
+        let (now, later): (Vec<Found>, Vec<Found>) = waiting.into_iter().partition(ready);
+        if now.is_empty() {
+            let names: Vec<&str> = later.iter().map(|f| f.new.name.as_str()).collect();
+            return Err(CliError::new(format!(
+                "these models are each other's ancestors: {}",
+                names.join(", ")
+            ))
+            .help("correct `base_model` in their model cards"));
+        }
+        done.extend(now);
+        waiting = later;
+    }
+    Ok(done)
+}
+
+fn show(context: &Context, found: &[Found], notes: &[String]) -> Result<(), CliError> {
+    if !context.json {
+        let rows = found.iter().map(|model| {
+            let parents: Vec<String> = model
+                .new
+                .parents
+                .iter()
+                .map(|(name, relation)| format!("{name} ({relation})"))
+                .collect();
+            vec![
+                model.new.name.clone(),
+                model.bundle.form.describe(),
+                model.new.architecture.kind.to_string(),
+                model.new.architecture.head().to_owned(),
+                model.new.labels.len().to_string(),
+                parents.join(", "),
+                model.known_by.clone(),
+            ]
+        });
+        let titles = [
+            "model", "form", "network", "head", "labels", "parents", "known by",
+        ];
+        table::print(&titles, rows.collect(), titles.len());
+    }
+    for note in notes {
+        eprintln!("warning: {note}");
+    }
+    Ok(())
+}
+
+/// Asks, where there is somebody to ask.
+fn agreed(context: &Context, yes: bool, count: usize) -> Result<bool, CliError> {
+    if yes {
+        return Ok(true);
+    }
+    if context.json || !std::io::stdin().is_terminal() {
+        return Err(CliError::new("nothing was added: nobody is there to agree")
+            .help("run it again with `--yes` to add the models as they are shown"));
+    }
+    eprint!("add these {count} models? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| CliError::new(format!("cannot read the answer: {error}")))?;
+    let agreed = matches!(answer.trim(), "y" | "Y" | "yes");
+    if !agreed {
+        println!("nothing was added");
+    }
+    Ok(agreed)
+}
+
+pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<(), CliError> {
+    let registry = context.registry()?;
+    let graph = registry.graph()?;
+    let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, &args.model)?)?;
+    let file = &args.file;
+    free(file, args.force)?;
+    let form = if args.safetensors {
+        None
+    } else {
+        disinherit::export(&registry, &loaded, file)?
+    };
+    if form.is_none() {
+        let metadata = HashMap::from([
+            ("model".to_owned(), loaded.id().to_string()),
+            ("digest".to_owned(), loaded.digest.to_string()),
+            (
+                "architecture".to_owned(),
+                loaded.architecture.kind.to_string(),
+            ),
+            (
+                "labels".to_owned(),
+                serde_json::to_string(&loaded.manifest.labels)?,
+            ),
+        ]);
+        write_checkpoint(file, &registry.tensors(&loaded.manifest)?, metadata)?;
+    }
+    let form = form.map_or("safetensors".into(), |form| form.describe());
+    if context.json {
+        return output::json(&json!({"model": loaded.id(), "file": file, "form": form}));
+    }
+    println!("wrote {} to {} ({form})", loaded.id(), file.display());
+    Ok(())
+}

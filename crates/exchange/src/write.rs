@@ -1,0 +1,93 @@
+//! A model given back in the form that it came in.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use store::{Dtype, StoreError, Tensor};
+
+use crate::pickle::{self, Trouble};
+use crate::{ExchangeError, Form, Format, WeightFile};
+
+/// Where the parts of a model come from when it is written.
+pub struct Parts<'a> {
+    /// Headers, configuration and whatever else belongs to the form.
+    pub documents: BTreeMap<String, Vec<u8>>,
+    /// The type and the shape of a tensor.
+    pub describe: &'a dyn Fn(&str) -> Option<(Dtype, Vec<usize>)>,
+    /// A tensor; asked for one at a time.
+    pub tensor: &'a dyn Fn(&str) -> Result<Tensor, StoreError>,
+}
+
+/// Writes a model: a file, or a folder, whole or not at all.
+///
+/// # Errors
+/// [`ExchangeError`] when it cannot be written, or the form does not fit the tensors.
+pub fn write(path: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), ExchangeError> {
+    let beside = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let io = |error: std::io::Error| ExchangeError::io(path)(error);
+    if !form.folder {
+        let file = form
+            .files
+            .first()
+            .ok_or_else(|| ExchangeError::file(path, "the model's form has no file"))?;
+        let temporary = tempfile::NamedTempFile::new_in(beside).map_err(io)?;
+        one(temporary.as_file(), path, file, parts)?;
+        temporary.as_file().sync_all().map_err(io)?;
+        temporary.persist(path).map_err(|error| io(error.error))?;
+        return Ok(());
+    }
+    let folder = tempfile::Builder::new()
+        .prefix(".export-")
+        .tempdir_in(beside)
+        .map_err(io)?;
+    for file in &form.files {
+        let place = folder.path().join(&file.name);
+        one(&File::create(&place).map_err(io)?, path, file, parts)?;
+    }
+    let headers: Vec<String> = form.files.iter().map(WeightFile::header).collect();
+    for (name, bytes) in &parts.documents {
+        if !headers.contains(name) {
+            store::write_file(&folder.path().join(name), bytes)?;
+        }
+    }
+    if path.exists() {
+        std::fs::remove_dir_all(path).map_err(io)?;
+    }
+    std::fs::rename(folder.keep(), path).map_err(io)?;
+    Ok(())
+}
+
+fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<(), ExchangeError> {
+    let io = |error: std::io::Error| ExchangeError::io(path)(error);
+    let mut out = BufWriter::new(out);
+    match &file.format {
+        Format::Safetensors => {
+            let header = parts.documents.get(&file.header()).ok_or_else(|| {
+                ExchangeError::file(path, format!("the header of `{}` is missing", file.name))
+            })?;
+            out.write_all(header).map_err(io)?;
+            for name in &file.tensors {
+                out.write_all(&(parts.tensor)(name)?.bytes).map_err(io)?;
+            }
+        }
+        Format::Pytorch { key } => {
+            let written = pickle::write(
+                &mut out,
+                key.as_deref(),
+                &file.tensors,
+                parts.describe,
+                parts.tensor,
+            );
+            written.map_err(|trouble| match trouble {
+                Trouble::Store(error) => error.into(),
+                other => ExchangeError::file(path, other.to_string()),
+            })?;
+        }
+    }
+    out.flush().map_err(io)
+}
