@@ -1,18 +1,15 @@
-//! Adding a model that was trained elsewhere, and giving it back in the form that it came in.
+//! Adding a model that was trained elsewhere.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use exchange::{Bundle, Form, HubConfig, Parts, find_head};
+use exchange::{Bundle, HubConfig, find_head};
 use nets::{Architecture, Input, Kind, Preprocessing, TextShape, check_finite};
 use serde_json::json;
-use store::{
-    Dtype, Manifest, ModelRow, NewModel, Operation, Publication, Registry, Tensor, TensorSource,
-};
+use store::{Dtype, ModelRow, NewModel, Operation, Publication, Registry, Tensor, TensorSource};
 use umig::{Model, ModelId, Relation, Training, Umig};
 
 use crate::model::{find, manifest, time_after};
-use crate::{EngineError, LoadedModel, Progress};
+use crate::{EngineError, Progress, form};
 
 /// The name of a configuration on the Hugging Face Hub.
 const CONFIG: &str = "config.json";
@@ -88,7 +85,12 @@ pub fn describe(
         let labels = told.ok_or_else(|| refuse("give the label names (`--labels`)".into()))?;
         return Ok((known(kind, given, config.as_ref(), labels.len()), labels));
     }
-    let head = find_head(&tensors, given.head.as_deref(), count).map_err(&refuse)?;
+    let head = match bundle.head() {
+        Some(head) if given.head.is_none() && count.is_none_or(|count| count == head.outputs) => {
+            head
+        }
+        _ => find_head(&tensors, given.head.as_deref(), count).map_err(&refuse)?,
+    };
     let labels = told.ok_or_else(|| {
         refuse(format!(
             "what the {} rows of its head `{}` mean is not known; give the label names in their order \
@@ -259,26 +261,10 @@ fn put(
     // What the graph refuses is refused before anything is written.
     graph.add(vertex.clone(), parents.clone())?;
     let mut manifest = manifest(&new.architecture, &new.preprocessing, &new.labels)?;
-    keep_form(registry, &mut manifest, bundle)?;
+    form::keep(registry, &mut manifest, bundle)?;
     let digest = registry.put_checkpoint(manifest, bundle)?;
     let row = ModelRow::new(vertex, digest);
     Ok(NewModel { row, parents })
-}
-
-/// Keeps what else the file held, and how to write it again.
-fn keep_form(
-    registry: &Registry,
-    manifest: &mut Manifest,
-    bundle: &Bundle,
-) -> Result<(), EngineError> {
-    for (name, bytes) in &bundle.documents {
-        let digest = registry.put_document(bytes.clone())?;
-        manifest.documents.insert(name.clone(), digest);
-    }
-    let form = serde_json::to_value(&bundle.form)
-        .map_err(|error| EngineError::Refused(format!("the form cannot be kept: {error}")))?;
-    manifest.form = Some(form);
-    Ok(())
 }
 
 /// Checks that a file holds the tensors of an architecture, one after the other: it may be larger
@@ -326,46 +312,6 @@ fn check_tied(file: &dyn TensorSource, head: &str, id: &ModelId) -> Result<(), E
         }
     }
     Ok(())
-}
-
-/// Writes a model in the form that it came in: same files, same names, same types.
-///
-/// # Errors
-/// [`EngineError`]; what was there before is still there then.
-pub fn export(
-    registry: &Registry,
-    model: &LoadedModel,
-    path: &Path,
-) -> Result<Option<Form>, EngineError> {
-    let manifest = &model.manifest;
-    let Some(value) = &manifest.form else {
-        return Ok(None);
-    };
-    let form: Form = serde_json::from_value(value.clone()).map_err(|error| {
-        EngineError::Refused(format!("the form of `{}` is unknown: {error}", model.id()))
-    })?;
-    let documents = manifest
-        .documents
-        .iter()
-        .map(|(name, digest)| Ok((name.clone(), registry.document(*digest)?)))
-        .collect::<Result<BTreeMap<_, _>, EngineError>>()?;
-    let missing = |name: &str| store::StoreError::Document {
-        what: format!("manifest of `{}`", model.id()),
-        reason: format!("it has no tensor `{name}`"),
-    };
-    let parts = Parts {
-        documents,
-        describe: &|name| {
-            let tensor = manifest.tensors.get(name)?;
-            Some((tensor.dtype, tensor.shape.clone()))
-        },
-        tensor: &|name| {
-            let tensor = manifest.tensors.get(name).ok_or_else(|| missing(name))?;
-            registry.tensor(tensor)
-        },
-    };
-    exchange::write(path, &form, &parts)?;
-    Ok(Some(form))
 }
 
 /// The next free version of a name.

@@ -14,7 +14,7 @@ pub enum EngineError {
     Data(#[from] data::DataError),
     /// A file that a user brought.
     #[error(transparent)]
-    Exchange(#[from] exchange::ExchangeError),
+    Exchange(exchange::ExchangeError),
     /// The graph.
     #[error(transparent)]
     Graph(#[from] umig::GraphError),
@@ -78,6 +78,15 @@ pub enum EngineError {
     /// Anything else that is refused, in words.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<exchange::ExchangeError> for EngineError {
+    fn from(error: exchange::ExchangeError) -> Self {
+        match error {
+            exchange::ExchangeError::Store(error) => Self::Store(error),
+            other => Self::Exchange(other),
+        }
+    }
 }
 
 impl EngineError {

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use data::DataSet;
+use data::{DataSet, Samples};
 use fiun::{Matrix, linear};
 use nets::{Capture, Compute, capture};
 use store::{Digest, FeatureCache, Registry};
 use umig::{Forget, ModelId};
 
-use crate::{EngineError, LoadedModel, Progress};
+use crate::{EngineError, LoadedModel, Progress, form};
 
 /// Bytes of features held in memory.
 const MEMORY: u64 = 1 << 30;
@@ -196,6 +196,15 @@ impl<'a> Features<'a> {
         self.check_owner(model, set)?;
         let set = &*set.seen_by(model.id().name())?;
         let stage = progress.stage(&format!("running {}", model.id()), set.len() as u64);
+        if model.is_head_only() && !matches!(set.samples(), Samples::Features(_)) {
+            let run = form::run_graph(self.registry, model, set, &mut |n| {
+                stage.advance(n as u64);
+            })?;
+            if let Some(features) = run {
+                let logits = self.logits(model, &features)?;
+                return Ok(Capture { features, logits });
+            }
+        }
         let network = model.network(self.registry, self.compute)?;
         capture(&network, set, &model.preprocessing, &mut |n| {
             stage.advance(n as u64)

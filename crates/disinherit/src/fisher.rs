@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use data::DataSet;
 use fiun::{
-    DATA_FREE_ALPHA, Estimator, FisherTensor, HeadFisher, LayerFisher, Matrix, Precision,
-    head_fisher, head_precision, residuals,
+    DATA_FREE_ALPHA, Estimator, FisherTensor, HeadFisher, LayerFisher, Matrix, MatrixRef,
+    Precision, head_fisher, head_precision, linear, residuals,
 };
 use nets::{Compute, InnerJob, inner_fisher};
 use serde_json::json;
@@ -316,6 +316,7 @@ pub fn compute_cards(
         if enough && !again {
             continue;
         }
+        check_logits(registry, model, train)?;
         let own = own_data(&model.vertex, train);
         if own.is_empty() {
             return Err(EngineError::NeedsData(format!(
@@ -337,6 +338,47 @@ pub fn compute_cards(
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// The largest part of the logits' range by which captured logits may differ from the head's own.
+const LOGITS: f32 = 1e-3;
+
+/// Where features came with the logits that were made of them: checks that the model's head makes
+/// the same, so that they are features of this model and of this layer.
+fn check_logits(
+    registry: &Registry,
+    model: &LoadedModel,
+    set: &DataSet,
+) -> Result<(), EngineError> {
+    let Some(table) = set.features_of(model.id().name()) else {
+        return Ok(());
+    };
+    if table.logits.is_empty() {
+        return Ok(());
+    }
+    let wrap = |error| EngineError::fisher(model.id(), &model.manifest.head)(error);
+    let (weight, bias) = model.head(registry)?;
+    let features = MatrixRef::new(set.len(), table.width, &table.values).map_err(wrap)?;
+    let made = linear(features, weight.view(), &bias).map_err(wrap)?;
+    let range = made
+        .values()
+        .iter()
+        .fold(1.0f32, |top, value| top.max(value.abs()));
+    let pairs = made.values().iter().zip(&table.logits);
+    let largest = pairs
+        .map(|(own, told)| (own - told).abs())
+        .fold(0.0, f32::max);
+    if made.values().len() == table.logits.len() && largest <= LOGITS * range {
+        return Ok(());
+    }
+    Err(EngineError::Refused(format!(
+        "the logits in `{}` are not those that the head `{}` of `{}` makes of the features there \
+         (largest difference {largest}): capture what goes into that layer, from the weights that \
+         were added; or leave the logits out",
+        set.name(),
+        model.manifest.head,
+        model.id()
+    )))
 }
 
 fn keep(

@@ -5,7 +5,7 @@
 //! away from each other (random vectors of many dimensions are nearly orthogonal). The nearest earlier
 //! model is proposed as the parent. It is a proposal: who is nearest need not be who is the parent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use store::{Digest, Dtype, StoreError, TensorSource};
 use umig::Relation;
@@ -140,9 +140,11 @@ fn nearness((shared, distance): (f64, f64)) -> f64 {
     shared + (1.0 - shared) * near
 }
 
-/// Proposes a parent for each of `models` that seems to have one among those made before it. Models
-/// of the same time are ordered so that the most central one comes first, and trusted half as much.
-pub fn infer_parents(mut models: Vec<Kin>) -> Vec<Proposal> {
+/// Proposes a parent for each of `models` that has none in `known` (child, parent) and seems to have
+/// one among those made before it. Models of the same time are ordered so that the most central one
+/// comes first, and trusted half as much. Nobody's descendant is proposed as its parent.
+pub fn infer_parents(mut models: Vec<Kin>, known: &[(String, String)]) -> Vec<Proposal> {
+    let mut edges: BTreeSet<(String, String)> = known.iter().cloned().collect();
     let central = centrality(&models);
     models.sort_by(|a, b| {
         let by_time = a.time.cmp(&b.time);
@@ -153,8 +155,13 @@ pub fn infer_parents(mut models: Vec<Kin>) -> Vec<Proposal> {
     });
     let mut proposals = Vec::new();
     for (place, child) in models.iter().enumerate() {
+        if known.iter().any(|(name, _)| *name == child.name) {
+            continue;
+        }
+        let heirs = descendants(&edges, &child.name);
         let mut before: Vec<(f64, &Kin, (f64, f64))> = models[..place]
             .iter()
+            .filter(|parent| !heirs.contains(&parent.name))
             .filter_map(|parent| {
                 let measured = child.compare(parent)?;
                 Some((nearness(measured), parent, measured))
@@ -178,6 +185,7 @@ pub fn infer_parents(mut models: Vec<Kin>) -> Vec<Proposal> {
         if near < LEAST {
             continue;
         }
+        edges.insert((child.name.clone(), parent.name.clone()));
         let frozen = child.frozen(parent);
         proposals.push(Proposal {
             child: child.name.clone(),
@@ -193,6 +201,20 @@ pub fn infer_parents(mut models: Vec<Kin>) -> Vec<Proposal> {
         });
     }
     proposals
+}
+
+/// Everybody below a model.
+fn descendants(edges: &BTreeSet<(String, String)>, of: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![of.to_owned()];
+    while let Some(name) = open.pop() {
+        for (child, parent) in edges {
+            if *parent == name && found.insert(child.clone()) {
+                open.push(child.clone());
+            }
+        }
+    }
+    found
 }
 
 /// The sum of each model's nearness to all others.
@@ -259,17 +281,20 @@ mod tests {
         let tuned = moved(&body, 0.2, 3);
         let again = moved(&tuned, 0.2, 4);
         let kin = |name: &str, time, weights: &Weights| Kin::of(name, time, weights).unwrap();
-        let found = infer_parents(vec![
-            kin(
-                "stranger",
-                1,
-                &model(&random(2000, 1.0, 9), &random(160, 1.0, 8)),
-            ),
-            kin("grandchild", 4, &model(&again, &moved(&head, 0.2, 7))),
-            kin("base", 1, &model(&body, &head)),
-            kin("frozen", 3, &model(&body, &moved(&head, 0.5, 6))),
-            kin("tuned", 2, &model(&tuned, &moved(&head, 0.2, 5))),
-        ]);
+        let found = infer_parents(
+            vec![
+                kin(
+                    "stranger",
+                    1,
+                    &model(&random(2000, 1.0, 9), &random(160, 1.0, 8)),
+                ),
+                kin("grandchild", 4, &model(&again, &moved(&head, 0.2, 7))),
+                kin("base", 1, &model(&body, &head)),
+                kin("frozen", 3, &model(&body, &moved(&head, 0.5, 6))),
+                kin("tuned", 2, &model(&tuned, &moved(&head, 0.2, 5))),
+            ],
+            &[],
+        );
         let told: Vec<(&str, &str, &str)> = found
             .iter()
             .map(|p| (p.child.as_str(), p.parent.as_str(), p.relation.name()))
@@ -285,6 +310,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_is_believed() {
+        let (body, head) = (random(2000, 1.0, 1), random(160, 1.0, 2));
+        let kin = |name: &str, seed| {
+            let weights = model(&moved(&body, 0.1, seed), &head);
+            Kin::of(name, 5, &weights).unwrap()
+        };
+        let known = [
+            ("a".to_owned(), "b".to_owned()),
+            ("b".to_owned(), "c".to_owned()),
+        ];
+        let found = infer_parents(
+            vec![kin("a", 1), kin("b", 2), kin("c", 3), kin("d", 4)],
+            &known,
+        );
+        let children: Vec<&str> = found.iter().map(|p| p.child.as_str()).collect();
+        assert!(
+            !children.contains(&"a") && !children.contains(&"b"),
+            "{found:?}"
+        );
+        for proposal in found.iter().filter(|p| p.child == "c") {
+            assert_eq!(proposal.parent, "d");
+        }
+    }
+
+    #[test]
     fn without_times_the_most_central_comes_first_and_is_trusted_less() {
         let (body, head) = (random(2000, 1.0, 1), random(160, 1.0, 2));
         let heirs = (0..3u64).map(|n| {
@@ -292,7 +342,7 @@ mod tests {
             Kin::of(format!("heir{n}"), 5, &weights).unwrap()
         });
         let base = Kin::of("root", 5, &model(&body, &head)).unwrap();
-        let found = infer_parents(heirs.chain([base]).collect());
+        let found = infer_parents(heirs.chain([base]).collect(), &[]);
         assert_eq!(found.len(), 3);
         assert!(
             found

@@ -14,6 +14,7 @@ mod error;
 mod evaluate;
 mod features;
 mod fisher;
+mod form;
 mod grow;
 mod kinship;
 mod layers;
@@ -28,7 +29,7 @@ mod study;
 mod unlearn;
 mod verdicts;
 
-pub use add::{AddModel, NewNetwork, add, add_all, add_bundle, describe, export};
+pub use add::{AddModel, NewNetwork, add, add_all, add_bundle, describe};
 pub use certificate::{
     Certificate, CertifiedModel, CertifiedVerdict, Envelope, LogPosition, PREDICATE, PublicKey,
     SecretKey, Statement, Subject, certify,
@@ -38,6 +39,7 @@ pub use error::EngineError;
 pub use evaluate::{Accuracy, Evaluator, Scores};
 pub use features::{FEATURE_CACHE, Features};
 pub use fisher::{FisherOptions, compute_cards, import_card};
+pub use form::{export, form_of};
 pub use grow::{GrowOptions, Grown, check_recipe, grow, lesson_of};
 pub use kinship::{Kin, Proposal, infer_parents};
 pub use layers::Layers;

@@ -8,8 +8,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use store::{Checkpoint, Dtype, StoreError, Tensor, TensorSource};
 
+use crate::onnx::{self, OnnxForm, OnnxModel};
 use crate::pytorch::StateDict;
-use crate::{ExchangeError, folder};
+use crate::{ExchangeError, Head, folder};
 
 /// How one file keeps tensors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub enum Format {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
     },
+    /// ONNX; what is left of the file without its tensors is a document of the bundle.
+    Onnx(OnnxForm),
 }
 
 /// One file of a form.
@@ -38,7 +41,7 @@ pub struct WeightFile {
 }
 
 impl WeightFile {
-    /// The name of the document that holds a safetensors file's header.
+    /// The name of the document that holds a safetensors file's header, or the rest of an ONNX file.
     pub(crate) fn header(&self) -> String {
         format!("{}#header", self.name)
     }
@@ -59,6 +62,7 @@ impl Form {
     pub fn describe(&self) -> String {
         let kind = match self.files.first().map(|file| &file.format) {
             Some(Format::Pytorch { .. }) => "PyTorch",
+            Some(Format::Onnx(_)) => "ONNX",
             _ => "safetensors",
         };
         match (self.folder, self.files.len()) {
@@ -73,6 +77,7 @@ impl Form {
 pub(crate) enum Source {
     Safetensors(Checkpoint),
     Pytorch(StateDict),
+    Onnx(OnnxModel),
 }
 
 impl Source {
@@ -80,6 +85,7 @@ impl Source {
         match self {
             Self::Safetensors(file) => file,
             Self::Pytorch(file) => file,
+            Self::Onnx(file) => file,
         }
     }
 }
@@ -114,7 +120,12 @@ impl Bundle {
 
     /// Adds a file of weights under a name.
     pub(crate) fn add(&mut self, path: &Path, name: String) -> Result<(), ExchangeError> {
-        let (source, format, tensors) = if is_safetensors(path)? {
+        let (source, format, tensors) = if ends_with(path, &["onnx"]) {
+            let file = OnnxModel::open(path)?;
+            let form = file.form.clone();
+            let order = form.cuts.iter().map(|cut| cut.tensor.clone()).collect();
+            (Source::Onnx(file), Format::Onnx(form), order)
+        } else if is_safetensors(path)? {
             let file = Checkpoint::open(path)?;
             let order = file.order();
             (Source::Safetensors(file), Format::Safetensors, order)
@@ -132,10 +143,13 @@ impl Bundle {
             format,
             tensors,
         };
-        if let Source::Safetensors(source) = &source {
-            self.documents
-                .insert(file.header(), source.preamble().to_vec());
-        }
+        let rest = match &source {
+            Source::Safetensors(source) => Some(source.preamble().to_vec()),
+            Source::Onnx(source) => Some(source.rest()),
+            Source::Pytorch(_) => None,
+        };
+        self.documents
+            .extend(rest.map(|bytes| (file.header(), bytes)));
         let place = self.sources.len();
         for tensor in &file.tensors {
             if let Some(other) = self.places.insert(tensor.clone(), place) {
@@ -149,6 +163,15 @@ impl Bundle {
         self.sources.push(source);
         self.form.files.push(file);
         Ok(())
+    }
+
+    /// The head, where the form itself tells which layer it is.
+    pub fn head(&self) -> Option<Head> {
+        let file = self.form.files.first()?;
+        match &file.format {
+            Format::Onnx(form) => onnx::head_of(form, self),
+            _ => None,
+        }
     }
 }
 
@@ -166,7 +189,7 @@ impl TensorSource for Bundle {
     }
 }
 
-/// Opens a model: a safetensors file, a PyTorch state dict, an index of shards, or a folder with one
+/// Opens a model: a safetensors file, a PyTorch state dict, an ONNX file, an index of shards, or a folder with one
 /// of them.
 ///
 /// # Errors
@@ -184,12 +207,15 @@ pub fn open(path: &Path) -> Result<Bundle, ExchangeError> {
     Ok(bundle)
 }
 
+fn ends_with(path: &Path, endings: &[&str]) -> bool {
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    endings.contains(&ending.to_lowercase().as_str())
+}
+
 /// Whether a file begins as a safetensors file does: the length of a header, and a brace. Whatever
 /// does not look like anything else is taken for one too, so that its reader says what is wrong.
 fn is_safetensors(path: &Path) -> Result<bool, ExchangeError> {
-    let extension = path.extension().unwrap_or_default().to_string_lossy();
-    let pytorch = ["pt", "pth", "bin", "ckpt", "pkl", "pickle"];
-    let named = pytorch.contains(&extension.to_lowercase().as_str());
+    let named = ends_with(path, &["pt", "pth", "bin", "ckpt", "pkl", "pickle"]);
     let mut start = [0; 9];
     let mut file = File::open(path).map_err(ExchangeError::io(path))?;
     let mut read = 0;

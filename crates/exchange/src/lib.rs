@@ -1,6 +1,6 @@
 //! Models in the forms that others keep them in, read and given back: safetensors files, alone or in
-//! shards with an index; PyTorch state dicts, of which nothing is ever run; folders as on the Hugging
-//! Face Hub.
+//! shards with an index; PyTorch state dicts, of which nothing is ever run; ONNX files; folders as on
+//! the Hugging Face Hub.
 //!
 //! [`open`] reads any of them into a [`Bundle`]: tensors one at a time, and whatever else belongs to
 //! the form. [`write`] gives a model back in the form that it came in, with the same names and types.
@@ -10,6 +10,7 @@ mod error;
 mod folder;
 mod head;
 mod hub;
+mod onnx;
 mod pickle;
 mod pytorch;
 mod write;
@@ -19,4 +20,5 @@ pub use error::ExchangeError;
 pub use folder::is_model_folder;
 pub use head::{Head, find_head, tied_to};
 pub use hub::{HubCard, HubConfig};
-pub use write::{Parts, write};
+pub use onnx::{Cut, GraphInput, OnnxForm, up_to_head};
+pub use write::{Parts, onnx_bytes, write};

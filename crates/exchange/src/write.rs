@@ -7,6 +7,7 @@ use std::path::Path;
 
 use store::{Dtype, StoreError, Tensor};
 
+use crate::onnx;
 use crate::pickle::{self, Trouble};
 use crate::{ExchangeError, Form, Format, WeightFile};
 
@@ -18,6 +19,18 @@ pub struct Parts<'a> {
     pub describe: &'a dyn Fn(&str) -> Option<(Dtype, Vec<usize>)>,
     /// A tensor; asked for one at a time.
     pub tensor: &'a dyn Fn(&str) -> Result<Tensor, StoreError>,
+}
+
+/// The bytes of an ONNX model with its tensors in place.
+///
+/// # Errors
+/// [`ExchangeError`] when a part is missing.
+pub fn onnx_bytes(file: &WeightFile, parts: &Parts<'_>) -> Result<Option<Vec<u8>>, ExchangeError> {
+    let (Format::Onnx(form), Some(rest)) = (&file.format, parts.documents.get(&file.header()))
+    else {
+        return Ok(None);
+    };
+    onnx::assemble(form, rest, parts.tensor).map(Some)
 }
 
 /// Writes a model: a file, or a folder, whole or not at all.
@@ -74,6 +87,13 @@ fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<
             for name in &file.tensors {
                 out.write_all(&(parts.tensor)(name)?.bytes).map_err(io)?;
             }
+        }
+        Format::Onnx(form) => {
+            let rest = parts.documents.get(&file.header()).ok_or_else(|| {
+                ExchangeError::file(path, format!("the rest of `{}` is missing", file.name))
+            })?;
+            let bytes = onnx::assemble(form, rest, parts.tensor)?;
+            out.write_all(&bytes).map_err(io)?;
         }
         Format::Pytorch { key } => {
             let written = pickle::write(

@@ -20,6 +20,9 @@ pub struct Preprocessing {
     pub mean: Vec<f32>,
     /// The standard deviation of each channel (one value serves all).
     pub std: Vec<f32>,
+    /// Tokens of a text that are read, where the network itself does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
 }
 
 impl Default for Preprocessing {
@@ -27,6 +30,7 @@ impl Default for Preprocessing {
         Self {
             mean: vec![0.5],
             std: vec![0.5],
+            length: None,
         }
     }
 }
@@ -235,6 +239,10 @@ impl<'a> Inputs<'a> {
             }
         }
         maps
+    }
+
+    pub(crate) fn append_plain(&self, shape: ImageShape, pixels: &[u8], values: &mut Vec<f32>) {
+        self.append(shape, pixels, None, values);
     }
 
     fn append(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use data::ImageShape;
 use disinherit::{AddModel, Kin, LoadedModel, NewNetwork, Proposal, describe, infer_parents};
 use exchange::{Bundle, HubCard, is_model_folder};
-use nets::Preprocessing;
+use nets::{Kind, Preprocessing};
 use serde_json::json;
 use store::write_checkpoint;
 use umig::{Relation, SampleSet, Training, Umig};
@@ -19,7 +19,7 @@ use crate::error::CliError;
 use crate::{output, table};
 
 /// Endings of files that hold models.
-const ENDINGS: [&str; 5] = ["safetensors", "pt", "pth", "bin", "ckpt"];
+const ENDINGS: [&str; 6] = ["safetensors", "pt", "pth", "bin", "ckpt", "onnx"];
 
 /// Names from `a,b,c` or from the lines of `@FILE`.
 fn names(text: &str) -> Result<Vec<String>, CliError> {
@@ -51,10 +51,12 @@ fn network(args: &NetworkArgs) -> Result<NewNetwork, CliError> {
     })
 }
 
-fn preprocessing(args: &NetworkArgs) -> Preprocessing {
+fn preprocessing(args: &NetworkArgs, kind: Kind) -> Preprocessing {
     Preprocessing {
         mean: args.mean.clone(),
         std: args.std.clone(),
+        // The other networks have it in their architecture.
+        length: (kind == Kind::Head).then_some(args.length),
     }
 }
 
@@ -67,11 +69,12 @@ pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
         .iter()
         .map(|text| parent(text, &args.frozen))
         .collect::<Result<Vec<_>, _>>()?;
+    let kind = architecture.kind;
     let new = AddModel {
         name: args.name.clone(),
         file: args.file.clone(),
         architecture,
-        preprocessing: preprocessing(&args.network),
+        preprocessing: preprocessing(&args.network, kind),
         training: training(&args.trained, &labels)?,
         labels,
         parents,
@@ -100,7 +103,13 @@ pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
         return output::json(&json!({"model": id, "card": splits.is_some()}));
     }
     let only = match new.architecture.kind {
-        nets::Kind::Head => format!(
+        Kind::Head if ends_in_onnx(&args.file) => {
+            format!(
+                ", which is run up to its head `{}`",
+                new.architecture.head()
+            )
+        }
+        Kind::Head => format!(
             ", of which the head `{}` is known: give features as data (docs/your-models.md)",
             new.architecture.head()
         ),
@@ -111,6 +120,10 @@ pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
         None => println!("added {id}{only}"),
     }
     Ok(())
+}
+
+fn ends_in_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "onnx")
 }
 
 fn training(args: &TrainedArgs, labels: &[String]) -> Result<Vec<Training>, CliError> {
@@ -277,16 +290,21 @@ fn examine(
     let bundle = exchange::open(path)?;
     notes.extend(bundle.warnings.iter().cloned());
     let (architecture, labels) = describe(path, &bundle, given)?;
-    let changed = std::fs::metadata(path)
+    let weights = match bundle.form.files.first() {
+        Some(file) if bundle.form.folder => path.join(&file.name),
+        _ => path.to_owned(),
+    };
+    let changed = std::fs::metadata(&weights)
         .and_then(|metadata| metadata.modified())
         .ok()
         .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
         .map_or(0, |since| since.as_millis() as u64);
+    let kind = architecture.kind;
     let new = AddModel {
         name,
         file: path.to_owned(),
         architecture,
-        preprocessing: preprocessing(&args.network),
+        preprocessing: preprocessing(&args.network, kind),
         training: training(&args.trained, &labels)?,
         labels,
         parents: Vec::new(),
@@ -377,7 +395,14 @@ fn parents_by_weights(
         kin.push(Kin::of(&model.new.name, model.changed, &model.bundle)?);
         stage.advance(1);
     }
-    let proposals: BTreeMap<String, Proposal> = infer_parents(kin)
+    let known: Vec<(String, String)> = found
+        .iter()
+        .flat_map(|f| {
+            let parents = f.new.parents.iter();
+            parents.map(|(parent, _)| (f.new.name.clone(), parent.clone()))
+        })
+        .collect();
+    let proposals: BTreeMap<String, Proposal> = infer_parents(kin, &known)
         .into_iter()
         .map(|proposal| (proposal.child.clone(), proposal))
         .collect();

@@ -1,0 +1,130 @@
+//! The form that a model came in: kept beside its tensors, to give it back and, for ONNX, to run it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use data::DataSet;
+use exchange::{Bundle, Form, Format, OnnxForm, Parts, WeightFile, onnx_bytes, up_to_head};
+use fiun::Matrix;
+use nets::{GraphInput, GraphNetwork};
+use store::{Manifest, Registry, StoreError};
+
+use crate::{EngineError, LoadedModel};
+
+/// Keeps what else the file held, and how to write it again.
+pub(crate) fn keep(
+    registry: &Registry,
+    manifest: &mut Manifest,
+    bundle: &Bundle,
+) -> Result<(), EngineError> {
+    for (name, bytes) in &bundle.documents {
+        let digest = registry.put_document(bytes.clone())?;
+        manifest.documents.insert(name.clone(), digest);
+    }
+    let form = serde_json::to_value(&bundle.form)
+        .map_err(|error| EngineError::Refused(format!("the form cannot be kept: {error}")))?;
+    manifest.form = Some(form);
+    Ok(())
+}
+
+/// The form that a model came in; nothing for one that was made here.
+///
+/// # Errors
+/// [`EngineError::Refused`] when it is none that is known.
+pub fn form_of(model: &LoadedModel) -> Result<Option<Form>, EngineError> {
+    let read = |value| {
+        serde_json::from_value(value).map_err(|error| {
+            EngineError::Refused(format!("the form of `{}` is unknown: {error}", model.id()))
+        })
+    };
+    model.manifest.form.clone().map(read).transpose()
+}
+
+/// Gives `use_them` the parts that a model is written from.
+fn with_parts<T>(
+    registry: &Registry,
+    model: &LoadedModel,
+    use_them: impl FnOnce(&Parts<'_>) -> Result<T, exchange::ExchangeError>,
+) -> Result<T, EngineError> {
+    let manifest = &model.manifest;
+    let documents = manifest
+        .documents
+        .iter()
+        .map(|(name, digest)| Ok((name.clone(), registry.document(*digest)?)))
+        .collect::<Result<BTreeMap<_, _>, EngineError>>()?;
+    let missing = |name: &str| StoreError::Document {
+        what: format!("manifest of `{}`", model.id()),
+        reason: format!("it has no tensor `{name}`"),
+    };
+    let parts = Parts {
+        documents,
+        describe: &|name| {
+            let tensor = manifest.tensors.get(name)?;
+            Some((tensor.dtype, tensor.shape.clone()))
+        },
+        tensor: &|name| {
+            let tensor = manifest.tensors.get(name).ok_or_else(|| missing(name))?;
+            registry.tensor(tensor)
+        },
+    };
+    Ok(use_them(&parts)?)
+}
+
+/// Writes a model in the form that it came in: same files, same names, same types. `None`, and
+/// nothing is written, for one that was made here.
+///
+/// # Errors
+/// [`EngineError`]; what was there before is still there then.
+pub fn export(
+    registry: &Registry,
+    model: &LoadedModel,
+    path: &Path,
+) -> Result<Option<Form>, EngineError> {
+    let Some(form) = form_of(model)? else {
+        return Ok(None);
+    };
+    with_parts(registry, model, |parts| exchange::write(path, &form, parts))?;
+    Ok(Some(form))
+}
+
+/// The ONNX file that a model came in, if it came in one.
+fn onnx_file(model: &LoadedModel) -> Result<Option<(WeightFile, OnnxForm)>, EngineError> {
+    let file = form_of(model)?.and_then(|form| form.files.into_iter().next());
+    Ok(file.and_then(|file| match file.format.clone() {
+        Format::Onnx(form) => Some((file, form)),
+        _ => None,
+    }))
+}
+
+/// The features that an ONNX model makes of samples; nothing for a model of another form.
+///
+/// # Errors
+/// [`EngineError`] when the graph cannot be run, or the samples do not fit its inputs.
+pub(crate) fn run_graph(
+    registry: &Registry,
+    model: &LoadedModel,
+    set: &DataSet,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Option<Matrix>, EngineError> {
+    let Some((file, form)) = onnx_file(model)? else {
+        return Ok(None);
+    };
+    let bytes = with_parts(registry, model, |parts| onnx_bytes(&file, parts))?;
+    let refuse = |reason: String| EngineError::NotRunnable {
+        model: model.id().clone(),
+        reason,
+    };
+    let bytes = bytes.ok_or_else(|| refuse("its ONNX file is not whole".into()))?;
+    let bytes = up_to_head(&bytes, &form.features).map_err(refuse)?;
+    let inputs = form.inputs.into_iter().map(|input| GraphInput {
+        name: input.name,
+        whole: input.whole,
+        shape: input.shape,
+    });
+    let network = GraphNetwork::new(bytes, inputs.collect(), &form.features)
+        .map_err(EngineError::net(model.id()))?;
+    network
+        .features(set, &model.preprocessing, progress)
+        .map(Some)
+        .map_err(EngineError::net(model.id()))
+}

@@ -1,0 +1,130 @@
+//! ONNX files: the head is found, taken out, put back, and nothing else is touched. The files were
+//! written by PyTorch 2.9.1.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use exchange::{Bundle, Format, Parts, open, up_to_head, write};
+use store::{Tensor, TensorSource};
+use tempfile::TempDir;
+
+fn recorded(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
+}
+
+fn give_back(bundle: &Bundle, path: &Path, change: &dyn Fn(&str, Tensor) -> Tensor) {
+    let known = bundle.tensors();
+    let parts = Parts {
+        documents: bundle.documents.clone(),
+        describe: &|name| known.get(name).cloned(),
+        tensor: &|name| Ok(change(name, bundle.tensor(name)?)),
+    };
+    write(path, &bundle.form, &parts).unwrap();
+}
+
+fn refused(path: &Path) -> String {
+    match open(path) {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn features(bundle: &Bundle) -> String {
+    match &bundle.form.files[0].format {
+        Format::Onnx(form) => form.features.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn heads_are_found_taken_out_and_put_back() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.onnx");
+    for (file, head, value) in [
+        ("gemm.onnx", "fc", "/Relu_output_0"),
+        ("softmax.onnx", "fc", "/Relu_output_0"),
+        ("dynamo.onnx", "fc", "relu"),
+        // Weights without a name, turned.
+        ("matmul.onnx", "head", "/Relu_output_0"),
+    ] {
+        let bundle = open(&recorded(file)).unwrap();
+        let found = bundle.head().unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.outputs, found.inputs),
+            (head, 3, 5),
+            "{file}"
+        );
+        assert_eq!(features(&bundle), value);
+        let bytes = fs::read(recorded(file)).unwrap();
+        give_back(&bundle, &out, &|_, tensor| tensor);
+        assert_eq!(fs::read(&out).unwrap(), bytes, "{file}");
+
+        // One row of the head halved: nothing but its bytes changes.
+        let weight = format!("{head}.weight");
+        give_back(&bundle, &out, &|name, tensor| {
+            let mut values = tensor.to_f32().unwrap();
+            if name == weight {
+                values[5..10].iter_mut().for_each(|value| *value /= 2.0);
+            }
+            Tensor::from_f32(&tensor.shape, &values)
+        });
+        let changed = fs::read(&out).unwrap();
+        assert_eq!(changed.len(), bytes.len());
+        let differ = changed.iter().zip(&bytes).filter(|(a, b)| a != b).count();
+        assert!((1..=5 * 4).contains(&differ), "{file}: {differ}");
+        let again = open(&out).unwrap();
+        let (new, old) = (
+            again.tensor(&weight).unwrap(),
+            bundle.tensor(&weight).unwrap(),
+        );
+        let (new, old) = (new.to_f32().unwrap(), old.to_f32().unwrap());
+        for (place, (new, old)) in new.iter().zip(&old).enumerate() {
+            let expected = if (5..10).contains(&place) {
+                old / 2.0
+            } else {
+                *old
+            };
+            assert_eq!(*new, expected, "{file}");
+        }
+        let cut = up_to_head(&bytes, value).unwrap();
+        assert!(cut.len() < bytes.len() + 64 && cut != bytes);
+    }
+}
+
+#[test]
+fn graphs_without_a_linear_head_are_refused_with_advice() {
+    for (file, words) in [
+        ("no-bias.onnx", "a MatMul without a bias"),
+        ("relu-last.onnx", "there is Relu"),
+        ("external.onnx", "save_as_external_data=False"),
+    ] {
+        let said = refused(&recorded(file));
+        assert!(said.contains(words), "{said}");
+        assert!(said.contains(file), "{said}");
+    }
+}
+
+#[test]
+fn torn_graphs_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("torn.onnx");
+    let whole = fs::read(recorded("gemm.onnx")).unwrap();
+    for cut in 0..whole.len() {
+        fs::write(&file, &whole[..cut]).unwrap();
+        assert!(open(&file).is_err(), "{cut}");
+    }
+    for place in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[place] ^= 0x5a;
+        fs::write(&file, &changed).unwrap();
+        // Whatever it makes of that, it says so or can be given back.
+        if let Ok(bundle) = open(&file) {
+            give_back(&bundle, &folder.path().join("out.onnx"), &|_, tensor| {
+                tensor
+            });
+        }
+    }
+}
