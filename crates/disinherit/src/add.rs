@@ -174,8 +174,29 @@ pub fn add_bundle(
     new: &AddModel,
     bundle: &Bundle,
 ) -> Result<ModelId, EngineError> {
+    add_one(registry, new, bundle, Some(bundle))
+}
+
+/// Adds a model whose tensors are not in a file.
+///
+/// # Errors
+/// As [`add_bundle`].
+pub fn add_tensors(
+    registry: &Registry,
+    new: &AddModel,
+    tensors: &dyn TensorSource,
+) -> Result<ModelId, EngineError> {
+    add_one(registry, new, tensors, None)
+}
+
+fn add_one(
+    registry: &Registry,
+    new: &AddModel,
+    tensors: &dyn TensorSource,
+    form: Option<&Bundle>,
+) -> Result<ModelId, EngineError> {
     let mut graph = registry.graph()?;
-    let model = put(registry, &mut graph, new, bundle)?;
+    let model = put(registry, &mut graph, new, tensors, form)?;
     let id = model.row.vertex.id.clone();
     let detail = json!({"model": id, "digest": model.row.manifest});
     publish(registry, vec![model], "add", detail)?;
@@ -196,7 +217,7 @@ pub fn add_all(
     let mut made = Vec::with_capacity(models.len());
     for (new, bundle) in models {
         stage.note(&new.name);
-        made.push(put(registry, &mut graph, new, bundle)?);
+        made.push(put(registry, &mut graph, new, bundle, Some(bundle))?);
         stage.advance(1);
     }
     let ids: Vec<ModelId> = made.iter().map(|m| m.row.vertex.id.clone()).collect();
@@ -226,7 +247,8 @@ fn put(
     registry: &Registry,
     graph: &mut Umig,
     new: &AddModel,
-    bundle: &Bundle,
+    tensors: &dyn TensorSource,
+    form: Option<&Bundle>,
 ) -> Result<NewModel, EngineError> {
     let id = next_version(graph, &new.name)?;
     if new.labels.len() != new.architecture.classes {
@@ -246,9 +268,9 @@ fn put(
         .iter()
         .map(|(name, relation)| Ok((find(graph, name)?.id.clone(), relation.clone())))
         .collect::<Result<_, EngineError>>()?;
-    check(bundle, &new.architecture, &id)?;
+    check(tensors, &new.architecture, &id)?;
     if !new.untied {
-        check_tied(bundle, new.architecture.head(), &id)?;
+        check_tied(tensors, new.architecture.head(), &id)?;
     }
     let parent_ids: Vec<ModelId> = parents.iter().map(|(id, _)| id.clone()).collect();
     let vertex = Model {
@@ -261,8 +283,10 @@ fn put(
     // What the graph refuses is refused before anything is written.
     graph.add(vertex.clone(), parents.clone())?;
     let mut manifest = manifest(&new.architecture, &new.preprocessing, &new.labels)?;
-    form::keep(registry, &mut manifest, bundle)?;
-    let digest = registry.put_checkpoint(manifest, bundle)?;
+    if let Some(bundle) = form {
+        form::keep(registry, &mut manifest, bundle)?;
+    }
+    let digest = registry.put_checkpoint(manifest, tensors)?;
     let row = ModelRow::new(vertex, digest);
     Ok(NewModel { row, parents })
 }

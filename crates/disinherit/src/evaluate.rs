@@ -4,9 +4,12 @@ use data::{DataSet, Splits};
 use fiun::{Matrix, argmax};
 use nets::{Compute, StateDict, capture};
 use serde::{Deserialize, Serialize};
-use umig::{Forget, Model};
+use store::Registry;
+use umig::{Forget, Model, ModelId, Relation, Umig};
 
-use crate::{EngineError, Features, LoadedModel, Progress, forget_mask, own_data};
+use crate::{
+    CertifiedVerdict, EngineError, Features, LoadedModel, Progress, forget_mask, own_data,
+};
 
 /// Accuracies between 0 and 1; `None` where there is nothing to measure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -150,4 +153,51 @@ fn split_accuracy(logits: &Matrix, labels: &[String], set: &DataSet, is_forget: 
     let share =
         |group: usize| (count[group] > 0).then(|| right[group] as f64 / count[group] as f64);
     (share(1), share(0))
+}
+
+/// Whether each of some models has forgotten: its accuracy on forgotten held-out samples (or where
+/// there are none, on training samples) must be `at_most`.
+///
+/// # Errors
+/// [`EngineError`].
+pub fn judge(
+    registry: &Registry,
+    evaluator: &Evaluator<'_>,
+    ids: &[ModelId],
+    forget: &Forget,
+    at_most: f64,
+    progress: &dyn Progress,
+) -> Result<Vec<CertifiedVerdict>, EngineError> {
+    let graph = registry.graph()?;
+    let mut results = Vec::new();
+    for id in ids {
+        let model = LoadedModel::open(registry, &graph, id)?;
+        let provenance = trained_version(&graph, &model.vertex);
+        let scores = evaluator.scores(&model, provenance, forget, progress)?;
+        let measured = scores.forget.heldout.or(scores.forget.train);
+        results.push(CertifiedVerdict {
+            model: id.clone(),
+            scores,
+            at_most,
+            passed: measured.map(|accuracy| accuracy <= at_most),
+        });
+    }
+    Ok(results)
+}
+
+/// The version that was trained on the forget data: unlearned versions no longer claim it.
+fn trained_version<'a>(graph: &'a Umig, vertex: &'a Model) -> &'a Model {
+    let mut current = vertex;
+    while let Some(before) = graph
+        .parents(&current.id)
+        .into_iter()
+        .find_map(|(id, relation)| {
+            matches!(relation, Relation::UnlearnedFrom { .. })
+                .then(|| graph.get(id))
+                .flatten()
+        })
+    {
+        current = before;
+    }
+    current
 }

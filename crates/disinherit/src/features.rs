@@ -1,9 +1,10 @@
 //! Features, computed once for each backbone and data set.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use data::{DataSet, Samples};
+use data::{DataSet, FeatureTable, Samples};
 use fiun::{Matrix, linear};
 use nets::{Capture, Compute, capture};
 use store::{Digest, FeatureCache, Registry};
@@ -171,6 +172,36 @@ impl<'a> Features<'a> {
         let features = Arc::new(rows.finish()?);
         memory().put(whole, &features);
         Ok(features)
+    }
+
+    /// Samples as the network of a model of which only the head is known sees them: their features.
+    /// Other models see the samples themselves.
+    ///
+    /// # Errors
+    /// As [`Features::of`].
+    pub fn as_seen<'s>(
+        &self,
+        model: &LoadedModel,
+        set: &'s DataSet,
+        progress: &dyn Progress,
+    ) -> Result<Cow<'s, DataSet>, EngineError> {
+        if !model.is_head_only() {
+            return Ok(Cow::Borrowed(set));
+        }
+        let features = self.of(model, set, progress)?;
+        let table = FeatureTable {
+            models: Vec::new(),
+            width: features.cols(),
+            values: features.values().to_vec(),
+            logits: Vec::new(),
+        };
+        Ok(Cow::Owned(DataSet::new(
+            set.name(),
+            Samples::Features(vec![table]),
+            set.labels().to_vec(),
+            set.label_names().to_vec(),
+            set.ids().to_vec(),
+        )?))
     }
 
     /// The logits that a model's head makes of features, `[samples, outputs]`.

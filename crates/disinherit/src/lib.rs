@@ -29,14 +29,14 @@ mod study;
 mod unlearn;
 mod verdicts;
 
-pub use add::{AddModel, NewNetwork, add, add_all, add_bundle, describe};
+pub use add::{AddModel, NewNetwork, add, add_all, add_bundle, add_tensors, describe};
 pub use certificate::{
     Certificate, CertifiedModel, CertifiedVerdict, Envelope, LogPosition, PREDICATE, PublicKey,
     SecretKey, Statement, Subject, certify,
 };
 pub use cost::Cost;
 pub use error::EngineError;
-pub use evaluate::{Accuracy, Evaluator, Scores};
+pub use evaluate::{Accuracy, Evaluator, Scores, judge};
 pub use features::{FEATURE_CACHE, Features};
 pub use fisher::{FisherOptions, compute_cards, import_card};
 pub use form::{export, form_of};

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use disinherit::{
-    CertifiedVerdict, Evaluator, FisherOptions, Lesson, LoadedModel, Method, Needs, Scale,
-    Settings, Trial, UnlearnOptions, Unlearned, needs, prepare,
+    CertifiedVerdict, Evaluator, FisherOptions, Lesson, Method, Needs, Scale, Settings, Trial,
+    UnlearnOptions, Unlearned, needs, prepare,
 };
 use serde_json::json;
 use store::Registry;
-use umig::{Forget, Model, ModelId, Relation, Request, Umig};
+use umig::{Forget, Model, ModelId, Request, Umig};
 
 use super::{Context, fisher, grow, models, proof, read_data};
 use crate::args::{EstimatorArgs, MethodArgs, PlanArgs, RequestArgs, UnlearnArgs, VerifyArgs};
@@ -297,23 +297,16 @@ pub(super) fn verdicts(
     splits: &data::Splits,
     at_most: f64,
 ) -> Result<Vec<CertifiedVerdict>, CliError> {
-    let graph = registry.graph()?;
     let features = context.features(registry).not_writing(forget);
     let evaluator = Evaluator::new(splits, context.compute, &features);
-    let mut results = Vec::new();
-    for id in ids {
-        let model = LoadedModel::open(registry, &graph, id)?;
-        let provenance = trained_version(&graph, &model.vertex);
-        let scores = evaluator.scores(&model, provenance, forget, &context.bars)?;
-        let measured = scores.forget.heldout.or(scores.forget.train);
-        results.push(CertifiedVerdict {
-            model: id.clone(),
-            scores,
-            at_most,
-            passed: measured.map(|accuracy| accuracy <= at_most),
-        });
-    }
-    Ok(results)
+    Ok(disinherit::judge(
+        registry,
+        &evaluator,
+        ids,
+        forget,
+        at_most,
+        &context.bars,
+    )?)
 }
 
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, CliError> {
@@ -386,21 +379,4 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, C
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// The version that was trained on the forget data: unlearned versions no longer claim it.
-fn trained_version<'a>(graph: &'a Umig, vertex: &'a Model) -> &'a Model {
-    let mut current = vertex;
-    while let Some(before) = graph
-        .parents(&current.id)
-        .into_iter()
-        .find_map(|(id, relation)| {
-            matches!(relation, Relation::UnlearnedFrom { .. })
-                .then(|| graph.get(id))
-                .flatten()
-        })
-    {
-        current = before;
-    }
-    current
 }

@@ -13,7 +13,7 @@ use super::probe::probe;
 use super::relearn::relearn;
 use super::{Depth, Verdicts};
 use crate::evaluate::Accuracy;
-use crate::{EngineError, LoadedModel, Progress, Scores, forget_mask, own_data};
+use crate::{EngineError, Features, LoadedModel, Progress, Scores, forget_mask, own_data};
 
 /// Samples of labels that a model has an output for.
 pub(crate) struct Part {
@@ -104,9 +104,12 @@ impl Examiner<'_> {
     /// The exam of a model, by the provenance of the version that was trained on the forget data.
     pub(crate) fn exam(&self, graph: &Umig, id: &ModelId) -> Result<Exam, EngineError> {
         let model = LoadedModel::open(self.registry, graph, id)?;
+        let features = Features::new(self.registry, self.compute, 0);
         let own = own_data(&model.vertex, &self.splits.train);
+        let own = features.as_seen(&model, &own, self.progress)?;
         let mask = forget_mask(self.forget, &own, &model.vertex.training);
-        let heldout = &self.splits.heldout;
+        let heldout = features.as_seen(&model, &self.splits.heldout, self.progress)?;
+        let heldout = &*heldout;
         let heldout_mask = match self.forget {
             Forget::Classes(_) => forget_mask(self.forget, heldout, []),
             // Nobody else's samples are the forget data of a source or a list.

@@ -1,0 +1,63 @@
+//! Runs the package's tests in Python, with the library that was just built. They need numpy, pytest
+//! and torch; where the interpreter (`python3`, or `DISINHERIT_PYTHON`) lacks one, they are skipped with a
+//! note.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The library beside this test.
+fn library() -> PathBuf {
+    let deps = std::env::current_exe().unwrap();
+    let deps = deps.parent().unwrap().to_owned();
+    let name = format!(
+        "{}_disinherit{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    );
+    [deps.join(&name), deps.parent().unwrap().join(&name)]
+        .into_iter()
+        .find(|path| path.exists())
+        .unwrap()
+}
+
+#[test]
+fn the_package_keeps_its_promises_in_python() {
+    let python = std::env::var("DISINHERIT_PYTHON").unwrap_or_else(|_| "python3".into());
+    let needed = Command::new(&python)
+        .args(["-c", "import numpy, pytest, torch"])
+        .output();
+    match needed {
+        Ok(output) if output.status.success() => {}
+        _ => {
+            return testbed::skipped(
+                "the Python package",
+                &format!("`{python}` has not all of numpy, pytest and torch"),
+            );
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("disinherit");
+    std::fs::create_dir(&package).unwrap();
+    for entry in std::fs::read_dir(root.join("disinherit")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, package.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    std::fs::copy(library(), package.join("_disinherit.abi3.so")).unwrap();
+    let done = Command::new(&python)
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"])
+        .env("PYTHONPATH", folder.path())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(
+        done.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr)
+    );
+}

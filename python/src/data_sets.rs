@@ -1,0 +1,131 @@
+//! Data sets: read by the engine, or features from arrays.
+
+use data::{DataSet, FeatureTable, OpenOptions, Samples, Splits};
+use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+
+use crate::raised;
+
+/// Training and held-out samples.
+#[pyclass(frozen, module = "disinherit._disinherit")]
+pub(crate) struct Data {
+    pub(crate) splits: Splits,
+}
+
+/// One table of features: whose they are, the features, the logits.
+type Table<'py> = (
+    Vec<String>,
+    PyReadonlyArray2<'py, f32>,
+    Option<PyReadonlyArray2<'py, f32>>,
+);
+
+#[pymethods]
+impl Data {
+    /// Reads a data set, as the command line's `--data` does.
+    #[staticmethod]
+    #[pyo3(signature = (source, size=None, tokenizer=None))]
+    fn open(
+        py: Python<'_>,
+        source: String,
+        size: Option<(usize, usize)>,
+        tokenizer: Option<std::path::PathBuf>,
+    ) -> PyResult<Self> {
+        let options = OpenOptions {
+            size,
+            tokenizer,
+            ..OpenOptions::default()
+        };
+        let splits = py
+            .detach(|| data::open(&source, &options))
+            .map_err(raised)?;
+        Ok(Self { splits })
+    }
+
+    /// Features of samples, from arrays.
+    #[staticmethod]
+    fn of_features(
+        name: &str,
+        tables: Vec<Table<'_>>,
+        labels: PyReadonlyArray1<'_, i64>,
+        label_names: Vec<String>,
+        ids: Option<Vec<String>>,
+        heldout: PyReadonlyArray1<'_, bool>,
+    ) -> PyResult<Self> {
+        let labels = labels.as_slice()?;
+        let heldout = heldout.as_slice()?;
+        if heldout.len() != labels.len() {
+            return Err(raised(format!(
+                "{} marks of held-out samples for {} labels",
+                heldout.len(),
+                labels.len()
+            )));
+        }
+        let tables = tables
+            .iter()
+            .map(|(models, features, logits)| {
+                Ok(FeatureTable {
+                    models: models.clone(),
+                    width: features.shape()[1],
+                    values: features.as_slice()?.to_vec(),
+                    logits: match logits {
+                        Some(logits) => logits.as_slice()?.to_vec(),
+                        None => Vec::new(),
+                    },
+                })
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        let whole = labels
+            .iter()
+            .map(|label| {
+                u32::try_from(*label)
+                    .map_err(|_| raised(format!("the label {label} is out of range")))
+            })
+            .collect::<PyResult<Vec<u32>>>()?;
+        let ids = ids.unwrap_or_else(|| {
+            (0..whole.len())
+                .map(|row| format!("{name}/{row:06}"))
+                .collect()
+        });
+        let set = DataSet::new(name, Samples::Features(tables), whole, label_names, ids)
+            .map_err(raised)?;
+        let side = |wanted: bool| -> Vec<usize> {
+            (0..set.len())
+                .filter(|row| heldout[*row] == wanted)
+                .collect()
+        };
+        Ok(Self {
+            splits: Splits {
+                train: set.select(&side(false)),
+                heldout: set.select(&side(true)),
+            },
+        })
+    }
+
+    /// The name of each label.
+    #[getter]
+    fn label_names(&self) -> Vec<String> {
+        self.splits.train.label_names().to_vec()
+    }
+
+    /// The ids of the training samples.
+    #[getter]
+    fn train_ids(&self) -> Vec<String> {
+        self.splits.train.ids().to_vec()
+    }
+
+    /// Training and held-out samples.
+    fn __len__(&self) -> usize {
+        self.splits.train.len() + self.splits.heldout.len()
+    }
+
+    fn __repr__(&self) -> String {
+        let set = &self.splits.train;
+        format!(
+            "<disinherit.Data {}: {} training samples, {} held out, {} labels>",
+            set.name(),
+            set.len(),
+            self.splits.heldout.len(),
+            set.label_names().len()
+        )
+    }
+}

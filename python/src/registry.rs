@@ -1,0 +1,567 @@
+//! The registry for Python.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use data::Splits;
+use disinherit::{
+    AddModel, Alpha, Depth, Evaluator, FEATURE_CACHE, Features, FisherOptions, LoadedModel,
+    NewNetwork, Scale, UnlearnOptions,
+};
+use nets::{Architecture, Compute, Preprocessing};
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
+use pyo3::prelude::*;
+use serde::{Deserialize, Serialize};
+use store::{Dtype, Location, StoreError, Tensor, TensorSource};
+use umig::{Forget, ModelId, Relation, Request, SampleSet, Training};
+
+use crate::data_sets::Data;
+use crate::progress::Shown;
+use crate::raised;
+
+/// A registry of models.
+#[pyclass(frozen, module = "disinherit._disinherit")]
+pub(crate) struct Registry {
+    inner: store::Registry,
+}
+
+/// What Python says of a new model.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    name: String,
+    #[serde(default)]
+    architecture: Option<String>,
+    #[serde(default)]
+    head: Option<String>,
+    #[serde(default)]
+    labels: Option<Vec<String>>,
+    #[serde(default)]
+    input: Option<[usize; 3]>,
+    #[serde(default)]
+    parents: Vec<(String, Relation)>,
+    #[serde(default)]
+    trained_on: Vec<TrainedOn>,
+    #[serde(default)]
+    time: Option<u64>,
+    #[serde(default)]
+    untied: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainedOn {
+    data: String,
+    #[serde(default)]
+    labels: Option<Vec<String>>,
+    #[serde(default)]
+    samples: Option<Vec<String>>,
+    #[serde(default)]
+    source: Option<String>,
+}
+
+impl Spec {
+    fn network(&self) -> PyResult<NewNetwork> {
+        let kind = self.architecture.as_deref().map(str::parse).transpose();
+        Ok(NewNetwork {
+            kind: kind.map_err(raised)?,
+            head: self.head.clone(),
+            labels: self.labels.clone(),
+            images: self
+                .input
+                .map(|[channels, height, width]| data::ImageShape {
+                    channels,
+                    height,
+                    width,
+                }),
+            vocabulary: data::VOCABULARY,
+            length: 128,
+            untied: self.untied,
+        })
+    }
+
+    fn model(self, file: PathBuf, architecture: Architecture, labels: Vec<String>) -> AddModel {
+        let training = self.trained_on.into_iter().map(|trained| {
+            let seen = trained.labels.unwrap_or_else(|| labels.clone());
+            let mut training = Training::new(&trained.data, seen);
+            training.source = trained.source;
+            if let Some(samples) = trained.samples {
+                training.samples = SampleSet::Listed(samples.into_iter().collect());
+            }
+            training
+        });
+        AddModel {
+            name: self.name,
+            file,
+            training: training.collect(),
+            architecture,
+            preprocessing: Preprocessing::default(),
+            labels,
+            parents: self.parents,
+            time: self.time,
+            untied: self.untied,
+        }
+    }
+}
+
+/// Tensors that lie in arrays of Python.
+struct Arrays(BTreeMap<String, (Dtype, Vec<usize>, Py<PyArray1<u8>>)>);
+
+impl TensorSource for Arrays {
+    fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
+        let tensors = self.0.iter();
+        tensors
+            .map(|(name, (dtype, shape, _))| (name.clone(), (*dtype, shape.clone())))
+            .collect()
+    }
+
+    fn tensor(&self, name: &str) -> Result<Tensor, StoreError> {
+        let refuse = |reason: String| StoreError::Checkpoint {
+            path: "a state dict".into(),
+            reason,
+        };
+        let (dtype, shape, array) = self
+            .0
+            .get(name)
+            .ok_or_else(|| refuse(format!("it has no tensor `{name}`")))?;
+        let bytes = Python::attach(|py| {
+            let array = array.bind(py).readonly();
+            array.as_slice().map(<[u8]>::to_vec)
+        });
+        Ok(Tensor {
+            dtype: *dtype,
+            shape: shape.clone(),
+            bytes: bytes.map_err(|error| refuse(error.to_string()))?,
+        })
+    }
+}
+
+/// What Python says of a request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    classes: Option<Vec<String>>,
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    samples: Option<Vec<String>>,
+    #[serde(default)]
+    from: Vec<String>,
+}
+
+/// How Python wants it done.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    #[serde(default)]
+    alpha: Option<f64>,
+    #[serde(default)]
+    rule: bool,
+    #[serde(default)]
+    lambda: Option<f64>,
+    #[serde(default)]
+    raw: bool,
+    #[serde(default)]
+    merge_scale: Option<f64>,
+    #[serde(default)]
+    target_forget: Option<f64>,
+    #[serde(default)]
+    target_loss: Option<f64>,
+    #[serde(default)]
+    layers: Option<String>,
+    #[serde(default)]
+    estimator: Option<String>,
+    #[serde(default)]
+    jobs: usize,
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    dampen_only: bool,
+}
+
+impl Options {
+    fn read(self) -> PyResult<UnlearnOptions> {
+        let default = UnlearnOptions::default();
+        let mut fisher = FisherOptions::default();
+        if let Some(layers) = &self.layers {
+            fisher.layers = layers.parse().map_err(raised)?;
+        }
+        if let Some(estimator) = &self.estimator {
+            fisher.estimator = estimator.parse().map_err(raised)?;
+        }
+        Ok(UnlearnOptions {
+            alpha: match (self.alpha, self.rule) {
+                (Some(value), _) => Alpha::Value(value),
+                (None, true) => Alpha::Rule,
+                (None, false) => Alpha::Auto,
+            },
+            lambda: self.lambda,
+            scale: if self.raw { Scale::Raw } else { Scale::Common },
+            merge_scale: self.merge_scale.unwrap_or(default.merge_scale),
+            target_forget: self.target_forget,
+            target_loss: self.target_loss.unwrap_or(default.target_loss),
+            fisher,
+            jobs: self.jobs,
+            dry_run: self.dry_run,
+            lower_biases: !self.dampen_only,
+            ..default
+        })
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> PyResult<T> {
+    serde_json::from_str(text).map_err(raised)
+}
+
+fn write(value: &impl Serialize) -> PyResult<String> {
+    serde_json::to_string(value).map_err(raised)
+}
+
+impl Registry {
+    fn ids(&self, names: &[String]) -> PyResult<Vec<ModelId>> {
+        let graph = self.inner.graph().map_err(raised)?;
+        names
+            .iter()
+            .map(|name| {
+                Ok(disinherit::resolve(&graph, name)
+                    .map_err(raised)?
+                    .id
+                    .clone())
+            })
+            .collect()
+    }
+
+    fn request(&self, text: &str) -> PyResult<Request> {
+        let asked: Asked = read(text)?;
+        let forget = match (asked.classes, asked.source, asked.samples) {
+            (Some(classes), None, None) => Forget::classes(classes),
+            (None, Some(source), None) => Forget::Source(source),
+            (None, None, Some(samples)) => Forget::Samples(samples.into_iter().collect()),
+            _ => {
+                return Err(raised(
+                    "say what to forget: classes, a source or samples, one of them",
+                ));
+            }
+        };
+        Ok(Request::new(forget).from_models(self.ids(&asked.from)?))
+    }
+
+    fn loaded(&self, name: &str) -> PyResult<LoadedModel> {
+        let graph = self.inner.graph().map_err(raised)?;
+        let id = disinherit::resolve(&graph, name)
+            .map_err(raised)?
+            .id
+            .clone();
+        LoadedModel::open(&self.inner, &graph, &id).map_err(raised)
+    }
+}
+
+#[pymethods]
+impl Registry {
+    /// Opens the registry at a place (a folder or a URL).
+    #[staticmethod]
+    fn open(py: Python<'_>, place: &str, actor: String) -> PyResult<Self> {
+        let open = || -> Result<store::Registry, StoreError> {
+            Ok(store::Registry::open_at(&Location::parse(place)?)?.used_by(actor))
+        };
+        let inner = py.detach(open).map_err(raised)?;
+        Ok(Self { inner })
+    }
+
+    /// Makes a registry at a place.
+    #[staticmethod]
+    fn create(py: Python<'_>, place: &str, catalog: Option<&str>, actor: String) -> PyResult<Self> {
+        let create = || -> Result<store::Registry, StoreError> {
+            let place = Location::parse(place)?;
+            if let Location::Folder(folder) = &place {
+                std::fs::create_dir_all(folder).map_err(StoreError::io("make", folder))?;
+            }
+            Ok(store::Registry::create_with(&place, catalog)?.used_by(actor))
+        };
+        let inner = py.detach(create).map_err(raised)?;
+        Ok(Self { inner })
+    }
+
+    /// A registry in memory, gone with the object.
+    #[staticmethod]
+    fn memory(actor: String) -> PyResult<Self> {
+        let inner = store::Registry::in_memory().map_err(raised)?.used_by(actor);
+        Ok(Self { inner })
+    }
+
+    /// Where it is, in words.
+    #[getter]
+    fn address(&self) -> String {
+        self.inner.address().to_owned()
+    }
+
+    /// Adds a model from a file or a folder; returns its id.
+    fn add_file(&self, py: Python<'_>, path: PathBuf, spec: &str) -> PyResult<String> {
+        let spec: Spec = read(spec)?;
+        let network = spec.network()?;
+        py.detach(|| {
+            let bundle = exchange::open(&path).map_err(raised)?;
+            let (architecture, labels) =
+                disinherit::describe(&path, &bundle, &network).map_err(raised)?;
+            let new = spec.model(path, architecture, labels);
+            disinherit::add_bundle(&self.inner, &new, &bundle)
+                .map(|id| id.to_string())
+                .map_err(raised)
+        })
+    }
+
+    /// Adds a model from arrays of bytes, each with its type and shape as in safetensors.
+    fn add_tensors(
+        &self,
+        py: Python<'_>,
+        tensors: Vec<(String, String, Vec<usize>, Bound<'_, PyArray1<u8>>)>,
+        spec: &str,
+    ) -> PyResult<String> {
+        let spec: Spec = read(spec)?;
+        let arrays = tensors
+            .into_iter()
+            .map(|(name, dtype, shape, bytes)| {
+                let dtype: Dtype = serde_json::from_value(dtype.into()).map_err(raised)?;
+                Ok((name, (dtype, shape, bytes.unbind())))
+            })
+            .collect::<PyResult<BTreeMap<_, _>>>()?;
+        let arrays = Arrays(arrays);
+        let count = spec.labels.as_ref().map(Vec::len);
+        let head = exchange::find_head(&arrays.tensors(), spec.head.as_deref(), count)
+            .map_err(|reason| raised(format!("`{}` cannot be added: {reason}", spec.name)))?;
+        let labels = spec
+            .labels
+            .clone()
+            .unwrap_or_else(|| (0..head.outputs).map(|row| row.to_string()).collect());
+        let architecture = Architecture::of_head(head.name, head.inputs, head.outputs);
+        let new = spec.model(PathBuf::new(), architecture, labels);
+        py.detach(|| disinherit::add_tensors(&self.inner, &new, &arrays))
+            .map(|id| id.to_string())
+            .map_err(raised)
+    }
+
+    /// All versions, in their order, as JSON.
+    fn models(&self) -> PyResult<String> {
+        let rows = self.inner.models().map_err(raised)?;
+        let list: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                serde_json::json!({
+                    "id": row.vertex.id,
+                    "name": row.vertex.id.name(),
+                    "version": row.vertex.id.version(),
+                    "state": row.state().name(),
+                    "digest": row.manifest,
+                    "labels": row.vertex.labels,
+                    "time": row.vertex.time,
+                })
+            })
+            .collect();
+        write(&list)
+    }
+
+    /// The inheritance graph as JSON.
+    fn graph(&self) -> PyResult<String> {
+        write(&self.inner.graph().map_err(raised)?)
+    }
+
+    /// One version with its manifest, as JSON.
+    fn show(&self, model: &str) -> PyResult<String> {
+        let loaded = self.loaded(model)?;
+        let cards = self.inner.cards(loaded.digest).map_err(raised)?;
+        let estimators: Vec<&str> = cards.iter().map(|card| card.estimator.as_str()).collect();
+        write(&serde_json::json!({
+            "model": loaded.vertex,
+            "digest": loaded.digest,
+            "manifest": loaded.manifest,
+            "cards": estimators,
+        }))
+    }
+
+    /// The operation log as JSON.
+    fn log(&self) -> PyResult<String> {
+        write(&self.inner.operations().map_err(raised)?)
+    }
+
+    /// Takes an operation back.
+    fn undo(&self, py: Python<'_>, operation: i64) -> PyResult<String> {
+        py.detach(|| self.inner.undo(operation))
+            .map_err(raised)
+            .and_then(|undone| write(&undone))
+    }
+
+    /// Computes and keeps FIM cards; returns how many were made.
+    #[pyo3(signature = (models, data, again, progress))]
+    fn fisher(
+        &self,
+        py: Python<'_>,
+        models: Vec<String>,
+        data: &Data,
+        again: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<usize> {
+        let ids = self.ids(&models)?;
+        py.detach(|| {
+            let graph = self.inner.graph().map_err(raised)?;
+            let loaded = ids
+                .iter()
+                .map(|id| LoadedModel::open(&self.inner, &graph, id))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(raised)?;
+            let features = Features::new(&self.inner, Compute::default(), FEATURE_CACHE);
+            let rows = disinherit::compute_cards(
+                &self.inner,
+                &loaded,
+                &data.splits.train,
+                &FisherOptions::default(),
+                &features,
+                again,
+                &Shown(progress),
+            );
+            rows.map(|rows| rows.len()).map_err(raised)
+        })
+    }
+
+    /// Whom a request touches, as JSON.
+    fn plan(&self, request: &str) -> PyResult<String> {
+        let request = self.request(request)?;
+        let plan = self.inner.graph().map_err(raised)?.plan(&request);
+        write(&plan.map_err(raised)?)
+    }
+
+    /// Forgets; what it did, as JSON.
+    #[pyo3(signature = (request, data, options, progress))]
+    fn unlearn(
+        &self,
+        py: Python<'_>,
+        request: &str,
+        data: Option<&Data>,
+        options: &str,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let request = self.request(request)?;
+        let options = read::<Options>(options)?.read()?;
+        let splits: Option<&Splits> = data.map(|data| &data.splits);
+        let done = py.detach(|| {
+            let shown = Shown(progress);
+            let features = Features::new(&self.inner, Compute::default(), FEATURE_CACHE)
+                .not_writing(&request.forget);
+            let prepared =
+                disinherit::prepare(&self.inner, &request, splits, &options, &features, &shown)?;
+            disinherit::unlearn(&self.inner, &prepared, &options, &shown)
+        });
+        write(&done.map_err(raised)?)
+    }
+
+    /// Whether models have forgotten, as JSON; those of the last request when none is named.
+    #[pyo3(signature = (data, models, request, at_most, progress))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        data: &Data,
+        models: Vec<String>,
+        request: Option<&str>,
+        at_most: f64,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let last = || disinherit::last_request(&self.inner, None).map_err(raised);
+        let forget = match request {
+            Some(text) => self.request(text)?.forget,
+            None => last()?.0.forget,
+        };
+        let ids = if models.is_empty() {
+            last()?.1.into_iter().map(|model| model.after).collect()
+        } else {
+            self.ids(&models)?
+        };
+        let verdicts = py.detach(|| {
+            let features =
+                Features::new(&self.inner, Compute::default(), FEATURE_CACHE).not_writing(&forget);
+            let evaluator = Evaluator::new(&data.splits, Compute::default(), &features);
+            disinherit::judge(
+                &self.inner,
+                &evaluator,
+                &ids,
+                &forget,
+                at_most,
+                &Shown(progress),
+            )
+        });
+        write(&verdicts.map_err(raised)?)
+    }
+
+    /// Writes the page of the last request.
+    #[pyo3(signature = (path, data, progress))]
+    fn report(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        data: Option<&Data>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        py.detach(|| {
+            let depth = Depth {
+                attacks: true,
+                relearning: false,
+            };
+            let study = disinherit::revisit(
+                &self.inner,
+                None,
+                data.map(|data| &data.splits),
+                depth,
+                Compute::default(),
+                &Shown(progress),
+            )
+            .map_err(raised)?;
+            let page = report::page(std::slice::from_ref(&study)).map_err(raised)?;
+            store::write_file(&path, page.as_bytes()).map_err(raised)
+        })
+    }
+
+    /// Writes a model in the form that it came in.
+    fn export(&self, py: Python<'_>, model: &str, path: PathBuf) -> PyResult<()> {
+        let loaded = self.loaded(model)?;
+        py.detach(|| {
+            let form = disinherit::export(&self.inner, &loaded, &path).map_err(raised)?;
+            if form.is_none() {
+                let tensors = self.inner.tensors(&loaded.manifest).map_err(raised)?;
+                store::write_checkpoint(&path, &tensors, Default::default()).map_err(raised)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The names of a model's tensors with their types and shapes.
+    fn tensor_names(&self, model: &str) -> PyResult<Vec<(String, String, Vec<usize>)>> {
+        let loaded = self.loaded(model)?;
+        let tensors = loaded.manifest.tensors.iter();
+        Ok(tensors
+            .map(|(name, tensor)| {
+                (
+                    name.clone(),
+                    format!("{:?}", tensor.dtype),
+                    tensor.shape.clone(),
+                )
+            })
+            .collect())
+    }
+
+    /// The bytes of one tensor.
+    fn tensor<'py>(
+        &self,
+        py: Python<'py>,
+        model: &str,
+        name: &str,
+    ) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        let loaded = self.loaded(model)?;
+        let tensor = py
+            .detach(|| loaded.tensor(&self.inner, name))
+            .map_err(raised)?;
+        Ok(tensor.bytes.into_pyarray(py))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<disinherit.Registry at {}>", self.inner.address())
+    }
+}

@@ -1,0 +1,322 @@
+"""Modules of the user's own, against an implementation in plain torch."""
+
+import copy
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
+
+import disinherit  # noqa: E402
+from disinherit import DisinheritError, Registry  # noqa: E402
+from disinherit import torch as dt  # noqa: E402
+
+LABELS = ["ant", "bee", "cat", "dog"]
+
+
+class Net(nn.Module):
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.body = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5))
+        self.fc = nn.Linear(16, len(LABELS))
+
+    def forward(self, x):
+        return self.fc(self.body(x))
+
+
+def samples(count=400, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % len(LABELS)
+    centres = torch.randn(len(LABELS), 6, generator=torch.Generator().manual_seed(9)) * 2
+    return TensorDataset(centres[labels] + torch.randn(count, 6, generator=generator), labels)
+
+
+def trained(steps=200, seed=0, start=None, frozen=False):
+    net = start or Net(seed)
+    net.train()
+    parameters = net.fc.parameters() if frozen else net.parameters()
+    optimizer = torch.optim.Adam(parameters, lr=0.01)
+    inputs, labels = samples().tensors
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(inputs), labels).backward()
+        optimizer.step()
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def net():
+    return trained()
+
+
+@pytest.fixture()
+def loader():
+    return DataLoader(samples(), batch_size=64)
+
+
+def heldout():
+    return DataLoader(samples(seed=2), batch_size=64)
+
+
+def accuracy(net, label=None):
+    inputs, labels = samples(seed=2).tensors
+    with torch.no_grad():
+        right = net.eval()(inputs).argmax(1) == labels
+    return right[labels == label].float().mean().item() if label is not None else right.float().mean().item()
+
+
+def plain_fisher(net, pick=None):
+    """The mean of the squared per-sample gradients of the head, one sample at a time."""
+    inputs, labels = samples().tensors
+    if pick is not None:
+        inputs, labels = inputs[labels == pick], labels[labels == pick]
+    net = copy.deepcopy(net).eval()
+    total = [torch.zeros_like(net.fc.weight), torch.zeros_like(net.fc.bias)]
+    for x, y in zip(inputs, labels):
+        net.zero_grad()
+        nn.functional.cross_entropy(net(x[None]), y[None]).backward()
+        total[0] += net.fc.weight.grad**2
+        total[1] += net.fc.bias.grad**2
+    return [part / len(labels) for part in total]
+
+
+def plain_fiun(net, label, alpha, lambda_):
+    """FIUn on the module itself, as in the paper, in plain torch."""
+    own, forget = plain_fisher(net), plain_fisher(net, label)
+    changed = []
+    for value, o, f in zip((net.fc.weight, net.fc.bias), own, forget):
+        factor = torch.where(f > alpha * o, (lambda_ * o / f).clamp(max=1), torch.ones_like(o))
+        changed.append((value * factor).detach())
+    return changed
+
+
+def test_capture_is_the_input_and_output_of_the_head(net, loader):
+    made = dt.capture(net, loader, labels=LABELS, heldout=heldout())
+    assert made.head == "fc" and len(made) == 800 and made.heldout.sum() == 400
+    inputs, labels = samples().tensors
+    with torch.no_grad():
+        features = net.body(inputs)
+        assert np.allclose(made.features[:400], features, atol=1e-6)
+        assert np.allclose(made.logits[:400], net.fc(features), atol=1e-6)
+    assert (made.labels[:400] == labels.numpy()).all()
+
+
+def test_capture_leaves_the_module_as_it_was(loader):
+    net = trained(steps=3).train()
+    net.body[1].eval()
+    before = copy.deepcopy(net.state_dict())
+    dt.capture(net, loader, labels=LABELS)
+    assert net.training and net.body.training and not net.body[1].training
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+    assert not net.fc._forward_hooks
+
+
+def test_the_head_fim_is_that_of_autograd(net, loader):
+    made = dt.capture(net, loader, labels=LABELS)
+    weight, bias, counts = disinherit.head_fisher(made.features, made.logits, made.labels, 4)
+    assert list(counts) == [100] * 4
+    for label in range(4):
+        w, b = plain_fisher(net, label)
+        assert np.allclose(weight[label], w, rtol=1e-4, atol=1e-9)
+        assert np.allclose(bias[label], b, rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("alpha,lambda_", [(1.0, 1.0), (1.5, 0.5), (3.0, 0.1)])
+def test_forgetting_is_that_of_plain_torch(net, loader, alpha, lambda_):
+    ours, made = copy.deepcopy(net), dt.capture(net, loader, labels=LABELS)
+    dt.forget(ours, made, classes="cat", alpha=alpha, lambda_=lambda_, raw=True, dampen_only=True)
+    weight, bias = plain_fiun(net, 2, alpha, lambda_)
+    assert torch.allclose(ours.fc.weight, weight, atol=1e-5)
+    assert torch.allclose(ours.fc.bias, bias, atol=1e-5)
+    assert not torch.equal(ours.fc.weight, net.fc.weight)
+    assert all(torch.equal(a, b) for a, b in zip(ours.body.parameters(), net.body.parameters()))
+
+
+def test_a_class_is_forgotten_and_the_rest_is_not(net, loader):
+    ours = copy.deepcopy(net)
+    before = [accuracy(ours, label) for label in range(4)]
+    made = dt.capture(ours, loader, labels=LABELS, heldout=heldout())
+    done = dt.forget(ours, made, classes=["cat"])
+    assert accuracy(ours, 2) == 0 and done.verdict["passed"] is True
+    for label in (0, 1, 3):
+        assert accuracy(ours, label) >= before[label] - 0.02
+    assert done.changed > 0 and done.alpha is not None
+
+
+def test_inner_layers_by_per_sample_gradients(net, loader):
+    own = dt.inner_fisher(net, loader, parameters=["fc.weight", "fc.bias", "body.0.weight"])
+    w, b = plain_fisher(net)
+    assert np.allclose(own["fc.weight"], w, rtol=1e-3, atol=1e-9)
+    assert np.allclose(own["fc.bias"], b, rtol=1e-3, atol=1e-9)
+    assert own["body.0.weight"].shape == (16, 6)
+    ours = copy.deepcopy(net)
+    made = dt.capture(ours, loader, labels=LABELS, heldout=heldout())
+    done = dt.forget(ours, made, classes="cat", layers="all", loader=loader)
+    assert accuracy(ours, 2) == 0 and done.changed > 0
+    assert not torch.equal(ours.body[0].weight, net.body[0].weight)
+    with pytest.raises(DisinheritError, match="no parameter `nothing`"):
+        dt.inner_fisher(net, loader, parameters=["nothing"])
+
+
+def family():
+    base = trained()
+    torch.manual_seed(3)
+    return {
+        "base": base,
+        "frozen": trained(50, start=copy.deepcopy(base), frozen=True),
+        "tuned": trained(50, start=copy.deepcopy(base)),
+    }
+
+
+def test_a_family_forgets_in_a_registry_and_comes_back(tmp_path, loader):
+    models = family()
+    registry = Registry.create(tmp_path)
+    for name, model in models.items():
+        registry.add(
+            name,
+            model,
+            labels=LABELS,
+            parents=[] if name == "base" else ["base"],
+            trained_on="animals",
+        )
+    captures = {
+        name: dt.capture(model, loader, labels=LABELS, heldout=heldout())
+        for name, model in models.items()
+    }
+    data = dt.data_of(captures)
+    assert [m["id"] for m in registry.models()] == ["base@1", "frozen@1", "tuned@1"]
+    plan = registry.plan(classes="cat", initial="base")
+    assert plan["scope"]["initial"] == ["base@1"]
+    done = registry.unlearn(classes="cat", initial="base", data=data, progress=False)
+    assert {m["after"] for m in done["models"]} == {"base@2", "frozen@2", "tuned@2"}
+    verdicts = registry.verify(data, progress=False)
+    assert all(v["passed"] for v in verdicts)
+    registry.report(tmp_path / "report.html", data, progress=False)
+    assert "cat" in (tmp_path / "report.html").read_text()
+    for name, model in models.items():
+        dt.load(registry, name, model)
+        assert accuracy(model, 2) == 0, name
+    # A module that forgets alone ends where the registry's does.
+    alone = family()["base"]
+    dt.forget(alone, dt.capture(alone, loader, labels=LABELS, heldout=heldout()), classes="cat")
+    weight, bias = registry.head("base")
+    assert np.allclose(alone.fc.weight.detach(), weight, atol=1e-5)
+    assert np.allclose(alone.fc.bias.detach(), bias, atol=1e-5)
+    undone = registry.undo(done["operation"])
+    assert len(undone["restored"]) == 3
+
+
+def test_cards_need_no_data(tmp_path, loader):
+    registry = Registry.create(tmp_path)
+    net = trained()
+    registry.add("net", net, labels=LABELS, trained_on="animals")
+    data = dt.data_of({"net": dt.capture(net, loader, labels=LABELS)})
+    assert registry.fisher("net", data, progress=False) == 1
+    assert registry.fisher("net", data, progress=False) == 0
+    again = Registry(tmp_path)
+    done = again.unlearn(classes=["cat"], alpha=1.5, progress=False)
+    assert done["models"][0]["tensors"]["fc.weight"]["changed"] > 0
+
+
+def test_types_and_values_survive(tmp_path):
+    registry = Registry.memory()
+    state = {
+        "fc.weight": torch.randn(3, 2),
+        "fc.bias": torch.zeros(3),
+        "half": torch.randn(5).half(),
+        "brain": torch.randn(5).bfloat16(),
+        "count": torch.tensor(7),
+        "turned": torch.arange(6.0).reshape(2, 3).t(),
+        "mask": torch.tensor([True, False]),
+        "array": torch.arange(3, dtype=torch.int16),
+    }
+    registry.add("model", state, labels=["a", "b", "c"])
+    back = dt.state_dict(registry, "model")
+    assert back.keys() == state.keys()
+    for name, value in state.items():
+        assert back[name].dtype == value.dtype and torch.equal(back[name], value), name
+
+
+def test_pt_files_come_back_as_they_were(tmp_path, loader):
+    net = trained(steps=5)
+    torch.save({"state_dict": net.state_dict(), "epoch": 3}, tmp_path / "net.pt")
+    registry = Registry.create(tmp_path / "registry")
+    registry.add("net", tmp_path / "net.pt", labels=LABELS)
+    registry.export("net", tmp_path / "back.pt")
+    back = torch.load(tmp_path / "back.pt", weights_only=True)["state_dict"]
+    for name, value in net.state_dict().items():
+        assert torch.equal(back[name], value) and back[name].dtype == value.dtype
+
+
+def test_captures_are_files_for_the_command_line(tmp_path, net, loader):
+    pytest.importorskip("safetensors")
+    made = dt.capture(net, loader, labels=LABELS, ids=[f"s{n}" for n in range(400)])
+    made.save(tmp_path / "net.safetensors", model="net")
+    data = disinherit.Data.open(tmp_path / "net.safetensors")
+    assert data.label_names == LABELS and len(data) == 400
+    assert set(data.train_ids) <= {f"s{n}" for n in range(400)}
+
+
+def test_refusals_say_what_to_do(net, loader):
+    made = dt.capture(net, loader, labels=LABELS)
+    with pytest.raises(DisinheritError, match="unknown label `cow`"):
+        dt.forget(net, made, classes="cow")
+    with pytest.raises(DisinheritError, match="no layer `nowhere`"):
+        dt.capture(net, loader, labels=LABELS, head="nowhere")
+    with pytest.raises(DisinheritError, match="7 outputs"):
+        dt.find_head(net, 7)
+    bare = nn.Sequential(nn.Linear(6, 4, bias=False))
+    with pytest.raises(DisinheritError, match="no bias"):
+        dt.capture(bare, loader, labels=LABELS)
+    tied = nn.Module()
+    tied.embed, tied.fc = nn.Embedding(4, 6), nn.Linear(6, 4)
+    tied.fc.weight = tied.embed.weight
+    with pytest.raises(DisinheritError, match="tied to `embed.weight`"):
+        dt.capture(tied, loader, labels=LABELS, head="fc")
+    other = dt.capture(net, DataLoader(samples(), batch_size=50, shuffle=True), labels=LABELS)
+    with pytest.raises(DisinheritError, match="other samples, or in another order"):
+        dt.data_of({"a": made, "b": other})
+    with pytest.raises(DisinheritError, match="there is no registry"):
+        Registry("/nowhere")
+    with pytest.raises(DisinheritError, match="one of them"):
+        Registry.memory().plan()
+
+
+def test_other_threads_run_while_it_works(net, loader):
+    """The lock of the interpreter is released."""
+    import threading
+    import time
+
+    registry = Registry.memory()
+    registry.add("net", {"fc.weight": np.ones((500, 2000), np.float32), "fc.bias": np.zeros(500, np.float32)},
+                 labels=[str(n) for n in range(500)], trained_on="x")
+    features = np.random.default_rng(0).normal(size=(3000, 2000)).astype(np.float32)
+    data = disinherit.Data.of_features(features, np.arange(3000) % 500, [str(n) for n in range(500)])
+    ticks, stop = [], threading.Event()
+
+    def tick():
+        while not stop.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    start = time.perf_counter()
+    registry.fisher("net", data, progress=False)
+    end = time.perf_counter()
+    stop.set()
+    thread.join()
+    during = [t for t in ticks if start < t < end]
+    assert len(during) > 3, (len(during), end - start)
+
+
+def test_progress_is_shown_through_tqdm(capsys, net, loader):
+    pytest.importorskip("tqdm")
+    registry = Registry.memory()
+    registry.add("net", net, labels=LABELS, trained_on="animals")
+    data = dt.data_of(dt.capture(net, loader, labels=LABELS))
+    registry.unlearn(classes="cat", data=data)
+    assert "running net@1" in capsys.readouterr().err
