@@ -8,6 +8,7 @@ mod family;
 mod forward;
 mod head_fisher;
 mod heirs;
+mod import;
 mod layers;
 mod peer;
 mod plan;
@@ -100,7 +101,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(heirs::CHILD) {
         return heirs::child();
     }
-    let all: [(&str, Benchmark); 8] = [
+    let all: [(&str, Benchmark); 9] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
@@ -109,6 +110,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("heirs", heirs::run),
         ("procedure", procedure::run),
         ("scale", scale::run),
+        ("import", import::run),
     ];
     if let Some(name) = &wanted
         && !all.iter().any(|(known, _)| known == name)

@@ -5,15 +5,25 @@ use std::process::{Command, Stdio};
 /// The number that a script under `peers/` prints, given its arguments and the number of threads;
 /// `None` where it cannot run.
 pub(crate) fn number(script: &str, arguments: &[String]) -> Option<f64> {
+    let [number] = numbers(script, arguments)?;
+    Some(number)
+}
+
+/// As [`number`], for a script that prints several. `DISINHERIT_PYTHON` names another interpreter
+/// than `python3`.
+pub(crate) fn numbers<const N: usize>(script: &str, arguments: &[String]) -> Option<[f64; N]> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let output = Command::new("python3")
-        .arg(format!("{}/peers/{script}", env!("CARGO_MANIFEST_DIR")))
-        .args(arguments)
-        .arg(threads.to_string())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+    let output =
+        Command::new(std::env::var("DISINHERIT_PYTHON").unwrap_or_else(|_| "python3".into()))
+            .arg(format!("{}/peers/{script}", env!("CARGO_MANIFEST_DIR")))
+            .args(arguments)
+            .arg(threads.to_string())
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let list: Option<Vec<f64>> = text.split_whitespace().map(|n| n.parse().ok()).collect();
+    list?.try_into().ok()
 }
 
 /// What to call PyTorch in a table.

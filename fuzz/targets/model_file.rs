@@ -1,0 +1,25 @@
+//! Models that others made: PyTorch state dicts, ONNX graphs, safetensors.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use store::TensorSource;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((kind, rest)) = bytes.split_first() else {
+        return;
+    };
+    let Ok(folder) = tempfile::tempdir() else {
+        return;
+    };
+    let ending = ["pt", "onnx", "safetensors"][usize::from(*kind) % 3];
+    let file = folder.path().join(format!("model.{ending}"));
+    if std::fs::write(&file, rest).is_err() {
+        return;
+    }
+    if let Ok(bundle) = exchange::open(&file) {
+        let _ = exchange::find_head(&bundle.tensors(), None, None);
+        for name in bundle.tensors().into_keys() {
+            let _ = bundle.tensor(&name);
+        }
+    }
+});
