@@ -275,8 +275,21 @@ class Forgotten:
     verdict: Optional[Dict[str, Any]] = None
 
 
+def _weights(
+    module: Union[nn.Module, Mapping[str, torch.Tensor]], name: str
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """The weight and the bias of the head of a module or of its state dict."""
+    if isinstance(module, nn.Module):
+        layer = _head(module, name)
+        return layer.weight, layer.bias
+    try:
+        return module[f"{name}.weight"], module[f"{name}.bias"]
+    except KeyError as missing:
+        raise DisinheritError(f"the state dict has no {missing}") from None
+
+
 def forget(
-    module: nn.Module,
+    module: Union[nn.Module, Mapping[str, torch.Tensor]],
     captured: Capture,
     *,
     classes: Labels,
@@ -285,12 +298,12 @@ def forget(
     progress: bool = False,
     **options: Any,
 ) -> Forgotten:
-    """Make one module forget classes, in place (FIUn on itself).
+    """Make one module, or its state dict, forget classes, in place (FIUn on itself).
 
     With ``layers`` (names of parameters, or ``"all"``) inner parameters are dampened too, with the same alpha,
     from per-sample gradients over ``loader``. Options are those of :meth:`disinherit.Registry.unlearn`.
     """
-    layer = _head(module, captured.head)
+    old = _weights(module, captured.head)
     wanted = _listed(classes)
     for label in wanted:
         if label not in captured.label_names:
@@ -299,7 +312,7 @@ def forget(
             )
     registry = Registry.memory()
     data = data_of(captured, "captured")
-    state = {"head.weight": layer.weight, "head.bias": layer.bias}
+    state = {"head.weight": old[0], "head.bias": old[1]}
     registry.add(
         "module",
         state,
@@ -318,13 +331,14 @@ def forget(
     if options.get("dry_run"):
         return result
     if layers is not None:
+        if not isinstance(module, nn.Module):
+            raise DisinheritError("inner layers need the module itself, not its state dict")
         if loader is None:
             raise DisinheritError("inner layers need the samples again: give `loader`")
         result.changed += _forget_inner(module, captured, wanted, layers, loader, result)
-    weight, bias = registry.head("module")
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(bias))
+        for place, new in zip(old, registry.head("module")):
+            place.copy_(torch.from_numpy(new))
     result.verdict = registry.verify(data, progress=False)[0]
     return result
 

@@ -72,6 +72,10 @@ def read(folder, part, tokenizer, length, limit):
 
 def train(model, samples, parameters, epochs, rate):
     model.train()
+    parameters = list(parameters)
+    model.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(parameters, lr=rate)
     loader = DataLoader(samples, 32, shuffle=True, generator=torch.Generator().manual_seed(1))
     for _ in range(epochs):
@@ -98,9 +102,9 @@ def main(arguments=None):
     parser.add_argument("--data", required=True, help="a folder with train*.parquet and test*.parquet")
     parser.add_argument("--forget", required=True, help="the topic to forget, by its name")
     parser.add_argument("--out", default="newsgroups", help="where models and registry go")
-    parser.add_argument("--limit", type=int, default=4000, help="training texts")
+    parser.add_argument("--limit", type=int, default=3000, help="training texts")
     parser.add_argument("--length", type=int, default=64, help="tokens of a text that are read")
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=1)
     chosen = parser.parse_args(arguments)
     out = Path(chosen.out)
     out.mkdir(parents=True, exist_ok=True)

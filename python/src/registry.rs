@@ -105,7 +105,13 @@ impl Spec {
 }
 
 /// Tensors that lie in arrays of Python.
-struct Arrays(BTreeMap<String, (Dtype, Vec<usize>, Py<PyArray1<u8>>)>);
+struct Arrays(BTreeMap<String, Lent>);
+
+/// One of them: type, shape, bytes.
+type Lent = (Dtype, Vec<usize>, Py<PyArray1<u8>>);
+
+/// One as Python gives it: name, type, shape, bytes.
+type Given<'py> = (String, String, Vec<usize>, Bound<'py, PyArray1<u8>>);
 
 impl TensorSource for Arrays {
     fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
@@ -312,12 +318,7 @@ impl Registry {
     }
 
     /// Adds a model from arrays of bytes, each with its type and shape as in safetensors.
-    fn add_tensors(
-        &self,
-        py: Python<'_>,
-        tensors: Vec<(String, String, Vec<usize>, Bound<'_, PyArray1<u8>>)>,
-        spec: &str,
-    ) -> PyResult<String> {
+    fn add_tensors(&self, py: Python<'_>, tensors: Vec<Given<'_>>, spec: &str) -> PyResult<String> {
         let spec: Spec = read(spec)?;
         let arrays = tensors
             .into_iter()
@@ -522,14 +523,9 @@ impl Registry {
     /// Writes a model in the form that it came in.
     fn export(&self, py: Python<'_>, model: &str, path: PathBuf) -> PyResult<()> {
         let loaded = self.loaded(model)?;
-        py.detach(|| {
-            let form = disinherit::export(&self.inner, &loaded, &path).map_err(raised)?;
-            if form.is_none() {
-                let tensors = self.inner.tensors(&loaded.manifest).map_err(raised)?;
-                store::write_checkpoint(&path, &tensors, Default::default()).map_err(raised)?;
-            }
-            Ok(())
-        })
+        py.detach(|| disinherit::export(&self.inner, &loaded, &path, false))
+            .map(drop)
+            .map_err(raised)
     }
 
     /// The names of a model's tensors with their types and shapes.

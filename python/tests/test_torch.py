@@ -146,6 +146,33 @@ def test_a_class_is_forgotten_and_the_rest_is_not(net, loader):
     assert done.changed > 0 and done.alpha is not None
 
 
+def test_a_state_dict_is_edited_in_place(net, loader):
+    ours, other = copy.deepcopy(net), copy.deepcopy(net)
+    made = dt.capture(net, loader, labels=LABELS)
+    dt.forget(ours, made, classes="cat")
+    state = other.state_dict()
+    dt.forget(state, made, classes="cat")
+    assert torch.equal(ours.fc.weight, other.fc.weight) and torch.equal(ours.fc.bias, other.fc.bias)
+    with pytest.raises(DisinheritError, match="fc.bias"):
+        dt.forget({"fc.weight": state["fc.weight"]}, made, classes="cat")
+
+
+def test_half_precision_stays_half_precision(tmp_path, loader):
+    net = trained()
+    made = dt.capture(net, loader, labels=LABELS, heldout=heldout())
+    for dtype in (torch.float16, torch.bfloat16):
+        torch.save(copy.deepcopy(net).to(dtype).state_dict(), tmp_path / "half.pt")
+        registry = Registry.create(tmp_path / str(dtype))
+        registry.add("half", tmp_path / "half.pt", labels=LABELS, trained_on="animals")
+        registry.unlearn(classes="cat", data=dt.data_of(made), progress=False)
+        registry.export("half", tmp_path / "back.pt")
+        back = torch.load(tmp_path / "back.pt", weights_only=True)
+        assert back["fc.weight"].dtype == dtype and back["body.0.weight"].dtype == dtype
+        ours = copy.deepcopy(net)
+        ours.load_state_dict(back)
+        assert accuracy(ours, 2) <= 0.01
+
+
 def test_inner_layers_by_per_sample_gradients(net, loader):
     own = dt.inner_fisher(net, loader, parameters=["fc.weight", "fc.bias", "body.0.weight"])
     w, b = plain_fisher(net)

@@ -55,6 +55,9 @@ fn tables(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(found)
 }
 
+/// A matrix: its shape, and its values.
+type Values = ([usize; 2], Vec<f32>);
+
 /// One file's contents.
 #[derive(Default)]
 struct Contents {
@@ -176,7 +179,7 @@ fn table(
     models: Vec<String>,
     [rows, width]: [usize; 2],
     values: Vec<f32>,
-    logits: Option<([usize; 2], Vec<f32>)>,
+    logits: Option<Values>,
     labels: usize,
 ) -> Result<FeatureTable, String> {
     if rows != labels {
@@ -246,7 +249,7 @@ fn safetensors(bytes: &[u8]) -> Result<Contents, String> {
     })
 }
 
-fn matrix(view: &TensorView<'_>, what: &str) -> Result<([usize; 2], Vec<f32>), String> {
+fn matrix(view: &TensorView<'_>, what: &str) -> Result<Values, String> {
     let [rows, cols] = view.shape()[..] else {
         return Err(format!(
             "`{what}` is {:?}, not [samples, values]",
@@ -344,7 +347,7 @@ fn columns(batch: &RecordBatch, said: &BTreeMap<String, String>) -> Result<Conte
         .iter()
         .map(|value| label(*value))
         .collect::<Result<_, _>>()?;
-    let lists = |name: &str| -> Result<Option<([usize; 2], Vec<f32>)>, String> {
+    let lists = |name: &str| -> Result<Option<Values>, String> {
         let Some(column) = named(&[name]) else {
             return Ok(None);
         };
@@ -441,7 +444,7 @@ fn npy_folder(folder: &Path) -> Result<Contents, DataError> {
             })
             .collect()
     };
-    let floats = |array: Array2| -> ([usize; 2], Vec<f32>) {
+    let floats = |array: Array2| -> Values {
         let values = array.values.into_iter().map(|value| value as f32);
         (array.shape, values.collect())
     };

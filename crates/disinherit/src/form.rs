@@ -1,13 +1,13 @@
 //! The form that a model came in: kept beside its tensors, to give it back and, for ONNX, to run it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use data::DataSet;
 use exchange::{Bundle, Form, Format, OnnxForm, Parts, WeightFile, onnx_bytes, up_to_head};
 use fiun::Matrix;
 use nets::{GraphInput, GraphNetwork};
-use store::{Manifest, Registry, StoreError};
+use store::{Manifest, Registry, StoreError, preamble};
 
 use crate::{EngineError, LoadedModel};
 
@@ -70,8 +70,9 @@ fn with_parts<T>(
     Ok(use_them(&parts)?)
 }
 
-/// Writes a model in the form that it came in: same files, same names, same types. `None`, and
-/// nothing is written, for one that was made here.
+/// Writes a model in the form that it came in: same files, same names, same types. One that was made
+/// here becomes a safetensors file, as does any when `safetensors` is wanted. No more than one tensor
+/// is in memory at a time (ONNX files are put together whole).
 ///
 /// # Errors
 /// [`EngineError`]; what was there before is still there then.
@@ -79,12 +80,49 @@ pub fn export(
     registry: &Registry,
     model: &LoadedModel,
     path: &Path,
-) -> Result<Option<Form>, EngineError> {
-    let Some(form) = form_of(model)? else {
-        return Ok(None);
-    };
-    with_parts(registry, model, |parts| exchange::write(path, &form, parts))?;
-    Ok(Some(form))
+    safetensors: bool,
+) -> Result<Form, EngineError> {
+    match form_of(model)?.filter(|_| !safetensors) {
+        Some(form) => {
+            with_parts(registry, model, |parts| exchange::write(path, &form, parts))?;
+            Ok(form)
+        }
+        None => {
+            let file = WeightFile {
+                name: "model.safetensors".into(),
+                format: Format::Safetensors,
+                tensors: model.manifest.tensors.keys().cloned().collect(),
+            };
+            let header = preamble(&model.manifest.tensors, said(model)?)
+                .map_err(|reason| EngineError::Refused(format!("`{}`: {reason}", model.id())))?;
+            let header = (file.header(), header);
+            let form = Form {
+                folder: false,
+                files: vec![file],
+            };
+            with_parts(registry, model, |parts| {
+                let parts = Parts {
+                    documents: BTreeMap::from([header]),
+                    ..*parts
+                };
+                exchange::write(path, &form, &parts)
+            })?;
+            Ok(form)
+        }
+    }
+}
+
+/// The metadata of a safetensors file of ours.
+fn said(model: &LoadedModel) -> Result<HashMap<String, String>, EngineError> {
+    let labels = serde_json::to_string(&model.manifest.labels)
+        .map_err(|error| EngineError::Refused(format!("labels cannot be written: {error}")))?;
+    let pairs = [
+        ("model", model.id().to_string()),
+        ("digest", model.digest.to_string()),
+        ("architecture", model.architecture.kind.to_string()),
+        ("labels", labels),
+    ];
+    Ok(pairs.map(|(key, value)| (key.to_owned(), value)).into())
 }
 
 /// The ONNX file that a model came in, if it came in one.

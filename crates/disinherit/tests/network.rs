@@ -497,6 +497,7 @@ fn a_model_whose_logits_are_all_negative_forgets_by_its_biases() {
         parents: Vec::new(),
         training: r1.vertex.training.clone(),
         time: None,
+        untied: false,
     };
     let sunk = add(&registry, &new).unwrap();
     let request = Request::new(Forget::classes(["3"])).from_models([sunk.clone()]);

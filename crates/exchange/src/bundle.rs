@@ -42,7 +42,7 @@ pub struct WeightFile {
 
 impl WeightFile {
     /// The name of the document that holds a safetensors file's header, or the rest of an ONNX file.
-    pub(crate) fn header(&self) -> String {
+    pub fn header(&self) -> String {
         format!("{}#header", self.name)
     }
 }

@@ -7,6 +7,8 @@ use store::{Dtype, StoreError, Tensor};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
+use crate::write::Describe;
+
 /// The folder that all files of the archive are in, as in `torch.save`.
 const FOLDER: &str = "archive";
 
@@ -100,7 +102,7 @@ pub(crate) fn write(
     out: &mut (impl Write + Seek),
     key: Option<&str>,
     names: &[String],
-    describe: &dyn Fn(&str) -> Option<(Dtype, Vec<usize>)>,
+    describe: &Describe<'_>,
     tensor: &dyn Fn(&str) -> Result<Tensor, StoreError>,
 ) -> Result<(), Trouble> {
     let mut pickle = Pickle(vec![0x80, 2]);

@@ -11,12 +11,15 @@ use crate::onnx;
 use crate::pickle::{self, Trouble};
 use crate::{ExchangeError, Form, Format, WeightFile};
 
+/// The type and the shape of a tensor, by its name.
+pub type Describe<'a> = dyn Fn(&str) -> Option<(Dtype, Vec<usize>)> + 'a;
+
 /// Where the parts of a model come from when it is written.
 pub struct Parts<'a> {
     /// Headers, configuration and whatever else belongs to the form.
     pub documents: BTreeMap<String, Vec<u8>>,
     /// The type and the shape of a tensor.
-    pub describe: &'a dyn Fn(&str) -> Option<(Dtype, Vec<usize>)>,
+    pub describe: &'a Describe<'a>,
     /// A tensor; asked for one at a time.
     pub tensor: &'a dyn Fn(&str) -> Result<Tensor, StoreError>,
 }

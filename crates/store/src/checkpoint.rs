@@ -6,9 +6,9 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::serialize;
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 
-use crate::{Dtype, StoreError, Tensor};
+use crate::{Dtype, StoreError, Tensor, TensorRef};
 
 /// The largest header that is read, as in the safetensors library.
 const LARGEST_HEADER: u64 = 100_000_000;
@@ -193,6 +193,40 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     file.persist(path)
         .map_err(|error| StoreError::io("write", path)(error.error))?;
     Ok(())
+}
+
+/// What stands in front of the bytes of tensors that follow one another by name.
+///
+/// # Errors
+/// A sentence when the header cannot be made.
+pub fn preamble(
+    tensors: &BTreeMap<String, TensorRef>,
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>, String> {
+    let mut end = 0usize;
+    let infos = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let bytes = tensor.bytes().and_then(|bytes| usize::try_from(bytes).ok());
+            let start = end;
+            end = bytes
+                .and_then(|bytes| start.checked_add(bytes))
+                .ok_or_else(|| format!("`{name}` is too large"))?;
+            let info = TensorInfo {
+                dtype: tensor.dtype,
+                shape: tensor.shape.clone(),
+                data_offsets: (start, end),
+            };
+            Ok((name.clone(), info))
+        })
+        .collect::<Result<Vec<_>, String>>()?;
+    let header = Metadata::new(Some(metadata), infos).map_err(|error| error.to_string())?;
+    let mut text = serde_json::to_vec(&header).map_err(|error| error.to_string())?;
+    // So that the tensors begin at a multiple of eight bytes.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(text);
+    Ok(bytes)
 }
 
 pub(crate) fn to_safetensors(

@@ -32,7 +32,9 @@ pub use card::{CardHeader, CardReader, CardSource, FisherCard};
 pub use catalog::{
     CardRow, Catalog, Draft, Edge, ModelRow, NewModel, Page, Publication, Snapshot, State,
 };
-pub use checkpoint::{Checkpoint, TensorSource, read_checkpoint, write_checkpoint, write_file};
+pub use checkpoint::{
+    Checkpoint, TensorSource, preamble, read_checkpoint, write_checkpoint, write_file,
+};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use history::{Damage, Garbage, Health, Purge, Purged, Undone, undone_by};

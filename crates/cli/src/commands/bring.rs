@@ -1,6 +1,6 @@
 //! Commands that bring models into the registry and take them out: add, import, export.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,6 @@ use disinherit::{AddModel, Kin, LoadedModel, NewNetwork, Proposal, describe, inf
 use exchange::{Bundle, HubCard, is_model_folder};
 use nets::{Kind, Preprocessing};
 use serde_json::json;
-use store::write_checkpoint;
 use umig::{Relation, SampleSet, Training, Umig};
 
 use super::models::{free, lines, resolve};
@@ -517,27 +516,7 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<(), CliErro
     let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, &args.model)?)?;
     let file = &args.file;
     free(file, args.force)?;
-    let form = if args.safetensors {
-        None
-    } else {
-        disinherit::export(&registry, &loaded, file)?
-    };
-    if form.is_none() {
-        let metadata = HashMap::from([
-            ("model".to_owned(), loaded.id().to_string()),
-            ("digest".to_owned(), loaded.digest.to_string()),
-            (
-                "architecture".to_owned(),
-                loaded.architecture.kind.to_string(),
-            ),
-            (
-                "labels".to_owned(),
-                serde_json::to_string(&loaded.manifest.labels)?,
-            ),
-        ]);
-        write_checkpoint(file, &registry.tensors(&loaded.manifest)?, metadata)?;
-    }
-    let form = form.map_or("safetensors".into(), |form| form.describe());
+    let form = disinherit::export(&registry, &loaded, file, args.safetensors)?.describe();
     if context.json {
         return output::json(&json!({"model": loaded.id(), "file": file, "form": form}));
     }
