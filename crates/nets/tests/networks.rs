@@ -92,7 +92,31 @@ fn samples(count: usize, input: Input) -> DataSet {
     match input {
         Input::Images(shape) => images(count, shape),
         Input::Text(shape) => texts(count, shape),
+        Input::Features(shape) => features(count, shape),
     }
+}
+
+fn features(count: usize, shape: nets::FeatureShape) -> DataSet {
+    let width = shape.features;
+    let table = data::FeatureTable {
+        models: Vec::new(),
+        width,
+        values: (0..count * width)
+            .map(|n| (n % 17) as f32 / 8.0 - 1.0)
+            .collect(),
+        logits: Vec::new(),
+    };
+    let names = (0..10).map(|l| l.to_string()).collect();
+    let ids = (0..count).map(|i| i.to_string()).collect();
+    let labels = (0..count).map(|i| (i % 10) as u32).collect();
+    DataSet::new(
+        "features",
+        Samples::Features(vec![table]),
+        labels,
+        names,
+        ids,
+    )
+    .unwrap()
 }
 
 fn architecture(kind: Kind, channels: usize, side: usize) -> Architecture {
@@ -159,6 +183,52 @@ fn networks_are_those_of_pytorch() {
             );
         }
     }
+}
+
+#[test]
+fn heads_alone_are_products() {
+    let architecture = Architecture::of_head("last.layer", 6, 10);
+    let state = formula_state(&architecture);
+    assert!(state.contains_key("last.layer.weight"));
+    let set = samples(37, architecture.input);
+    let table = set.features_of("anybody").unwrap();
+    let (weight, bias) = (
+        &state["last.layer.weight"].values,
+        &state["last.layer.bias"].values,
+    );
+    let expected: Vec<f32> = table
+        .values
+        .chunks_exact(6)
+        .flat_map(|h| {
+            let row = move |w: &[f32]| w.iter().zip(h).map(|(w, h)| w * h).sum::<f32>();
+            weight
+                .chunks_exact(6)
+                .zip(bias)
+                .map(move |(w, b)| row(w) + b)
+        })
+        .collect();
+    for compute in [Compute::Cpu, Compute::Flex] {
+        let network = Network::new(&architecture, &state, compute).unwrap();
+        let captured = capture(&network, &set, &Preprocessing::default(), &mut |_| {}).unwrap();
+        close(captured.logits.values(), &expected, 1e-5);
+        assert_eq!(captured.features.values(), &table.values[..]);
+    }
+    let network = Network::new(&architecture, &state, Compute::Cpu).unwrap();
+    let images = images(
+        3,
+        ImageShape {
+            channels: 1,
+            height: 2,
+            width: 3,
+        },
+    );
+    let refused = capture(&network, &images, &Preprocessing::default(), &mut |_| {});
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("the network reads features")
+    );
 }
 
 #[test]
