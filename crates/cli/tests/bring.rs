@@ -160,6 +160,15 @@ fn features_from_elsewhere_give_the_same_heads_as_the_network() {
         fs::read(away.path("r4.same")).unwrap(),
         fs::read(away.path("r4.safetensors")).unwrap()
     );
+    // What is purged takes the weights along, and leaves what the new version shares.
+    away.run(&["purge", "r4@1", "--reason", "a test"]).success();
+    away.run(&["fsck"]).success();
+    away.refuse(&["export", "r4@1", "gone"], &["purged"]);
+    away.run(&["export", "r4", "r4.again"]).success();
+    assert_eq!(
+        fs::read(away.path("r4.again")).unwrap(),
+        fs::read(away.path("r4.back")).unwrap()
+    );
     let verdict = away.json(&["verify", "--data", "features", "--json"]);
     assert!(verdict.to_string().contains("r4@2"), "{verdict}");
 }

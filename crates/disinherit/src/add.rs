@@ -339,7 +339,10 @@ fn check_tied(file: &dyn TensorSource, head: &str, id: &ModelId) -> Result<(), E
 }
 
 /// The next free version of a name.
-pub(crate) fn next_version(graph: &Umig, name: &str) -> Result<ModelId, EngineError> {
+///
+/// # Errors
+/// [`EngineError::Id`] when it is no name.
+pub fn next_version(graph: &Umig, name: &str) -> Result<ModelId, EngineError> {
     let newest = graph
         .models()
         .filter(|m| m.id.name() == name)

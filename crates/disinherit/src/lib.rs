@@ -29,7 +29,9 @@ mod study;
 mod unlearn;
 mod verdicts;
 
-pub use add::{AddModel, NewNetwork, add, add_all, add_bundle, add_tensors, describe};
+pub use add::{
+    AddModel, NewNetwork, add, add_all, add_bundle, add_tensors, describe, next_version,
+};
 pub use certificate::{
     Certificate, CertifiedModel, CertifiedVerdict, Envelope, LogPosition, PREDICATE, PublicKey,
     SecretKey, Statement, Subject, certify,

@@ -9,13 +9,13 @@ use disinherit::{AddModel, Kin, LoadedModel, NewNetwork, Proposal, describe, inf
 use exchange::{Bundle, HubCard, is_model_folder};
 use nets::{Kind, Preprocessing};
 use serde_json::json;
-use umig::{Relation, SampleSet, Training, Umig};
+use umig::{Model, ModelId, Relation, SampleSet, Training, Umig};
 
 use super::models::{free, lines, resolve};
 use super::{Context, fisher, read_data};
 use crate::args::{AddArgs, ExportArgs, ImportArgs, NetworkArgs, TrainedArgs};
 use crate::error::CliError;
-use crate::{output, table};
+use crate::{graph as drawing, output, table};
 
 /// Endings of files that hold models.
 const ENDINGS: [&str; 6] = ["safetensors", "pt", "pth", "bin", "ckpt", "onnx"];
@@ -233,7 +233,7 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliErro
         parents_by_weights(context, &mut found, args.confidence, &mut notes)?;
     }
     let found = ordered(found)?;
-    show(context, &found, &notes)?;
+    show(context, &found, &graph, &notes)?;
     if !agreed(context, args.yes, found.len())? {
         return Ok(());
     }
@@ -458,7 +458,12 @@ fn ordered(found: Vec<Found>) -> Result<Vec<Found>, CliError> {
     Ok(done)
 }
 
-fn show(context: &Context, found: &[Found], notes: &[String]) -> Result<(), CliError> {
+fn show(
+    context: &Context,
+    found: &[Found],
+    graph: &Umig,
+    notes: &[String],
+) -> Result<(), CliError> {
     if !context.json {
         let rows = found.iter().map(|model| {
             let parents: Vec<String> = model
@@ -482,10 +487,34 @@ fn show(context: &Context, found: &[Found], notes: &[String]) -> Result<(), CliE
         ];
         table::print(&titles, rows.collect(), titles.len());
     }
+    if !context.json {
+        print!("{}", drawn(found, graph)?);
+    }
     for note in notes {
         eprintln!("warning: {note}");
     }
     Ok(())
+}
+
+/// The graph as it will be: the new models, and those of the registry that they come from.
+fn drawn(found: &[Found], graph: &Umig) -> Result<String, CliError> {
+    let mut whole = graph.clone();
+    let mut shown: BTreeSet<ModelId> = BTreeSet::new();
+    for model in found {
+        let id = disinherit::next_version(&whole, &model.new.name)?;
+        let parents = model
+            .new
+            .parents
+            .iter()
+            .map(|(name, relation)| Ok((resolve(&whole, name)?, relation.clone())))
+            .collect::<Result<Vec<_>, CliError>>()?;
+        shown.insert(id.clone());
+        shown.extend(parents.iter().map(|(parent, _)| parent.clone()));
+        let latest = whole.models().map(|known| known.time).max();
+        whole.add(Model::new(id, latest.unwrap_or(0)), parents)?;
+    }
+    let keep = |model: &Model| shown.contains(&model.id);
+    Ok(drawing::rails(&whole, &keep, &|_| String::new()))
 }
 
 /// Asks, where there is somebody to ask.
