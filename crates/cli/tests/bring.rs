@@ -143,6 +143,15 @@ fn features_from_elsewhere_give_the_same_heads_as_the_network() {
     let there = away.json(&[&FORGET[..], &["--data", "features"]].concat());
     let (at_home, abroad) = (heads(&home, &at_home), heads(&away, &there));
     same(&at_home, &abroad);
+    let inner = ["--data", "features", "--layers", "all", "--dry-run"];
+    let all = [
+        &["unlearn", "--forget", "class=5", "--from", "r1"][..],
+        &inner,
+    ]
+    .concat();
+    let refused = away.run(&all).failure().code(1);
+    let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(said.contains("only the head is known"), "{said}");
     // Given back: the head has changed, and nothing else.
     away.run(&["export", "r4", "r4.back"]).success();
     let (before, after) = (
@@ -212,8 +221,10 @@ fn onnx_gives_the_same_heads_as_the_network() {
     assert_eq!(old.len(), new.len());
     let changed = old.iter().zip(&new).filter(|(a, b)| a != b).count();
     assert!(changed > 0 && changed <= (64 + 1) * 10 * 4, "{changed}");
-    let other = away.run(&["verify", "--data", "features", "--json"]);
-    other.success();
+    away.run(&["verify", "--data", "features", "--json"])
+        .success();
+    away.run(&["report", "--data", "digits"]).success();
+    assert!(away.path("report.html").exists());
 }
 
 #[test]

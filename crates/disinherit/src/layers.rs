@@ -86,7 +86,7 @@ impl Layers {
     /// The tensors of a model that take part.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] when no tensor fits.
+    /// [`EngineError::Refused`] when no tensor fits, or only the head is known.
     pub(crate) fn of(&self, model: &LoadedModel) -> Result<Selected, EngineError> {
         let head = model.head_tensors();
         if *self == Self::Head {
@@ -94,6 +94,13 @@ impl Layers {
                 head: [true; 2],
                 inner: Vec::new(),
             });
+        }
+        if model.is_head_only() {
+            return Err(EngineError::Refused(format!(
+                "of `{}` only the head is known here, and `--layers {self}` wants inner layers: leave it \
+                 out, or have them dampened where the network runs (docs/python.md)",
+                model.id()
+            )));
         }
         let names: Vec<String> = nets::inner_tensors(&model.architecture)
             .map_err(EngineError::net(model.id()))?
