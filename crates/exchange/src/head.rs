@@ -145,14 +145,3 @@ fn layers(tensors: &BTreeMap<String, (Dtype, Vec<usize>)>) -> Vec<Head> {
         })
         .collect()
 }
-
-/// The tensor that is the same as the head's weights, by what tells equal tensors: a head that is tied
-/// to an embedding cannot be dampened without changing the embedding.
-pub fn tied_to<'a, D: PartialEq>(head: &str, digests: &'a BTreeMap<String, D>) -> Option<&'a str> {
-    let weight = format!("{head}.weight");
-    let own = digests.get(&weight)?;
-    digests
-        .iter()
-        .find(|(name, digest)| **name != weight && *digest == own)
-        .map(|(name, _)| name.as_str())
-}

@@ -18,7 +18,7 @@ mod write;
 pub use bundle::{Bundle, Form, Format, WeightFile, open};
 pub use error::ExchangeError;
 pub use folder::is_model_folder;
-pub use head::{Head, find_head, tied_to};
+pub use head::{Head, find_head};
 pub use hub::{HubCard, HubConfig};
 pub use onnx::{Cut, GraphInput, OnnxForm, up_to_head};
 pub use write::{Describe, Parts, onnx_bytes, write};

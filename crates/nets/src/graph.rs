@@ -115,7 +115,11 @@ impl GraphNetwork {
         if fixed { batch } else { wanted }
     }
 
-    fn run(&self, values: Vec<(NodeId, ValueOrView<'_>)>) -> Result<Vec<f32>, NetError> {
+    fn run(
+        &self,
+        values: Vec<(NodeId, ValueOrView<'_>)>,
+        rows: usize,
+    ) -> Result<Vec<f32>, NetError> {
         let made = self
             .model
             .run(values, &[self.output], None)
@@ -125,9 +129,9 @@ impl GraphNetwork {
             .next()
             .ok_or_else(|| refuse("it makes nothing"))?;
         let tensor: Tensor<f32> = first.try_into().map_err(refuse)?;
-        if tensor.ndim() != 2 {
+        if tensor.ndim() != 2 || tensor.size(0) != rows {
             return Err(refuse(format!(
-                "what goes into its head is {:?}, not [samples, values]",
+                "what goes into its head is {:?}, not [{rows}, values] for {rows} samples",
                 tensor.shape()
             )));
         }
@@ -178,7 +182,8 @@ impl GraphNetwork {
                 set.name()
             )));
         };
-        self.run(vec![(*id, Tensor::from_data(&dims[..], values).into())])
+        let tensor = Tensor::from_data(&dims[..], values);
+        self.run(vec![(*id, tensor.into())], rows)
     }
 
     fn tokens(
@@ -232,7 +237,7 @@ impl GraphNetwork {
             let tensor = Tensor::from_data(&[rows, length][..], made);
             values.push((*id, tensor.into()));
         }
-        self.run(values)
+        self.run(values, rows)
     }
 
     /// The inputs in words.

@@ -59,9 +59,6 @@ pub struct GraphInput {
     pub name: String,
     /// Whether it is whole numbers (tokens, masks), not floating-point numbers.
     pub whole: bool,
-    /// Whether whole numbers are of 32 bits, not 64.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub short: bool,
     /// Its dimensions; nothing where one is open.
     pub shape: Vec<Option<usize>>,
 }
@@ -147,7 +144,6 @@ impl OnnxModel {
             .collect();
         let inputs = graph.inputs.into_iter().map(|input| GraphInput {
             whole: matches!(input.element, INT32 | INT64),
-            short: input.element == INT32,
             name: input.name,
             shape: input.shape,
         });
@@ -224,6 +220,9 @@ fn turned(tensor: &Tensor, from_file: bool) -> Tensor {
         (rows, cols) = (cols, rows);
     }
     let size = tensor.dtype.bitsize() / 8;
+    if tensor.bytes.len() != rows * cols * size {
+        return tensor.clone();
+    }
     let mut bytes = Vec::with_capacity(tensor.bytes.len());
     for col in 0..cols {
         for row in 0..rows {
