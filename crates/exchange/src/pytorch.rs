@@ -19,6 +19,12 @@ const KEYS: [&str; 7] = [
     "module",
 ];
 
+/// How much larger its tensors may be than a file: shared storages and views are written twice.
+const LARGEST_GROWTH: u64 = 8;
+
+/// What every file may become.
+const SMALL: u64 = 1 << 20;
+
 /// Modules whose objects are data: they may stand beside weights.
 const HARMLESS: [&str; 9] = [
     "torch",
@@ -61,6 +67,20 @@ impl StateDict {
             return Err(ExchangeError::file(
                 path,
                 "it holds no tensors; save a state dict: torch.save(model.state_dict(), PATH)",
+            ));
+        }
+        let size = std::fs::metadata(path)
+            .map_err(ExchangeError::io(path))?
+            .len();
+        let tensors = reader.tensors().values();
+        let bytes: u64 = tensors.fold(0u64, |sum, t| sum.saturating_add(t.byte_len() as u64));
+        if bytes > size.saturating_mul(LARGEST_GROWTH).saturating_add(SMALL) {
+            return Err(ExchangeError::file(
+                path,
+                format!(
+                    "its {size} bytes become tensors of {bytes}: views that repeat a storage, or \
+                     compression; save contiguous tensors"
+                ),
             ));
         }
         let mut warnings = Vec::new();

@@ -104,6 +104,8 @@ fn torn_and_false_files_are_refused_with_advice() {
         let text = refused(&place("torn.pt"));
         assert!(text.contains("torn.pt"), "{cut}: {text}");
     }
+    let grown = refused(&recorded("repeated.pt"));
+    assert!(grown.contains("become tensors of 16000000"), "{grown}");
     fs::write(place("text.pt"), "not a model at all").unwrap();
     assert!(refused(&place("text.pt")).contains("torch.save(model.state_dict()"));
     fs::write(place("x.safetensors"), "not a model at all").unwrap();

@@ -31,6 +31,9 @@ optimizer = {"state": {0: {"exp": torch.ones(2)}}}
 torch.save({"state_dict": state, "epoch": 3, "optimizer": optimizer}, "nested.pt")
 
 
+torch.save({"fc.weight": torch.zeros(1).expand(2000, 2000)}, "repeated.pt")
+
+
 class Shell:
     def __reduce__(self):
         return os.system, ("touch /tmp/disinherit-was-here",)
