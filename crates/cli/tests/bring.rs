@@ -418,6 +418,31 @@ fn a_tree_of_models_is_imported_with_its_graph() {
     let fsck = place.text(&["fsck"]);
     assert!(fsck.contains("checked 4 models"), "{fsck}");
 
+    // An encoder without a head is left out, and said so; alone it is refused.
+    let bare = BTreeMap::from([(
+        "body.weight".to_owned(),
+        Tensor::from_f32(&[2, 2], &[1.0; 4]),
+    )]);
+    let encoder = place.path("more/encoder.safetensors");
+    fs::create_dir_all(place.path("more")).unwrap();
+    write_checkpoint(&encoder, &bare, HashMap::new()).unwrap();
+    place.refuse(
+        &["import", "more", "--labels", "a,b", "--yes"],
+        &["no linear layer"],
+    );
+    fs::copy(
+        place.path("hub/base/model.safetensors"),
+        place.path("more/classifier.safetensors"),
+    )
+    .unwrap();
+    let done = place
+        .run(&["import", "more", "--labels", "a,b", "--yes"])
+        .success();
+    let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    assert!(
+        said.contains("left out") && said.contains("encoder"),
+        "{said}"
+    );
     let other = Place::new();
     tree(&other);
     let text = other.text(&[

@@ -5,7 +5,9 @@ use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use data::ImageShape;
-use disinherit::{AddModel, Kin, LoadedModel, NewNetwork, Proposal, describe, infer_parents};
+use disinherit::{
+    AddModel, EngineError, Kin, LoadedModel, NewNetwork, Proposal, describe, infer_parents,
+};
 use exchange::{Bundle, HubCard, is_model_folder};
 use nets::{Kind, Preprocessing};
 use serde_json::json;
@@ -224,8 +226,19 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliErro
     }
     let mut notes = Vec::new();
     let mut found = Vec::new();
+    let single = places.len() == 1;
     for (path, name) in places {
-        found.push(examine(&path, name, args, &given, &mut notes)?);
+        match examine(&path, name, args, &given, &mut notes) {
+            // An encoder that others were made from has no head to edit, and no labels.
+            Err(Unfit::Headless(why)) if !single => notes.push(format!("left out: {why}")),
+            other => found.push(other.map_err(CliError::from)?),
+        }
+    }
+    if found.is_empty() {
+        return Err(CliError::new(format!(
+            "none of these models can be added; {}",
+            notes.join("; ")
+        )));
     }
     named_apart(&found)?;
     parents_by_cards(&mut found, &graph, &mut notes)?;
@@ -279,16 +292,42 @@ fn gather(path: &Path, name: &str, into: &mut Vec<(PathBuf, String)>) -> Result<
     Ok(())
 }
 
+/// Why a model cannot be imported.
+enum Unfit {
+    /// It has no head, or nobody says what its rows mean.
+    Headless(String),
+    /// Something else is wrong.
+    Wrong(CliError),
+}
+
+impl From<Unfit> for CliError {
+    fn from(why: Unfit) -> Self {
+        match why {
+            Unfit::Headless(why) => Self::new(why),
+            Unfit::Wrong(error) => error,
+        }
+    }
+}
+
+impl From<CliError> for Unfit {
+    fn from(error: CliError) -> Self {
+        Self::Wrong(error)
+    }
+}
+
 fn examine(
     path: &Path,
     name: String,
     args: &ImportArgs,
     given: &NewNetwork,
     notes: &mut Vec<String>,
-) -> Result<Found, CliError> {
-    let bundle = exchange::open(path)?;
+) -> Result<Found, Unfit> {
+    let bundle = exchange::open(path).map_err(CliError::from)?;
+    let (architecture, labels) = describe(path, &bundle, given).map_err(|error| match error {
+        EngineError::Refused(why) => Unfit::Headless(why),
+        other => Unfit::Wrong(other.into()),
+    })?;
     notes.extend(bundle.warnings.iter().cloned());
-    let (architecture, labels) = describe(path, &bundle, given)?;
     let weights = match bundle.form.files.first() {
         Some(file) if bundle.form.folder => path.join(&file.name),
         _ => path.to_owned(),
