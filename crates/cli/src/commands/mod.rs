@@ -4,6 +4,7 @@ mod bring;
 mod demo;
 mod fisher;
 mod grow;
+mod import;
 mod keeping;
 mod models;
 mod proof;
@@ -126,7 +127,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
             models::init(&context, place, catalog.as_deref()).map(done)
         }
         Command::Add(args) => bring::add(&context, &args).map(done),
-        Command::Import(args) => bring::import(&context, &args).map(done),
+        Command::Import(args) => import::import(&context, &args).map(done),
         Command::Grow(args) => grow::grow(&context, &args).map(done),
         Command::Fisher(args) => fisher::fisher(&context, &args).map(done),
         Command::Graph(args) => models::graph(&context, &args).map(done),
