@@ -42,7 +42,7 @@ def _somebody() -> str:
 
 def _bar(title: str, total: int) -> Any:
     """A progress bar, where ``tqdm`` is there; ``None`` shows nothing."""
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     return tqdm(total=total, desc=title, leave=False)
 
@@ -51,7 +51,7 @@ def _progress(wanted: bool) -> Optional[Callable[[str, int], Any]]:
     if not wanted:
         return None
     try:
-        import tqdm  # noqa: F401
+        import tqdm  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
         return None
     return _bar

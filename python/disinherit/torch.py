@@ -436,7 +436,8 @@ def _forget_inner(
     parameters = dict(module.named_parameters())
     for name in names:
         values = np.ascontiguousarray(parameters[name].detach().float().cpu().numpy()).copy()
-        changed += dampen(values, own[name] / mean, gone[name] / mean, alpha, result.lambda_ or 1.0)
+        scaled = [(part[name] / np.float64(mean)).astype(np.float32) for part in (own, gone)]
+        changed += dampen(values, scaled[0], scaled[1], alpha, result.lambda_ or 1.0)
         with torch.no_grad():
             parameters[name].copy_(torch.from_numpy(values))
     return changed
