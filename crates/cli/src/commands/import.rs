@@ -16,8 +16,8 @@ use crate::args::ImportArgs;
 use crate::error::CliError;
 use crate::{graph as drawing, output, table};
 
-/// Endings of files that hold models.
-const ENDINGS: [&str; 6] = ["safetensors", "pt", "pth", "bin", "ckpt", "onnx"];
+/// Endings of files that hold models. What ends in `.bin` is a model only in a folder of its own.
+const ENDINGS: [&str; 5] = ["safetensors", "pt", "pth", "ckpt", "onnx"];
 
 /// One model that is to be imported.
 struct Found {
