@@ -235,6 +235,25 @@ impl Compact<'_> {
     }
 }
 
+/// The most labels that may be without names.
+const LARGEST_LABEL: u32 = 1 << 16;
+
+/// Names for labels that have none: their numbers. One label of four billion would ask for as many
+/// names.
+///
+/// # Errors
+/// A sentence when a label is too large.
+pub(crate) fn numbered(labels: &[u32]) -> Result<Vec<String>, String> {
+    let top = labels.iter().max().map_or(0, |top| top.saturating_add(1));
+    if top > LARGEST_LABEL {
+        return Err(format!(
+            "it has the label {}, and no names for its labels: number them from 0, or name them",
+            top - 1
+        ));
+    }
+    Ok((0..top).map(|label| label.to_string()).collect())
+}
+
 /// What a file's rows may become in memory: so much for every byte of the file.
 pub(crate) struct Allowance {
     left: u64,

@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::claims::rows_at_once;
+use crate::claims::{numbered, rows_at_once};
 use crate::open::Splits;
 use crate::{DataError, DataSet, FeatureTable, Samples};
 
@@ -114,10 +114,13 @@ pub(crate) fn read(
     let tables = all.iter_mut().filter_map(|(_, c)| c.table.take()).collect();
     let (_, shared) = all.swap_remove(0);
     let count = shared.labels.len();
-    let names = shared.names.unwrap_or_else(|| {
-        let top = shared.labels.iter().max().map_or(0, |top| top + 1);
-        (0..top).map(|label| label.to_string()).collect()
-    });
+    let names = match shared.names {
+        Some(names) => names,
+        None => numbered(&shared.labels).map_err(|reason| DataError::Features {
+            path: path.to_owned(),
+            reason,
+        })?,
+    };
     let ids = shared
         .ids
         .unwrap_or_else(|| (0..count).map(|row| format!("{name}/{row:06}")).collect());

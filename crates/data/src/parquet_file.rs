@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::claims::{Allowance, rows_at_once};
+use crate::claims::{Allowance, numbered, rows_at_once};
 use crate::folder::{Picture, assemble, decode};
 use crate::text::Texts;
 use crate::{DataError, DataSet, OpenOptions};
@@ -140,10 +140,13 @@ fn read_rows(files: &[PathBuf], take: &mut Take<'_>) -> Result<Known, DataError>
             }
         }
     }
-    let names = names.unwrap_or_else(|| {
-        let count = labels.iter().max().map_or(0, |top| top + 1);
-        (0..count).map(|label| label.to_string()).collect()
-    });
+    let names = match names {
+        Some(names) => names,
+        None => numbered(&labels).map_err(|reason| DataError::Parquet {
+            path: files.first().cloned().unwrap_or_default(),
+            reason,
+        })?,
+    };
     Ok(Known {
         ids: stable_ids(ids, files),
         labels,

@@ -203,6 +203,16 @@ fn files_that_unpack_to_far_more_than_they_are_are_refused() {
         refused()
     );
 
+    // A label asks for as many names as it is large.
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+    let labels: ArrayRef = Arc::new(Int64Array::from(vec![0, 4_000_000_000]));
+    let batch = RecordBatch::try_from_iter([("text", texts), ("label", labels)]).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(fs::File::create(&file).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    assert!(refused().contains("the label 4000000000"), "{}", refused());
+
     write_same_text(&file, "a short text", 100, true);
     assert_eq!(
         read(&file).unwrap().train.len() + read(&file).unwrap().heldout.len(),
