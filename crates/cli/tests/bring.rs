@@ -328,6 +328,13 @@ fn features_come_in_other_files_too() {
             .to_string()
             .contains("claims the shape")
     );
+    npy("labels.npy", &"{".repeat(40), "(20,)", vec![]);
+    assert!(
+        read("npy")
+            .unwrap_err()
+            .to_string()
+            .contains("no plain array")
+    );
     npy("labels.npy", "<i8", "(3,)", vec![0; 24]);
     assert!(
         read("npy")

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
@@ -472,8 +472,46 @@ struct Array2 {
     values: Vec<f64>,
 }
 
-fn npy(input: impl std::io::Read, size: u64) -> Result<Array2, String> {
-    let file = NpyFile::new(input).map_err(|error| error.to_string())?;
+/// The largest header of an array that is read; NumPy's have 118 bytes.
+const LARGEST_HEADER: usize = 1 << 14;
+
+/// The beginning of a `.npy` file up to the end of its header. A plain array's header is one dictionary
+/// without any other in it; nested ones cost the library that reads headers time without end.
+fn npy_header(input: &mut impl Read) -> Result<Vec<u8>, String> {
+    let mut start = vec![0; 10];
+    input
+        .read_exact(&mut start)
+        .map_err(|_| "it is too short")?;
+    if !start.starts_with(b"\x93NUMPY") {
+        return Err("it is no array of NumPy".into());
+    }
+    let mut length = usize::from(u16::from_le_bytes([start[8], start[9]]));
+    if start[6] > 1 {
+        start.resize(12, 0);
+        input
+            .read_exact(&mut start[10..])
+            .map_err(|_| "it is too short")?;
+        length |= usize::from(u16::from_le_bytes([start[10], start[11]])) << 16;
+    }
+    if length > LARGEST_HEADER {
+        return Err(format!("its header claims {length} bytes"));
+    }
+    let begin = start.len();
+    start.resize(begin + length, 0);
+    input
+        .read_exact(&mut start[begin..])
+        .map_err(|_| "its header is cut off")?;
+    let count = |mark: u8| start[begin..].iter().filter(|byte| **byte == mark).count();
+    if count(b'{') != 1 || count(b'(') > 1 || count(b'[') > 0 {
+        return Err("it is no plain array of numbers".into());
+    }
+    Ok(start)
+}
+
+fn npy(mut input: impl Read, size: u64) -> Result<Array2, String> {
+    let header = npy_header(&mut input)?;
+    let whole = Cursor::new(header).chain(input);
+    let file = NpyFile::new(whole).map_err(|error| error.to_string())?;
     let shape: Vec<u64> = file.shape().to_vec();
     let [rows, cols] = match shape[..] {
         [rows] => [rows, 1],
