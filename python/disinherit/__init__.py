@@ -12,7 +12,7 @@ import getpass
 import json
 import os
 import socket
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ._disinherit import Registry as _Registry
 __all__ = [
     "Data",
     "DisinheritError",
+    "Networks",
     "Registry",
     "__version__",
     "dampen",
@@ -59,6 +60,37 @@ def _progress(wanted: bool) -> Optional[Callable[[str, int], Any]]:
 
 def _listed(names: Labels) -> List[str]:
     return [names] if isinstance(names, str) else [str(name) for name in names]
+
+
+class Networks(Protocol):
+    """Runs models on samples that it knows by their ids, for :meth:`Data.elsewhere`.
+
+    Every call gives all floating-point tensors of a model, by name, as arrays of ``float32``: they may be
+    weights that are only tried. Calls come one at a time, though from several threads.
+    """
+
+    def inner_tensors(self, model: str, head: str) -> Sequence[str]:
+        """The parameters of a model below its head that Fisher information can be computed of."""
+
+    def capture(
+        self, model: str, head: str, weights: Mapping[str, np.ndarray], ids: Sequence[str]
+    ) -> Iterable[Tuple[np.ndarray, np.ndarray]]:
+        """What goes into the head and what comes out, batch by batch in the order of ``ids``: ``float32``."""
+
+    def inner_squares(
+        self,
+        model: str,
+        head: str,
+        weights: Mapping[str, np.ndarray],
+        ids: Sequence[str],
+        residuals: np.ndarray,
+        wanted: Sequence[str],
+    ) -> Iterable[Union[int, Tuple[str, np.ndarray]]]:
+        """For each parameter in ``wanted`` the sum over samples of the squared gradient of ``(residuals * logits).sum()``.
+
+        ``residuals`` is ``[samples, outputs]``. Gives the number of samples after each batch, for the progress
+        bar, and at last every name with its sums, ``float64``.
+        """
 
 
 class Data:
@@ -118,6 +150,35 @@ class Data:
                 [str(label) for label in label_names],
                 None if ids is None else [str(sample) for sample in ids],
                 np.ascontiguousarray(marks, dtype=bool),
+            )
+        )
+
+    @classmethod
+    def elsewhere(
+        cls,
+        networks: "Networks",
+        labels: Any,
+        label_names: Sequence[str],
+        *,
+        ids: Sequence[str],
+        heldout: Optional[Any] = None,
+        name: str = "samples",
+    ) -> "Data":
+        """Samples that stay where they are, with an object that runs networks on them.
+
+        For frameworks other than PyTorch; for PyTorch :func:`disinherit.torch.samples` makes the object. ``ids``
+        names every sample, training and held out, and ``heldout`` marks the latter.
+        """
+        whole = np.ascontiguousarray(labels, dtype=np.int64)
+        marks = np.zeros(len(whole), bool) if heldout is None else heldout
+        return cls(
+            _Data.elsewhere(
+                name,
+                whole,
+                [str(label) for label in label_names],
+                [str(sample) for sample in ids],
+                np.ascontiguousarray(marks, dtype=bool),
+                networks,
             )
         )
 
@@ -249,13 +310,21 @@ class Registry:
         return json.loads(self._inner.undo(operation))
 
     def fisher(
-        self, models: Labels, data: Data, *, again: bool = False, progress: bool = True
+        self,
+        models: Labels,
+        data: Data,
+        *,
+        layers: Labels = "head",
+        again: bool = False,
+        progress: bool = True,
     ) -> int:
         """Compute and keep FIM cards, so that classes can be forgotten later without data.
 
-        Returns how many were made; models that have one are passed over, unless ``again``.
+        ``layers`` is ``head``, ``all`` or patterns of tensor names; of inner layers a card keeps the FIM of all
+        classes together. Returns how many were made; models that have one are passed over, unless ``again``.
         """
-        return self._inner.fisher(_listed(models), data._inner, again, _progress(progress))
+        wanted = ",".join(_listed(layers))
+        return self._inner.fisher(_listed(models), data._inner, wanted, again, _progress(progress))
 
     def plan(
         self,
@@ -288,6 +357,8 @@ class Registry:
         """
         if "lambda_" in options:
             options["lambda"] = options.pop("lambda_")
+        if options.get("layers") is not None:
+            options["layers"] = ",".join(_listed(options["layers"]))
         done = self._inner.unlearn(
             _request(classes, source, samples, initial),
             None if data is None else data._inner,

@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from torch import nn
 
-from . import Data, DisinheritError, Labels, Registry, _listed, _progress, dampen
+from . import Data, DisinheritError, Labels, Registry, _listed, _progress
+from ._networks import called, device_of, evaluating, head_of, head_seen, inner_fisher, moved, parted, rows_of, samples
 
 __all__ = [
     "Capture",
@@ -25,6 +25,7 @@ __all__ = [
     "forget",
     "inner_fisher",
     "load",
+    "samples",
     "state_dict",
 ]
 
@@ -52,28 +53,6 @@ def find_head(module: nn.Module, classes: Optional[int] = None) -> str:
             f"no linear layer has {classes} outputs (linear layers: {known}); name the head with `head`"
         )
     return fitting[-1]
-
-
-def _head(module: nn.Module, name: str) -> nn.Linear:
-    try:
-        layer = module.get_submodule(name)
-    except AttributeError:
-        raise DisinheritError(f"the module has no layer `{name}`") from None
-    if not isinstance(layer, nn.Linear):
-        raise DisinheritError(f"`{name}` is {type(layer).__name__}, not a linear layer")
-    if layer.bias is None:
-        raise DisinheritError(
-            f"the head `{name}` has no bias; give it one of zeros: "
-            f"layer.bias = torch.nn.Parameter(torch.zeros(layer.out_features))"
-        )
-    for other, parameter in module.named_parameters(remove_duplicate=False):
-        if parameter is layer.weight and other != f"{name}.weight":
-            raise DisinheritError(
-                f"the head `{name}` is tied to `{other}`: what is dampened in one would be missing in the "
-                f"other; give it weights of its own: layer.weight = "
-                f"torch.nn.Parameter(layer.weight.detach().clone())"
-            )
-    return layer
 
 
 @dataclass
@@ -108,52 +87,6 @@ class Capture:
         save_file(tensors, str(path), metadata)
 
 
-@contextlib.contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    training = {child: child.training for child in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for child, state in training.items():
-            child.training = state
-
-
-def _device(module: nn.Module) -> torch.device:
-    parameter = next(module.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, Mapping):
-        return {key: _to(item, device) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_to(item, device) for item in value)
-    return value
-
-
-def _split(batch: Any) -> Tuple[Any, Any]:
-    """Inputs and labels of a batch: a pair, or a mapping with ``labels`` or ``label``."""
-    if isinstance(batch, Mapping):
-        for key in ("labels", "label"):
-            if key in batch:
-                return {name: item for name, item in batch.items() if name != key}, batch[key]
-        raise DisinheritError("a batch that is a mapping needs `labels`")
-    if isinstance(batch, (list, tuple)) and len(batch) >= 2:
-        return batch[0], batch[1]
-    raise DisinheritError("a batch is a pair of inputs and labels, or a mapping with `labels`")
-
-
-def _call(module: nn.Module, inputs: Any) -> Any:
-    if isinstance(inputs, Mapping):
-        return module(**inputs)
-    if isinstance(inputs, (list, tuple)):
-        return module(*inputs)
-    return module(inputs)
-
-
 def capture(
     module: nn.Module,
     loader: Iterable[Any],
@@ -170,48 +103,32 @@ def capture(
     of samples that the module was not trained on: alpha is chosen on the first, and judged on both.
     """
     name = head or find_head(module, len(labels))
-    layer = _head(module, name)
-    seen: List[Tuple[torch.Tensor, torch.Tensor]] = []
-
-    def keep(_: nn.Module, given: Tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
-        seen.append((given[0].detach(), made.detach()))
-
     features: List[np.ndarray] = []
     logits: List[np.ndarray] = []
     targets: List[np.ndarray] = []
     counts: List[int] = []
-    device = _device(module)
+    device = device_of(module)
     shown = _progress(progress)
-    hook = layer.register_forward_hook(keep)
-    try:
-        with torch.inference_mode(), _evaluating(module):
-            for part in (loader, heldout):
-                before = sum(map(len, targets))
-                bar = shown("capturing", len(part)) if shown and hasattr(part, "__len__") else None  # type: ignore[arg-type]
-                for batch in part or ():
-                    inputs, wanted = _split(batch)
-                    seen.clear()
-                    _call(module, _to(inputs, device))
-                    if len(seen) != 1 or seen[0][0].dim() != 2:
-                        raise DisinheritError(
-                            f"the head `{name}` ran {len(seen)} times in one pass"
-                            + (f" on {list(seen[0][0].shape)}" if seen else "")
-                            + "; it must run once, on [samples, features]"
-                        )
-                    features.append(seen[0][0].float().cpu().numpy())
-                    logits.append(seen[0][1].float().cpu().numpy())
-                    targets.append(torch.as_tensor(wanted).cpu().numpy().astype(np.int64).reshape(-1))
-                    if len(targets[-1]) != len(features[-1]):
-                        raise DisinheritError(
-                            f"a batch has {len(targets[-1])} labels for {len(features[-1])} samples"
-                        )
-                    if bar is not None:
-                        bar.update(1)
+    with torch.inference_mode(), evaluating(module), head_seen(module, name) as last:
+        for part in (loader, heldout):
+            before = sum(map(len, targets))
+            bar = shown("capturing", len(part)) if shown and hasattr(part, "__len__") else None  # type: ignore[arg-type]
+            for batch in part or ():
+                inputs, wanted = parted(batch)
+                called(module, moved(inputs, device))
+                given, made = last()
+                features.append(rows_of(given))
+                logits.append(rows_of(made))
+                targets.append(torch.as_tensor(wanted).cpu().numpy().astype(np.int64).reshape(-1))
+                if len(targets[-1]) != len(features[-1]):
+                    raise DisinheritError(
+                        f"a batch has {len(targets[-1])} labels for {len(features[-1])} samples"
+                    )
                 if bar is not None:
-                    bar.close()
-                counts.append(sum(map(len, targets)) - before)
-    finally:
-        hook.remove()
+                    bar.update(1)
+            if bar is not None:
+                bar.close()
+            counts.append(sum(map(len, targets)) - before)
     if not targets:
         raise DisinheritError("the loader gave no samples")
     marks = None
@@ -280,7 +197,7 @@ def _weights(
 ) -> Tuple[torch.Tensor, torch.Tensor]:
     """The weight and the bias of the head of a module or of its state dict."""
     if isinstance(module, nn.Module):
-        layer = _head(module, name)
+        layer = head_of(module, name)
         return layer.weight, layer.bias
     try:
         return module[f"{name}.weight"], module[f"{name}.bias"]
@@ -293,15 +210,17 @@ def forget(
     captured: Capture,
     *,
     classes: Labels,
-    layers: Optional[Sequence[str]] = None,
-    loader: Optional[Iterable[Any]] = None,
+    layers: Optional[Labels] = None,
+    loader: Optional[Any] = None,
+    heldout: Optional[Any] = None,
     progress: bool = False,
     **options: Any,
 ) -> Forgotten:
     """Make one module, or its state dict, forget classes, in place (FIUn on itself).
 
-    With ``layers`` (names of parameters, or ``"all"``) inner parameters are dampened too, with the same alpha,
-    from per-sample gradients over ``loader``. Options are those of :meth:`disinherit.Registry.unlearn`.
+    With ``layers`` (``"all"``, or patterns of parameters' names) inner parameters are dampened too: the samples
+    of ``loader`` are run again, for per-sample gradients and for the choice of alpha, and the module is judged on
+    them and on those of ``heldout``. Options are those of :meth:`disinherit.Registry.unlearn`.
     """
     old = _weights(module, captured.head)
     wanted = _listed(classes)
@@ -311,136 +230,36 @@ def forget(
                 f"unknown label `{label}`; the labels are {', '.join(captured.label_names)}"
             )
     registry = Registry.memory()
-    data = data_of(captured, "captured")
-    state = {"head.weight": old[0], "head.bias": old[1]}
-    registry.add(
-        "module",
-        state,
-        labels=captured.label_names,
-        head="head",
-        trained_on="captured",
-    )
-    done = registry.unlearn(classes=wanted, initial="module", data=data, progress=progress, **options)
-    outcome = done["models"][0]
-    result = Forgotten(
-        alpha=outcome["alpha"],
-        lambda_=outcome["lambda"],
-        changed=sum(tensor["changed"] for tensor in outcome["tensors"].values()),
-        warnings=done["warnings"],
-    )
-    if options.get("dry_run"):
-        return result
-    if layers is not None:
+    parameters = dict(zip(("head.weight", "head.bias"), old))
+    if layers is None:
+        data = data_of(captured, "captured")
+        registry.add("module", parameters, labels=captured.label_names, head="head", trained_on="captured")
+    else:
         if not isinstance(module, nn.Module):
             raise DisinheritError("inner layers need the module itself, not its state dict")
         if loader is None:
             raise DisinheritError("inner layers need the samples again: give `loader`")
-        result.changed += _forget_inner(module, captured, wanted, layers, loader, result)
-    with torch.no_grad():
-        for place, new in zip(old, registry.head("module")):
-            place.copy_(torch.from_numpy(new))
-    result.verdict = registry.verify(data, progress=False)[0]
-    return result
-
-
-def inner_fisher(
-    module: nn.Module,
-    loader: Iterable[Any],
-    *,
-    parameters: Optional[Sequence[str]] = None,
-    keep: Optional[Callable[[torch.Tensor], torch.Tensor]] = None,
-    chunk: int = 32,
-) -> Dict[str, np.ndarray]:
-    """The diagonal empirical FIM of parameters: the mean over samples of the squared gradient of the loss.
-
-    Per-sample gradients by ``torch.func``. ``keep`` picks samples by their labels (a mask).
-    """
-    from torch.func import functional_call, grad, vmap
-
-    named = dict(module.named_parameters())
-    names = list(named) if parameters is None else list(parameters)
-    unknown = [name for name in names if name not in named]
-    if unknown:
-        raise DisinheritError(f"the module has no parameter `{unknown[0]}`")
-    chosen = {name: named[name].detach() for name in names}
-    others = {name: value.detach() for name, value in named.items() if name not in chosen}
-    buffers = {name: value.detach() for name, value in module.named_buffers()}
-
-    def loss(values: Dict[str, torch.Tensor], inputs: Any, label: torch.Tensor) -> torch.Tensor:
-        def one(item: torch.Tensor) -> torch.Tensor:
-            return item.unsqueeze(0)
-
-        state = {**others, **buffers, **values}
-        if isinstance(inputs, Mapping):
-            made = functional_call(module, state, (), {key: one(item) for key, item in inputs.items()})
-        elif isinstance(inputs, (list, tuple)):
-            made = functional_call(module, state, tuple(one(item) for item in inputs))
-        else:
-            made = functional_call(module, state, (one(inputs),))
-        made = getattr(made, "logits", made)
-        return nn.functional.cross_entropy(made, one(label))
-
-    device = _device(module)
-    sums = {name: torch.zeros_like(value, dtype=torch.float64) for name, value in chosen.items()}
-    count = 0
-    with _evaluating(module):
-        for batch in loader:
-            inputs, labels = _split(batch)
-            labels = torch.as_tensor(labels).reshape(-1)
-            inputs, labels = _to(inputs, device), labels.to(device)
-            if keep is not None:
-                mask = keep(labels)
-                labels = labels[mask]
-                inputs = _pick(inputs, mask)
-            if len(labels) == 0:
-                continue
-            squares = vmap(grad(loss), in_dims=(None, 0, 0), chunk_size=chunk)(chosen, inputs, labels)
-            for name, gradient in squares.items():
-                sums[name] += gradient.double().square().sum(0)
-            count += len(labels)
-    if count == 0:
-        raise DisinheritError("no sample was left to compute Fisher information from")
-    return {name: (total / count).float().cpu().numpy() for name, total in sums.items()}
-
-
-def _pick(inputs: Any, mask: torch.Tensor) -> Any:
-    if isinstance(inputs, torch.Tensor):
-        return inputs[mask]
-    if isinstance(inputs, Mapping):
-        return {key: _pick(item, mask) for key, item in inputs.items()}
-    return type(inputs)(_pick(item, mask) for item in inputs)
-
-
-def _forget_inner(
-    module: nn.Module,
-    captured: Capture,
-    classes: List[str],
-    layers: Union[str, Sequence[str]],
-    loader: Iterable[Any],
-    result: Forgotten,
-) -> int:
-    head = {f"{captured.head}.weight", f"{captured.head}.bias"}
-    names = [name for name, _ in module.named_parameters() if name not in head]
-    if layers != "all":
-        names = [name for name in _listed(layers) if name not in head]
-    wanted = torch.tensor([captured.label_names.index(label) for label in classes])
-    own = inner_fisher(module, loader, parameters=names)
-    gone = inner_fisher(
-        module, loader, parameters=names, keep=lambda labels: torch.isin(labels, wanted.to(labels.device))
+        data = samples(module, loader, labels=captured.label_names, heldout=heldout, name="captured")
+        registry.add("module", module, labels=captured.label_names, head=captured.head, trained_on="captured")
+        parameters = dict(module.named_parameters())
+        options["layers"] = layers
+    done = registry.unlearn(classes=wanted, initial="module", data=data, progress=progress, **options)
+    outcome = done["models"][0]
+    changed = {name: tensor["changed"] for name, tensor in outcome["tensors"].items()}
+    result = Forgotten(
+        alpha=outcome["alpha"],
+        lambda_=outcome["lambda"],
+        changed=sum(changed.values()),
+        warnings=done["warnings"],
     )
-    # Each relative to the mean of the module's own, as the engine compares them.
-    mean = sum(float(values.sum(dtype=np.float64)) for values in own.values())
-    mean /= max(sum(values.size for values in own.values()), 1)
-    alpha = result.alpha if result.alpha is not None else 10.0
-    changed = 0
-    parameters = dict(module.named_parameters())
-    for name in names:
-        values = np.ascontiguousarray(parameters[name].detach().float().cpu().numpy()).copy()
-        scaled = [(part[name] / np.float64(mean)).astype(np.float32) for part in (own, gone)]
-        changed += dampen(values, scaled[0], scaled[1], alpha, result.lambda_ or 1.0)
-        with torch.no_grad():
-            parameters[name].copy_(torch.from_numpy(values))
-    return changed
+    if options.get("dry_run"):
+        return result
+    result.verdict = registry.verify(data, progress=False)[0]
+    new = state_dict(registry, "module")
+    with torch.no_grad():
+        for name in (name for name, count in changed.items() if count > 0):
+            parameters[name].copy_(new[name])
+    return result
 
 
 def state_dict(registry: Registry, model: str) -> Dict[str, torch.Tensor]:

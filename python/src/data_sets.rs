@@ -1,15 +1,79 @@
 //! Data sets: read by the engine, or features from arrays.
 
 use data::{DataSet, FeatureTable, OpenOptions, Samples, Splits};
+use disinherit::{EngineError, Runner};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use crate::raised;
+use crate::runner::Networks;
 
 /// Training and held-out samples.
 #[pyclass(frozen, module = "disinherit._disinherit")]
 pub(crate) struct Data {
     pub(crate) splits: Splits,
+    /// Who runs networks on samples that are elsewhere.
+    networks: Option<Networks>,
+}
+
+impl Data {
+    /// Who runs networks on samples that are elsewhere.
+    pub(crate) fn runner(&self) -> Option<&dyn Runner> {
+        let networks = self.networks.as_ref()?;
+        Some(networks)
+    }
+
+    /// A failure of the engine as a Python exception.
+    pub(crate) fn raised(&self, error: &EngineError) -> PyErr {
+        match &self.networks {
+            Some(networks) => networks.raised(error),
+            None => raised(error),
+        }
+    }
+
+    /// Training samples and held-out ones apart; all with ids.
+    fn of(
+        name: &str,
+        samples: Samples,
+        labels: &[i64],
+        label_names: Vec<String>,
+        ids: Option<Vec<String>>,
+        heldout: &[bool],
+        networks: Option<Networks>,
+    ) -> PyResult<Self> {
+        if heldout.len() != labels.len() {
+            return Err(raised(format!(
+                "{} marks of held-out samples for {} labels",
+                heldout.len(),
+                labels.len()
+            )));
+        }
+        let whole = labels
+            .iter()
+            .map(|label| {
+                u32::try_from(*label)
+                    .map_err(|_| raised(format!("the label {label} is out of range")))
+            })
+            .collect::<PyResult<Vec<u32>>>()?;
+        let ids = ids.unwrap_or_else(|| {
+            (0..whole.len())
+                .map(|row| format!("{name}/{row:06}"))
+                .collect()
+        });
+        let set = DataSet::new(name, samples, whole, label_names, ids).map_err(raised)?;
+        let side = |wanted: bool| -> Vec<usize> {
+            (0..set.len())
+                .filter(|row| heldout[*row] == wanted)
+                .collect()
+        };
+        Ok(Self {
+            splits: Splits {
+                train: set.select(&side(false)),
+                heldout: set.select(&side(true)),
+            },
+            networks,
+        })
+    }
 }
 
 /// One table of features: whose they are, the features, the logits.
@@ -38,7 +102,10 @@ impl Data {
         let splits = py
             .detach(|| data::open(&source, &options))
             .map_err(raised)?;
-        Ok(Self { splits })
+        Ok(Self {
+            splits,
+            networks: None,
+        })
     }
 
     /// Features of samples, from arrays.
@@ -51,15 +118,6 @@ impl Data {
         ids: Option<Vec<String>>,
         heldout: PyReadonlyArray1<'_, bool>,
     ) -> PyResult<Self> {
-        let labels = labels.as_slice()?;
-        let heldout = heldout.as_slice()?;
-        if heldout.len() != labels.len() {
-            return Err(raised(format!(
-                "{} marks of held-out samples for {} labels",
-                heldout.len(),
-                labels.len()
-            )));
-        }
         let tables = tables
             .iter()
             .map(|(models, features, logits)| {
@@ -74,31 +132,36 @@ impl Data {
                 })
             })
             .collect::<PyResult<Vec<_>>>()?;
-        let whole = labels
-            .iter()
-            .map(|label| {
-                u32::try_from(*label)
-                    .map_err(|_| raised(format!("the label {label} is out of range")))
-            })
-            .collect::<PyResult<Vec<u32>>>()?;
-        let ids = ids.unwrap_or_else(|| {
-            (0..whole.len())
-                .map(|row| format!("{name}/{row:06}"))
-                .collect()
-        });
-        let set = DataSet::new(name, Samples::Features(tables), whole, label_names, ids)
-            .map_err(raised)?;
-        let side = |wanted: bool| -> Vec<usize> {
-            (0..set.len())
-                .filter(|row| heldout[*row] == wanted)
-                .collect()
-        };
-        Ok(Self {
-            splits: Splits {
-                train: set.select(&side(false)),
-                heldout: set.select(&side(true)),
-            },
-        })
+        Self::of(
+            name,
+            Samples::Features(tables),
+            labels.as_slice()?,
+            label_names,
+            ids,
+            heldout.as_slice()?,
+            None,
+        )
+    }
+
+    /// Samples that stay with Python, which runs networks on them.
+    #[staticmethod]
+    fn elsewhere(
+        name: &str,
+        labels: PyReadonlyArray1<'_, i64>,
+        label_names: Vec<String>,
+        ids: Vec<String>,
+        heldout: PyReadonlyArray1<'_, bool>,
+        networks: Py<PyAny>,
+    ) -> PyResult<Self> {
+        Self::of(
+            name,
+            Samples::Elsewhere,
+            labels.as_slice()?,
+            label_names,
+            Some(ids),
+            heldout.as_slice()?,
+            Some(Networks::new(networks)),
+        )
     }
 
     /// The name of each label.

@@ -3,8 +3,10 @@
 
 mod data_sets;
 mod layers;
+mod model;
 mod progress;
 mod registry;
+mod runner;
 
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;

@@ -5,17 +5,18 @@ use std::path::PathBuf;
 
 use data::Splits;
 use disinherit::{
-    AddModel, Alpha, Depth, Evaluator, FEATURE_CACHE, Features, FisherOptions, LoadedModel,
-    NewNetwork, Scale, UnlearnOptions,
+    Alpha, Depth, Evaluator, FEATURE_CACHE, Features, FisherOptions, LoadedModel, Scale,
+    UnlearnOptions,
 };
-use nets::{Architecture, Compute, Preprocessing};
-use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
+use nets::{Architecture, Compute};
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
-use store::{Dtype, Location, StoreError, Tensor, TensorSource};
-use umig::{Forget, ModelId, Relation, Request, SampleSet, Training};
+use store::{Dtype, Location, StoreError, TensorSource};
+use umig::{Forget, ModelId, Request};
 
 use crate::data_sets::Data;
+use crate::model::{Arrays, Given, Spec};
 use crate::progress::Shown;
 use crate::raised;
 
@@ -23,123 +24,6 @@ use crate::raised;
 #[pyclass(frozen, module = "disinherit._disinherit")]
 pub(crate) struct Registry {
     inner: store::Registry,
-}
-
-/// What Python says of a new model.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Spec {
-    name: String,
-    #[serde(default)]
-    architecture: Option<String>,
-    #[serde(default)]
-    head: Option<String>,
-    #[serde(default)]
-    labels: Option<Vec<String>>,
-    #[serde(default)]
-    input: Option<[usize; 3]>,
-    #[serde(default)]
-    parents: Vec<(String, Relation)>,
-    #[serde(default)]
-    trained_on: Vec<TrainedOn>,
-    #[serde(default)]
-    time: Option<u64>,
-    #[serde(default)]
-    untied: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TrainedOn {
-    data: String,
-    #[serde(default)]
-    labels: Option<Vec<String>>,
-    #[serde(default)]
-    samples: Option<Vec<String>>,
-    #[serde(default)]
-    source: Option<String>,
-}
-
-impl Spec {
-    fn network(&self) -> PyResult<NewNetwork> {
-        let kind = self.architecture.as_deref().map(str::parse).transpose();
-        Ok(NewNetwork {
-            kind: kind.map_err(raised)?,
-            head: self.head.clone(),
-            labels: self.labels.clone(),
-            images: self
-                .input
-                .map(|[channels, height, width]| data::ImageShape {
-                    channels,
-                    height,
-                    width,
-                }),
-            vocabulary: data::VOCABULARY,
-            length: 128,
-            untied: self.untied,
-        })
-    }
-
-    fn model(self, file: PathBuf, architecture: Architecture, labels: Vec<String>) -> AddModel {
-        let training = self.trained_on.into_iter().map(|trained| {
-            let seen = trained.labels.unwrap_or_else(|| labels.clone());
-            let mut training = Training::new(&trained.data, seen);
-            training.source = trained.source;
-            if let Some(samples) = trained.samples {
-                training.samples = SampleSet::Listed(samples.into_iter().collect());
-            }
-            training
-        });
-        AddModel {
-            name: self.name,
-            file,
-            training: training.collect(),
-            architecture,
-            preprocessing: Preprocessing::default(),
-            labels,
-            parents: self.parents,
-            time: self.time,
-            untied: self.untied,
-        }
-    }
-}
-
-/// Tensors that lie in arrays of Python.
-struct Arrays(BTreeMap<String, Lent>);
-
-/// One of them: type, shape, bytes.
-type Lent = (Dtype, Vec<usize>, Py<PyArray1<u8>>);
-
-/// One as Python gives it: name, type, shape, bytes.
-type Given<'py> = (String, String, Vec<usize>, Bound<'py, PyArray1<u8>>);
-
-impl TensorSource for Arrays {
-    fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
-        let tensors = self.0.iter();
-        tensors
-            .map(|(name, (dtype, shape, _))| (name.clone(), (*dtype, shape.clone())))
-            .collect()
-    }
-
-    fn tensor(&self, name: &str) -> Result<Tensor, StoreError> {
-        let refuse = |reason: String| StoreError::Checkpoint {
-            path: "a state dict".into(),
-            reason,
-        };
-        let (dtype, shape, array) = self
-            .0
-            .get(name)
-            .ok_or_else(|| refuse(format!("it has no tensor `{name}`")))?;
-        let bytes = Python::attach(|py| {
-            let array = array.bind(py).readonly();
-            array.as_slice().map(<[u8]>::to_vec)
-        });
-        Ok(Tensor {
-            dtype: *dtype,
-            shape: shape.clone(),
-            bytes: bytes.map_err(|error| refuse(error.to_string()))?,
-        })
-    }
 }
 
 /// What Python says of a request.
@@ -251,6 +135,12 @@ impl Registry {
             }
         };
         Ok(Request::new(forget).from_models(self.ids(&asked.from)?))
+    }
+
+    /// Runs networks: those of the data, where it has some.
+    fn features<'a>(&'a self, data: Option<&'a Data>) -> Features<'a> {
+        Features::new(&self.inner, Compute::default(), FEATURE_CACHE)
+            .run_by(data.and_then(Data::runner))
     }
 
     fn loaded(&self, name: &str) -> PyResult<LoadedModel> {
@@ -393,35 +283,39 @@ impl Registry {
     }
 
     /// Computes and keeps FIM cards; returns how many were made.
-    #[pyo3(signature = (models, data, again, progress))]
+    #[pyo3(signature = (models, data, layers, again, progress))]
     fn fisher(
         &self,
         py: Python<'_>,
         models: Vec<String>,
         data: &Data,
+        layers: &str,
         again: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<usize> {
         let ids = self.ids(&models)?;
-        py.detach(|| {
-            let graph = self.inner.graph().map_err(raised)?;
+        let options = FisherOptions {
+            layers: layers.parse().map_err(raised)?,
+            ..FisherOptions::default()
+        };
+        let made = py.detach(|| {
+            let graph = self.inner.graph()?;
             let loaded = ids
                 .iter()
                 .map(|id| LoadedModel::open(&self.inner, &graph, id))
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(raised)?;
-            let features = Features::new(&self.inner, Compute::default(), FEATURE_CACHE);
-            let rows = disinherit::compute_cards(
+                .collect::<Result<Vec<_>, _>>()?;
+            disinherit::compute_cards(
                 &self.inner,
                 &loaded,
                 &data.splits.train,
-                &FisherOptions::default(),
-                &features,
+                &options,
+                &self.features(Some(data)),
                 again,
                 &Shown(progress),
-            );
-            rows.map(|rows| rows.len()).map_err(raised)
-        })
+            )
+        });
+        made.map(|rows| rows.len())
+            .map_err(|error| data.raised(&error))
     }
 
     /// Whom a request touches, as JSON.
@@ -446,13 +340,15 @@ impl Registry {
         let splits: Option<&Splits> = data.map(|data| &data.splits);
         let done = py.detach(|| {
             let shown = Shown(progress);
-            let features = Features::new(&self.inner, Compute::default(), FEATURE_CACHE)
-                .not_writing(&request.forget);
+            let features = self.features(data).not_writing(&request.forget);
             let prepared =
                 disinherit::prepare(&self.inner, &request, splits, &options, &features, &shown)?;
             disinherit::unlearn(&self.inner, &prepared, &options, &shown)
         });
-        write(&done.map_err(raised)?)
+        write(&done.map_err(|error| match data {
+            Some(data) => data.raised(&error),
+            None => raised(error),
+        })?)
     }
 
     /// Whether models have forgotten, as JSON; those of the last request when none is named.
@@ -477,9 +373,8 @@ impl Registry {
             self.ids(&models)?
         };
         let verdicts = py.detach(|| {
-            let features =
-                Features::new(&self.inner, Compute::default(), FEATURE_CACHE).not_writing(&forget);
-            let evaluator = Evaluator::new(&data.splits, Compute::default(), &features);
+            let features = self.features(Some(data)).not_writing(&forget);
+            let evaluator = Evaluator::new(&data.splits, &features);
             disinherit::judge(
                 &self.inner,
                 &evaluator,
@@ -489,7 +384,7 @@ impl Registry {
                 &Shown(progress),
             )
         });
-        write(&verdicts.map_err(raised)?)
+        write(&verdicts.map_err(|error| data.raised(&error))?)
     }
 
     /// Writes the page of the last request.
@@ -501,23 +396,27 @@ impl Registry {
         data: Option<&Data>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        py.detach(|| {
-            let depth = Depth {
-                attacks: true,
-                relearning: false,
-            };
-            let study = disinherit::revisit(
+        let depth = Depth {
+            attacks: true,
+            relearning: false,
+        };
+        let study = py.detach(|| {
+            disinherit::revisit(
                 &self.inner,
                 None,
                 data.map(|data| &data.splits),
                 depth,
                 Compute::default(),
+                data.and_then(Data::runner),
                 &Shown(progress),
             )
-            .map_err(raised)?;
-            let page = report::page(std::slice::from_ref(&study)).map_err(raised)?;
-            store::write_file(&path, page.as_bytes()).map_err(raised)
-        })
+        });
+        let study = study.map_err(|error| match data {
+            Some(data) => data.raised(&error),
+            None => raised(error),
+        })?;
+        let page = report::page(std::slice::from_ref(&study)).map_err(raised)?;
+        store::write_file(&path, page.as_bytes()).map_err(raised)
     }
 
     /// Writes a model in the form that it came in.

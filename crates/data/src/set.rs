@@ -59,6 +59,9 @@ pub enum Samples {
     /// What networks make of samples that are not here: the inputs of their heads, a table for each
     /// network that makes others.
     Features(Vec<FeatureTable>),
+    /// Samples that are not here, nor anything made of them: whoever runs networks on them knows them
+    /// by their ids.
+    Elsewhere,
 }
 
 /// The features of all samples, from one network.
@@ -270,7 +273,7 @@ impl DataSet {
                 *shape,
                 &pixels[index * shape.len()..(index + 1) * shape.len()],
             )),
-            Samples::Tokens { .. } | Samples::Features(_) => None,
+            Samples::Tokens { .. } | Samples::Features(_) | Samples::Elsewhere => None,
         }
     }
 
@@ -280,7 +283,7 @@ impl DataSet {
     /// When `index` is not below [`DataSet::len`].
     pub fn tokens(&self, index: usize) -> Option<&[u32]> {
         match &self.samples {
-            Samples::Images { .. } | Samples::Features(_) => None,
+            Samples::Images { .. } | Samples::Features(_) | Samples::Elsewhere => None,
             Samples::Tokens { sequences, .. } => Some(&sequences[index]),
         }
     }
@@ -289,7 +292,7 @@ impl DataSet {
     pub fn image_shape(&self) -> Option<ImageShape> {
         match &self.samples {
             Samples::Images { shape, .. } => Some(*shape),
-            Samples::Tokens { .. } | Samples::Features(_) => None,
+            Samples::Tokens { .. } | Samples::Features(_) | Samples::Elsewhere => None,
         }
     }
 
@@ -365,6 +368,7 @@ impl DataSet {
                     .map(|table| table.select(indices, self.len()))
                     .collect(),
             ),
+            Samples::Elsewhere => Samples::Elsewhere,
         };
         Self {
             name: self.name.clone(),
@@ -442,7 +446,8 @@ impl DataSet {
         (taken.into_iter().map(|(_, index)| index).collect(), rest)
     }
 
-    /// A BLAKE3 digest of inputs, labels, names and ids, in hexadecimal.
+    /// A BLAKE3 digest of inputs, labels, names and ids, in hexadecimal. Inputs that are elsewhere are
+    /// known by their ids only.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         let mut put = |bytes: &[u8]| {
@@ -475,6 +480,7 @@ impl DataSet {
                     put(&bytes);
                 }
             }
+            Samples::Elsewhere => put(b"elsewhere"),
         }
         let labels: Vec<u8> = self.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
         put(&labels);

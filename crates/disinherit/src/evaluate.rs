@@ -2,7 +2,7 @@
 
 use data::{DataSet, Splits};
 use fiun::{Matrix, argmax};
-use nets::{Compute, StateDict, capture};
+use nets::StateDict;
 use serde::{Deserialize, Serialize};
 use store::Registry;
 use umig::{Forget, Model, ModelId, Relation, Umig};
@@ -39,18 +39,13 @@ type Score<'a> = dyn FnMut(&DataSet, &[bool]) -> Result<Shares, EngineError> + '
 /// has changed costs a matrix product.
 pub struct Evaluator<'a> {
     splits: &'a Splits,
-    compute: Compute,
     features: &'a Features<'a>,
 }
 
 impl<'a> Evaluator<'a> {
     /// An evaluator on some data.
-    pub fn new(splits: &'a Splits, compute: Compute, features: &'a Features<'a>) -> Self {
-        Self {
-            splits,
-            compute,
-            features,
-        }
+    pub fn new(splits: &'a Splits, features: &'a Features<'a>) -> Self {
+        Self { splits, features }
     }
 
     /// The scores of a model of the registry. `provenance` says what it was trained on itself
@@ -92,14 +87,9 @@ impl<'a> Evaluator<'a> {
         forget: &Forget,
         progress: &dyn Progress,
     ) -> Result<Scores, EngineError> {
-        let network = nets::Network::new(&like.architecture, state, self.compute)
-            .map_err(EngineError::net(like.id()))?;
         let mut score = |set: &DataSet, is_forget: &[bool]| {
             let stage = progress.stage(&format!("evaluating {}", like.id()), set.len() as u64);
-            let captured = capture(&network, set, &like.preprocessing, &mut |n| {
-                stage.advance(n as u64);
-            })
-            .map_err(EngineError::net(like.id()))?;
+            let captured = self.features.run(like, state, set, stage.as_ref())?;
             Ok(split_accuracy(
                 &captured.logits,
                 &like.manifest.labels,

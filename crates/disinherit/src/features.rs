@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use data::{DataSet, FeatureTable, Samples};
 use fiun::{Matrix, linear};
-use nets::{Capture, Compute, capture};
+use nets::{Capture, Compute, StateDict};
 use store::{Digest, FeatureCache, Registry};
 use umig::{Forget, ModelId};
 
-use crate::{EngineError, LoadedModel, Progress, form};
+use crate::runner::run_weights;
+use crate::{EngineError, LoadedModel, Progress, Runner, Stage, form};
 
 /// Bytes of features held in memory.
 const MEMORY: u64 = 1 << 30;
@@ -27,6 +28,7 @@ pub struct Features<'a> {
     registry: &'a Registry,
     compute: Compute,
     disk: Option<FeatureCache>,
+    runner: Option<&'a dyn Runner>,
     /// Labels whose features are not written to disk; `None` for all.
     unwritten: Option<BTreeSet<String>>,
     memory: Mutex<Memory>,
@@ -67,10 +69,26 @@ impl<'a> Features<'a> {
             registry,
             compute,
             disk: registry.feature_cache(disk).filter(|_| disk > 0),
+            runner: None,
             unwritten: Some(BTreeSet::new()),
             memory: Mutex::default(),
             owner: Mutex::default(),
         }
+    }
+
+    /// Has samples that are elsewhere run by `runner`. Nothing is cached on disk then: ids do not tell
+    /// whether samples are still what they were.
+    pub fn run_by(mut self, runner: Option<&'a dyn Runner>) -> Self {
+        if runner.is_some() {
+            self.disk = None;
+        }
+        self.runner = runner;
+        self
+    }
+
+    /// Who runs samples that are elsewhere.
+    pub(crate) fn runner(&self) -> Option<&'a dyn Runner> {
+        self.runner
     }
 
     /// Features that do not say whose they are can be those of one backbone only.
@@ -227,7 +245,8 @@ impl<'a> Features<'a> {
         self.check_owner(model, set)?;
         let set = &*set.seen_by(model.id().name())?;
         let stage = progress.stage(&format!("running {}", model.id()), set.len() as u64);
-        if model.is_head_only() && !matches!(set.samples(), Samples::Features(_)) {
+        let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::Elsewhere);
+        if model.is_head_only() && is_here {
             let run = form::run_graph(self.registry, model, set, &mut |n| {
                 stage.advance(n as u64);
             })?;
@@ -236,11 +255,21 @@ impl<'a> Features<'a> {
                 return Ok(Capture { features, logits });
             }
         }
-        let network = model.network(self.registry, self.compute)?;
-        capture(&network, set, &model.preprocessing, &mut |n| {
-            stage.advance(n as u64)
-        })
-        .map_err(EngineError::net(model.id()))
+        self.run(model, &model.state(self.registry)?, set, stage.as_ref())
+    }
+
+    /// What weights in the network of a model make of samples.
+    ///
+    /// # Errors
+    /// As [`Features::of`].
+    pub(crate) fn run(
+        &self,
+        model: &LoadedModel,
+        weights: &StateDict,
+        set: &DataSet,
+        stage: &dyn Stage,
+    ) -> Result<Capture, EngineError> {
+        run_weights(self.runner, self.compute, model, weights, set, stage)
     }
 
     fn keep(

@@ -8,7 +8,7 @@ use fiun::{
     DATA_FREE_ALPHA, Estimator, FisherTensor, HeadFisher, LayerFisher, Matrix, MatrixRef,
     Precision, head_fisher, head_precision, linear, residuals,
 };
-use nets::{Compute, InnerJob, inner_fisher};
+use nets::{Capture, Compute, InnerJob, inner_fisher};
 use serde_json::json;
 use store::{
     CardHeader, CardRow, CardSource, FisherCard, Operation, Publication, Registry, StoreError,
@@ -16,7 +16,10 @@ use store::{
 use umig::{ModelId, Umig};
 
 use crate::layers::Selected;
-use crate::{EngineError, Features, Layers, LoadedModel, Progress, own_data};
+use crate::runner::runner_of;
+use crate::{
+    EngineError, Features, Layers, LoadedModel, Progress, Runner, Silent, Stage, own_data,
+};
 
 /// Samples that the search for a sufficient subset starts with.
 const FIRST: usize = 512;
@@ -100,7 +103,7 @@ impl CardMaker<'_> {
         model: &LoadedModel,
         own: &DataSet,
     ) -> Result<FisherCard, EngineError> {
-        let selected = self.options.layers.of(model)?;
+        let selected = self.options.layers.of(model, self.features.runner())?;
         let Estimate {
             set,
             fisher,
@@ -154,6 +157,9 @@ impl CardMaker<'_> {
         let stage = self
             .progress
             .stage(&format!("FIM of {}", model.id()), set.len() as u64);
+        if let Some(runner) = runner_of(self.features.runner(), set)? {
+            return self.pass_elsewhere(runner, model, set, selected, stage.as_ref());
+        }
         let wanted = |name: &str| selected.inner.iter().any(|known| known == name);
         let job = InnerJob {
             architecture: &model.architecture,
@@ -171,6 +177,35 @@ impl CardMaker<'_> {
             features: Arc::new(inner.capture.features),
             logits: inner.capture.logits,
             inner: inner.tensors,
+        })
+    }
+
+    /// The same of samples that are elsewhere.
+    fn pass_elsewhere(
+        &self,
+        runner: &dyn Runner,
+        model: &LoadedModel,
+        set: &DataSet,
+        selected: &Selected,
+        stage: &dyn Stage,
+    ) -> Result<Pass, EngineError> {
+        if let Estimator::Batch { .. } = self.options.estimator {
+            return Err(EngineError::Refused(
+                "the batch estimator of inner layers is for networks that run here; take \
+                 `empirical` or `true:SEED`"
+                    .into(),
+            ));
+        }
+        let weights = model.state(self.registry)?;
+        let Capture { features, logits } = runner.capture(model, &weights, set, &Silent)?;
+        let residuals = residuals(logits.view(), &model.rows(set)?, self.options.estimator)
+            .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;
+        let inner =
+            runner.inner_fisher(model, &weights, set, &residuals, &selected.inner, stage)?;
+        Ok(Pass {
+            features: Arc::new(features),
+            logits,
+            inner,
         })
     }
 
@@ -311,7 +346,7 @@ pub fn compute_cards(
     let mut rows = Vec::new();
     for model in models {
         let kept = registry.card(model.digest, options.estimator)?;
-        let selected = options.layers.of(model)?;
+        let selected = options.layers.of(model, features.runner())?;
         let enough = kept.is_some_and(|card| covers(card.header(), &selected));
         if enough && !again {
             continue;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, LoadedModel};
+use crate::{EngineError, LoadedModel, Runner};
 
 /// The layers that are looked at and edited. In text: `head`, `all`, or patterns of tensor names
 /// with commas between them (`layer4.*,fc.*`).
@@ -83,11 +83,15 @@ pub(crate) struct Selected {
 }
 
 impl Layers {
-    /// The tensors of a model that take part.
+    /// The tensors of a model that take part; `runner` runs it, where the engine does not.
     ///
     /// # Errors
     /// [`EngineError::Refused`] when no tensor fits, or only the head is known.
-    pub(crate) fn of(&self, model: &LoadedModel) -> Result<Selected, EngineError> {
+    pub(crate) fn of(
+        &self,
+        model: &LoadedModel,
+        runner: Option<&dyn Runner>,
+    ) -> Result<Selected, EngineError> {
         let head = model.head_tensors();
         if *self == Self::Head {
             return Ok(Selected {
@@ -95,18 +99,7 @@ impl Layers {
                 inner: Vec::new(),
             });
         }
-        if model.is_head_only() {
-            return Err(EngineError::Refused(format!(
-                "of `{}` only the head is known here, and `--layers {self}` wants inner layers: leave it \
-                 out, or have them dampened where the network runs (docs/python.md)",
-                model.id()
-            )));
-        }
-        let names: Vec<String> = nets::inner_tensors(&model.architecture)
-            .map_err(EngineError::net(model.id()))?
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let names = inner_tensors(self, model, runner)?;
         let Self::Patterns(patterns) = self else {
             return Ok(Selected {
                 head: [true; 2],
@@ -137,6 +130,26 @@ impl Layers {
         }
         Ok(selected)
     }
+}
+
+/// The parameters below a model's head.
+fn inner_tensors(
+    layers: &Layers,
+    model: &LoadedModel,
+    runner: Option<&dyn Runner>,
+) -> Result<Vec<String>, EngineError> {
+    if let Some(runner) = runner {
+        return runner.inner_tensors(model);
+    }
+    if model.is_head_only() {
+        return Err(EngineError::Refused(format!(
+            "of `{}` only the head is known here, and `--layers {layers}` wants inner layers: leave it \
+             out, or have them dampened where the network runs (docs/python.md)",
+            model.id()
+        )));
+    }
+    let tensors = nets::inner_tensors(&model.architecture).map_err(EngineError::net(model.id()))?;
+    Ok(tensors.into_iter().map(|(name, _)| name).collect())
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod progress;
 mod provenance;
 mod recipe;
 mod revisit;
+mod runner;
 mod study;
 mod unlearn;
 mod verdicts;
@@ -52,6 +53,7 @@ pub use progress::{Progress, Silent, Stage};
 pub use provenance::{absence_warning, absent_samples, forget_mask, own_data};
 pub use recipe::{Heads, LabelChoice, ModelRecipe, Recipe, RelationName, Repeat};
 pub use revisit::{last_request, revisit};
+pub use runner::Runner;
 pub use study::{
     Compared, MethodResult, ModelResult, Study, StudyModel, StudyOptions, mean, run_study,
 };

@@ -11,13 +11,14 @@ use crate::error::suggest;
 use crate::verdicts::{Depth, Examiner, Verdicts};
 use crate::{
     Cost, EngineError, LoadedModel, Method, MethodResult, ModelOutcome, ModelResult, Progress,
-    Study, StudyModel, Variant,
+    Runner, Study, StudyModel, Variant,
 };
 
 /// What a request did, as a study of one method. With data, every touched model is judged before
 /// and after; without, only what the log says is known.
 ///
-/// `request` is the request's id, the number of its operation, or nothing for the last one.
+/// `request` is the request's id, the number of its operation, or nothing for the last one. Samples
+/// that are elsewhere are run by `runner`.
 ///
 /// # Errors
 /// [`EngineError::Refused`] when there is no such request, or what the registry says.
@@ -27,6 +28,7 @@ pub fn revisit(
     splits: Option<&Splits>,
     depth: Depth,
     compute: Compute,
+    runner: Option<&dyn Runner>,
     progress: &dyn Progress,
 ) -> Result<Study, EngineError> {
     let operations = registry.operations()?;
@@ -44,6 +46,7 @@ pub fn revisit(
                 splits,
                 forget: &asked.forget,
                 compute,
+                runner,
                 depth,
                 progress,
             };

@@ -191,6 +191,7 @@ pub fn run_study(
             splits,
             forget: &forget,
             compute: options.compute,
+            runner: None,
             depth: options.depth,
             progress,
         },

@@ -239,6 +239,7 @@ fn a_rival_publishes_and_can_be_looked_at_again() {
         Some(&splits),
         Depth::QUICK,
         Default::default(),
+        None,
         &Silent,
     )
     .unwrap();
@@ -258,6 +259,7 @@ fn a_rival_publishes_and_can_be_looked_at_again() {
             None,
             Depth::QUICK,
             Default::default(),
+            None,
             &Silent,
         )
     };

@@ -148,7 +148,7 @@ fn a_network_forgets_and_only_where_it_must() {
     assert_eq!(new, ["r1@2", "r2@2", "r3@2"]);
 
     let graph = registry.graph().unwrap();
-    let evaluator = Evaluator::new(&splits, Default::default(), &features);
+    let evaluator = Evaluator::new(&splits, &features);
     for outcome in &done.models {
         let old = LoadedModel::open(&registry, &graph, &outcome.before).unwrap();
         let new = LoadedModel::open(&registry, &graph, &outcome.after).unwrap();
@@ -382,7 +382,7 @@ fn retraining_leaves_the_class_out() {
     assert!(mended.cost.seconds > 0.0 && mended.cost.processor_seconds.unwrap() > 0.0);
     let again = mended.states;
     assert_eq!(again.len(), 3);
-    let evaluator = Evaluator::new(&splits, Default::default(), &features);
+    let evaluator = Evaluator::new(&splits, &features);
     for (id, state) in &again {
         let like = LoadedModel::open(&registry, &graph, id).unwrap();
         let scores = evaluator
@@ -502,7 +502,7 @@ fn a_model_whose_logits_are_all_negative_forgets_by_its_biases() {
     let sunk = add(&registry, &new).unwrap();
     let request = Request::new(Forget::classes(["3"])).from_models([sunk.clone()]);
     let features = Features::new(&registry, Default::default(), 0);
-    let evaluator = Evaluator::new(&splits, Default::default(), &features);
+    let evaluator = Evaluator::new(&splits, &features);
     let left = |lower_biases: bool, dry_run: bool| {
         let options = UnlearnOptions {
             lower_biases,

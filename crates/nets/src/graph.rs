@@ -89,6 +89,12 @@ impl GraphNetwork {
                         set.name()
                     )));
                 }
+                Samples::Elsewhere => {
+                    return Err(NetError::Data(format!(
+                        "the samples of `{}` are elsewhere",
+                        set.name()
+                    )));
+                }
             };
             width = made.len() / batch.min(self.rows(indices.len(), batch)).max(1);
             values.extend_from_slice(&made[..indices.len() * width]);

@@ -239,6 +239,7 @@ pub(super) fn report(context: &Context, args: &ReportArgs) -> Result<(), CliErro
         splits.as_ref(),
         depth,
         context.compute,
+        None,
         &context.bars,
     )?;
     let page = report::page(std::slice::from_ref(&study))?;

@@ -298,7 +298,7 @@ pub(super) fn verdicts(
     at_most: f64,
 ) -> Result<Vec<CertifiedVerdict>, CliError> {
     let features = context.features(registry).not_writing(forget);
-    let evaluator = Evaluator::new(splits, context.compute, &features);
+    let evaluator = Evaluator::new(splits, &features);
     Ok(disinherit::judge(
         registry,
         &evaluator,

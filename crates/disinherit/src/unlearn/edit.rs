@@ -9,7 +9,6 @@ use fiun::{
     LayerFisher, Lowering, RowMatch, Search, Selection, largest_ratio, merge, score_trial,
     search_alpha,
 };
-use nets::{Capture, Network, capture};
 use store::{Registry, Tensor};
 use umig::ModelId;
 
@@ -19,7 +18,7 @@ use super::tensor::{dampen_tensor, lower_tensor};
 use super::{Alpha, ModelOutcome, Prepared, Scale, UnlearnOptions};
 use crate::fisher::Tensors;
 use crate::model::to_state;
-use crate::{EngineError, LoadedModel, Stage};
+use crate::{EngineError, LoadedModel, Silent, Stage};
 
 /// The largest threshold tried when every try costs a forward pass: on a common scale, hardly any
 /// parameter is selected beyond.
@@ -353,13 +352,10 @@ impl Edit<'_> {
         let Samples::Whole(sets) = &evidence.samples else {
             return Err(EngineError::Refused("there are no samples to run".into()));
         };
-        let network = Network::new(&model.architecture, state, self.options.fisher.compute)
-            .map_err(EngineError::net(model.id()))?;
         let mut values = Vec::new();
         for set in sets {
-            let Capture { logits, .. } = capture(&network, set, &model.preprocessing, &mut |_| {})
-                .map_err(EngineError::net(model.id()))?;
-            values.extend(logits.into_values());
+            let captured = self.prepared.features.run(model, state, set, &Silent)?;
+            values.extend(captured.logits.into_values());
         }
         let rows = evidence.rows.len();
         fiun::Matrix::new(rows, values.len() / rows.max(1), values)

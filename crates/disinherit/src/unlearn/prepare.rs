@@ -118,7 +118,11 @@ impl Preparation<'_> {
     /// before any is computed.
     pub(super) fn load(&self, id: &ModelId) -> Result<Loaded, EngineError> {
         let model = LoadedModel::open(self.registry, self.graph, id)?;
-        let selected = self.options.fisher.layers.of(&model)?;
+        let selected = self
+            .options
+            .fisher
+            .layers
+            .of(&model, self.features.runner())?;
         let estimator = self.options.fisher.estimator;
         let kept = self.registry.card(model.digest, estimator)?;
         let loaded = Loaded {
@@ -377,7 +381,7 @@ pub fn needs(
     let mut needs = Needs::default();
     for id in plan.scope.touched() {
         let model = LoadedModel::open(registry, &graph, id)?;
-        let selected = options.fisher.layers.of(&model)?;
+        let selected = options.fisher.layers.of(&model, None)?;
         let card = registry.card(model.digest, options.fisher.estimator)?;
         if !card.is_some_and(|card| covers(card.header(), &selected)) {
             match stand_in(registry, &graph, &model, options)? {

@@ -1,9 +1,10 @@
 //! The samples that a model is judged on, and what it says about them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use data::{DataSet, Splits};
-use nets::{Capture, Compute, Network, StateDict, capture, initial_state};
+use data::{DataSet, Samples, Splits};
+use nets::{Capture, Compute, StateDict, initial_state};
 use store::Registry;
 use umig::{Forget, ModelId, Umig};
 
@@ -13,7 +14,8 @@ use super::probe::probe;
 use super::relearn::relearn;
 use super::{Depth, Verdicts};
 use crate::evaluate::Accuracy;
-use crate::{EngineError, Features, LoadedModel, Progress, Scores, forget_mask, own_data};
+use crate::runner::run_weights;
+use crate::{EngineError, Features, LoadedModel, Progress, Runner, Scores, forget_mask, own_data};
 
 /// Samples of labels that a model has an output for.
 pub(crate) struct Part {
@@ -96,6 +98,7 @@ pub(crate) struct Examiner<'a> {
     pub(crate) splits: &'a Splits,
     pub(crate) forget: &'a Forget,
     pub(crate) compute: Compute,
+    pub(crate) runner: Option<&'a dyn Runner>,
     pub(crate) depth: Depth,
     pub(crate) progress: &'a dyn Progress,
 }
@@ -104,11 +107,10 @@ impl Examiner<'_> {
     /// The exam of a model, by the provenance of the version that was trained on the forget data.
     pub(crate) fn exam(&self, graph: &Umig, id: &ModelId) -> Result<Exam, EngineError> {
         let model = LoadedModel::open(self.registry, graph, id)?;
-        let features = Features::new(self.registry, self.compute, 0);
         let own = own_data(&model.vertex, &self.splits.train);
-        let own = features.as_seen(&model, &own, self.progress)?;
+        let own = self.as_seen(&model, &own)?;
         let mask = forget_mask(self.forget, &own, &model.vertex.training);
-        let heldout = features.as_seen(&model, &self.splits.heldout, self.progress)?;
+        let heldout = self.as_seen(&model, &self.splits.heldout)?;
         let heldout = &*heldout;
         let heldout_mask = match self.forget {
             Forget::Classes(_) => forget_mask(self.forget, heldout, []),
@@ -124,12 +126,30 @@ impl Examiner<'_> {
         };
         if self.depth.attacks {
             let net = || EngineError::net(exam.model.id());
-            let fresh = initial_state(&exam.model.architecture, 0).map_err(net())?;
+            let mut fresh = initial_state(&exam.model.architecture, 0).map_err(net())?;
+            if self.runner.is_some() {
+                // Of a network that runs elsewhere only the head can be drawn afresh.
+                let known = exam.model.state(self.registry)?;
+                fresh = known.into_iter().chain(fresh).collect();
+            }
             let part = exam.judged();
             let set = part.set.select(&part.forget);
             exam.fresh = self.run(&exam.model, &fresh, &set)?.logits;
         }
         Ok(exam)
+    }
+
+    /// Samples that are here as a model's versions see them: of a model of which only the head is
+    /// known, all by the same features.
+    fn as_seen<'s>(
+        &self,
+        model: &LoadedModel,
+        set: &'s DataSet,
+    ) -> Result<Cow<'s, DataSet>, EngineError> {
+        if *set.samples() == Samples::Elsewhere {
+            return Ok(Cow::Borrowed(set));
+        }
+        Features::new(self.registry, self.compute, 0).as_seen(model, set, self.progress)
     }
 
     /// What some weights say.
@@ -150,15 +170,9 @@ impl Examiner<'_> {
         state: &StateDict,
         set: &DataSet,
     ) -> Result<Capture, EngineError> {
-        let net = || EngineError::net(model.id());
-        let network = Network::new(&model.architecture, state, self.compute).map_err(net())?;
         let title = format!("evaluating {}", model.id());
         let stage = self.progress.stage(&title, set.len() as u64);
-        let preprocessing = &model.preprocessing;
-        capture(&network, set, preprocessing, &mut |n| {
-            stage.advance(n as u64)
-        })
-        .map_err(net())
+        run_weights(self.runner, self.compute, model, state, set, stage.as_ref())
     }
 
     /// The verdicts on some weights; `reference` is what the retrained model says, and `before` how
