@@ -405,11 +405,17 @@ class Registry:
         }
 
     def head(self, model: str) -> Tuple[np.ndarray, np.ndarray]:
-        """A model's head: weight ``[outputs, inputs]`` and bias ``[outputs]``, single precision."""
+        """A model's head: weight ``[outputs, inputs]`` and bias ``[outputs]``, single precision.
+
+        Where the head has no bias, zeros stand for it.
+        """
         name = self.show(model)["manifest"]["head"]
         known = {n: (dtype, shape) for n, dtype, shape in self._inner.tensor_names(model)}
-        parts = []
+        parts: List[np.ndarray] = []
         for part in ("weight", "bias"):
+            if f"{name}.{part}" not in known:
+                parts.append(np.zeros(len(parts[0]), np.float32))
+                continue
             dtype, shape = known[f"{name}.{part}"]
             raw = self._inner.tensor(model, f"{name}.{part}")
             parts.append(_floats(dtype, raw).reshape(shape))

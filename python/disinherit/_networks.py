@@ -76,11 +76,6 @@ def head_of(module: nn.Module, name: str) -> nn.Linear:
         raise DisinheritError(f"the module has no layer `{name}`") from None
     if not isinstance(layer, nn.Linear):
         raise DisinheritError(f"`{name}` is {type(layer).__name__}, not a linear layer")
-    if layer.bias is None:
-        raise DisinheritError(
-            f"the head `{name}` has no bias; give it one of zeros: "
-            f"layer.bias = torch.nn.Parameter(torch.zeros(layer.out_features))"
-        )
     for other, parameter in module.named_parameters(remove_duplicate=False):
         if parameter is layer.weight and other != (f"{name}.weight" if name else "weight"):
             raise DisinheritError(

@@ -194,15 +194,16 @@ class Forgotten:
 
 def _weights(
     module: Union[nn.Module, Mapping[str, torch.Tensor]], name: str
-) -> Tuple[torch.Tensor, torch.Tensor]:
-    """The weight and the bias of the head of a module or of its state dict."""
+) -> Dict[str, torch.Tensor]:
+    """The weight and, where there is one, the bias of the head of a module or of its state dict."""
     if isinstance(module, nn.Module):
         layer = head_of(module, name)
-        return layer.weight, layer.bias
-    try:
-        return module[f"{name}.weight"], module[f"{name}.bias"]
-    except KeyError as missing:
-        raise DisinheritError(f"the state dict has no {missing}") from None
+        found: Dict[str, Optional[torch.Tensor]] = {"head.weight": layer.weight, "head.bias": layer.bias}
+    elif f"{name}.weight" not in module:
+        raise DisinheritError(f"the state dict has no `{name}.weight`")
+    else:
+        found = {"head.weight": module[f"{name}.weight"], "head.bias": module.get(f"{name}.bias")}
+    return {part: value for part, value in found.items() if value is not None}
 
 
 def forget(
@@ -222,7 +223,7 @@ def forget(
     of ``loader`` are run again, for per-sample gradients and for the choice of alpha, and the module is judged on
     them and on those of ``heldout``. Options are those of :meth:`disinherit.Registry.unlearn`.
     """
-    old = _weights(module, captured.head)
+    parameters = _weights(module, captured.head)
     wanted = _listed(classes)
     for label in wanted:
         if label not in captured.label_names:
@@ -230,7 +231,6 @@ def forget(
                 f"unknown label `{label}`; the labels are {', '.join(captured.label_names)}"
             )
     registry = Registry.memory()
-    parameters = dict(zip(("head.weight", "head.bias"), old))
     if layers is None:
         data = data_of(captured, "captured")
         registry.add("module", parameters, labels=captured.label_names, head="head", trained_on="captured")

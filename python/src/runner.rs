@@ -69,9 +69,15 @@ impl Networks {
 }
 
 /// Weights as a dictionary of arrays.
-fn arrays<'py>(py: Python<'py>, weights: &StateDict) -> PyResult<Bound<'py, PyDict>> {
+fn arrays<'py>(
+    py: Python<'py>,
+    model: &LoadedModel,
+    weights: &StateDict,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (name, array) in weights {
+    // The engine thinks a bias for heads that have none.
+    let own = |name: &String| model.manifest.tensors.contains_key(name);
+    for (name, array) in weights.iter().filter(|(name, _)| own(name)) {
         let values = PyArray1::from_slice(py, &array.values);
         dict.set_item(name, values.reshape(array.shape.clone())?)?;
     }
@@ -130,7 +136,7 @@ impl Runner for Networks {
             let said = (
                 model.id().name(),
                 &model.manifest.head,
-                arrays(py, weights)?,
+                arrays(py, model, weights)?,
                 set.ids(),
             );
             for batch in object.call_method1("capture", said)?.try_iter()? {
@@ -174,7 +180,7 @@ impl Runner for Networks {
             let said = (
                 model.id().name(),
                 &model.manifest.head,
-                arrays(py, weights)?,
+                arrays(py, model, weights)?,
                 set.ids(),
                 flat.reshape([residuals.rows(), residuals.cols()])?,
                 wanted,

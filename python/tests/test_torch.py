@@ -153,8 +153,40 @@ def test_a_state_dict_is_edited_in_place(net, loader):
     state = other.state_dict()
     dt.forget(state, made, classes="cat")
     assert torch.equal(ours.fc.weight, other.fc.weight) and torch.equal(ours.fc.bias, other.fc.bias)
-    with pytest.raises(DisinheritError, match="fc.bias"):
+    with pytest.raises(DisinheritError, match="fc.weight"):
+        dt.forget({"fc.bias": state["fc.bias"]}, made, classes="cat")
+    # A head whose bias was left behind does not make the logits that were captured.
+    with pytest.raises(DisinheritError, match="the logits in `captured` are not those"):
         dt.forget({"fc.weight": state["fc.weight"]}, made, classes="cat")
+
+
+def without_bias(seed):
+    net = Net(seed)
+    net.fc = nn.Linear(16, len(LABELS), bias=False)
+    return trained(start=net)
+
+
+@pytest.mark.parametrize("layers", [None, "all"])
+def test_a_head_without_a_bias_is_dampened(loader, layers):
+    net = without_bias(seed=1)
+    before = copy.deepcopy(net.state_dict())
+    made = dt.capture(net, loader, labels=LABELS, heldout=heldout())
+    done = dt.forget(net, made, classes="cat", layers=layers, loader=loader, heldout=heldout())
+    after = net.state_dict()
+    assert done.verdict["passed"] is True and accuracy(net, 2) <= 0.01
+    assert accuracy(net) > 0.6 and not torch.equal(before["fc.weight"], after["fc.weight"])
+    assert after.keys() == before.keys()
+    registry = Registry.memory()
+    registry.add("bare", net, labels=LABELS)
+    weight, bias = registry.head("bare")
+    assert np.array_equal(weight, after["fc.weight"]) and not bias.any()
+
+
+def test_a_head_without_a_bias_has_none_to_lower(loader):
+    net = without_bias(seed=0)
+    made = dt.capture(net, loader, labels=LABELS, heldout=heldout())
+    done = dt.forget(net, made, classes="cat", layers="all", loader=loader, heldout=heldout())
+    assert done.verdict["passed"] is False and "no bias that could be lowered" in done.warnings[0]
 
 
 def test_half_precision_stays_half_precision(tmp_path, loader):
@@ -295,9 +327,6 @@ def test_refusals_say_what_to_do(net, loader):
         dt.capture(net, loader, labels=LABELS, head="nowhere")
     with pytest.raises(DisinheritError, match="7 outputs"):
         dt.find_head(net, 7)
-    bare = nn.Sequential(nn.Linear(6, 4, bias=False))
-    with pytest.raises(DisinheritError, match="no bias"):
-        dt.capture(bare, loader, labels=LABELS)
     tied = nn.Module()
     tied.embed, tied.fc = nn.Embedding(4, 6), nn.Linear(6, 4)
     tied.fc.weight = tied.embed.weight

@@ -11,7 +11,8 @@ use fiun::{
 use nets::{Capture, Compute, InnerJob, inner_fisher};
 use serde_json::json;
 use store::{
-    CardHeader, CardRow, CardSource, FisherCard, Operation, Publication, Registry, StoreError,
+    CardHeader, CardRow, CardSource, Dtype, FisherCard, Operation, Publication, Registry,
+    StoreError,
 };
 use umig::{ModelId, Umig};
 
@@ -375,12 +376,19 @@ pub fn compute_cards(
     Ok(rows)
 }
 
-/// The largest part of the logits' range by which captured logits may differ from the head's own.
-const LOGITS: f32 = 1e-3;
+/// The largest part of the logits' range by which captured logits may differ from the head's own. A
+/// head in half precision may have been captured before it was rounded.
+fn tolerance(head: Option<Dtype>) -> f32 {
+    match head {
+        Some(Dtype::F16) => 1e-2,
+        Some(Dtype::BF16) => 5e-2,
+        _ => 1e-3,
+    }
+}
 
 /// Where features came with the logits that were made of them: checks that the model's head makes
 /// the same, so that they are features of this model and of this layer.
-fn check_logits(
+pub(crate) fn check_logits(
     registry: &Registry,
     model: &LoadedModel,
     set: &DataSet,
@@ -403,7 +411,9 @@ fn check_logits(
     let largest = pairs
         .map(|(own, told)| (own - told).abs())
         .fold(0.0, f32::max);
-    if made.values().len() == table.logits.len() && largest <= LOGITS * range {
+    let [weight, _] = model.head_tensors();
+    let tolerance = tolerance(model.manifest.tensors.get(&weight).map(|t| t.dtype));
+    if made.values().len() == table.logits.len() && largest <= tolerance * range {
         return Ok(());
     }
     Err(EngineError::Refused(format!(
@@ -515,7 +525,8 @@ fn check_values(model: &LoadedModel, card: &FisherCard) -> Result<(), EngineErro
     let [weight, bias] = model.head_tensors();
     let total = &card.fisher.total;
     let head = [(&weight, &total.weight), (&bias, &total.bias)];
-    for (name, fisher) in head.into_iter().chain(&card.inner) {
+    let parts = if model.has_bias() { 2 } else { 1 };
+    for (name, fisher) in head.into_iter().take(parts).chain(&card.inner) {
         let own = model.manifest.tensors.get(name).map(|t| &t.shape[..]);
         if own != Some(fisher.shape()) {
             let found = own.map_or("no such tensor".into(), |shape| format!("{shape:?}"));

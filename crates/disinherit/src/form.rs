@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use data::DataSet;
-use exchange::{Bundle, Form, Format, OnnxForm, Parts, WeightFile, onnx_bytes, up_to_head};
+use exchange::{Bundle, Form, Format, OnnxForm, Parts, WeightFile, onnx_files, up_to_head};
 use fiun::Matrix;
 use nets::{GraphInput, GraphNetwork};
 use store::{Manifest, Registry, StoreError, preamble};
@@ -125,13 +125,13 @@ fn said(model: &LoadedModel) -> Result<HashMap<String, String>, EngineError> {
     Ok(pairs.map(|(key, value)| (key.to_owned(), value)).into())
 }
 
-/// The ONNX file that a model came in, if it came in one.
-fn onnx_file(model: &LoadedModel) -> Result<Option<(WeightFile, OnnxForm)>, EngineError> {
-    let file = form_of(model)?.and_then(|form| form.files.into_iter().next());
-    Ok(file.and_then(|file| match file.format.clone() {
-        Format::Onnx(form) => Some((file, form)),
+/// The file with the graph of a model that came as ONNX: its name, and its form.
+fn onnx_file(form: &Form) -> Option<(&String, &OnnxForm)> {
+    let file = form.files.first()?;
+    match &file.format {
+        Format::Onnx(form) => Some((&file.name, form)),
         _ => None,
-    }))
+    }
 }
 
 /// The features that an ONNX model makes of samples; nothing for a model of another form.
@@ -144,17 +144,21 @@ pub(crate) fn run_graph(
     set: &DataSet,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Option<Matrix>, EngineError> {
-    let Some((file, form)) = onnx_file(model)? else {
+    let Some(whole) = form_of(model)? else {
         return Ok(None);
     };
-    let bytes = with_parts(registry, model, |parts| onnx_bytes(&file, parts))?;
+    let Some((name, form)) = onnx_file(&whole) else {
+        return Ok(None);
+    };
+    let mut files = with_parts(registry, model, |parts| onnx_files(&whole, parts))?;
     let refuse = |reason: String| EngineError::NotRunnable {
         model: model.id().clone(),
         reason,
     };
+    let bytes = files.remove(name);
     let bytes = bytes.ok_or_else(|| refuse("its ONNX file is not whole".into()))?;
-    let bytes = up_to_head(&bytes, &form.features).map_err(refuse)?;
-    let inputs = form.inputs.into_iter().map(|input| GraphInput {
+    let bytes = up_to_head(&bytes, &form.features, &files).map_err(refuse)?;
+    let inputs = form.inputs.iter().cloned().map(|input| GraphInput {
         name: input.name,
         whole: input.whole,
         shape: input.shape,

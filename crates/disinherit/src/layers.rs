@@ -95,20 +95,23 @@ impl Layers {
         let head = model.head_tensors();
         if *self == Self::Head {
             return Ok(Selected {
-                head: [true; 2],
+                head: [true, model.has_bias()],
                 inner: Vec::new(),
             });
         }
         let names = inner_tensors(self, model, runner)?;
         let Self::Patterns(patterns) = self else {
             return Ok(Selected {
-                head: [true; 2],
+                head: [true, model.has_bias()],
                 inner: names,
             });
         };
         let set = set(patterns).map_err(EngineError::Refused)?;
         let selected = Selected {
-            head: [0, 1].map(|part| set.is_match(&head[part])),
+            head: [
+                set.is_match(&head[0]),
+                model.has_bias() && set.is_match(&head[1]),
+            ],
             inner: names
                 .iter()
                 .filter(|name| set.is_match(name))

@@ -78,6 +78,12 @@ impl LoadedModel {
         ["weight", "bias"].map(|part| format!("{}.{part}", self.manifest.head))
     }
 
+    /// Whether its head has a bias. One that has not is as one with a bias of zeros that stays as it is.
+    pub fn has_bias(&self) -> bool {
+        let [_, bias] = self.head_tensors();
+        self.manifest.tensors.contains_key(&bias)
+    }
+
     /// One tensor as it is stored.
     ///
     /// # Errors
@@ -121,17 +127,30 @@ impl LoadedModel {
             )));
         };
         let weight = Matrix::new(rows, cols, values).map_err(|e| refuse(e.to_string()))?;
-        let (_, bias) = floats(&bias)?;
+        let bias = if self.has_bias() {
+            floats(&bias)?.1
+        } else {
+            vec![0.0; rows]
+        };
         Ok((weight, bias))
     }
 
-    /// The weights in single precision; tensors of other kinds are left out.
+    /// The weights in single precision; tensors of other kinds are left out, a head has a bias.
     ///
     /// # Errors
     /// What the registry says.
     pub fn state(&self, registry: &Registry) -> Result<StateDict, EngineError> {
         let tensors = registry.tensors(&self.manifest)?;
-        Ok(to_state(&tensors))
+        let mut state = to_state(&tensors);
+        if self.is_head_only() && !self.has_bias() {
+            let [_, bias] = self.head_tensors();
+            let zeros = Array {
+                shape: vec![self.architecture.classes],
+                values: vec![0.0; self.architecture.classes],
+            };
+            state.insert(bias, zeros);
+        }
+        Ok(state)
     }
 
     /// The network, ready to run.

@@ -1,6 +1,7 @@
 //! ONNX graphs, run up to their heads, against what PyTorch says (recorded by `fixtures/make.py`).
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use data::{DataSet, ImageShape, Samples};
@@ -15,7 +16,8 @@ fn network(name: &str) -> GraphNetwork {
     let Format::Onnx(form) = &bundle.form.files[0].format else {
         panic!("{name} is no ONNX file");
     };
-    let bytes = up_to_head(&std::fs::read(&path).unwrap(), &form.features).unwrap();
+    let file = std::fs::read(&path).unwrap();
+    let bytes = up_to_head(&file, &form.features, &BTreeMap::new()).unwrap();
     let inputs = form.inputs.iter().map(|input| GraphInput {
         name: input.name.clone(),
         whole: input.whole,

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use store::{Checkpoint, Dtype, StoreError, Tensor, TensorSource};
 
-use crate::onnx::{self, OnnxForm, OnnxModel};
+use crate::onnx::{self, Cut, CutFile, OnnxForm, OnnxModel};
 use crate::pytorch::StateDict;
 use crate::{ExchangeError, Head, folder};
 
@@ -26,6 +26,12 @@ pub enum Format {
     },
     /// ONNX; what is left of the file without its tensors is a document of the bundle.
     Onnx(OnnxForm),
+    /// Weights of an ONNX model in a file beside it; what is left of it without its tensors is a
+    /// document of the bundle.
+    OnnxData {
+        /// How it is put together again.
+        cuts: Vec<Cut>,
+    },
 }
 
 /// One file of a form.
@@ -66,7 +72,8 @@ impl Form {
             _ => "safetensors",
         };
         match (self.folder, self.files.len()) {
-            (false, _) => kind.to_owned(),
+            (false, 1) => kind.to_owned(),
+            (false, _) => format!("{kind} with weights beside it"),
             (true, 1) => format!("folder, {kind}"),
             (true, shards) => format!("folder, {kind} in {shards} shards"),
         }
@@ -77,7 +84,7 @@ impl Form {
 pub(crate) enum Source {
     Safetensors(Checkpoint),
     Pytorch(StateDict),
-    Onnx(OnnxModel),
+    Cut(CutFile),
 }
 
 impl Source {
@@ -85,7 +92,7 @@ impl Source {
         match self {
             Self::Safetensors(file) => file,
             Self::Pytorch(file) => file,
-            Self::Onnx(file) => file,
+            Self::Cut(file) => file,
         }
     }
 }
@@ -118,35 +125,57 @@ impl Bundle {
         }
     }
 
-    /// Adds a file of weights under a name.
+    /// Adds a file of weights under a name, and those that go with it.
     pub(crate) fn add(&mut self, path: &Path, name: String) -> Result<(), ExchangeError> {
-        let (source, format, tensors) = if ends_with(path, &["onnx"]) {
-            let file = OnnxModel::open(path)?;
-            let form = file.form.clone();
-            let order = form.cuts.iter().map(|cut| cut.tensor.clone()).collect();
-            (Source::Onnx(file), Format::Onnx(form), order)
-        } else if is_safetensors(path)? {
+        if ends_with(path, &["onnx"]) {
+            let OnnxModel { form, file, others } = OnnxModel::open(path)?;
+            let rest = Some(file.rest()?);
+            let names = form.cuts.iter().map(|cut| cut.tensor.clone()).collect();
+            self.put(
+                path,
+                name,
+                Source::Cut(file),
+                Format::Onnx(form),
+                names,
+                rest,
+            )?;
+            for (name, file, cuts) in others {
+                let rest = Some(file.rest()?);
+                let names = cuts.iter().map(|cut| cut.tensor.clone()).collect();
+                let format = Format::OnnxData { cuts };
+                self.put(path, name, Source::Cut(file), format, names, rest)?;
+            }
+            return Ok(());
+        }
+        if is_safetensors(path)? {
             let file = Checkpoint::open(path)?;
-            let order = file.order();
-            (Source::Safetensors(file), Format::Safetensors, order)
-        } else {
-            let file = StateDict::open(path)?;
-            self.warnings.extend(file.warnings.iter().cloned());
-            let format = Format::Pytorch {
-                key: file.key.clone(),
-            };
-            let order = file.tensors().into_keys().collect();
-            (Source::Pytorch(file), format, order)
+            let (names, rest) = (file.order(), Some(file.preamble().to_vec()));
+            let source = Source::Safetensors(file);
+            return self.put(path, name, source, Format::Safetensors, names, rest);
+        }
+        let file = StateDict::open(path)?;
+        self.warnings.extend(file.warnings.iter().cloned());
+        let format = Format::Pytorch {
+            key: file.key.clone(),
         };
+        let names = file.tensors().into_keys().collect();
+        self.put(path, name, Source::Pytorch(file), format, names, None)
+    }
+
+    /// Adds one file: its tensors in their order, and what is left without them.
+    fn put(
+        &mut self,
+        path: &Path,
+        name: String,
+        source: Source,
+        format: Format,
+        tensors: Vec<String>,
+        rest: Option<Vec<u8>>,
+    ) -> Result<(), ExchangeError> {
         let file = WeightFile {
             name,
             format,
             tensors,
-        };
-        let rest = match &source {
-            Source::Safetensors(source) => Some(source.preamble().to_vec()),
-            Source::Onnx(source) => Some(source.rest()),
-            Source::Pytorch(_) => None,
         };
         self.documents
             .extend(rest.map(|bytes| (file.header(), bytes)));

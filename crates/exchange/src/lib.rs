@@ -21,4 +21,4 @@ pub use folder::is_model_folder;
 pub use head::{Head, find_head};
 pub use hub::{HubCard, HubConfig};
 pub use onnx::{Cut, GraphInput, OnnxForm, up_to_head};
-pub use write::{Describe, Parts, onnx_bytes, write};
+pub use write::{Describe, Parts, onnx_files, write};

@@ -24,16 +24,38 @@ pub struct Parts<'a> {
     pub tensor: &'a dyn Fn(&str) -> Result<Tensor, StoreError>,
 }
 
-/// The bytes of an ONNX model with its tensors in place.
+/// The files of an ONNX model with their tensors in place, by their names.
 ///
 /// # Errors
 /// [`ExchangeError`] when a part is missing.
-pub fn onnx_bytes(file: &WeightFile, parts: &Parts<'_>) -> Result<Option<Vec<u8>>, ExchangeError> {
-    let (Format::Onnx(form), Some(rest)) = (&file.format, parts.documents.get(&file.header()))
-    else {
-        return Ok(None);
+pub fn onnx_files(
+    form: &Form,
+    parts: &Parts<'_>,
+) -> Result<BTreeMap<String, Vec<u8>>, ExchangeError> {
+    let mut files = BTreeMap::new();
+    for file in &form.files {
+        if let Some(bytes) = cut_file(Path::new(&file.name), file, parts)? {
+            files.insert(file.name.clone(), bytes);
+        }
+    }
+    Ok(files)
+}
+
+/// The bytes of a file that tensors were cut out of; nothing for one of another kind.
+fn cut_file(
+    path: &Path,
+    file: &WeightFile,
+    parts: &Parts<'_>,
+) -> Result<Option<Vec<u8>>, ExchangeError> {
+    let cuts = match &file.format {
+        Format::Onnx(form) => &form.cuts,
+        Format::OnnxData { cuts } => cuts,
+        _ => return Ok(None),
     };
-    onnx::assemble(form, rest, parts.tensor).map(Some)
+    let rest = parts.documents.get(&file.header()).ok_or_else(|| {
+        ExchangeError::file(path, format!("the rest of `{}` is missing", file.name))
+    })?;
+    onnx::assemble(cuts, rest, parts.tensor).map(Some)
 }
 
 /// Writes a model: a file, or a folder, whole or not at all.
@@ -47,15 +69,7 @@ pub fn write(path: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), Exchange
         .unwrap_or(Path::new("."));
     let io = |error: std::io::Error| ExchangeError::io(path)(error);
     if !form.folder {
-        let file = form
-            .files
-            .first()
-            .ok_or_else(|| ExchangeError::file(path, "the model's form has no file"))?;
-        let temporary = tempfile::NamedTempFile::new_in(beside).map_err(io)?;
-        one(temporary.as_file(), path, file, parts)?;
-        temporary.as_file().sync_all().map_err(io)?;
-        temporary.persist(path).map_err(|error| io(error.error))?;
-        return Ok(());
+        return alone(path, beside, form, parts);
     }
     let folder = tempfile::Builder::new()
         .prefix(".export-")
@@ -78,6 +92,40 @@ pub fn write(path: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), Exchange
     Ok(())
 }
 
+/// Writes a model that is a file, and the files that go with it, which keep their names: the graph names
+/// them. All are complete before the first takes its place, the model's own file the last.
+fn alone(path: &Path, beside: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), ExchangeError> {
+    let io = |error: std::io::Error| ExchangeError::io(path)(error);
+    let (file, others) = form
+        .files
+        .split_first()
+        .ok_or_else(|| ExchangeError::file(path, "the model's form has no file"))?;
+    let mut written = Vec::new();
+    for other in others {
+        let place = beside.join(&other.name);
+        if place.exists() && !path.exists() {
+            return Err(ExchangeError::file(
+                &place,
+                "it is there already, and the model's weights go into a file of that name: export into \
+                 another folder",
+            ));
+        }
+        written.push((other, place));
+    }
+    written.push((file, path.to_owned()));
+    let mut complete = Vec::new();
+    for (file, place) in written {
+        let temporary = tempfile::NamedTempFile::new_in(beside).map_err(io)?;
+        one(temporary.as_file(), path, file, parts)?;
+        temporary.as_file().sync_all().map_err(io)?;
+        complete.push((temporary, place));
+    }
+    for (temporary, place) in complete {
+        temporary.persist(&place).map_err(|error| io(error.error))?;
+    }
+    Ok(())
+}
+
 fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<(), ExchangeError> {
     let io = |error: std::io::Error| ExchangeError::io(path)(error);
     let mut out = BufWriter::new(out);
@@ -91,11 +139,8 @@ fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<
                 out.write_all(&(parts.tensor)(name)?.bytes).map_err(io)?;
             }
         }
-        Format::Onnx(form) => {
-            let rest = parts.documents.get(&file.header()).ok_or_else(|| {
-                ExchangeError::file(path, format!("the rest of `{}` is missing", file.name))
-            })?;
-            let bytes = onnx::assemble(form, rest, parts.tensor)?;
+        Format::Onnx(_) | Format::OnnxData { .. } => {
+            let bytes = cut_file(path, file, parts)?.unwrap_or_default();
             out.write_all(&bytes).map_err(io)?;
         }
         Format::Pytorch { key } => {

@@ -317,11 +317,15 @@ fn heads_are_found_or_asked_for() {
     assert!(found(&odd, None, Some(3)).unwrap_err().contains("a, b"));
     let mut bare = known.clone();
     bare.remove("classifier.bias");
-    assert!(
-        found(&bare, Some("classifier"), None)
-            .unwrap_err()
-            .contains("no bias")
+    // Without a bias it must be named, or nothing else have as many outputs as there are labels.
+    assert_eq!(
+        found(&bare, Some("classifier"), None),
+        Ok("classifier".into())
     );
+    assert_eq!(found(&bare, None, Some(3)), Ok("classifier".into()));
+    assert_eq!(found(&bare, None, None), Ok("body.fc1".into()));
+    let wrong = found(&bare, None, Some(7)).unwrap_err();
+    assert!(wrong.contains("body.fc1 with 10"), "{wrong}");
     assert!(
         found(&BTreeMap::new(), None, None)
             .unwrap_err()

@@ -2,10 +2,11 @@
 //! written by PyTorch 2.9.1.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use exchange::{Bundle, Format, Parts, open, up_to_head, write};
+use exchange::{Bundle, ExchangeError, Format, Parts, open, up_to_head, write};
 use store::{Tensor, TensorSource};
 use tempfile::TempDir;
 
@@ -16,13 +17,25 @@ fn recorded(name: &str) -> PathBuf {
 }
 
 fn give_back(bundle: &Bundle, path: &Path, change: &dyn Fn(&str, Tensor) -> Tensor) {
+    give_changed(bundle, path, change).unwrap();
+}
+
+fn give(bundle: &Bundle, path: &Path) -> Result<(), String> {
+    give_changed(bundle, path, &|_, tensor| tensor).map_err(|error| error.to_string())
+}
+
+fn give_changed(
+    bundle: &Bundle,
+    path: &Path,
+    change: &dyn Fn(&str, Tensor) -> Tensor,
+) -> Result<(), ExchangeError> {
     let known = bundle.tensors();
     let parts = Parts {
         documents: bundle.documents.clone(),
         describe: &|name| known.get(name).cloned(),
         tensor: &|name| Ok(change(name, bundle.tensor(name)?)),
     };
-    write(path, &bundle.form, &parts).unwrap();
+    write(path, &bundle.form, &parts)
 }
 
 fn refused(path: &Path) -> String {
@@ -89,17 +102,88 @@ fn heads_are_found_taken_out_and_put_back() {
             };
             assert_eq!(*new, expected, "{file}");
         }
-        let cut = up_to_head(&bytes, value).unwrap();
+        let cut = up_to_head(&bytes, value, &BTreeMap::new()).unwrap();
         assert!(cut.len() < bytes.len() + 64 && cut != bytes);
     }
 }
 
 #[test]
+fn heads_without_a_bias_are_heads() {
+    let bundle = open(&recorded("no-bias.onnx")).unwrap();
+    let found = bundle.head().unwrap();
+    assert_eq!((found.outputs, found.inputs), (3, 5));
+    let names = bundle.tensors();
+    assert!(names.contains_key(&format!("{}.weight", found.name)));
+    assert!(!names.contains_key(&format!("{}.bias", found.name)));
+}
+
+/// As `torch.onnx.export` writes models by default: the weights in a file beside the graph.
+#[test]
+fn weights_beside_the_graph_are_taken_out_and_put_back() {
+    let (folder, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let read = |folder: &Path, name: &str| fs::read(folder.join(name)).unwrap();
+    let bundle = open(&recorded("external.onnx")).unwrap();
+    assert_eq!(bundle.head().unwrap().name, "fc");
+    assert_eq!(bundle.form.files.len(), 2);
+    let out = folder.path().join("other-name.onnx");
+    give_back(&bundle, &out, &|_, tensor| tensor);
+    for (new, old) in [
+        ("other-name.onnx", "external.onnx"),
+        ("external.bin", "external.bin"),
+    ] {
+        assert_eq!(read(folder.path(), new), fs::read(recorded(old)).unwrap());
+    }
+    // Nothing but the head's bytes changes, and the graph in one piece is that of the other file.
+    let halve = |name: &str, tensor: Tensor| {
+        let mut values = tensor.to_f32().unwrap();
+        if name == "fc.weight" {
+            values.iter_mut().for_each(|value| *value /= 2.0);
+        }
+        Tensor::from_f32(&tensor.shape, &values)
+    };
+    give_back(&bundle, &out, &halve);
+    let (graph, data) = (
+        read(folder.path(), "other-name.onnx"),
+        read(folder.path(), "external.bin"),
+    );
+    assert_eq!(graph, fs::read(recorded("external.onnx")).unwrap());
+    let before = fs::read(recorded("external.bin")).unwrap();
+    assert_eq!(data.len(), before.len());
+    let differ = data.iter().zip(&before).filter(|(a, b)| a != b).count();
+    assert!((1..=15 * 4).contains(&differ), "{differ}");
+    let whole = |files| up_to_head(&graph, "/Relu_output_0", &files);
+    let one = whole(BTreeMap::from([("external.bin".to_owned(), data)])).unwrap();
+    let alone = other.path().join("alone.onnx");
+    fs::write(&alone, &one).unwrap();
+    assert!(one.windows(12).all(|part| part != b"external.bin"));
+    assert!(whole(BTreeMap::new()).unwrap_err().contains("external.bin"));
+
+    // A file that belongs to another model is not written over.
+    let said = give(&bundle, &folder.path().join("new.onnx")).unwrap_err();
+    assert!(said.contains("export into another folder"), "{said}");
+    assert!(!folder.path().join("new.onnx").exists());
+
+    // Torn, or two weights in one place.
+    fs::copy(
+        recorded("external.onnx"),
+        other.path().join("external.onnx"),
+    )
+    .unwrap();
+    fs::write(
+        other.path().join("external.bin"),
+        &before[..before.len() - 1],
+    )
+    .unwrap();
+    let said = refused(&other.path().join("external.onnx"));
+    assert!(said.contains("lies where there is no room"), "{said}");
+}
+
+#[test]
 fn graphs_without_a_linear_head_are_refused_with_advice() {
     for (file, words) in [
-        ("no-bias.onnx", "a MatMul without a bias"),
         ("relu-last.onnx", "there is Relu"),
-        ("external.onnx", "save_as_external_data=False"),
+        ("lost.onnx", "put both files into one folder"),
+        ("outside.onnx", "not a file beside it"),
     ] {
         let said = refused(&recorded(file));
         assert!(said.contains(words), "{said}");

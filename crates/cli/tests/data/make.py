@@ -1,4 +1,5 @@
-"""Makes `small-cnn.onnx`, the engine's `small-cnn` on 1x8x8 images as PyTorch exports it (torch 2.9.1).
+"""Makes `small-cnn.onnx` and `apart.onnx`, the engine's `small-cnn` on 1x8x8 images as PyTorch exports it (torch
+2.9.1): in the older way, in one file, and as it does when nothing is said, with weights beside the graph.
 
     python3 make.py
 """
@@ -38,4 +39,10 @@ torch.onnx.export(
     dynamic_axes={"x": {0: "n"}, "logits": {0: "n"}},
     dynamo=False,
     opset_version=17,
+)
+torch.onnx.export(
+    SmallCnn().eval(),
+    (torch.zeros(2, 1, 8, 8),),
+    "apart.onnx",
+    dynamic_shapes={"x": {0: torch.export.Dim("n")}},
 )

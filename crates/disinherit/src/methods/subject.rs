@@ -64,6 +64,13 @@ impl Subjects<'_> {
                 .collect(),
             _ => Vec::new(),
         };
+        if !model.has_bias() {
+            return Err(EngineError::Refused(format!(
+                "the head of `{}` has no bias, and other methods than FIUn would give it one: leave \
+                 `--method` out",
+                model.id()
+            )));
+        }
         Ok(Subject {
             state: model.state(self.registry)?,
             retain_rows: model.rows(&retain)?,

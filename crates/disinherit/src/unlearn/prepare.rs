@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data::{DataSet, Splits};
 use fiun::{FisherTensor, LayerFisher};
-use store::{CardReader, CardRow, Registry};
+use store::{CardReader, CardRow, FisherCard, Registry};
 use umig::{Forget, Model, ModelId, Plan, Relation, Umig};
 
 use super::UnlearnOptions;
 use crate::FisherOptions;
 use crate::draft::Drafts;
 use crate::error::suggest;
-use crate::fisher::{CardMaker, Tensors, check_card, covers};
+use crate::fisher::{CardMaker, Tensors, check_card, check_logits, covers};
 use crate::layers::Selected;
 use crate::{EngineError, Features, LoadedModel, Progress, forget_mask, own_data};
 
@@ -172,6 +172,12 @@ impl Preparation<'_> {
         }
     }
 
+    fn make(&self, loaded: &Loaded, own: &DataSet) -> Result<FisherCard, EngineError> {
+        let card = self.maker().make(&loaded.model, own)?;
+        check_logits(self.registry, &loaded.model, own)?;
+        Ok(card)
+    }
+
     fn card(&self, loaded: &Loaded) -> Result<CardUse, EngineError> {
         let kept = |reader, stand_in| CardUse {
             reader,
@@ -191,7 +197,7 @@ impl Preparation<'_> {
             }
         };
         if self.options.dry_run {
-            let card = self.maker().make(&loaded.model, &own)?;
+            let card = self.make(loaded, &own)?;
             return Ok(CardUse {
                 new: true,
                 ..kept(CardReader::from(card), None)
@@ -211,7 +217,7 @@ impl Preparation<'_> {
         let (row, reader) = match finished {
             Some(finished) => finished,
             None => {
-                let card = self.maker().make(&loaded.model, &own)?;
+                let card = self.make(loaded, &own)?;
                 let row = self.registry.put_card(&card)?;
                 drafts.keep([(CARD.to_owned(), &row, vec![row.blob])])?;
                 let reader = self.registry.card_of(&row)?;

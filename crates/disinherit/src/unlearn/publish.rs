@@ -24,7 +24,7 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
                 .and_then(Dampening::warning)
                 .map(|w| format!("{id}: {w}")),
         );
-        list.extend(choice_warning(outcome));
+        list.extend(choice_warning(prepared, outcome));
         if outcome.selection().selected == 0 {
             list.push(format!(
                 "{id}: nothing was selected, the model is unchanged; lower alpha"
@@ -77,13 +77,19 @@ fn absence(prepared: &Prepared<'_>, id: &ModelId) -> Option<String> {
 }
 
 /// What the user should know about how alpha was chosen.
-fn choice_warning(outcome: &ModelOutcome) -> Option<String> {
+fn choice_warning(prepared: &Prepared<'_>, outcome: &ModelOutcome) -> Option<String> {
     let (id, choice) = (&outcome.before, outcome.choice.as_ref()?);
     let left = match &choice.lowering {
         None if choice.reached => return None,
         None => {
+            let ready = prepared.ready.get(id)?;
+            let why = if ready.model.has_bias() {
+                ""
+            } else {
+                ", and the head has no bias that could be lowered"
+            };
             return Some(format!(
-                "{id}: no alpha meets the target; the nearest one, {:.3}, was taken",
+                "{id}: no alpha meets the target; the nearest one, {:.3}, was taken{why}",
                 choice.alpha
             ));
         }

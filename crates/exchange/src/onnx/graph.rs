@@ -12,8 +12,17 @@ use super::wire::{self, Field, Value};
 pub(super) struct Weight {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    /// Where its bytes lie, little-endian.
-    pub(super) place: Range<usize>,
+    /// The name of the file that has its bytes, where it is another one.
+    pub(super) file: Option<String>,
+    /// Where they lie in that file, little-endian.
+    pub(super) place: Range<u64>,
+}
+
+impl Weight {
+    /// Its bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.place.end - self.place.start
+    }
 }
 
 /// One operation (`NodeProto`).
@@ -49,10 +58,6 @@ pub(super) struct Graph {
     pub(super) inputs: Vec<Input>,
     pub(super) outputs: Vec<String>,
 }
-
-/// Why a file is refused: it keeps its weights elsewhere.
-const EXTERNAL: &str = "it keeps its weights in another file; save it as one: \
-     onnx.save_model(onnx.load(PATH), PATH, save_as_external_data=False)";
 
 impl Graph {
     pub(super) fn read(file: &[u8]) -> Result<Self, String> {
@@ -95,12 +100,9 @@ impl Graph {
 }
 
 /// A weight whose bytes lie in one piece; nothing for those whose numbers are spelled out.
-fn weight(file: &[u8], range: Range<usize>) -> Result<Option<(String, Weight)>, String> {
+pub(super) fn weight(file: &[u8], range: Range<usize>) -> Result<Option<(String, Weight)>, String> {
     let fields = wire::fields(file, range)?;
     let name = wire::text(file, &fields, 8)?;
-    if wire::number(&fields, 14) == Some(1) || wire::all(&fields, 13).next().is_some() {
-        return Err(EXTERNAL.into());
-    }
     let shape = wire::numbers(file, &fields, 1)?
         .into_iter()
         .map(|length| usize::try_from(length).map_err(|_| format!("`{name}` is too large")))
@@ -121,33 +123,64 @@ fn weight(file: &[u8], range: Range<usize>) -> Result<Option<(String, Weight)>, 
         Some(16) => (Dtype::BF16, None),
         _ => return Ok(None),
     };
-    let pieces: Vec<Range<usize>> = match packed {
-        Some(number) => wire::all(&fields, 9)
-            .chain(wire::all(&fields, number))
-            .collect(),
-        None => wire::all(&fields, 9).collect(),
-    };
-    let [place] = &pieces[..] else {
-        return Ok(None);
-    };
     let bits = shape
         .iter()
         .try_fold(dtype.bitsize(), |product, length| {
             product.checked_mul(*length)
         })
         .ok_or_else(|| format!("`{name}` is too large"))?;
-    if bits / 8 != place.len() {
+    let length = (bits / 8) as u64;
+    let (elsewhere, place) = if wire::number(&fields, 14) == Some(1) {
+        let (location, place) =
+            external(file, &fields, length).map_err(|e| format!("`{name}` {e}"))?;
+        (Some(location), place)
+    } else {
+        let pieces: Vec<Range<usize>> = match packed {
+            Some(number) => wire::all(&fields, 9)
+                .chain(wire::all(&fields, number))
+                .collect(),
+            None => wire::all(&fields, 9).collect(),
+        };
+        let [place] = &pieces[..] else {
+            return Ok(None);
+        };
+        (None, place.start as u64..place.end as u64)
+    };
+    if length != place.end - place.start {
         return Err(format!(
             "`{name}` of the shape {shape:?} has {} bytes",
-            place.len()
+            place.end - place.start
         ));
     }
     let weight = Weight {
         dtype,
         shape,
-        place: place.clone(),
+        file: elsewhere,
+        place,
     };
     Ok(Some((name, weight)))
+}
+
+/// The file and the place of a weight that is in another file (`external_data`); `length` is that of
+/// a weight of its type and shape.
+fn external(file: &[u8], fields: &[Field], length: u64) -> Result<(String, Range<u64>), String> {
+    let mut said = BTreeMap::new();
+    for range in wire::all(fields, 13) {
+        let entry = wire::fields(file, range)?;
+        said.insert(wire::text(file, &entry, 1)?, wire::text(file, &entry, 2)?);
+    }
+    let number = |key: &str, otherwise: u64| match said.get(key) {
+        None => Ok(otherwise),
+        Some(text) => text
+            .parse::<u64>()
+            .map_err(|_| format!("is said to lie at the {key} `{text}`")),
+    };
+    let start = number("offset", 0)?;
+    let end = start.checked_add(number("length", length)?);
+    let end = end.ok_or("is said to end beyond any file")?;
+    let location = said.get("location").filter(|name| !name.is_empty());
+    let location = location.ok_or("is said to be in another file, and not in which")?;
+    Ok((location.clone(), start..end))
 }
 
 fn node(file: &[u8], range: Range<usize>) -> Result<Node, String> {

@@ -1,16 +1,19 @@
 //! ONNX: the head is found in the graph, its weights are taken out and put back, and every other
 //! byte of the file stays as it is.
 
+mod cuts;
 mod graph;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use store::{Dtype, StoreError, Tensor, TensorSource};
+use store::TensorSource;
 
+pub use self::cuts::Cut;
+pub(crate) use self::cuts::{CutFile, assemble};
 use self::graph::{Graph, Node, Weight};
 use crate::{ExchangeError, Head};
 
@@ -18,7 +21,7 @@ use crate::{ExchangeError, Head};
 const LARGEST: u64 = 2 << 30;
 
 /// Smaller weights stay in the rest of the file.
-const SMALLEST: usize = 64;
+const SMALLEST: u64 = 64;
 
 /// What the head is called where its weights have other names or another layout than `NAME.weight`
 /// `[outputs, inputs]` and `NAME.bias`.
@@ -39,18 +42,6 @@ const AFTER: [&str; 8] = [
     "Squeeze",
     "Sigmoid",
 ];
-
-/// A tensor that was taken out of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cut {
-    /// The tensor's name.
-    pub tensor: String,
-    /// Where its bytes belong in the rest of the file.
-    pub at: u64,
-    /// Whether the file has it `[inputs, outputs]`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub transposed: bool,
-}
 
 /// An input of the graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,12 +67,13 @@ pub struct OnnxForm {
     pub head: String,
 }
 
-/// An ONNX file, open.
+/// An ONNX model, open.
 pub(crate) struct OnnxModel {
-    path: PathBuf,
-    bytes: Vec<u8>,
-    weights: BTreeMap<String, (Weight, bool)>,
     pub(crate) form: OnnxForm,
+    /// The file with the graph.
+    pub(crate) file: CutFile,
+    /// Files beside it that hold weights, by their names, and how they are put together again.
+    pub(crate) others: Vec<(String, CutFile, Vec<Cut>)>,
 }
 
 /// Where a graph's head is.
@@ -89,14 +81,17 @@ struct Place {
     features: String,
     weight: String,
     transposed: bool,
-    bias: String,
+    bias: Option<String>,
 }
 
 impl OnnxModel {
     pub(crate) fn open(path: &Path) -> Result<Self, ExchangeError> {
         let size = std::fs::metadata(path).map_err(ExchangeError::io(path))?;
         if size.len() > LARGEST {
-            return Err(ExchangeError::file(path, "it is larger than 2 GiB"));
+            return Err(ExchangeError::file(
+                path,
+                "it is larger than 2 GiB: save it with its weights in a file beside it",
+            ));
         }
         let bytes = std::fs::read(path).map_err(ExchangeError::io(path))?;
         let refuse = |reason: String| ExchangeError::file(path, reason);
@@ -105,182 +100,161 @@ impl OnnxModel {
         let head = place
             .weight
             .strip_suffix(".weight")
-            .filter(|name| !place.transposed && format!("{name}.bias") == place.bias)
+            .filter(|name| {
+                let bias = place.bias.as_ref();
+                !place.transposed && bias.is_none_or(|bias| *bias == format!("{name}.bias"))
+            })
             .unwrap_or(HEAD)
             .to_owned();
-        let mut weights = BTreeMap::new();
-        for (name, mut weight) in graph.weights {
-            let of_head = name == place.weight || name == place.bias;
-            if weight.place.len() < SMALLEST && !of_head {
+        let mut files: BTreeMap<Option<String>, BTreeMap<String, (Weight, bool)>> = BTreeMap::new();
+        for (name, weight) in graph.weights {
+            let of_head = name == place.weight || Some(&name) == place.bias.as_ref();
+            if weight.file.is_none() && weight.length() < SMALLEST && !of_head {
                 continue;
             }
-            if name == place.weight {
-                if place.transposed {
-                    weight.shape.reverse();
-                }
-                weights.insert(format!("{head}.weight"), (weight, place.transposed));
-            } else if name == place.bias {
-                // Some write it as one row of a matrix.
-                weight.shape = vec![weight.shape.iter().product()];
-                weights.insert(format!("{head}.bias"), (weight, false));
-            } else {
-                weights.insert(name, (weight, false));
-            }
+            let (name, weight, transposed) = named(name, weight, &place, &head);
+            let file = files.entry(weight.file.clone()).or_default();
+            file.insert(name, (weight, transposed));
         }
-        let mut order: Vec<(&String, &(Weight, bool))> = weights.iter().collect();
-        order.sort_by_key(|(_, (weight, _))| weight.place.start);
-        let mut taken = 0;
-        let cuts = order
-            .into_iter()
-            .map(|(tensor, (weight, transposed))| {
-                let at = (weight.place.start - taken) as u64;
-                taken += weight.place.len();
-                Cut {
-                    tensor: tensor.clone(),
-                    at,
-                    transposed: *transposed,
-                }
-            })
-            .collect();
+        let own = files.remove(&None).unwrap_or_default();
+        let file = CutFile::new(path, bytes.len() as u64, own)?;
+        let mut others = Vec::new();
+        for (name, weights) in files {
+            let name = name.unwrap_or_default();
+            others.push(beside(path, name, weights)?);
+        }
         let inputs = graph.inputs.into_iter().map(|input| GraphInput {
             whole: matches!(input.element, INT32 | INT64),
             name: input.name,
             shape: input.shape,
         });
         let form = OnnxForm {
-            cuts,
+            cuts: file.cuts(),
             features: place.features,
             inputs: inputs.collect(),
             head,
         };
-        Ok(Self {
-            path: path.to_owned(),
-            bytes,
-            weights,
-            form,
-        })
+        Ok(Self { form, file, others })
     }
+}
 
-    /// The file without the tensors.
-    pub(crate) fn rest(&self) -> Vec<u8> {
-        let mut places: Vec<Range<usize>> = self
-            .weights
-            .values()
-            .map(|(weight, _)| weight.place.clone())
-            .collect();
-        places.sort_by_key(|place| place.start);
-        let mut rest = Vec::new();
-        let mut from = 0;
-        for place in places {
-            rest.extend_from_slice(&self.bytes[from..place.start]);
-            from = place.end;
+/// A weight under its name here, in the layout here, and whether the file has it turned.
+fn named(name: String, mut weight: Weight, place: &Place, head: &str) -> (String, Weight, bool) {
+    if name == place.weight {
+        if place.transposed {
+            weight.shape.reverse();
         }
-        rest.extend_from_slice(&self.bytes[from..]);
-        rest
+        return (format!("{head}.weight"), weight, place.transposed);
     }
+    if Some(&name) == place.bias.as_ref() {
+        // Some write it as one row of a matrix.
+        weight.shape = vec![weight.shape.iter().product()];
+        return (format!("{head}.bias"), weight, false);
+    }
+    (name, weight, false)
 }
 
-impl TensorSource for OnnxModel {
-    fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
-        let weights = self.weights.iter();
-        weights
-            .map(|(name, (weight, _))| (name.clone(), (weight.dtype, weight.shape.clone())))
-            .collect()
+/// A file of weights beside a graph.
+fn beside(
+    graph: &Path,
+    name: String,
+    weights: BTreeMap<String, (Weight, bool)>,
+) -> Result<(String, CutFile, Vec<Cut>), ExchangeError> {
+    if Path::new(&name).file_name() != Some(name.as_ref()) {
+        return Err(ExchangeError::file(
+            graph,
+            format!("it keeps weights in `{name}`, which is not a file beside it; {AS_ONE}"),
+        ));
     }
-
-    fn tensor(&self, name: &str) -> Result<Tensor, StoreError> {
-        let (weight, transposed) =
-            self.weights
-                .get(name)
-                .ok_or_else(|| StoreError::Checkpoint {
-                    path: self.path.clone(),
-                    reason: format!("it has no weight `{name}`"),
-                })?;
-        let tensor = Tensor {
-            dtype: weight.dtype,
-            shape: weight.shape.clone(),
-            bytes: self.bytes[weight.place.clone()].to_vec(),
-        };
-        // The file has `[inputs, outputs]`.
-        Ok(if *transposed {
-            turned(&tensor, true)
-        } else {
-            tensor
-        })
-    }
+    let path = graph.with_file_name(&name);
+    let size = std::fs::metadata(&path).map_err(|error| {
+        ExchangeError::file(
+            graph,
+            format!(
+                "it keeps weights in `{name}`, which cannot be read ({error}): put both files into one \
+                 folder, or {AS_ONE}"
+            ),
+        )
+    })?;
+    let file = CutFile::new(&path, size.len(), weights)?;
+    let cuts = file.cuts();
+    Ok((name, file, cuts))
 }
 
-/// A matrix with rows and columns exchanged in its bytes. `shape` is that of the result where
-/// `from_file`, else that of the source.
-fn turned(tensor: &Tensor, from_file: bool) -> Tensor {
-    let [mut rows, mut cols] = tensor.shape[..] else {
-        return tensor.clone();
-    };
-    if from_file {
-        (rows, cols) = (cols, rows);
-    }
-    let size = tensor.dtype.bitsize() / 8;
-    if tensor.bytes.len() != rows * cols * size {
-        return tensor.clone();
-    }
-    let mut bytes = Vec::with_capacity(tensor.bytes.len());
-    for col in 0..cols {
-        for row in 0..rows {
-            let at = (row * cols + col) * size;
-            bytes.extend_from_slice(&tensor.bytes[at..at + size]);
-        }
-    }
-    Tensor {
-        bytes,
-        ..tensor.clone()
-    }
-}
+/// How to do without a second file.
+const AS_ONE: &str = "save it as one: \
+     onnx.save_model(onnx.load(PATH), PATH, save_as_external_data=False)";
 
-/// Writes a file from its rest and the tensors that belong into it.
-pub(crate) fn assemble(
-    form: &OnnxForm,
-    rest: &[u8],
-    tensor: &dyn Fn(&str) -> Result<Tensor, StoreError>,
-) -> Result<Vec<u8>, ExchangeError> {
-    let mut bytes = Vec::new();
-    let mut from = 0;
-    for cut in &form.cuts {
-        let found = tensor(&cut.tensor)?;
-        let at = usize::try_from(cut.at).unwrap_or(usize::MAX);
-        let piece = rest.get(from..at).ok_or_else(|| {
-            ExchangeError::file(Path::new(&cut.tensor), "its place in the file is not there")
-        })?;
-        bytes.extend_from_slice(piece);
-        from = at;
-        if cut.transposed {
-            bytes.extend(turned(&found, false).bytes);
-        } else {
-            bytes.extend(found.bytes);
-        }
-    }
-    bytes.extend_from_slice(&rest[from..]);
-    Ok(bytes)
-}
-
-/// The same model with the head's input as its only output.
+/// The same model with the head's input as its only output, in one piece: weights that it keeps in
+/// other files are taken from `others`, the bytes of those files by their names.
 ///
 /// # Errors
-/// A sentence when the file is no ONNX model.
-pub fn up_to_head(file: &[u8], features: &str) -> Result<Vec<u8>, String> {
+/// A sentence when the file is no ONNX model, or a weight is not there.
+pub fn up_to_head(
+    file: &[u8],
+    features: &str,
+    others: &BTreeMap<String, Vec<u8>>,
+) -> Result<Vec<u8>, String> {
     let graph = Graph::read(file)?;
     let mut info = Vec::new();
     wire::put_bytes(&mut info, 1, features.as_bytes());
     let mut changed = Vec::with_capacity(graph.place.len());
-    copy(file, graph.place.clone(), 12, &mut changed)?;
+    let apart = graph.weights.values().any(|weight| weight.file.is_some());
+    let without: &[u64] = if apart { &[5, 12] } else { &[12] };
+    copy(file, graph.place.clone(), without, &mut changed)?;
     wire::put_bytes(&mut changed, 12, &info);
-    let mut model = Vec::with_capacity(file.len());
-    copy(file, 0..file.len(), 7, &mut model)?;
+    if apart {
+        let fields = wire::fields(file, graph.place.clone())?;
+        for range in wire::all(&fields, 5) {
+            wire::put_bytes(&mut changed, 5, &whole(file, range, others)?);
+        }
+    }
+    let mut model = Vec::with_capacity(file.len() + changed.len());
+    copy(file, 0..file.len(), &[7], &mut model)?;
     wire::put_bytes(&mut model, 7, &changed);
     Ok(model)
 }
 
-/// Copies a message without the fields of one number.
-fn copy(file: &[u8], place: Range<usize>, without: u64, into: &mut Vec<u8>) -> Result<(), String> {
+/// A `TensorProto` with its bytes in it.
+fn whole(
+    file: &[u8],
+    range: Range<usize>,
+    others: &BTreeMap<String, Vec<u8>>,
+) -> Result<Vec<u8>, String> {
+    let mut message = Vec::with_capacity(range.len());
+    let weight = graph::weight(file, range.clone())?;
+    let Some((
+        name,
+        Weight {
+            file: Some(at),
+            place,
+            ..
+        },
+    )) = weight
+    else {
+        message.extend_from_slice(&file[range]);
+        return Ok(message);
+    };
+    let bytes = others
+        .get(&at)
+        .and_then(|bytes| {
+            let start = usize::try_from(place.start).ok()?;
+            bytes.get(start..usize::try_from(place.end).ok()?)
+        })
+        .ok_or_else(|| format!("its weight `{name}` is not in `{at}`"))?;
+    // `external_data` and `data_location` give way to `raw_data`.
+    copy(file, range, &[13, 14], &mut message)?;
+    wire::put_bytes(&mut message, 9, bytes);
+    Ok(message)
+}
+
+/// Copies a message without the fields of some numbers.
+fn copy(
+    file: &[u8],
+    place: Range<usize>,
+    without: &[u64],
+    into: &mut Vec<u8>,
+) -> Result<(), String> {
     let mut at = place.start;
     while at < place.end {
         let start = at;
@@ -300,7 +274,7 @@ fn copy(file: &[u8], place: Range<usize>, without: u64, into: &mut Vec<u8>) -> R
             .checked_add(length)
             .filter(|end| *end <= place.end)
             .ok_or("a field is longer than the file")?;
-        if tag >> 3 != without {
+        if !without.contains(&(tag >> 3)) {
             into.extend_from_slice(&file[start..at]);
         }
     }
@@ -338,7 +312,7 @@ fn before(graph: &Graph, output: &str) -> Result<Place, String> {
         match node.kind.as_str() {
             "Gemm" => return gemm(graph, node),
             "Add" => return add(graph, node),
-            "MatMul" => return Err("there is a MatMul without a bias: give the layer one".into()),
+            "MatMul" => return product(graph, node, None),
             kind if AFTER.contains(&kind) => {
                 value = node.inputs.first().cloned().unwrap_or_default();
             }
@@ -387,11 +361,15 @@ fn gemm(graph: &Graph, node: &Node) -> Result<Place, String> {
             node.name
         ));
     }
-    let [features, matrix, bias] = &node.inputs[..] else {
-        return Err(format!(
-            "the Gemm `{}` has no bias: give the layer one",
-            node.name
-        ));
+    let (features, matrix, bias) = match &node.inputs[..] {
+        [features, matrix] => (features, matrix, None),
+        [features, matrix, bias] => (features, matrix, Some(bias).filter(|bias| !bias.is_empty())),
+        _ => {
+            return Err(format!(
+                "the Gemm `{}` reads too few or too many values",
+                node.name
+            ));
+        }
     };
     let (weight, turned) = weight(graph, matrix)?;
     let as_rows = node.whole.get("transB").is_some_and(|t| *t != 0);
@@ -402,17 +380,22 @@ fn add(graph: &Graph, node: &Node) -> Result<Place, String> {
     let [left, right] = &node.inputs[..] else {
         return Err("there is an Add of other than two values".into());
     };
-    for (product, bias) in [(left, right), (right, left)] {
-        let Some(product) = graph.maker(product).filter(|node| node.kind == "MatMul") else {
+    for (value, bias) in [(left, right), (right, left)] {
+        let Some(node) = graph.maker(value).filter(|node| node.kind == "MatMul") else {
             continue;
         };
-        let [features, matrix] = &product.inputs[..] else {
-            continue;
-        };
-        let (weight, turned) = weight(graph, matrix)?;
-        return place(graph, features, weight, !turned, bias);
+        return product(graph, node, Some(bias));
     }
     Err("there is an Add, and no MatMul before it".into())
+}
+
+/// A product with a matrix, and what is added to it.
+fn product(graph: &Graph, node: &Node, bias: Option<&String>) -> Result<Place, String> {
+    let [features, matrix] = &node.inputs[..] else {
+        return Err("there is a MatMul of other than two values".into());
+    };
+    let (weight, turned) = weight(graph, matrix)?;
+    place(graph, features, weight, !turned, bias)
 }
 
 fn place(
@@ -420,9 +403,8 @@ fn place(
     features: &str,
     weight_name: String,
     transposed: bool,
-    bias: &str,
+    bias: Option<&String>,
 ) -> Result<Place, String> {
-    let (bias, _) = weight(graph, bias)?;
     let shape = &graph.weights[&weight_name].shape;
     let rows = match (&shape[..], transposed) {
         ([rows, _], false) | ([_, rows], true) => *rows,
@@ -432,12 +414,19 @@ fn place(
             ));
         }
     };
-    let entries: usize = graph.weights[&bias].shape.iter().product();
-    if entries != rows {
-        return Err(format!(
-            "the bias `{bias}` has {entries} entries for {rows} outputs"
-        ));
-    }
+    let bias = match bias {
+        None => None,
+        Some(bias) => {
+            let (bias, _) = weight(graph, bias)?;
+            let entries: usize = graph.weights[&bias].shape.iter().product();
+            if entries != rows {
+                return Err(format!(
+                    "the bias `{bias}` has {entries} entries for {rows} outputs"
+                ));
+            }
+            Some(bias)
+        }
+    };
     Ok(Place {
         features: features.to_owned(),
         weight: weight_name,

@@ -72,6 +72,13 @@ export("matmul", Net(), (1, 2, 4))
 export("no-bias", Net(bias=False), (2, 4))
 export("relu-last", nn.Sequential(nn.Linear(4, 3), nn.ReLU()), (2, 4))
 torch.onnx.export(Net().eval(), (torch.zeros(2, 4),), "dynamo.onnx", dynamo=True, external_data=False)
-graph = onnx.load("gemm.onnx")
-onnx.save_model(graph, "external.onnx", save_as_external_data=True, location="external.bin", size_threshold=0)
-os.remove("external.bin")
+for name in ("external", "lost"):
+    # Saving moves the weights out of the graph.
+    graph = onnx.load("gemm.onnx")
+    onnx.save_model(graph, f"{name}.onnx", save_as_external_data=True, location=f"{name}.bin", size_threshold=0)
+os.remove("lost.bin")
+graph = onnx.load("external.onnx", load_external_data=False)
+for weight in graph.graph.initializer:
+    for entry in weight.external_data:
+        entry.value = "../external.bin" if entry.key == "location" else entry.value
+onnx.save_model(graph, "outside.onnx")
