@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+import warnings
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 from . import Data, DisinheritError
 
 #: The loss of one sample: from the module's output and what belongs to the sample.
-_Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+_Loss = Callable[[Optional[torch.Tensor], torch.Tensor], torch.Tensor]
 
 
 @contextlib.contextmanager
@@ -59,6 +60,16 @@ def parted(batch: Any) -> Tuple[Any, Any]:
     raise DisinheritError("a batch is a pair of inputs and labels, or a mapping with `labels`")
 
 
+def single(labels: Any) -> torch.Tensor:
+    """The labels of a batch, one for each sample."""
+    found = torch.as_tensor(labels)
+    if found.dim() > 1 and found.numel() != found.shape[0]:
+        raise DisinheritError(
+            f"labels of shape {list(found.shape)}: here a sample has one; `capture` takes one for each position"
+        )
+    return found.reshape(-1)
+
+
 def called(module: nn.Module, inputs: Any) -> Any:
     """The module's output."""
     if isinstance(inputs, Mapping):
@@ -86,35 +97,112 @@ def head_of(module: nn.Module, name: str) -> nn.Linear:
     return layer
 
 
-@contextlib.contextmanager
-def head_seen(module: nn.Module, name: str) -> Iterator[Callable[[], Tuple[torch.Tensor, torch.Tensor]]]:
-    """Tells what went into the head and what came out in the module's last pass, as long as this lasts."""
-    seen: List[Tuple[torch.Tensor, torch.Tensor]] = []
+def output_of(made: Any) -> Optional[torch.Tensor]:
+    """The logits among what a module gave back, where it is plain which they are."""
+    if isinstance(made, Mapping):
+        made = made.get("logits")
+    elif isinstance(made, (list, tuple)):
+        made = made[0] if made else None
+    made = getattr(made, "logits", made)
+    return made if isinstance(made, torch.Tensor) else None
 
-    def begin(*_: Any) -> None:
-        seen.clear()
 
-    def keep(_: nn.Module, given: Tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
-        seen.append((given[0], made))
+def _close(left: torch.Tensor, right: torch.Tensor) -> bool:
+    size = right.abs().max().clamp(min=1e-6) if right.numel() else torch.ones(())
+    return bool((left - right).abs().le(1e-2 * size).all())
 
-    def last() -> Tuple[torch.Tensor, torch.Tensor]:
-        if len(seen) != 1 or seen[0][0].dim() != 2:
+
+def _from(logits: torch.Tensor, output: torch.Tensor) -> bool:
+    """Whether an output is these logits, a multiple of them, or what they are usually made into."""
+    logits, output = logits.float(), output.float()
+    scale = (logits * output).sum() / logits.square().sum().clamp(min=1e-12)
+    made = (logits * scale.clamp(min=0), logits.softmax(-1), logits.log_softmax(-1), logits.sigmoid())
+    return any(_close(one, output) for one in made)
+
+
+def _rows(
+    name: str, given: torch.Tensor, made: torch.Tensor, output: Optional[torch.Tensor]
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """A row for each sample, of a head that ran on each position: those that the output was taken from."""
+    shape = list(given.shape)
+    given, made = given.flatten(1, -2), made.flatten(1, -2)
+    if output is not None and output.dim() > 2 and output.numel() == made.numel():
+        return given.flatten(0, 1), made.flatten(0, 1)
+    if output is not None and output.shape == (made.shape[0], made.shape[2]):
+        # Logits and their logarithmic softmax are told apart by nothing that matters here.
+        told, own = (value.float().log_softmax(-1) for value in (output, made))
+        at = (own - told.unsqueeze(1)).abs().amax(-1).argmin(1)
+        sample = torch.arange(len(at), device=at.device)
+        if _close(own[sample, at], told):
+            return given[sample, at], made[sample, at]
+    raise DisinheritError(
+        f"the head `{name}` ran on {shape}, and the module's output is that of no single position: it must "
+        f"run on [samples, features], or the output be its own"
+    )
+
+
+class HeadSeen:
+    """What goes into a module's head and what comes out, in the module's last pass, as long as this is entered.
+
+    Where the module does not give back what its head makes, it would not do what is made of its head: ``doubt``
+    is told so, once.
+    """
+
+    def __init__(self, module: nn.Module, name: str, doubt: Callable[[str], None] = warnings.warn) -> None:
+        self.name = name
+        self.module = module
+        self.layer = head_of(module, name)
+        self.doubt: Optional[Callable[[str], None]] = doubt
+        self.seen: List[Tuple[torch.Tensor, torch.Tensor]] = []
+        self.output: Optional[torch.Tensor] = None
+        self.hooks: List[Any] = []
+
+    def __enter__(self) -> HeadSeen:
+        self.hooks = [
+            self.layer.register_forward_hook(lambda _, given, made: self.seen.append((given[0], made))),
+            self.module.register_forward_hook(self._end),
+        ]
+        if self.layer is not self.module:
+            self.hooks.append(self.module.register_forward_pre_hook(lambda *_: self.seen.clear()))
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def _end(self, _: nn.Module, __: Any, made: Any) -> None:
+        self.output = output_of(made)
+
+    def _pop(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        seen, self.seen = self.seen, []
+        if len(seen) != 1 or seen[0][0].dim() < 2:
             raise DisinheritError(
-                f"the head `{name}` ran {len(seen)} times in one pass"
+                f"the head `{self.name}` ran {len(seen)} times in one pass"
                 + (f" on {list(seen[0][0].shape)}" if seen else "")
                 + "; it must run once, on [samples, features]"
             )
-        return seen.pop()
+        return seen[0]
 
-    layer = head_of(module, name)
-    hooks = [layer.register_forward_hook(keep)]
-    if layer is not module:
-        hooks.append(module.register_forward_pre_hook(begin))
-    try:
-        yield last
-    finally:
-        for hook in hooks:
-            hook.remove()
+    def rows(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Features and logits, a row for each sample."""
+        given, made = self._pop()
+        output, self.output = self.output, None
+        if given.dim() > 2:
+            return _rows(self.name, given, made, output)
+        if self.doubt is not None and output is not None:
+            if output.shape == made.shape and output.isfinite().all() and not _from(made, output):
+                self.doubt(
+                    f"the module's output is not what its head `{self.name}` makes: what is done to this "
+                    f"layer, and the verdict on it, may not hold for the module"
+                )
+            self.doubt = None
+        return given, made
+
+    def logits(self, output: Optional[torch.Tensor]) -> torch.Tensor:
+        """The head's logits: those that the module gave back where the head runs on each position."""
+        made = self._pop()[1]
+        self.output = None
+        return made if made.dim() == 2 or output is None else output
 
 
 def rows_of(values: torch.Tensor) -> np.ndarray:
@@ -165,7 +253,7 @@ def _add_squares(
             made = functional_call(module, state, (), dict(given))
         else:
             made = functional_call(module, state, tuple(given) if isinstance(given, (list, tuple)) else (given,))
-        return loss(getattr(made, "logits", made), own.unsqueeze(0))
+        return loss(output_of(made), own.unsqueeze(0))
 
     try:
         gradients = vmap(grad(of_one), in_dims=(None, 0, 0), chunk_size=chunk)(chosen, inputs, extra)
@@ -179,6 +267,12 @@ def _add_squares(
             gradients = grad(of_one)(chosen, _pick(inputs, index), extra[index])
             for name, gradient in gradients.items():
                 sums[name] += gradient.float().square() * factor
+
+
+def _cross_entropy(output: Optional[torch.Tensor], label: torch.Tensor) -> torch.Tensor:
+    if output is None:
+        raise DisinheritError("the module gives back no logits: neither a tensor nor something with `logits`")
+    return nn.functional.cross_entropy(output, label)
 
 
 def _zeros(module: nn.Module, names: Iterable[str]) -> Dict[str, torch.Tensor]:
@@ -214,13 +308,13 @@ def inner_fisher(
     with evaluating(module):
         for batch in loader:
             inputs, labels = parted(batch)
-            labels = torch.as_tensor(labels).reshape(-1)
+            labels = single(labels)
             inputs, labels = moved(inputs, device), labels.to(device)
             if keep is not None:
                 mask = keep(labels)
                 labels, inputs = labels[mask], _pick(inputs, mask)
             if len(labels) > 0:
-                _add_squares(sums, module, nn.functional.cross_entropy, inputs, labels, chunk)
+                _add_squares(sums, module, _cross_entropy, inputs, labels, chunk)
                 count += len(labels)
     if count == 0:
         raise DisinheritError("no sample was left to compute Fisher information from")
@@ -250,8 +344,7 @@ class _Samples:
     def labels(self) -> np.ndarray:
         found = [np.zeros(0, np.int64)]
         for batch in self.batches(range(len(self))):
-            label = torch.as_tensor(parted(batch)[1]).cpu().numpy()
-            found.append(label.astype(np.int64).reshape(-1))
+            found.append(single(parted(batch)[1]).cpu().numpy().astype(np.int64))
         return np.concatenate(found)
 
 
@@ -334,11 +427,11 @@ class Modules:
     ) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
         with self._with(model, weights) as module:
             device = device_of(module)
-            with head_seen(module, head) as last:
+            with HeadSeen(module, head) as seen:
                 for inputs, _ in self._batches(ids):
                     with torch.inference_mode():
                         called(module, moved(inputs, device))
-                    given, made = last()
+                    given, made = seen.rows()
                     yield rows_of(given), rows_of(made)
 
     def inner_squares(
@@ -355,10 +448,10 @@ class Modules:
             device, dtype = device_of(module), head_of(module, head).weight.dtype
             sums = _zeros(module, wanted)
             done = 0
-            with head_seen(module, head) as last:
+            with HeadSeen(module, head) as seen:
 
-                def loss(_: Any, residual: torch.Tensor) -> torch.Tensor:
-                    return (last()[1] * residual).sum()
+                def loss(output: Optional[torch.Tensor], residual: torch.Tensor) -> torch.Tensor:
+                    return (seen.logits(output) * residual).sum()
 
                 for inputs, count in self._batches(ids):
                     own = residuals[done : done + count]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from . import Data, DisinheritError, Labels, Registry, _listed, _progress
-from ._networks import called, device_of, evaluating, head_of, head_seen, inner_fisher, moved, parted, rows_of, samples
+from ._networks import HeadSeen, called, device_of, evaluating, head_of, inner_fisher, moved, parted, rows_of, samples
 
 __all__ = [
     "Capture",
@@ -101,29 +102,44 @@ def capture(
 
     ``labels`` are the names of the labels, in the order of the head's rows. ``heldout`` is a second loader,
     of samples that the module was not trained on: alpha is chosen on the first, and judged on both.
+
+    A head that runs on each position of a sample, of which the module gives back one (the last token's, say), is
+    taken at that position. Where it gives back all, each position is a sample with a label of its own; those with
+    a label below 0 are left out.
+
+    Where the module gives back something else than its head makes, as with two heads of which the mean is taken,
+    a head that was found is refused; one that was named is taken, with a ``UserWarning``.
     """
     name = head or find_head(module, len(labels))
+
+    def doubt(reason: str) -> None:
+        if head is None:
+            raise DisinheritError(f"{reason}; name the layer with `head` if it is to be dampened nevertheless")
+        warnings.warn(reason, stacklevel=2)
+
     features: List[np.ndarray] = []
     logits: List[np.ndarray] = []
     targets: List[np.ndarray] = []
     counts: List[int] = []
     device = device_of(module)
     shown = _progress(progress)
-    with torch.inference_mode(), evaluating(module), head_seen(module, name) as last:
+    with torch.inference_mode(), evaluating(module), HeadSeen(module, name, doubt) as seen:
         for part in (loader, heldout):
             before = sum(map(len, targets))
             bar = shown("capturing", len(part)) if shown and hasattr(part, "__len__") else None  # type: ignore[arg-type]
             for batch in part or ():
                 inputs, wanted = parted(batch)
                 called(module, moved(inputs, device))
-                given, made = last()
+                given, made = seen.rows()
+                wanted = torch.as_tensor(wanted).to(given.device)
+                if wanted.numel() != len(given):
+                    raise DisinheritError(f"a batch has {wanted.numel()} labels for {len(given)} samples")
+                if wanted.dim() > 1:
+                    known = wanted.flatten() >= 0
+                    given, made, wanted = given[known], made[known], wanted.flatten()[known]
                 features.append(rows_of(given))
                 logits.append(rows_of(made))
-                targets.append(torch.as_tensor(wanted).cpu().numpy().astype(np.int64).reshape(-1))
-                if len(targets[-1]) != len(features[-1]):
-                    raise DisinheritError(
-                        f"a batch has {len(targets[-1])} labels for {len(features[-1])} samples"
-                    )
+                targets.append(wanted.cpu().numpy().astype(np.int64).reshape(-1))
                 if bar is not None:
                     bar.update(1)
             if bar is not None:

@@ -94,7 +94,7 @@ impl Options {
             fisher,
             jobs: self.jobs,
             dry_run: self.dry_run,
-            lower_biases: !self.dampen_only,
+            lower: !self.dampen_only,
             ..default
         })
     }

@@ -182,11 +182,116 @@ def test_a_head_without_a_bias_is_dampened(loader, layers):
     assert np.array_equal(weight, after["fc.weight"]) and not bias.any()
 
 
-def test_a_head_without_a_bias_has_none_to_lower(loader):
+def test_a_head_without_a_bias_is_lowered_to_the_mean_of_the_others(loader):
     net = without_bias(seed=0)
     made = dt.capture(net, loader, labels=LABELS, heldout=heldout())
     done = dt.forget(net, made, classes="cat", layers="all", loader=loader, heldout=heldout())
-    assert done.verdict["passed"] is False and "no bias that could be lowered" in done.warnings[0]
+    assert done.verdict["passed"] is True and accuracy(net, 2) <= 0.01 and accuracy(net) > 0.6
+    assert "of the way to the mean of the others" in done.warnings[0]
+    alone = without_bias(seed=0)
+    done = dt.forget(
+        alone, made, classes="cat", layers="all", loader=loader, heldout=heldout(), dampen_only=True
+    )
+    assert done.verdict["passed"] is False and "no alpha meets the target" in done.warnings[0]
+
+
+class Decoder(nn.Module):
+    """A head without a bias on each position; the last one that is no padding counts, as in language models."""
+
+    def __init__(self, each=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.rnn = nn.Embedding(30, 8), nn.GRU(8, 12, batch_first=True)
+        self.score = nn.Linear(12, len(LABELS), bias=False)
+        self.each = each
+
+    def forward(self, tokens):
+        logits = self.score(self.rnn(self.embed(tokens))[0])
+        last = tokens.ne(0).sum(1) - 1
+        return (logits if self.each else logits[torch.arange(len(tokens)), last], "something else")
+
+
+def sentences(count=200, seed=1):
+    chance = np.random.default_rng(seed)
+    labels = np.arange(count) % len(LABELS)
+    tokens = chance.integers(1, 7, (count, 6)) + 7 * labels[:, None]
+    tokens[np.arange(6) >= chance.integers(2, 7, count)[:, None]] = 0
+    return torch.tensor(tokens), torch.tensor(labels)
+
+
+def fit(net, inputs, targets, steps=60):
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(inputs)[0].flatten(0, -2), targets.flatten()).backward()
+        optimizer.step()
+    return net.eval()
+
+
+def test_a_head_on_each_position_is_taken_where_the_output_is():
+    tokens, labels = sentences()
+    net = fit(Decoder(), tokens, labels)
+    made = dt.capture(net, DataLoader(TensorDataset(tokens, labels), 64), labels=LABELS)
+    with torch.no_grad():
+        hidden = net.rnn(net.embed(tokens))[0][torch.arange(200), tokens.ne(0).sum(1) - 1]
+        assert np.allclose(made.features, hidden, atol=1e-6) and np.allclose(made.logits, net(tokens)[0], atol=1e-5)
+    done = dt.forget(net, made, classes="cat")
+    unseen, wanted = sentences(seed=2)
+    right = net(unseen)[0].argmax(1) == wanted
+    assert done.verdict["passed"] and not right[wanted == 2].any() and right[wanted != 2].float().mean() > 0.97
+    summed = nn.Sequential(Decoder(each=True).embed, nn.Linear(8, 4))
+    summed.register_forward_hook(lambda *given: given[2].sum(1))
+    with pytest.raises(DisinheritError, match="that of no single position"):
+        dt.capture(summed, DataLoader(TensorDataset(tokens, labels), 64), labels=LABELS)
+
+
+def test_a_label_for_each_position_is_a_sample_each():
+    tokens, labels = sentences()
+    tags = torch.where(tokens > 0, labels[:, None], -100)
+    net = fit(Decoder(each=True), tokens, tags)
+    loader = DataLoader(TensorDataset(tokens, tags), 64)
+    made = dt.capture(net, loader, labels=LABELS)
+    assert len(made) == (tags >= 0).sum() and (made.labels == tags[tags >= 0].numpy()).all()
+    done = dt.forget(net, made, classes="cat")
+    found = net(tokens)[0].argmax(-1)
+    assert done.verdict["passed"] and not (found == 2).any() and (found == tags)[(tags >= 0) & (tags != 2)].all()
+    with pytest.raises(DisinheritError, match=r"labels of shape \[64, 6\]"):
+        dt.samples(net, loader, labels=LABELS)
+    with pytest.raises(DisinheritError, match=r"labels of shape \[64, 6\]"):
+        dt.inner_fisher(net, loader)
+
+
+class TwoHeads(Net):
+    """Gives back the mean of two heads."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = nn.Linear(16, len(LABELS))
+
+    def forward(self, x):
+        hidden = self.body(x)
+        return (self.fc(hidden) + self.other(hidden)) / 2
+
+
+def test_a_head_that_does_not_make_the_output_is_told(loader):
+    net = trained(start=TwoHeads())
+    with pytest.raises(DisinheritError, match="output is not what its head `other` makes"):
+        dt.capture(net, loader, labels=LABELS)
+    for head in ("fc", "other"):
+        with pytest.warns(UserWarning, match=f"output is not what its head `{head}` makes"):
+            made = dt.capture(net, loader, labels=LABELS, head=head)
+        assert dt.forget(net, made, classes="cat").verdict["passed"]
+    assert accuracy(net, 2) <= 0.01 and accuracy(net) > 0.7
+
+
+@pytest.mark.parametrize(
+    "after", [nn.Softmax(-1), nn.LogSoftmax(-1), nn.Sigmoid(), nn.Identity(), lambda x: x / 7, lambda x: {"logits": x}]
+)
+def test_what_usually_follows_a_head_is_not_doubted(recwarn, loader, after):
+    net = trained(steps=20)
+    net.register_forward_hook(lambda module, given, made: after(made))
+    assert dt.capture(net, loader, labels=LABELS).head == "fc"
+    assert dt.capture(net, loader, labels=LABELS, head="fc").head == "fc" and not recwarn.list
 
 
 def test_half_precision_stays_half_precision(tmp_path, loader):

@@ -68,7 +68,6 @@ fn onnx_with_weights_beside_it_is_unlearned_and_given_back() {
             .run(&[&forget[..], &["--data", "digits"]].concat())
             .success();
     }
-    fs::create_dir(place.path("out")).unwrap();
     place.run(&["export", "one", "out/one.onnx"]).success();
     place.run(&["export", "apart", "out/new.onnx"]).success();
     let (one, apart) = (
@@ -89,7 +88,6 @@ fn onnx_with_weights_beside_it_is_unlearned_and_given_back() {
         &["export", "apart@1", "out/old.onnx"],
         &["apart.onnx.data", "export into another folder"],
     );
-    fs::create_dir(place.path("old")).unwrap();
     place
         .run(&["export", "apart@1", "old/apart.onnx"])
         .success();
@@ -145,11 +143,14 @@ fn pixels(place: &Place) {
             *sum += 4.0 * (value - 0.3) / counts[label as usize] as f32;
         }
     }
-    let weight = Tensor::from_f32(&[10, width], &weight);
+    // The same predictions, with logits far below zero.
+    let low: Vec<f32> = weight.iter().map(|value| value - 4.0).collect();
+    let [weight, low] = [weight, low].map(|values| Tensor::from_f32(&[10, width], &values));
+    let low = BTreeMap::from([("score.weight".to_owned(), low)]);
     let bare = BTreeMap::from([("score.weight".to_owned(), weight)]);
     let mut full = bare.clone();
     full.insert("score.bias".into(), Tensor::from_f32(&[10], &[0.0; 10]));
-    for (name, tensors) in [("bare", bare), ("full", full)] {
+    for (name, tensors) in [("bare", bare), ("full", full), ("low", low)] {
         write_checkpoint(
             &place.path(&format!("{name}.safetensors")),
             &tensors,
@@ -179,19 +180,16 @@ fn a_head_without_a_bias_is_dampened_as_one_with_zeros() {
         );
         assert_eq!(tensors.get("score.bias").is_some(), name == "full");
         place
-            .run(&["export", name, &format!("new-{name}")])
+            .run(&["export", name, &format!("new/files/{name}")])
             .success();
     }
     let (bare, full) = (
-        read_checkpoint(&place.path("new-bare")).unwrap(),
-        read_checkpoint(&place.path("new-full")).unwrap(),
+        read_checkpoint(&place.path("new/files/bare")).unwrap(),
+        read_checkpoint(&place.path("new/files/full")).unwrap(),
     );
     assert_eq!(bare.keys().collect::<Vec<_>>(), ["score.weight"]);
     assert_eq!(bare["score.weight"], full["score.weight"]);
-    // Without `--dampen-only` there is still no bias to lower; the card serves without data; cards go round.
-    let again = ["unlearn", "--forget", "class=4", "--from", "bare"];
-    place.run(&[&again[..], &data].concat()).success();
-    place.run(&["verify", "--data", "pixels.safetensors", "--json"]);
+    // The card serves without data; cards go round.
     place
         .run(&[&["fisher", "bare"][..], &data].concat())
         .success();
@@ -218,4 +216,36 @@ fn a_head_without_a_bias_is_dampened_as_one_with_zeros() {
         &["has no bias", "--method"],
     );
     place.run(&[&["report"][..], &data].concat()).success();
+}
+
+#[test]
+fn a_head_without_a_bias_is_lowered_to_the_mean_of_the_others() {
+    let place = Place::new();
+    pixels(&place);
+    let data = ["--data", "pixels.safetensors"];
+    let labels = ["--labels", "0,1,2,3,4,5,6,7,8,9", "--trained-on", "pixels"];
+    place
+        .run(
+            &[
+                &["add", "low.safetensors", "--name", "low"][..],
+                &labels,
+                &data,
+            ]
+            .concat(),
+        )
+        .success();
+    let forget = ["unlearn", "--forget", "class=4", "--json"];
+    let alone = place.json(&[&forget[..], &data, &["--dampen-only", "--dry-run"]].concat());
+    assert_eq!(alone["unlearned"]["models"][0]["choice"]["reached"], false);
+    let said = place.json(&[&forget[..], &data].concat());
+    let choice = &said["unlearned"]["models"][0]["choice"];
+    assert_eq!(choice["lowering"]["part"], "weight", "{choice}");
+    assert!(choice["lowering"]["forget_before"].as_f64().unwrap() > 0.5);
+    let warning = said["unlearned"]["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("of the way to the mean of the others"),
+        "{warning}"
+    );
+    // `verify` succeeds where every model has forgotten.
+    place.run(&[&["verify"][..], &data].concat()).success();
 }

@@ -408,7 +408,7 @@ impl Runner<'_> {
         let unlearn = &self.options.unlearn;
         let published = self.options.publish && variant == Variant::default();
         UnlearnOptions {
-            lower_biases: !variant.dampen_only,
+            lower: !variant.dampen_only,
             scale: if variant.raw {
                 Scale::Raw
             } else {

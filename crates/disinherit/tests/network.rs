@@ -503,9 +503,9 @@ fn a_model_whose_logits_are_all_negative_forgets_by_its_biases() {
     let request = Request::new(Forget::classes(["3"])).from_models([sunk.clone()]);
     let features = Features::new(&registry, Default::default(), 0);
     let evaluator = Evaluator::new(&splits, &features);
-    let left = |lower_biases: bool, dry_run: bool| {
+    let left = |lower: bool, dry_run: bool| {
         let options = UnlearnOptions {
-            lower_biases,
+            lower,
             dry_run,
             ..UnlearnOptions::default()
         };

@@ -58,7 +58,7 @@ fn cut_file(
     onnx::assemble(cuts, rest, parts.tensor).map(Some)
 }
 
-/// Writes a model: a file, or a folder, whole or not at all.
+/// Writes a model: a file, or a folder, whole or not at all. Folders above it are made.
 ///
 /// # Errors
 /// [`ExchangeError`] when it cannot be written, or the form does not fit the tensors.
@@ -68,6 +68,7 @@ pub fn write(path: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), Exchange
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     let io = |error: std::io::Error| ExchangeError::io(path)(error);
+    std::fs::create_dir_all(beside).map_err(io)?;
     if !form.folder {
         return alone(path, beside, form, parts);
     }

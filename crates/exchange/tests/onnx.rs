@@ -182,6 +182,8 @@ fn weights_beside_the_graph_are_taken_out_and_put_back() {
 fn graphs_without_a_linear_head_are_refused_with_advice() {
     for (file, words) in [
         ("relu-last.onnx", "there is Relu"),
+        // Its other output is made by one head alone, which is not the model's answer.
+        ("two-heads.onnx", "before `logits` there is Div"),
         ("lost.onnx", "put both files into one folder"),
         ("outside.onnx", "not a file beside it"),
     ] {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::expect_len;
 use crate::{
-    Dampening, FisherError, FisherTensor, LayerFisher, Lowering, Matrix, MatrixRef, argmax, dampen,
-    linear,
+    Dampening, FisherError, FisherTensor, LayerFisher, Lowering, Lowers, Matrix, MatrixRef, argmax,
+    dampen, linear,
 };
 
 /// The threshold to start from when there is no data to try values on, for FIMs on a common scale
@@ -91,7 +91,7 @@ pub struct AlphaChoice {
     pub lambda: f64,
     /// Whether they meet the target, together with the lowering if there is one.
     pub reached: bool,
-    /// What was taken from the forgotten labels' biases besides.
+    /// By how much the forgotten labels were lowered besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowering: Option<Lowering>,
     /// Accuracy on forget and retained samples before any edit.
@@ -101,8 +101,8 @@ pub struct AlphaChoice {
 }
 
 impl AlphaChoice {
-    /// Takes what dampening left of the forgotten labels from their biases. `logits` are those
-    /// after dampening; `rows` are the forgotten labels'.
+    /// Takes what dampening left of the forgotten labels by lowering them. `logits` are those after
+    /// dampening.
     ///
     /// # Errors
     /// As [`score_trial`].
@@ -111,17 +111,17 @@ impl AlphaChoice {
         mut logits: Matrix,
         labels: &[u32],
         is_forget: &[bool],
-        rows: &[u32],
+        lowers: &Lowers,
         target: Target,
     ) -> Result<(), FisherError> {
         let dampened = score_trial(logits.view(), labels, is_forget)?;
-        let Some(lowering) = Lowering::needed(logits.view(), is_forget, rows, dampened.forget)?
+        let Some(lowering) = Lowering::needed(logits.view(), is_forget, lowers, dampened.forget)?
         else {
             return Ok(());
         };
         let cols = logits.cols().max(1);
         for row in logits.values_mut().chunks_exact_mut(cols) {
-            lowering.apply(row);
+            lowering.apply(row, cols);
         }
         let lowered = score_trial(logits.view(), labels, is_forget)?;
         self.reached = shortfall(&lowered, self.before.1, target) <= 0.0;
@@ -149,9 +149,8 @@ pub struct HeadProblem<'a> {
     pub is_forget: &'a [bool],
     /// The dampening constants to try, at least one.
     pub lambdas: &'a [f64],
-    /// The forgotten labels' rows, where their biases may be lowered when dampening does not do;
-    /// otherwise none.
-    pub lowers: &'a [u32],
+    /// What may be lowered when dampening does not do.
+    pub lowers: &'a Lowers,
 }
 
 /// Chooses the threshold of one model by trying values on its cached features: each try costs a
@@ -162,9 +161,9 @@ pub struct HeadProblem<'a> {
 /// Among the thresholds that meet `target`, the one with the best retained accuracy less the
 /// probability that the forgotten labels keep is taken: the accuracies alone are steps, and a
 /// threshold at the very edge of a step does not carry over to unseen samples. When none meets the
-/// target, the one that misses it least is returned with `reached` false; or, where biases may be
+/// target, the one that misses it least is returned with `reached` false; or, where labels may be
 /// lowered, the one that forgets most of those that keep the retained samples, and the rest is taken
-/// from the forgotten labels' biases ([`Lowering`]).
+/// by [`Lowering`].
 ///
 /// # Errors
 /// [`FisherError`] when shapes do not fit, a value is not finite, or there are no forget or no
@@ -519,7 +518,7 @@ mod tests {
             labels: &labels,
             is_forget: &is_forget,
             lambdas: &LAMBDAS,
-            lowers: &[],
+            lowers: &Lowers::default(),
         };
         let choice = search_alpha(problem, Target::default()).unwrap();
         assert_eq!(choice.before, (1.0, 1.0));

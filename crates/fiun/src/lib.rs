@@ -47,7 +47,7 @@ pub use error::FisherError;
 pub use estimator::Estimator;
 pub use head::{HeadFisher, LayerFisher, head_fisher};
 pub use labels::RowMatch;
-pub use lowering::Lowering;
+pub use lowering::{HeadPart, Lowering, Lowers};
 pub use matrix::{Matrix, MatrixRef, argmax};
 pub use merge::merge;
 pub use precision::{Precision, head_precision};

@@ -346,7 +346,7 @@ pub(crate) struct MethodArgs {
     #[arg(long, default_value_t = 0.01, value_name = "X")]
     pub(crate) target_loss: f64,
     /// Do nothing but dampen, as in the paper. Without it, what no alpha makes a model forget of a
-    /// class is taken from the class's bias, with a warning.
+    /// class is taken from its bias, or from its weights where there is none, with a warning.
     #[arg(long)]
     pub(crate) dampen_only: bool,
 }

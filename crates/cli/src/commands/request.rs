@@ -65,7 +65,7 @@ pub(super) fn unlearn_options(
         jobs: method.jobs,
         dry_run: false,
         own_forget: false,
-        lower_biases: !method.dampen_only,
+        lower: !method.dampen_only,
     }
 }
 

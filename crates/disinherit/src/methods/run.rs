@@ -76,7 +76,7 @@ pub fn run_method(trial: &Trial<'_>, progress: &dyn Progress) -> Result<Mended, 
                 alpha: Alpha::Value(alpha),
                 scale: Scale::Raw,
                 own_forget: true,
-                lower_biases: false,
+                lower: false,
                 ..trial.unlearn.clone()
             };
             dampened(trial, &options, progress)

@@ -5,7 +5,7 @@ use std::slice;
 use std::time::Instant;
 
 use fiun::{
-    AlphaChoice, DATA_FREE_ALPHA, Dampening, Effort, FisherTensor, HeadProblem, LAMBDAS,
+    AlphaChoice, DATA_FREE_ALPHA, Dampening, Effort, FisherTensor, HeadPart, HeadProblem, LAMBDAS,
     LayerFisher, Lowering, RowMatch, Search, Selection, largest_ratio, merge, score_trial,
     search_alpha,
 };
@@ -200,14 +200,18 @@ impl Edit<'_> {
         Ok(edited)
     }
 
-    /// Lowers biases in what an edit made.
+    /// Lowers the forgotten labels in what an edit made.
     fn lower(
         &self,
         model: &LoadedModel,
         lowering: &Lowering,
         edited: &mut Edited,
     ) -> Result<(), EngineError> {
-        let [_, name] = model.head_tensors();
+        let [weight, bias] = model.head_tensors();
+        let name = match lowering.part {
+            HeadPart::Bias => bias,
+            HeadPart::Weight => weight,
+        };
         let wrap = || EngineError::fisher(model.id(), &name);
         let before = model.tensor(self.registry, &name)?;
         let tensor = edited.changed.remove(&name);

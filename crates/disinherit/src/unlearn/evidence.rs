@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use data::DataSet;
-use fiun::{Matrix, Target, argmax};
+use fiun::{HeadPart, Lowers, Matrix, Target, argmax};
 use umig::Forget;
 
 use super::prepare::{Preparation, Ready};
@@ -18,8 +18,8 @@ pub(super) struct Evidence {
     pub(super) rows: Vec<u32>,
     pub(super) is_forget: Vec<bool>,
     pub(super) target: Target,
-    /// The forgotten labels' rows, where their biases may be lowered.
-    pub(super) lowers: Vec<u32>,
+    /// What may be lowered where dampening does not do.
+    pub(super) lowers: Lowers,
 }
 
 /// What a try starts from.
@@ -87,17 +87,29 @@ impl Preparation<'_> {
     }
 
     /// The rows of classes that are forgotten as a whole. A bias that is not among what is edited
-    /// is left alone.
-    fn lowers(&self, ready: &Ready) -> Vec<u32> {
+    /// is left alone; where there is none, the weight is what can be lowered.
+    fn lowers(&self, ready: &Ready) -> Lowers {
         let Forget::Classes(classes) = self.forget() else {
-            return Vec::new();
+            return Lowers::default();
         };
-        let allowed = self.options.lower_biases && ready.selected.head[1];
+        let [weight, bias] = ready.selected.head;
+        let part = if ready.model.has_bias() {
+            HeadPart::Bias
+        } else {
+            HeadPart::Weight
+        };
+        let edited = match part {
+            HeadPart::Bias => bias,
+            HeadPart::Weight => weight,
+        };
         let labels = (0u32..).zip(&ready.model.manifest.labels);
-        labels
-            .filter(|(_, label)| allowed && classes.contains(*label))
-            .map(|(row, _)| row)
-            .collect()
+        let rows = labels
+            .filter(|(_, label)| self.options.lower && edited && classes.contains(*label))
+            .map(|(row, _)| row);
+        Lowers {
+            rows: rows.collect(),
+            part,
+        }
     }
 
     fn joined(&self, model: &LoadedModel, sets: &[DataSet]) -> Result<Arc<Matrix>, EngineError> {

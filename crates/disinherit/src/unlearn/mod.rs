@@ -77,9 +77,9 @@ pub struct UnlearnOptions {
     /// Judge every touched model by its own FIM of the forget data instead of the initial models'
     /// (SSD, Foster et al., arXiv:2308.07707).
     pub own_forget: bool,
-    /// Whether, for classes, what no threshold makes a model forget is taken from their biases
+    /// Whether, for classes, what no threshold makes a model forget is taken by lowering them
     /// ([`fiun::Lowering`]).
-    pub lower_biases: bool,
+    pub lower: bool,
 }
 
 impl Default for UnlearnOptions {
@@ -95,7 +95,7 @@ impl Default for UnlearnOptions {
             jobs: 0,
             dry_run: false,
             own_forget: false,
-            lower_biases: true,
+            lower: true,
         }
     }
 }

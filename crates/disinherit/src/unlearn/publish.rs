@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fiun::Dampening;
+use fiun::{Dampening, HeadPart};
 use serde_json::json;
 use store::{CardRow, Digest, ModelRow, NewModel, Operation, Publication, Registry};
 use umig::{Forget, Model, ModelId, Relation, Request, Umig};
@@ -24,7 +24,7 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
                 .and_then(Dampening::warning)
                 .map(|w| format!("{id}: {w}")),
         );
-        list.extend(choice_warning(prepared, outcome));
+        list.extend(choice_warning(outcome));
         if outcome.selection().selected == 0 {
             list.push(format!(
                 "{id}: nothing was selected, the model is unchanged; lower alpha"
@@ -77,30 +77,30 @@ fn absence(prepared: &Prepared<'_>, id: &ModelId) -> Option<String> {
 }
 
 /// What the user should know about how alpha was chosen.
-fn choice_warning(prepared: &Prepared<'_>, outcome: &ModelOutcome) -> Option<String> {
+fn choice_warning(outcome: &ModelOutcome) -> Option<String> {
     let (id, choice) = (&outcome.before, outcome.choice.as_ref()?);
-    let left = match &choice.lowering {
-        None if choice.reached => return None,
-        None => {
-            let ready = prepared.ready.get(id)?;
-            let why = if ready.model.has_bias() {
-                ""
-            } else {
-                ", and the head has no bias that could be lowered"
-            };
-            return Some(format!(
-                "{id}: no alpha meets the target; the nearest one, {:.3}, was taken{why}",
-                choice.alpha
-            ));
-        }
-        Some(lowering) => format!(
-            "{id}: dampening alone leaves {:.1} % of the forget samples recognised (alpha {:.3}); the \
-             biases of the forgotten labels were lowered by {:.3} besides",
-            100.0 * lowering.forget_before,
-            choice.alpha,
+    let Some(lowering) = &choice.lowering else {
+        let alpha = choice.alpha;
+        return (!choice.reached).then(|| {
+            format!("{id}: no alpha meets the target; the nearest one, {alpha:.3}, was taken")
+        });
+    };
+    let lowered = match lowering.part {
+        HeadPart::Bias => format!(
+            "the biases of the forgotten labels were lowered by {:.3} besides",
             lowering.by
         ),
+        HeadPart::Weight => format!(
+            "the weights of the forgotten labels were moved {:.1} % of the way to the mean of the \
+             others besides",
+            100.0 * lowering.by
+        ),
     };
+    let left = format!(
+        "{id}: dampening alone leaves {:.1} % of the forget samples recognised (alpha {:.3}); {lowered}",
+        100.0 * lowering.forget_before,
+        choice.alpha,
+    );
     let missed = if choice.reached {
         ""
     } else {

@@ -32,13 +32,14 @@ pub(super) fn dampen_tensor(
     }
 }
 
-/// Lowers some values of one tensor.
+/// Lowers rows of one tensor, which has one for each output.
 pub(super) fn lower_tensor(
     tensor: &mut Tensor,
     lowering: &Lowering,
 ) -> Result<(), fiun::FisherError> {
+    let outputs = tensor.shape.first().copied().unwrap_or_default();
     let mut values = tensor.to_f32().ok_or_else(|| not_editable(tensor.dtype))?;
-    lowering.apply(&mut values);
+    lowering.apply(&mut values, outputs);
     let values = values.into_iter();
     tensor.bytes = match tensor.dtype {
         Dtype::F32 => values.flat_map(f32::to_le_bytes).collect(),
@@ -64,6 +65,8 @@ fn not_editable(dtype: Dtype) -> fiun::FisherError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use fiun::HeadPart;
+
     use super::*;
 
     #[test]
@@ -94,6 +97,7 @@ mod tests {
                 rows: vec![1],
                 by: 1.5,
                 forget_before: 1.0,
+                part: HeadPart::Bias,
             };
             lower_tensor(&mut tensor, &lowering).unwrap();
             assert_eq!(tensor.to_f32().unwrap(), [0.25, 0.5], "{:?}", tensor.dtype);

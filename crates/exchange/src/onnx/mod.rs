@@ -20,6 +20,9 @@ use crate::{ExchangeError, Head};
 /// Files are read whole, as protocol buffers must be.
 const LARGEST: u64 = 2 << 30;
 
+/// What an output is usually called that gives the logits.
+const LOGITS: &str = "logits";
+
 /// Smaller weights stay in the rest of the file.
 const SMALLEST: u64 = 64;
 
@@ -284,7 +287,10 @@ fn copy(
 /// The last linear layer before one of the graph's outputs.
 fn find(graph: &Graph) -> Result<Place, String> {
     let mut met = Vec::new();
-    for output in &graph.outputs {
+    // Where one output is said to be the logits, what makes another is not the model's answer.
+    let said = graph.outputs.iter().any(|output| output == LOGITS);
+    let outputs = graph.outputs.iter();
+    for output in outputs.filter(|output| !said || *output == LOGITS) {
         match before(graph, output) {
             Ok(place) => return Ok(place),
             Err(why) => met.push(format!("before `{output}` {why}")),
@@ -292,7 +298,7 @@ fn find(graph: &Graph) -> Result<Place, String> {
     }
     Err(format!(
         "it has no linear head that could be dampened: {}. Export the network up to its logits, the \
-         last layer a Gemm, or a MatMul and an Add, with weights in the file; or give features \
+         last layer a Gemm, or a MatMul with or without an Add, on one row a sample; or give features \
          instead",
         if met.is_empty() {
             "the graph has no outputs".into()

@@ -82,3 +82,18 @@ for weight in graph.graph.initializer:
     for entry in weight.external_data:
         entry.value = "../external.bin" if entry.key == "location" else entry.value
 onnx.save_model(graph, "outside.onnx")
+
+
+class TwoHeads(Net):
+    """Gives the mean of two heads, and one of them besides, as distilled transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = nn.Linear(5, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.a(x))
+        return (self.fc(x) + self.other(x)) / 2, self.fc(x)
+
+
+export("two-heads", TwoHeads(), (2, 4), output_names=["logits", "first"])
