@@ -12,7 +12,7 @@ use common::Place;
 use data::{DataSet, OpenOptions};
 use disinherit::{Features, LoadedModel, Silent, own_data};
 use nets::Compute;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{Tensor, TensorSource, read_checkpoint, write_checkpoint};
 
 /// A registry with a federated network on the digits.
@@ -463,6 +463,64 @@ fn a_tree_of_models_is_imported_with_its_graph() {
     assert!(text.contains("% sure"), "{text}");
     let silent = other.json(&["show", "silent", "--json"]);
     assert_eq!(silent["parents"].as_array().unwrap().len(), 1);
+}
+
+/// Adapters as PEFT saves them: low-rank updates and a head of their own, and no labels.
+#[test]
+fn adapters_come_with_the_labels_of_their_base() {
+    let place = Place::new();
+    tree(&place);
+    let adapter = |name: &str, config: &str| {
+        let folder = place.path("hub").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let named = |name: &str, shape: &[usize]| {
+            let count = shape.iter().product::<usize>();
+            let values: Vec<f32> = (name.len()..).take(count).map(|v| v as f32).collect();
+            let name = format!("base_model.model.{name}");
+            (name, Tensor::from_f32(shape, &values))
+        };
+        let tensors = BTreeMap::from([
+            named("body.lora_A.weight", &[2, 20]),
+            named("body.lora_B.weight", &[20, 2]),
+            named("classifier.weight", &[2, 20]),
+            named("classifier.bias", &[2]),
+        ]);
+        let file = folder.join("adapter_model.safetensors");
+        write_checkpoint(&file, &tensors, HashMap::new()).unwrap();
+        fs::write(folder.join("adapter_config.json"), config).unwrap();
+    };
+    // The first in the alphabet: it must wait for its base.
+    adapter(
+        "adapted",
+        r#"{"base_model_name_or_path": "models/of/mine/tuned/", "peft_type": "LORA"}"#,
+    );
+    adapter("stray", r#"{"base_model_name_or_path": "somebody/else"}"#);
+    let done = place.run(&["import", "hub", "--yes"]).success();
+    let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    assert!(
+        said.contains("left out") && said.contains("stray"),
+        "{said}"
+    );
+    let shown = place.json(&["show", "adapted", "--json"]);
+    assert_eq!(shown["manifest"]["labels"], json!(["ham", "spam"]));
+    assert_eq!(shown["manifest"]["head"], "base_model.model.classifier");
+    let graph = place.text(&["graph"]);
+    assert!(graph.contains("tuned@1 (adapter)"), "{graph}");
+    place.run(&["export", "adapted", "again"]).success();
+    for file in ["adapter_model.safetensors", "adapter_config.json"] {
+        assert_eq!(
+            fs::read(place.path("again").join(file)).unwrap(),
+            fs::read(place.path("hub/adapted").join(file)).unwrap()
+        );
+    }
+    // Later, with its base in the registry.
+    adapter("late", r#"{"base_model_name_or_path": "tuned"}"#);
+    place.run(&["import", "hub/late", "--yes"]).success();
+    adapter("torn", "{");
+    place.refuse(
+        &["import", "hub/torn", "--yes"],
+        &["adapter_config.json", "no configuration of an adapter"],
+    );
 }
 
 #[test]

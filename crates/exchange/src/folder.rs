@@ -8,12 +8,17 @@ use serde::Deserialize;
 use crate::{Bundle, ExchangeError};
 
 /// The names that weights have on the Hub, the preferred first: an index of shards, or one file.
-const WEIGHTS: [&str; 4] = [
+const WEIGHTS: [&str; 6] = [
     "model.safetensors.index.json",
     "model.safetensors",
     "pytorch_model.bin.index.json",
     "pytorch_model.bin",
+    "adapter_model.safetensors",
+    "adapter_model.bin",
 ];
+
+/// What PEFT writes beside an adapter's weights.
+pub const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 /// Documents beside the weights are smaller.
 const LARGEST_DOCUMENT: u64 = 64 << 20;

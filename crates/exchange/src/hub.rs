@@ -122,7 +122,30 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
+#[derive(Deserialize)]
+struct AdapterConfig {
+    #[serde(default)]
+    base_model_name_or_path: Option<String>,
+}
+
 impl HubCard {
+    /// What `adapter_config.json`, as PEFT writes it, says of the model that an adapter belongs to.
+    ///
+    /// # Errors
+    /// [`ExchangeError::File`] when it is no JSON.
+    pub fn of_adapter(path: &Path, text: &[u8]) -> Result<Self, ExchangeError> {
+        let config: AdapterConfig = serde_json::from_slice(text).map_err(|error| {
+            ExchangeError::file(
+                path,
+                format!("it is no configuration of an adapter: {error}"),
+            )
+        })?;
+        Ok(Self {
+            base_models: config.base_model_name_or_path.into_iter().collect(),
+            relation: Some("adapter".into()),
+        })
+    }
+
     /// Reads the YAML between the first two lines of dashes; nothing where there is none.
     ///
     /// # Errors

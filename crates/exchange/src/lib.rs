@@ -17,7 +17,7 @@ mod write;
 
 pub use bundle::{Bundle, Form, Format, WeightFile, open};
 pub use error::ExchangeError;
-pub use folder::is_model_folder;
+pub use folder::{ADAPTER_CONFIG, is_model_folder};
 pub use head::{Head, find_head};
 pub use hub::{HubCard, HubConfig};
 pub use onnx::{Cut, GraphInput, OnnxForm, up_to_head};

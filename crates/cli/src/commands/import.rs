@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use disinherit::{AddModel, EngineError, Kin, NewNetwork, Proposal, describe, infer_parents};
-use exchange::{Bundle, HubCard, is_model_folder};
+use disinherit::{
+    AddModel, EngineError, Kin, LoadedModel, NewNetwork, Proposal, describe, infer_parents,
+};
+use exchange::{ADAPTER_CONFIG, Bundle, HubCard, is_model_folder};
 use serde_json::json;
 use umig::{Model, ModelId, Relation, Umig};
 
@@ -24,6 +26,8 @@ struct Found {
     path: PathBuf,
     new: AddModel,
     bundle: Bundle,
+    /// What it says of the models that it was made from.
+    card: HubCard,
     /// When its files were last changed, in milliseconds since 1970-01-01 UTC.
     changed: u64,
     /// How its parents are known.
@@ -42,11 +46,21 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliErro
         return Err(CliError::new("there is no model below these folders")
             .help(format!("files of models end in .{}", ENDINGS.join(", ."))));
     }
+    // An adapter's rows mean what those of its base model mean.
+    places.sort_by_key(|(path, _)| path.join(ADAPTER_CONFIG).is_file());
     let mut notes = Vec::new();
-    let mut found = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     let single = places.len() == 1;
     for (path, name) in places {
-        match examine(&path, name, args, &given, &mut notes) {
+        let labels_of = |name: &str| {
+            let here = found.iter().find(|model| model.new.name == name);
+            here.map(|model| model.new.labels.clone()).or_else(|| {
+                let id = &graph.resolve(name)?.id;
+                let known = LoadedModel::open(&registry, &graph, id).ok()?;
+                Some(known.manifest.labels)
+            })
+        };
+        match examine(&path, name, args, &given, &labels_of, &mut notes) {
             // An encoder that others were made from has no head to edit, and no labels.
             Err(Unfit::Headless(why)) if !single => notes.push(format!("left out: {why}")),
             other => found.push(other.map_err(CliError::from)?),
@@ -59,7 +73,7 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliErro
         )));
     }
     named_apart(&found)?;
-    parents_by_cards(&mut found, &graph, &mut notes)?;
+    parents_by_cards(&mut found, &graph, &mut notes);
     if args.infer_parents {
         parents_by_weights(context, &mut found, args.confidence, &mut notes)?;
     }
@@ -138,10 +152,17 @@ fn examine(
     name: String,
     args: &ImportArgs,
     given: &NewNetwork,
+    labels_of: &dyn Fn(&str) -> Option<Vec<String>>,
     notes: &mut Vec<String>,
 ) -> Result<Found, Unfit> {
     let bundle = exchange::open(path).map_err(CliError::from)?;
-    let (architecture, labels) = describe(path, &bundle, given).map_err(|error| match error {
+    let card = card_of(path, &bundle)?;
+    let mut given = given.clone();
+    if given.labels.is_none() && bundle.documents.contains_key(ADAPTER_CONFIG) {
+        let mut bases = card.base_models.iter().flat_map(|base| names_of(base));
+        given.labels = bases.find_map(labels_of);
+    }
+    let (architecture, labels) = describe(path, &bundle, &given).map_err(|error| match error {
         EngineError::Refused(why) => Unfit::Headless(why),
         other => Unfit::Wrong(other.into()),
     })?;
@@ -171,6 +192,7 @@ fn examine(
         path: path.to_owned(),
         new,
         bundle,
+        card,
         changed,
         known_by: String::new(),
     })
@@ -192,28 +214,41 @@ fn named_apart(found: &[Found]) -> Result<(), CliError> {
     Ok(())
 }
 
+/// What a model says of those that it was made from: its card, or an adapter's configuration.
+fn card_of(path: &Path, bundle: &Bundle) -> Result<HubCard, CliError> {
+    const CARD: &str = "README.md";
+    let mut card = HubCard::default();
+    if let Some(text) = bundle.documents.get(CARD) {
+        card = HubCard::parse(&path.join(CARD), &String::from_utf8_lossy(text))?;
+    }
+    if let Some(text) = bundle.documents.get(ADAPTER_CONFIG) {
+        let config = HubCard::of_adapter(&path.join(ADAPTER_CONFIG), text)?;
+        card.relation = card.relation.or(config.relation);
+        if card.base_models.is_empty() {
+            card.base_models = config.base_models;
+        }
+    }
+    Ok(card)
+}
+
+/// What a base model may be called here: `owner/name` on the Hub, and a folder's path, by the name
+/// alone.
+fn names_of(base: &str) -> [&str; 2] {
+    let path = base.trim_end_matches('/');
+    [base, path.rsplit('/').next().unwrap_or(path)]
+}
+
 /// Parents that model cards name, among the models that are imported and those that are there.
-fn parents_by_cards(
-    found: &mut [Found],
-    graph: &Umig,
-    notes: &mut Vec<String>,
-) -> Result<(), CliError> {
+fn parents_by_cards(found: &mut [Found], graph: &Umig, notes: &mut Vec<String>) {
     let names: BTreeSet<String> = found.iter().map(|f| f.new.name.clone()).collect();
     for model in found {
-        let Some(text) = model.bundle.documents.get("README.md") else {
-            continue;
-        };
-        let text = String::from_utf8_lossy(text);
-        let card = HubCard::parse(&model.path.join("README.md"), &text)?;
-        for base in &card.base_models {
-            // `owner/name` on the Hub; here it may be called by its name alone.
-            let short = base.rsplit('/').next().unwrap_or(base);
-            let known = [base.as_str(), short].into_iter().find(|name| {
+        for base in &model.card.base_models {
+            let known = names_of(base).into_iter().find(|name| {
                 *name != model.new.name && (names.contains(*name) || graph.resolve(name).is_some())
             });
             match known {
                 Some(name) => {
-                    let relation = relation_of(card.relation.as_deref());
+                    let relation = relation_of(model.card.relation.as_deref());
                     model.new.parents.push((name.to_owned(), relation));
                     model.known_by = "model card".into();
                 }
@@ -225,7 +260,6 @@ fn parents_by_cards(
             }
         }
     }
-    Ok(())
 }
 
 fn relation_of(word: Option<&str>) -> Relation {
