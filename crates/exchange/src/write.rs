@@ -104,6 +104,12 @@ fn alone(path: &Path, beside: &Path, form: &Form, parts: &Parts<'_>) -> Result<(
     let mut written = Vec::new();
     for other in others {
         let place = beside.join(&other.name);
+        if path.file_name() == Some(other.name.as_ref()) {
+            return Err(ExchangeError::file(
+                path,
+                "the model's weights go into a file of that name beside it: give it another",
+            ));
+        }
         if place.exists() && !path.exists() {
             return Err(ExchangeError::file(
                 &place,

@@ -162,6 +162,8 @@ fn weights_beside_the_graph_are_taken_out_and_put_back() {
     let said = give(&bundle, &folder.path().join("new.onnx")).unwrap_err();
     assert!(said.contains("export into another folder"), "{said}");
     assert!(!folder.path().join("new.onnx").exists());
+    let said = give(&bundle, &folder.path().join("external.bin")).unwrap_err();
+    assert!(said.contains("give it another"), "{said}");
 
     // Torn, or two weights in one place.
     fs::copy(
@@ -197,21 +199,42 @@ fn graphs_without_a_linear_head_are_refused_with_advice() {
 fn torn_graphs_are_refused() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("torn.onnx");
-    let whole = fs::read(recorded("gemm.onnx")).unwrap();
+    fs::copy(recorded("external.bin"), folder.path().join("external.bin")).unwrap();
     // The last field says for which version of the operations the graph is, and is not read here.
+    let whole = fs::read(recorded("gemm.onnx")).unwrap();
     for cut in 0..whole.len() - 8 {
         fs::write(&file, &whole[..cut]).unwrap();
         assert!(open(&file).is_err(), "{cut} of {}", whole.len());
     }
-    for place in 0..whole.len() {
-        let mut changed = whole.clone();
-        changed[place] ^= 0x5a;
-        fs::write(&file, &changed).unwrap();
-        // Whatever it makes of that, it says so or can be given back.
-        if let Ok(bundle) = open(&file) {
-            give_back(&bundle, &folder.path().join("out.onnx"), &|_, tensor| {
-                tensor
-            });
+    for name in ["gemm.onnx", "external.onnx"] {
+        let whole = fs::read(recorded(name)).unwrap();
+        for (place, mask) in (0..whole.len()).flat_map(|place| [(place, 0x5a), (place, 1)]) {
+            let mut changed = whole.clone();
+            changed[place] ^= mask;
+            fs::write(&file, &changed).unwrap();
+            // Whatever it makes of that, it says so or can be given back.
+            if let Ok(bundle) = open(&file) {
+                let out = TempDir::new().unwrap();
+                give_back(&bundle, &out.path().join("out.onnx"), &|_, tensor| tensor);
+            }
         }
     }
+}
+
+#[test]
+fn a_graph_keeps_no_weights_in_itself() {
+    let folder = TempDir::new().unwrap();
+    let mut graph = fs::read(recorded("external.onnx")).unwrap();
+    let (old, new) = (b"external.bin", b"itself_.onnx");
+    let places: Vec<usize> = (0..graph.len() - old.len())
+        .filter(|&at| graph[at..].starts_with(old))
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        graph[at..at + old.len()].copy_from_slice(new);
+    }
+    let file = folder.path().join("itself_.onnx");
+    fs::write(&file, &graph).unwrap();
+    let said = refused(&file);
+    assert!(said.contains("not a file beside it"), "{said}");
 }

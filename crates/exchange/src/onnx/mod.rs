@@ -163,7 +163,8 @@ fn beside(
     name: String,
     weights: BTreeMap<String, (Weight, bool)>,
 ) -> Result<(String, CutFile, Vec<Cut>), ExchangeError> {
-    if Path::new(&name).file_name() != Some(name.as_ref()) {
+    let own = graph.file_name() == Some(name.as_ref());
+    if own || Path::new(&name).file_name() != Some(name.as_ref()) {
         return Err(ExchangeError::file(
             graph,
             format!("it keeps weights in `{name}`, which is not a file beside it; {AS_ONE}"),
