@@ -188,7 +188,9 @@ class HeadSeen:
         given, made = self._pop()
         output, self.output = self.output, None
         if given.dim() > 2:
-            return _rows(self.name, given, made, output)
+            given, made = _rows(self.name, given, made, output)
+            # Of one position it is known by now.
+            output = output.flatten(0, -2) if output is not None and output.dim() > 2 else None
         if self.doubt is not None and output is not None:
             if output.shape == made.shape and output.isfinite().all() and not _from(made, output):
                 self.doubt(

@@ -282,6 +282,13 @@ def test_a_head_that_does_not_make_the_output_is_told(loader):
             made = dt.capture(net, loader, labels=LABELS, head=head)
         assert dt.forget(net, made, classes="cat").verdict["passed"]
     assert accuracy(net, 2) <= 0.01 and accuracy(net) > 0.7
+    # On each position too.
+    tokens, labels = sentences()
+    double = Decoder(each=True)
+    double.register_forward_hook(lambda module, given, made: (made[0] + made[0].roll(1, -1)) / 2)
+    loader = DataLoader(TensorDataset(tokens, labels[:, None].expand_as(tokens)), 64)
+    with pytest.raises(DisinheritError, match="output is not what its head `score` makes"):
+        dt.capture(double, loader, labels=LABELS)
 
 
 @pytest.mark.parametrize(

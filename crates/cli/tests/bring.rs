@@ -450,6 +450,19 @@ fn a_tree_of_models_is_imported_with_its_graph() {
         said.contains("left out") && said.contains("encoder"),
         "{said}"
     );
+    // So is one whose card cannot be read: what it says does not matter then.
+    let unread = place.path("odd/unread");
+    fs::create_dir_all(&unread).unwrap();
+    fs::copy(&encoder, unread.join("model.safetensors")).unwrap();
+    fs::write(unread.join("README.md"), "---\nbase_model: [a\n---\n").unwrap();
+    fs::copy(
+        place.path("hub/base/model.safetensors"),
+        place.path("odd/another.safetensors"),
+    )
+    .unwrap();
+    place
+        .run(&["import", "odd", "--labels", "a,b", "--yes"])
+        .success();
     let other = Place::new();
     tree(&other);
     let text = other.text(&[

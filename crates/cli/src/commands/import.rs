@@ -156,9 +156,9 @@ fn examine(
     notes: &mut Vec<String>,
 ) -> Result<Found, Unfit> {
     let bundle = exchange::open(path).map_err(CliError::from)?;
-    let card = card_of(path, &bundle)?;
     let mut given = given.clone();
     if given.labels.is_none() && bundle.documents.contains_key(ADAPTER_CONFIG) {
+        let card = card_of(path, &bundle)?;
         let mut bases = card.base_models.iter().flat_map(|base| names_of(base));
         given.labels = bases.find_map(labels_of);
     }
@@ -191,8 +191,9 @@ fn examine(
     Ok(Found {
         path: path.to_owned(),
         new,
+        // Of a model that is left out it does not matter what it says.
+        card: card_of(path, &bundle)?,
         bundle,
-        card,
         changed,
         known_by: String::new(),
     })
@@ -242,6 +243,11 @@ fn names_of(base: &str) -> [&str; 2] {
 fn parents_by_cards(found: &mut [Found], graph: &Umig, notes: &mut Vec<String>) {
     let names: BTreeSet<String> = found.iter().map(|f| f.new.name.clone()).collect();
     for model in found {
+        let word = if model.bundle.documents.contains_key(ADAPTER_CONFIG) {
+            "adapter"
+        } else {
+            "model card"
+        };
         for base in &model.card.base_models {
             let known = names_of(base).into_iter().find(|name| {
                 *name != model.new.name && (names.contains(*name) || graph.resolve(name).is_some())
@@ -250,10 +256,10 @@ fn parents_by_cards(found: &mut [Found], graph: &Umig, notes: &mut Vec<String>) 
                 Some(name) => {
                     let relation = relation_of(model.card.relation.as_deref());
                     model.new.parents.push((name.to_owned(), relation));
-                    model.known_by = "model card".into();
+                    model.known_by = word.into();
                 }
                 None => notes.push(format!(
-                    "{}: its model card names the base model `{base}`, which is not here; import it \
+                    "{}: its {word} names the base model `{base}`, which is not here; import it \
                      too if what it learnt may have to be forgotten",
                     model.new.name
                 )),

@@ -173,6 +173,7 @@ impl Preparation<'_> {
     }
 
     fn make(&self, loaded: &Loaded, own: &DataSet) -> Result<FisherCard, EngineError> {
+        // First what says whose features they are: those of others make other logits anyway.
         let card = self.maker().make(&loaded.model, own)?;
         check_logits(self.registry, &loaded.model, own)?;
         Ok(card)
