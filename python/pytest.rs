@@ -31,13 +31,13 @@ fn the_package_keeps_its_promises_in_python() {
         tried.is_ok_and(|output| output.status.success())
     };
     if !has("numpy, pytest") {
-        return testbed::skipped(
+        return disinherit_testkit::skipped(
             "the Python package",
             &format!("`{python}` has not both numpy and pytest"),
         );
     }
     if !has("torch") {
-        testbed::skipped(
+        disinherit_testkit::skipped(
             "the Python package with PyTorch",
             &format!("`{python}` has no torch"),
         );

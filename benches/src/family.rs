@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use data::{DataSet, ImageShape, Samples};
-use nets::{Architecture, Kind, Preprocessing, StateDict, initial_state};
-use store::{Manifest, Tensor};
+use disinherit_data::{DataSet, ImageShape, Samples};
+use disinherit_formats::Tensor;
+use disinherit_nets::{Architecture, Kind, Preprocessing, StateDict, initial_state};
+use disinherit_registry::Manifest;
 
 pub(crate) const CLASSES: usize = 10;
 

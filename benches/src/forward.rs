@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use nets::{Compute, Network, Preprocessing, capture};
+use disinherit_nets::{Compute, Network, Preprocessing, capture};
 
 use crate::{Line, family, peer, shortest};
 

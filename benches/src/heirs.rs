@@ -7,13 +7,14 @@ use std::path::Path;
 use std::process::Command;
 
 use disinherit::{Features, Silent, UnlearnOptions, prepare, unlearn};
-use fiun::{Estimator, FisherTensor, HeadFisher, LayerFisher};
-use nets::Compute;
-use serde_json::json;
-use store::{
+use disinherit_formats::Tensor;
+use disinherit_nets::Compute;
+use disinherit_registry::{
     CardRow, CardSource, Digest, FisherCard, Manifest, ModelRow, NewModel, Operation, Publication,
-    Registry, Tensor,
+    Registry,
 };
+use fiun::{Estimator, FisherTensor, HeadFisher, LayerFisher};
+use serde_json::json;
 use umig::{Forget, Model, ModelId, Relation, Request, Training};
 
 use crate::{Line, family};

@@ -5,8 +5,9 @@ use std::error::Error;
 use std::time::Instant;
 
 use disinherit::{AddModel, add};
-use nets::Preprocessing;
-use store::{Registry, write_checkpoint};
+use disinherit_formats::write_checkpoint;
+use disinherit_nets::Preprocessing;
+use disinherit_registry::Registry;
 
 use crate::family::{labels, resnet, state, tensors};
 use crate::{Line, peer};

@@ -3,8 +3,10 @@
 
 use std::error::Error;
 
+use disinherit_nets::{
+    Compute, InnerJob, Preprocessing, TrainingConfig, TrainingJob, inner_fisher, train,
+};
 use fiun::Estimator;
-use nets::{Compute, InnerJob, Preprocessing, TrainingConfig, TrainingJob, inner_fisher, train};
 
 use crate::{Line, family, peer, shortest};
 

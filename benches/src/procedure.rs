@@ -6,14 +6,15 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use data::{DataSet, Splits};
 use disinherit::{
     Alpha, Features, FisherOptions, LoadedModel, Silent, UnlearnOptions, compute_cards, prepare,
     unlearn,
 };
-use nets::{Compute, StateDict};
+use disinherit_data::{DataSet, Splits};
+use disinherit_formats::{Tensor, write_checkpoint};
+use disinherit_nets::{Compute, StateDict};
+use disinherit_registry::{ModelRow, NewModel, Operation, Publication, Registry};
 use serde_json::json;
-use store::{ModelRow, NewModel, Operation, Publication, Registry, Tensor, write_checkpoint};
 use umig::{Forget, Model, ModelId, Relation, Request, SampleSet, Training};
 
 use crate::{Line, family, peer};
@@ -214,7 +215,7 @@ fn torch(
         .collect();
     let labels: Vec<u8> = all.labels().iter().map(|label| *label as u8).collect();
     let tensor = |shape: Vec<usize>, bytes| Tensor {
-        dtype: store::Dtype::U8,
+        dtype: disinherit_formats::Dtype::U8,
         shape,
         bytes,
     };

@@ -7,9 +7,8 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use store::{
-    Checkpoint, Manifest, ModelRow, NewModel, Operation, Page, Publication, Registry, Tensor,
-};
+use disinherit_formats::{Checkpoint, Tensor};
+use disinherit_registry::{Manifest, ModelRow, NewModel, Operation, Page, Publication, Registry};
 use umig::{Forget, Model, ModelId, Relation, Request, Training, Umig};
 
 use crate::{Line, shortest};

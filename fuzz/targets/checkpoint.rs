@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     if std::fs::write(file.path(), bytes).is_err() {
         return;
     }
-    if let Ok(tensors) = store::read_checkpoint(file.path()) {
+    if let Ok(tensors) = disinherit_formats::read_checkpoint(file.path()) {
         // What was believed must be whole.
         for tensor in tensors.values() {
             let _ = tensor.to_f32();

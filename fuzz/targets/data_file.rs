@@ -9,10 +9,10 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let file = folder.path().join("train.parquet");
     if std::fs::write(&file, bytes).is_ok() {
-        let options = data::OpenOptions {
+        let options = disinherit_disinherit_data::OpenOptions {
             size: Some((8, 8)),
-            ..data::OpenOptions::default()
+            ..disinherit_data::OpenOptions::default()
         };
-        let _ = data::open(&folder.path().to_string_lossy(), &options);
+        let _ = disinherit_data::open(&folder.path().to_string_lossy(), &options);
     }
 });

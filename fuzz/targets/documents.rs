@@ -4,11 +4,11 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = serde_json::from_slice::<store::Manifest>(bytes).map(|manifest| {
+    let _ = serde_json::from_slice::<disinherit_registry::Manifest>(bytes).map(|manifest| {
         let sizes = manifest.tensors.values().filter_map(|tensor| tensor.bytes());
         (manifest.parameters(), sizes.max())
     });
-    let _ = serde_json::from_slice::<store::Made>(bytes);
+    let _ = serde_json::from_slice::<disinherit_registry::Made>(bytes);
     let _ = serde_json::from_slice::<umig::Model>(bytes);
     if let Ok(graph) = serde_json::from_slice::<umig::Umig>(bytes) {
         // What was believed is a graph without cycles.
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         if let Ok(id) = text.parse::<umig::ModelId>() {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
-        let _ = text.parse::<store::Digest>();
-        let _ = store::Location::parse(text);
+        let _ = text.parse::<disinherit_registry::Digest>();
+        let _ = disinherit_registry::Location::parse(text);
     }
 });

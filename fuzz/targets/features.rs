@@ -12,26 +12,26 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(folder) = tempfile::tempdir() else {
         return;
     };
-    let options = data::OpenOptions::default();
+    let options = disinherit_data::OpenOptions::default();
     match kind % 3 {
         0 => {
             let file = folder.path().join("features.safetensors");
             if std::fs::write(&file, rest).is_ok() {
-                let _ = data::open(&file.to_string_lossy(), &options);
+                let _ = disinherit_data::open(&file.to_string_lossy(), &options);
             }
         }
         1 => {
             // One array serves as features and as labels.
             let write = |name: &str| std::fs::write(folder.path().join(name), rest);
             if write("features.npy").is_ok() && write("labels.npy").is_ok() {
-                let _ = data::open(&folder.path().to_string_lossy(), &options);
+                let _ = disinherit_data::open(&folder.path().to_string_lossy(), &options);
             }
         }
         _ => {
             let path = Path::new("config.json");
-            let _ = exchange::HubConfig::parse(path, rest).map(|config| config.labels(path));
+            let _ = disinherit_formats::HubConfig::parse(path, rest).map(|config| config.labels(path));
             if let Ok(text) = std::str::from_utf8(rest) {
-                let _ = exchange::HubCard::parse(path, text);
+                let _ = disinherit_formats::HubCard::parse(path, text);
             }
         }
     }

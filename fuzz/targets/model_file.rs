@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use store::TensorSource;
+use disinherit_formats::TensorSource;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, rest)) = bytes.split_first() else {
@@ -16,8 +16,8 @@ fuzz_target!(|bytes: &[u8]| {
     if std::fs::write(&file, rest).is_err() {
         return;
     }
-    if let Ok(bundle) = exchange::open(&file) {
-        let _ = exchange::find_head(&bundle.tensors(), None, None);
+    if let Ok(bundle) = disinherit_formats::open(&file) {
+        let _ = disinherit_formats::find_head(&bundle.tensors(), None, None);
         for name in bundle.tensors().into_keys() {
             let _ = bundle.tensor(&name);
         }

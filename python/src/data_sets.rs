@@ -1,7 +1,7 @@
 //! Data sets: read by the engine, or features from arrays.
 
-use data::{DataSet, FeatureTable, OpenOptions, Samples, Splits};
 use disinherit::{EngineError, Runner};
+use disinherit_data::{DataSet, FeatureTable, OpenOptions, Samples, Splits};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
@@ -100,7 +100,7 @@ impl Data {
             ..OpenOptions::default()
         };
         let splits = py
-            .detach(|| data::open(&source, &options))
+            .detach(|| disinherit_data::open(&source, &options))
             .map_err(raised)?;
         Ok(Self {
             splits,

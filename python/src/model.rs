@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use disinherit::{AddModel, NewNetwork};
-use nets::{Architecture, Preprocessing};
+use disinherit_formats::{Dtype, Tensor, TensorSource};
+use disinherit_nets::{Architecture, Preprocessing};
+use disinherit_registry::RegistryError;
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use serde::Deserialize;
-use store::{Dtype, StoreError, Tensor, TensorSource};
 use umig::{Relation, SampleSet, Training};
 
 use crate::raised;
@@ -57,12 +58,12 @@ impl Spec {
             labels: self.labels.clone(),
             images: self
                 .input
-                .map(|[channels, height, width]| data::ImageShape {
+                .map(|[channels, height, width]| disinherit_data::ImageShape {
                     channels,
                     height,
                     width,
                 }),
-            vocabulary: data::VOCABULARY,
+            vocabulary: disinherit_data::VOCABULARY,
             length: 128,
             untied: self.untied,
         })
@@ -114,8 +115,8 @@ impl TensorSource for Arrays {
             .collect()
     }
 
-    fn tensor(&self, name: &str) -> Result<Tensor, StoreError> {
-        let refuse = |reason: String| StoreError::Checkpoint {
+    fn tensor(&self, name: &str) -> Result<Tensor, FormatError> {
+        let refuse = |reason: String| FormatError::Checkpoint {
             path: "a state dict".into(),
             reason,
         };

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use data::Splits;
 use disinherit::{
     Alpha, Depth, Evaluator, FEATURE_CACHE, Features, FisherOptions, LoadedModel, Scale,
     UnlearnOptions,
 };
-use nets::{Architecture, Compute};
+use disinherit_data::Splits;
+use disinherit_formats::{Dtype, TensorSource};
+use disinherit_nets::{Architecture, Compute};
+use disinherit_registry::{Location, RegistryError};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
-use store::{Dtype, Location, StoreError, TensorSource};
 use umig::{Forget, ModelId, Request};
 
 use crate::data_sets::Data;
@@ -23,7 +24,7 @@ use crate::raised;
 /// A registry of models.
 #[pyclass(frozen, module = "disinherit._disinherit")]
 pub(crate) struct Registry {
-    inner: store::Registry,
+    inner: disinherit_registry::Registry,
 }
 
 /// What Python says of a request.
@@ -158,8 +159,8 @@ impl Registry {
     /// Opens the registry at a place (a folder or a URL).
     #[staticmethod]
     fn open(py: Python<'_>, place: &str, actor: String) -> PyResult<Self> {
-        let open = || -> Result<store::Registry, StoreError> {
-            Ok(store::Registry::open_at(&Location::parse(place)?)?.used_by(actor))
+        let open = || -> Result<disinherit_registry::Registry, RegistryError> {
+            Ok(disinherit_registry::Registry::open_at(&Location::parse(place)?)?.used_by(actor))
         };
         let inner = py.detach(open).map_err(raised)?;
         Ok(Self { inner })
@@ -168,12 +169,12 @@ impl Registry {
     /// Makes a registry at a place.
     #[staticmethod]
     fn create(py: Python<'_>, place: &str, catalog: Option<&str>, actor: String) -> PyResult<Self> {
-        let create = || -> Result<store::Registry, StoreError> {
+        let create = || -> Result<disinherit_registry::Registry, RegistryError> {
             let place = Location::parse(place)?;
             if let Location::Folder(folder) = &place {
-                std::fs::create_dir_all(folder).map_err(StoreError::io("make", folder))?;
+                std::fs::create_dir_all(folder).map_err(RegistryError::io("make", folder))?;
             }
-            Ok(store::Registry::create_with(&place, catalog)?.used_by(actor))
+            Ok(disinherit_registry::Registry::create_with(&place, catalog)?.used_by(actor))
         };
         let inner = py.detach(create).map_err(raised)?;
         Ok(Self { inner })
@@ -182,7 +183,9 @@ impl Registry {
     /// A registry in memory, gone with the object.
     #[staticmethod]
     fn memory(actor: String) -> PyResult<Self> {
-        let inner = store::Registry::in_memory().map_err(raised)?.used_by(actor);
+        let inner = disinherit_registry::Registry::in_memory()
+            .map_err(raised)?
+            .used_by(actor);
         Ok(Self { inner })
     }
 
@@ -197,7 +200,7 @@ impl Registry {
         let spec: Spec = read(spec)?;
         let network = spec.network()?;
         py.detach(|| {
-            let bundle = exchange::open(&path).map_err(raised)?;
+            let bundle = disinherit_formats::open(&path).map_err(raised)?;
             let (architecture, labels) =
                 disinherit::describe(&path, &bundle, &network).map_err(raised)?;
             let new = spec.model(path, architecture, labels);
@@ -219,7 +222,7 @@ impl Registry {
             .collect::<PyResult<BTreeMap<_, _>>>()?;
         let arrays = Arrays(arrays);
         let count = spec.labels.as_ref().map(Vec::len);
-        let head = exchange::find_head(&arrays.tensors(), spec.head.as_deref(), count)
+        let head = disinherit_formats::find_head(&arrays.tensors(), spec.head.as_deref(), count)
             .map_err(|reason| raised(format!("`{}` cannot be added: {reason}", spec.name)))?;
         let labels = spec
             .labels
@@ -415,8 +418,8 @@ impl Registry {
             Some(data) => data.raised(&error),
             None => raised(error),
         })?;
-        let page = report::page(std::slice::from_ref(&study)).map_err(raised)?;
-        store::write_file(&path, page.as_bytes()).map_err(raised)
+        let page = disinherit_report::page(std::slice::from_ref(&study)).map_err(raised)?;
+        disinherit_formats::write_file(&path, page.as_bytes()).map_err(raised)
     }
 
     /// Writes a model in the form that it came in.

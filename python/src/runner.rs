@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use data::DataSet;
 use disinherit::{EngineError, LoadedModel, Runner, Stage};
+use disinherit_data::DataSet;
+use disinherit_nets::{Capture, StateDict};
 use fiun::{FisherTensor, Matrix};
-use nets::{Capture, StateDict};
 use numpy::{
     IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,

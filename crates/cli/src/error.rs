@@ -37,8 +37,8 @@ impl fmt::Display for CliError {
     }
 }
 
-impl From<exchange::ExchangeError> for CliError {
-    fn from(error: exchange::ExchangeError) -> Self {
+impl From<disinherit_formats::FormatError> for CliError {
+    fn from(error: disinherit_formats::FormatError) -> Self {
         EngineError::from(error).into()
     }
 }
@@ -47,21 +47,22 @@ impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         let help = match &error {
             EngineError::Net {
-                source: nets::NetError::Shape { name, .. },
+                source: disinherit_nets::NetError::Shape { name, .. },
                 ..
             } if name.contains("fc") || name.contains("classifier") => Some(
                 "the number of labels must be the head's number of rows, and `--architecture` and \
                  `--input` those of the checkpoint",
             ),
             EngineError::Net {
-                source: nets::NetError::Missing { .. } | nets::NetError::Shape { .. },
+                source:
+                    disinherit_nets::NetError::Missing { .. } | disinherit_nets::NetError::Shape { .. },
                 ..
             } => Some("is `--architecture` the checkpoint's? Tensors are named as in torchvision"),
             EngineError::Net {
-                source: nets::NetError::NotFinite { .. },
+                source: disinherit_nets::NetError::NotFinite { .. },
                 ..
             } => Some("the training that made this checkpoint diverged; use an earlier one"),
-            EngineError::Store(store::StoreError::Checkpoint { .. }) => {
+            EngineError::Format(disinherit_formats::FormatError::Checkpoint { .. }) => {
                 Some("copy or download the file again")
             }
             EngineError::Graph(umig::GraphError::Unknown(..))
@@ -69,7 +70,9 @@ impl From<EngineError> for CliError {
             EngineError::Graph(umig::GraphError::OlderThanParent { .. }) => {
                 Some("give the time when the child was made, not before its parent's")
             }
-            EngineError::Data(data::DataError::Size { .. }) => Some("for instance `--size 32x32`"),
+            EngineError::Data(disinherit_data::DataError::Size { .. }) => {
+                Some("for instance `--size 32x32`")
+            }
             _ => None,
         };
         let message = error.to_string();
@@ -92,21 +95,21 @@ macro_rules! through_engine {
 }
 
 through_engine!(
-    store::StoreError,
-    data::DataError,
+    disinherit_registry::RegistryError,
+    disinherit_data::DataError,
     umig::GraphError,
     umig::RequestError,
     umig::IdError
 );
 
-impl From<nets::NetError> for CliError {
-    fn from(error: nets::NetError) -> Self {
+impl From<disinherit_nets::NetError> for CliError {
+    fn from(error: disinherit_nets::NetError) -> Self {
         Self::new(error.to_string())
     }
 }
 
-impl From<report::ReportError> for CliError {
-    fn from(error: report::ReportError) -> Self {
+impl From<disinherit_report::ReportError> for CliError {
+    fn from(error: disinherit_report::ReportError) -> Self {
         Self::new(error.to_string())
     }
 }

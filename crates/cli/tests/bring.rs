@@ -9,11 +9,11 @@ use std::fs;
 use std::path::Path;
 
 use common::Place;
-use data::{DataSet, OpenOptions};
 use disinherit::{Features, LoadedModel, Silent, own_data};
-use nets::Compute;
+use disinherit_data::{DataSet, OpenOptions};
+use disinherit_formats::{Tensor, TensorSource, read_checkpoint, write_checkpoint};
+use disinherit_nets::Compute;
 use serde_json::{Value, json};
-use store::{Tensor, TensorSource, read_checkpoint, write_checkpoint};
 
 /// A registry with a federated network on the digits.
 fn grown() -> Place {
@@ -31,7 +31,7 @@ fn bring_away(home: &Place, away: &Place, model: &Value) -> Vec<String> {
     let registry = home.registry();
     let graph = registry.graph().unwrap();
     let loaded = LoadedModel::open(&registry, &graph, &id.parse().unwrap()).unwrap();
-    let splits = data::open("digits", &OpenOptions::default()).unwrap();
+    let splits = disinherit_data::open("digits", &OpenOptions::default()).unwrap();
     let features = Features::new(&registry, Compute::default(), 0);
     let (mut values, mut logits, mut labels, mut ids, mut heldout) =
         (vec![], vec![], vec![], vec![], vec![]);
@@ -59,8 +59,14 @@ fn bring_away(home: &Place, away: &Place, model: &Value) -> Vec<String> {
             Tensor::from_f32(&[count, width], &values),
         ),
         ("logits".into(), Tensor::from_f32(&[count, 10], &logits)),
-        ("labels".into(), whole(store::Dtype::I64, bytes)),
-        ("heldout".into(), whole(store::Dtype::U8, heldout)),
+        (
+            "labels".into(),
+            whole(disinherit_formats::Dtype::I64, bytes),
+        ),
+        (
+            "heldout".into(),
+            whole(disinherit_formats::Dtype::U8, heldout),
+        ),
     ]);
     let metadata = HashMap::from([
         ("model".to_owned(), name.clone()),
@@ -185,16 +191,16 @@ fn features_from_elsewhere_give_the_same_heads_as_the_network() {
 /// The same weights in an ONNX file that PyTorch made of the same network.
 fn as_onnx(away: &Place, name: &str) {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/small-cnn.onnx");
-    let template = exchange::open(&template).unwrap();
-    let weights = exchange::open(&away.path(&format!("{name}.safetensors"))).unwrap();
+    let template = disinherit_formats::open(&template).unwrap();
+    let weights = disinherit_formats::open(&away.path(&format!("{name}.safetensors"))).unwrap();
     let known = weights.tensors();
-    let parts = exchange::Parts {
+    let parts = disinherit_formats::Parts {
         documents: template.documents.clone(),
         describe: &|name| known.get(name).cloned(),
         tensor: &|name| weights.tensor(name),
     };
     let file = away.path(&format!("{name}.onnx"));
-    exchange::write(&file, &template.form, &parts).unwrap();
+    disinherit_formats::write(&file, &template.form, &parts).unwrap();
 }
 
 #[test]
@@ -305,9 +311,9 @@ fn features_come_in_other_files_too() {
         (0..20i64).flat_map(|n| (n % 2).to_le_bytes()).collect(),
     );
     fs::write(folder.join("labels.txt"), "ham\nspam\n").unwrap();
-    let read = |path: &str| -> Result<DataSet, data::DataError> {
+    let read = |path: &str| -> Result<DataSet, disinherit_data::DataError> {
         let path = place.path(path);
-        Ok(data::open(&path.to_string_lossy(), &OpenOptions::default())?.train)
+        Ok(disinherit_data::open(&path.to_string_lossy(), &OpenOptions::default())?.train)
     };
     let set = read("npy").unwrap();
     assert_eq!(set.label_names(), ["ham", "spam"]);

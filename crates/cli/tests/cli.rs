@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use nets::Array;
+use disinherit_nets::Array;
 
 use assert_cmd::Command;
 use common::{Place, add};
@@ -181,8 +181,8 @@ fn a_session() {
     place.refuse(&dry, &["leaf@1"]);
     place.run(&["export", "heir", "out.safetensors"]).success();
     assert_eq!(
-        store::read_checkpoint(&place.path("out.safetensors")).unwrap(),
-        store::read_checkpoint(Path::new(&heir)).unwrap()
+        disinherit_formats::read_checkpoint(&place.path("out.safetensors")).unwrap(),
+        disinherit_formats::read_checkpoint(Path::new(&heir)).unwrap()
     );
     place.refuse(
         &["export", "heir", "out.safetensors"],

@@ -13,10 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Place, objects};
+use disinherit_registry::{Digest, State};
+use disinherit_testkit::skipped;
 use rand::RngExt;
 use rand::SeedableRng;
-use store::{Digest, State};
-use testbed::skipped;
 
 const UNLEARN: [&str; 8] = [
     "unlearn", "--forget", "class=3", "--from", "r1", "--data", "digits", "--quiet",
@@ -204,7 +204,7 @@ fn random_kills_lose_nothing() {
         struck += usize::from(!child.wait().unwrap().success());
         scenario.check(&place, &format!("after {delay:?}"));
     }
-    testbed::note(&format!(
+    disinherit_testkit::note(&format!(
         "{struck} of {kills} kills struck a process at work"
     ));
     assert!(struck * 2 > kills, "{struck} of {kills}");

@@ -46,7 +46,7 @@ fn cards_are_made_when_a_model_is_added() {
 fn samples_that_are_not_given_are_missed() {
     let place = Place::new();
     let file = place.checkpoint("base.safetensors", |_| {});
-    let ids = data::open("digits", &data::OpenOptions::default()).unwrap();
+    let ids = disinherit_data::open("digits", &disinherit_data::OpenOptions::default()).unwrap();
     let known = ids.train.ids()[..100].join("\n");
     fs::write(place.path("ids.txt"), format!("{known}\nlost/1\nlost/2")).unwrap();
     let seen = ["--trained-on", "digits", "--trained-samples", "ids.txt"];
@@ -279,7 +279,7 @@ fn estimators_and_precision_are_written_into_the_card() {
 
 /// The ids of the samples that r1 was trained on.
 fn samples_of_r1(place: &Place) -> Vec<String> {
-    let registry = store::Registry::open(place.folder.path()).unwrap();
+    let registry = disinherit_registry::Registry::open(place.folder.path()).unwrap();
     let graph = registry.graph().unwrap();
     let id: umig::ModelId = "r1@1".parse().unwrap();
     let umig::SampleSet::Listed(ids) = &graph.get(&id).unwrap().training[0].samples else {
@@ -429,7 +429,7 @@ fn features_are_cached_and_dropped_with_their_data() {
         "{kept} {after}: the other models' and held-out features"
     );
     // What is left holds no sample of the class: forgetting it by name finds nothing.
-    let registry = store::Registry::open(place.folder.path()).unwrap();
+    let registry = disinherit_registry::Registry::open(place.folder.path()).unwrap();
     let cache = registry.feature_cache(1 << 30).unwrap();
     assert_eq!(cache.forget(Some(&["3".into()])).unwrap(), 0);
     assert!(cache.forget(Some(&["4".into()])).unwrap() > 0);

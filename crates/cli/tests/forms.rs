@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use common::Place;
-use data::{OpenOptions, open};
-use store::{Dtype, Tensor, TensorSource, read_checkpoint, write_checkpoint};
+use disinherit_data::{OpenOptions, open};
+use disinherit_formats::{Dtype, Tensor, TensorSource, read_checkpoint, write_checkpoint};
 
 /// A trained network in a file.
 fn trained(place: &Place) {
@@ -26,10 +26,10 @@ fn as_onnx(place: &Place, template: &str, file: &str) {
     let template = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(template);
-    let template = exchange::open(&template).unwrap();
-    let weights = exchange::open(&place.path("model.safetensors")).unwrap();
+    let template = disinherit_formats::open(&template).unwrap();
+    let weights = disinherit_formats::open(&place.path("model.safetensors")).unwrap();
     let (known, other) = (weights.tensors(), template.tensors());
-    let parts = exchange::Parts {
+    let parts = disinherit_formats::Parts {
         documents: template.documents.clone(),
         describe: &|name| known.get(name).or(other.get(name)).cloned(),
         tensor: &|name| match known.contains_key(name) {
@@ -39,11 +39,11 @@ fn as_onnx(place: &Place, template: &str, file: &str) {
     };
     let file = place.path(file);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    exchange::write(&file, &template.form, &parts).unwrap();
+    disinherit_formats::write(&file, &template.form, &parts).unwrap();
 }
 
 fn head(place: &Place, file: &str, name: &str) -> [Vec<f32>; 2] {
-    let bundle = exchange::open(&place.path(file)).unwrap();
+    let bundle = disinherit_formats::open(&place.path(file)).unwrap();
     ["weight", "bias"].map(|part| {
         let tensor = bundle.tensor(&format!("{name}.{part}")).unwrap();
         tensor.to_f32().unwrap()

@@ -152,7 +152,7 @@ fn what_is_damaged_is_found_and_made_good() {
     // A manifest, and of another model one byte of one tensor, half of a second, and a third
     // altogether: what only the first manifest speaks of cannot be told from garbage.
     let registry = place.registry();
-    let file = |digest: store::Digest| {
+    let file = |digest: disinherit_registry::Digest| {
         let name = digest.to_string();
         place.path(&format!(
             ".disinherit/objects/{}/{}",
@@ -196,8 +196,11 @@ fn garbage_goes_and_nothing_else() {
     let place = Place::grown();
     let before = objects(&place);
     let registry = place.registry();
-    let tensors = [("w".to_owned(), store::Tensor::from_f32(&[1], &[4.25]))];
-    let manifest = store::Manifest {
+    let tensors = [(
+        "w".to_owned(),
+        disinherit_formats::Tensor::from_f32(&[1], &[4.25]),
+    )];
+    let manifest = disinherit_registry::Manifest {
         head: "w".into(),
         ..store::Manifest::default()
     };

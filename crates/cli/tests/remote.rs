@@ -4,8 +4,8 @@
 mod common;
 
 use common::Place;
+use disinherit_testkit::{Postgres, S3, skipped};
 use serde_json::Value;
-use testbed::{Postgres, S3, skipped};
 
 #[test]
 fn objects_in_s3_and_the_catalog_in_postgres() {

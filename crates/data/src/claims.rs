@@ -12,7 +12,7 @@ use bytesize::ByteSize;
 use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-use crate::DataError;
+use crate::error::DataError;
 
 /// No page of a data set is larger; writers aim at 1 MiB.
 const LARGEST_PAGE: u64 = 256 << 20;

@@ -1,6 +1,7 @@
 //! The embedded data set: 1,797 real handwritten digits.
 
-use crate::{DataError, DataSet, ImageShape, Samples};
+use crate::error::DataError;
+use crate::set::{DataSet, ImageShape, Samples};
 
 /// Grey values of the source run from 0 to 16.
 const TOP: f32 = 16.0;

@@ -15,8 +15,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::claims::{numbered, rows_at_once};
+use crate::error::DataError;
 use crate::open::Splits;
-use crate::{DataError, DataSet, FeatureTable, Samples};
+use crate::set::{DataSet, FeatureTable, Samples};
 
 /// The file that makes a folder one of NumPy arrays.
 const NPY: &str = "features.npy";

@@ -6,7 +6,9 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader, Limits};
 use rayon::prelude::*;
 
-use crate::{DataError, DataSet, ImageShape, OpenOptions, Samples};
+use crate::error::DataError;
+use crate::open::OpenOptions;
+use crate::set::{DataSet, ImageShape, Samples};
 
 /// No image of a training set is larger; a file that claims to be is refused before memory is
 /// taken for it.

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::DataError;
+use crate::set::DataSet;
 use crate::text::{Texts, Tokeniser, VOCABULARY};
-use crate::{DataError, DataSet, digits, features, folder, parquet_file};
+use crate::{digits, features, folder, parquet_file};
 
 /// The share held out, and the seed, where a source has no test split of its own. Fixed, so that a
 /// sample's side never depends on who asks.

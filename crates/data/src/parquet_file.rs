@@ -12,9 +12,11 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::claims::{Allowance, numbered, rows_at_once};
+use crate::error::DataError;
 use crate::folder::{Picture, assemble, decode};
+use crate::open::OpenOptions;
+use crate::set::DataSet;
 use crate::text::Texts;
-use crate::{DataError, DataSet, OpenOptions};
 
 /// How many bytes of images or texts a byte of a file may become. Text packs 3 to 10 times.
 const CONTENT: u64 = 64;
@@ -55,7 +57,7 @@ pub(crate) fn read(
     let (shape, pixels) = assemble(&rows.ids, pictures)?;
     DataSet::new(
         name,
-        crate::Samples::Images { shape, pixels },
+        crate::set::Samples::Images { shape, pixels },
         rows.labels,
         rows.names,
         rows.ids,

@@ -6,7 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma};
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, DataSet};
+use crate::error::DataError;
+use crate::set::DataSet;
 
 /// How samples are dealt out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,8 @@ use tokenizers::{
     Tokenizer,
 };
 
-use crate::{DataError, DataSet, Samples};
+use crate::error::DataError;
+use crate::set::{DataSet, Samples};
 
 /// Different tokens where nothing else is said, padding and the unknown word included.
 pub const VOCABULARY: usize = 20_000;

@@ -10,7 +10,9 @@ use arrow::array::{
     StructArray,
 };
 use arrow::datatypes::{DataType, Field, Fields, Schema};
-use data::{DataError, DataSet, ImageShape, OpenOptions, Partition, Samples, open, partition};
+use disinherit_data::{
+    DataError, DataSet, ImageShape, OpenOptions, Partition, Samples, open, partition,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -53,7 +55,7 @@ fn write_parquet(path: &Path, rows: &[(u8, i64, Option<&str>)]) {
     writer.close().unwrap();
 }
 
-fn read(path: &Path) -> Result<data::Splits, DataError> {
+fn read(path: &Path) -> Result<disinherit_data::Splits, DataError> {
     open(&path.to_string_lossy(), &OpenOptions::default())
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use data::{DataError, OpenOptions, Samples, Splits, open};
+use disinherit_data::{DataError, OpenOptions, Samples, Splits, open};
 use parquet::arrow::ArrowWriter;
 
 fn write(path: &Path, rows: &[(&str, i64)]) {
@@ -41,7 +41,7 @@ fn words_are_numbered_by_how_often_they_occur() {
     let folder = tempfile::tempdir().unwrap();
     let splits = read(folder.path(), &OpenOptions::default()).unwrap();
     // 0 padding, 1 unknown; cat and the twice, in the alphabet's order; the others once.
-    let tokens = |set: &data::DataSet| match set.samples() {
+    let tokens = |set: &disinherit_data::DataSet| match set.samples() {
         Samples::Tokens {
             vocabulary,
             sequences,

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use exchange::{Bundle, HubConfig, find_head};
-use nets::{Architecture, Input, Kind, Preprocessing, TextShape, check_finite};
+use disinherit_formats::{Bundle, HubConfig, find_head};
+use disinherit_formats::{Dtype, Tensor, TensorSource};
+use disinherit_nets::{Architecture, Input, Kind, Preprocessing, TextShape, check_finite};
+use disinherit_registry::{ModelRow, NewModel, Operation, Publication, Registry};
 use serde_json::json;
-use store::{Dtype, ModelRow, NewModel, Operation, Publication, Registry, Tensor, TensorSource};
 use umig::{Model, ModelId, Relation, Training, Umig};
 
 use crate::model::{find, manifest, time_after};
@@ -24,7 +25,7 @@ pub struct NewNetwork {
     /// The label names of the head's rows; told by `config.json` when not given.
     pub labels: Option<Vec<String>>,
     /// What a network of a known family reads: images of this shape.
-    pub images: Option<data::ImageShape>,
+    pub images: Option<disinherit_data::ImageShape>,
     /// Different tokens that a network for text reads.
     pub vocabulary: usize,
     /// Tokens of a text that it reads.
@@ -38,7 +39,7 @@ pub struct NewNetwork {
 pub struct AddModel {
     /// The model's name; the version is the next free one.
     pub name: String,
-    /// A file or folder that [`exchange::open`] opens.
+    /// A file or folder that [`disinherit_formats::open`] opens.
     pub file: PathBuf,
     /// The network.
     pub architecture: Architecture,
@@ -60,7 +61,7 @@ pub struct AddModel {
 /// and its tensors; with notes for the user.
 ///
 /// # Errors
-/// [`EngineError::Refused`] with what to give; [`EngineError::Exchange`] when its configuration
+/// [`EngineError::Refused`] with what to give; [`EngineError::Format`] when its configuration
 /// contradicts itself.
 pub fn describe(
     path: &Path,
@@ -126,7 +127,7 @@ fn known(
             length: given.length,
         })
     } else {
-        Input::Images(given.images.unwrap_or(data::ImageShape {
+        Input::Images(given.images.unwrap_or(disinherit_data::ImageShape {
             channels: 3,
             height: 32,
             width: 32,
@@ -158,9 +159,9 @@ fn hub_kind(config: &HubConfig) -> Option<Kind> {
 /// Adds a model from a file or a folder; see [`add_bundle`].
 ///
 /// # Errors
-/// As [`add_bundle`], or [`EngineError::Exchange`] when the file cannot be used.
+/// As [`add_bundle`], or [`EngineError::Format`] when the file cannot be used.
 pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> {
-    let bundle = exchange::open(&new.file)?;
+    let bundle = disinherit_formats::open(&new.file)?;
     add_bundle(registry, new, &bundle)
 }
 

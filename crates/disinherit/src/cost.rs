@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use disinherit_registry::Registry;
 use serde::{Deserialize, Serialize};
-use store::Registry;
 
 /// What something cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]

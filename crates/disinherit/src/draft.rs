@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use disinherit_registry::{Digest, Draft, Registry, RegistryError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::{Digest, Draft, Registry, StoreError};
 
 use crate::EngineError;
 
@@ -52,13 +52,13 @@ impl<'a> Drafts<'a> {
             .into_iter()
             .map(|(task, value, blobs)| {
                 let value =
-                    serde_json::to_string(&value).map_err(|error| StoreError::Document {
+                    serde_json::to_string(&value).map_err(|error| RegistryError::Document {
                         what: "draft".into(),
                         reason: error.to_string(),
                     })?;
                 Ok(Draft { task, value, blobs })
             })
-            .collect::<Result<Vec<_>, StoreError>>()?;
+            .collect::<Result<Vec<_>, RegistryError>>()?;
         Ok(self.registry.keep_drafts(&self.name, &drafts)?)
     }
 }

@@ -8,13 +8,13 @@ use umig::ModelId;
 pub enum EngineError {
     /// The registry or a file.
     #[error(transparent)]
-    Store(#[from] store::StoreError),
+    Store(disinherit_registry::RegistryError),
     /// The data.
     #[error(transparent)]
-    Data(#[from] data::DataError),
+    Data(#[from] disinherit_data::DataError),
     /// A file that a user brought.
     #[error(transparent)]
-    Exchange(exchange::ExchangeError),
+    Format(disinherit_formats::FormatError),
     /// The graph.
     #[error(transparent)]
     Graph(#[from] umig::GraphError),
@@ -30,7 +30,7 @@ pub enum EngineError {
         /// The model.
         model: String,
         /// What is wrong.
-        source: nets::NetError,
+        source: disinherit_nets::NetError,
     },
     /// Fisher information, with the model and the tensor.
     #[error("cannot unlearn in `{model}`, tensor `{tensor}`: {source}")]
@@ -80,18 +80,33 @@ pub enum EngineError {
     Refused(String),
 }
 
-impl From<exchange::ExchangeError> for EngineError {
-    fn from(error: exchange::ExchangeError) -> Self {
+impl From<disinherit_registry::RegistryError> for EngineError {
+    fn from(error: disinherit_registry::RegistryError) -> Self {
         match error {
-            exchange::ExchangeError::Store(error) => Self::Store(error),
-            other => Self::Exchange(other),
+            disinherit_registry::RegistryError::Format(error) => error.into(),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<disinherit_formats::FormatError> for EngineError {
+    fn from(error: disinherit_formats::FormatError) -> Self {
+        // A registry that tensors were read from says for itself what is wrong.
+        match error {
+            disinherit_formats::FormatError::Source(source) => {
+                match source.downcast::<disinherit_registry::RegistryError>() {
+                    Ok(error) => Self::Store(*error),
+                    Err(source) => Self::Format(disinherit_formats::FormatError::Source(source)),
+                }
+            }
+            other => Self::Format(other),
         }
     }
 }
 
 impl EngineError {
     /// Wraps a network error with the model's name.
-    pub fn net(model: impl ToString) -> impl FnOnce(nets::NetError) -> Self {
+    pub fn net(model: impl ToString) -> impl FnOnce(disinherit_nets::NetError) -> Self {
         let model = model.to_string();
         move |source| Self::Net { model, source }
     }

@@ -1,10 +1,10 @@
 //! Accuracy on what was to be forgotten and on the rest, on training and held-out data apart.
 
-use data::{DataSet, Splits};
+use disinherit_data::{DataSet, Splits};
+use disinherit_nets::StateDict;
+use disinherit_registry::Registry;
 use fiun::{Matrix, argmax};
-use nets::StateDict;
 use serde::{Deserialize, Serialize};
-use store::Registry;
 use umig::{Forget, Model, ModelId, Relation, Umig};
 
 use crate::{

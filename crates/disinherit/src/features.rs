@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use data::{DataSet, FeatureTable, Samples};
+use disinherit_data::{DataSet, FeatureTable, Samples};
+use disinherit_nets::{Capture, Compute, StateDict};
+use disinherit_registry::{Digest, FeatureCache, Registry};
 use fiun::{Matrix, linear};
-use nets::{Capture, Compute, StateDict};
-use store::{Digest, FeatureCache, Registry};
 use umig::{Forget, ModelId};
 
 use crate::runner::run_weights;

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use data::DataSet;
+use disinherit_data::DataSet;
+use disinherit_formats::Dtype;
+use disinherit_nets::{Capture, Compute, InnerJob, inner_fisher};
+use disinherit_registry::{
+    CardHeader, CardRow, CardSource, FisherCard, Operation, Publication, Registry, RegistryError,
+};
 use fiun::{
     DATA_FREE_ALPHA, Estimator, FisherTensor, HeadFisher, LayerFisher, Matrix, MatrixRef,
     Precision, head_fisher, head_precision, linear, residuals,
 };
-use nets::{Capture, Compute, InnerJob, inner_fisher};
 use serde_json::json;
-use store::{
-    CardHeader, CardRow, CardSource, Dtype, FisherCard, Operation, Publication, Registry,
-    StoreError,
-};
 use umig::{ModelId, Umig};
 
 use crate::layers::Selected;
@@ -501,7 +501,7 @@ pub fn import_card(
 pub(crate) fn check_card(model: &LoadedModel, header: &CardHeader) -> Result<(), EngineError> {
     let refuse = |reason: String| {
         let text = format!("that of `{}` {reason}", model.id());
-        Err(EngineError::Store(StoreError::Card(text)))
+        Err(EngineError::Store(RegistryError::Card(text)))
     };
     let manifest = &model.manifest;
     if header.head != manifest.head {
@@ -530,7 +530,7 @@ fn check_values(model: &LoadedModel, card: &FisherCard) -> Result<(), EngineErro
         let own = model.manifest.tensors.get(name).map(|t| &t.shape[..]);
         if own != Some(fisher.shape()) {
             let found = own.map_or("no such tensor".into(), |shape| format!("{shape:?}"));
-            return Err(EngineError::Store(StoreError::Card(format!(
+            return Err(EngineError::Store(RegistryError::Card(format!(
                 "its FIM of `{name}` is {:?}, `{}` has {found}",
                 fisher.shape(),
                 model.id()

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use data::DataSet;
-use exchange::{Bundle, Form, Format, OnnxForm, Parts, WeightFile, onnx_files, up_to_head};
+use disinherit_data::DataSet;
+use disinherit_formats::preamble;
+use disinherit_formats::{
+    Bundle, Form, Format, OnnxForm, Parts, WeightFile, onnx_files, up_to_head,
+};
+use disinherit_nets::{GraphInput, GraphNetwork};
+use disinherit_registry::{Manifest, Registry, RegistryError};
 use fiun::Matrix;
-use nets::{GraphInput, GraphNetwork};
-use store::{Manifest, Registry, StoreError, preamble};
 
 use crate::{EngineError, LoadedModel};
 
@@ -44,7 +47,7 @@ pub fn form_of(model: &LoadedModel) -> Result<Option<Form>, EngineError> {
 fn with_parts<T>(
     registry: &Registry,
     model: &LoadedModel,
-    use_them: impl FnOnce(&Parts<'_>) -> Result<T, exchange::ExchangeError>,
+    use_them: impl FnOnce(&Parts<'_>) -> Result<T, disinherit_formats::FormatError>,
 ) -> Result<T, EngineError> {
     let manifest = &model.manifest;
     let documents = manifest
@@ -52,7 +55,7 @@ fn with_parts<T>(
         .iter()
         .map(|(name, digest)| Ok((name.clone(), registry.document(*digest)?)))
         .collect::<Result<BTreeMap<_, _>, EngineError>>()?;
-    let missing = |name: &str| StoreError::Document {
+    let missing = |name: &str| RegistryError::Document {
         what: format!("manifest of `{}`", model.id()),
         reason: format!("it has no tensor `{name}`"),
     };
@@ -63,8 +66,8 @@ fn with_parts<T>(
             Some((tensor.dtype, tensor.shape.clone()))
         },
         tensor: &|name| {
-            let tensor = manifest.tensors.get(name).ok_or_else(|| missing(name))?;
-            registry.tensor(tensor)
+            let tensor = manifest.tensors.get(name).ok_or_else(|| missing(name));
+            Ok(tensor.and_then(|tensor| registry.tensor(tensor))?)
         },
     };
     Ok(use_them(&parts)?)
@@ -84,7 +87,9 @@ pub fn export(
 ) -> Result<Form, EngineError> {
     match form_of(model)?.filter(|_| !safetensors) {
         Some(form) => {
-            with_parts(registry, model, |parts| exchange::write(path, &form, parts))?;
+            with_parts(registry, model, |parts| {
+                disinherit_formats::write(path, &form, parts)
+            })?;
             Ok(form)
         }
         None => {
@@ -93,7 +98,9 @@ pub fn export(
                 format: Format::Safetensors,
                 tensors: model.manifest.tensors.keys().cloned().collect(),
             };
-            let header = preamble(&model.manifest.tensors, said(model)?)
+            let tensors = model.manifest.tensors.iter();
+            let tensors = tensors.map(|(name, tensor)| (name, tensor.dtype, &tensor.shape[..]));
+            let header = preamble(tensors, said(model)?)
                 .map_err(|reason| EngineError::Refused(format!("`{}`: {reason}", model.id())))?;
             let header = (file.header(), header);
             let form = Form {
@@ -105,7 +112,7 @@ pub fn export(
                     documents: BTreeMap::from([header]),
                     ..*parts
                 };
-                exchange::write(path, &form, &parts)
+                disinherit_formats::write(path, &form, &parts)
             })?;
             Ok(form)
         }

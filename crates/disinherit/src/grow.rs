@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use data::{DataSet, partition};
-use nets::{Architecture, Compute, Input, StateDict};
+use disinherit_data::{DataSet, partition};
+use disinherit_nets::{Architecture, Compute, Input, StateDict};
+use disinherit_registry::{Digest, ModelRow, NewModel, Operation, Publication, Registry};
 use serde_json::json;
-use store::{Digest, ModelRow, NewModel, Operation, Publication, Registry};
 use umig::{Model, ModelId, SampleSet, Training, Umig};
 
 use crate::add::next_version;

@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use store::{Digest, Dtype, StoreError, TensorSource};
+use disinherit_formats::{Dtype, FormatError, TensorSource};
+use disinherit_registry::{Digest, RegistryError};
 use umig::Relation;
 
 /// Values of a tensor that are compared.
@@ -62,12 +63,12 @@ impl Kin {
     /// Reads a model's tensors, one at a time, and keeps what comparing needs.
     ///
     /// # Errors
-    /// [`StoreError`] when a tensor cannot be read.
+    /// [`RegistryError`] when a tensor cannot be read.
     pub fn of(
         name: impl Into<String>,
         time: u64,
         source: &dyn TensorSource,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, RegistryError> {
         let mut tensors = BTreeMap::new();
         for name in source.tensors().into_keys() {
             let tensor = source.tensor(&name)?;
@@ -232,9 +233,9 @@ fn centrality(models: &[Kin]) -> BTreeMap<String, f64> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use disinherit_formats::Tensor;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-    use store::Tensor;
 
     use super::*;
 
@@ -248,7 +249,7 @@ mod tests {
                 .collect()
         }
 
-        fn tensor(&self, name: &str) -> Result<Tensor, StoreError> {
+        fn tensor(&self, name: &str) -> Result<Tensor, FormatError> {
             Ok(self.0[name].clone())
         }
     }

@@ -151,7 +151,8 @@ fn inner_tensors(
             model.id()
         )));
     }
-    let tensors = nets::inner_tensors(&model.architecture).map_err(EngineError::net(model.id()))?;
+    let tensors = disinherit_nets::inner_tensors(&model.architecture)
+        .map_err(EngineError::net(model.id()))?;
     Ok(tensors.into_iter().map(|(name, _)| name).collect())
 }
 

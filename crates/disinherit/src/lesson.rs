@@ -1,11 +1,11 @@
 //! One model's training: from its parents' weights to its own.
 
-use nets::{
+use disinherit_nets::{
     Architecture, Array, Compute, EpochReport, Preprocessing, StateDict, TrainingConfig,
     TrainingEvent, TrainingJob, average, initial_state, train,
 };
 
-use data::DataSet;
+use disinherit_data::DataSet;
 
 use crate::model::rows;
 use crate::{EngineError, Progress, Settings};

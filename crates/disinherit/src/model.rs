@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use data::DataSet;
+use disinherit_data::DataSet;
+use disinherit_formats::Tensor;
+use disinherit_nets::{Architecture, Array, Compute, Network, Preprocessing, StateDict};
+use disinherit_registry::{Digest, Manifest, Registry};
 use fiun::Matrix;
-use nets::{Architecture, Array, Compute, Network, Preprocessing, StateDict};
-use store::{Digest, Manifest, Registry, Tensor};
 use umig::{Model, ModelId, Umig};
 
 use crate::EngineError;
@@ -42,7 +43,7 @@ impl LoadedModel {
                 hint: String::new(),
             })?;
         if row.purged {
-            return Err(store::StoreError::Purged(id.clone()).into());
+            return Err(disinherit_registry::RegistryError::Purged(id.clone()).into());
         }
         let digest = row.manifest;
         let manifest = registry.manifest(digest)?;
@@ -89,7 +90,7 @@ impl LoadedModel {
     /// # Errors
     /// [`EngineError::Net`] when there is none of this name, or what the registry says.
     pub fn tensor(&self, registry: &Registry, name: &str) -> Result<Tensor, EngineError> {
-        let missing = || nets::NetError::Missing {
+        let missing = || disinherit_nets::NetError::Missing {
             name: name.to_owned(),
             expected: "a tensor of the head".into(),
         };
@@ -164,7 +165,7 @@ impl LoadedModel {
 
     /// Whether only its head is known, and features come from elsewhere.
     pub fn is_head_only(&self) -> bool {
-        self.architecture.kind == nets::Kind::Head
+        self.architecture.kind == disinherit_nets::Kind::Head
     }
 
     /// The digest of everything below the head and of how inputs reach it: models with equal ones

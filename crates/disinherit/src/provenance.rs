@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use data::DataSet;
+use disinherit_data::DataSet;
 use umig::{Forget, Model, SampleSet, Training};
 
 /// The samples of `train` that a model was trained on itself, by its provenance. A training whose

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use data::Partition;
+use disinherit_data::Partition;
+use disinherit_nets::{Kind, TrainingConfig};
 use fiun::Estimator;
-use nets::{Kind, TrainingConfig};
 use serde::{Deserialize, Serialize};
 use umig::Relation;
 
@@ -95,7 +95,7 @@ pub struct NetworkRecipe {
     pub architecture: Kind,
     /// How pixels become numbers.
     #[serde(default)]
-    pub preprocessing: nets::Preprocessing,
+    pub preprocessing: disinherit_nets::Preprocessing,
     /// The rows of the heads.
     #[serde(default, skip_serializing_if = "Heads::is_whole")]
     pub heads: Heads,

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use data::Splits;
-use nets::Compute;
-use store::{OperationRow, Registry, undone_by};
+use disinherit_data::Splits;
+use disinherit_nets::Compute;
+use disinherit_registry::{OperationRow, Registry, undone_by};
 use umig::{ModelId, Relation, Request, Role};
 
 use crate::error::suggest;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use data::{DataSet, Samples};
+use disinherit_data::{DataSet, Samples};
+use disinherit_nets::{Capture, Compute, Network, StateDict, capture};
 use fiun::{FisherTensor, Matrix};
-use nets::{Capture, Compute, Network, StateDict, capture};
 
 use crate::{EngineError, LoadedModel, Stage};
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use data::Splits;
-use nets::{Compute, StateDict};
+use disinherit_data::Splits;
+use disinherit_formats::{read_checkpoint, write_checkpoint, write_file};
+use disinherit_nets::{Compute, StateDict};
+use disinherit_registry::{Digest, Registry};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use store::{Digest, Registry, read_checkpoint, write_checkpoint, write_file};
 use umig::{Forget, ModelId, Request, Role, Scope, Umig};
 
 use crate::model::{to_state, to_tensors};
@@ -454,7 +455,7 @@ impl Runner<'_> {
         let path = folder.join(file);
         match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(store::StoreError::io("read", &path)(error).into()),
+            Err(error) => Err(disinherit_registry::RegistryError::io("read", &path)(error).into()),
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
                 EngineError::Refused(format!(
                     "{} is of another version or damaged ({error}); remove it to measure again",

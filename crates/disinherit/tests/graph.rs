@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use data::{DataSet, ImageShape, Samples};
-use exchange::{Format, open, up_to_head};
-use nets::{GraphInput, GraphNetwork, NetError, Preprocessing};
+use disinherit_data::{DataSet, ImageShape, Samples};
+use disinherit_formats::{Format, open, up_to_head};
+use disinherit_nets::{GraphInput, GraphNetwork, NetError, Preprocessing};
 
 fn network(name: &str) -> GraphNetwork {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

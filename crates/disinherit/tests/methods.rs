@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use data::{OpenOptions, Splits, open};
 use disinherit::{
     Depth, Features, GrowOptions, LoadedModel, Method, Recipe, Settings, Silent, Study,
     StudyOptions, Trial, UnlearnOptions, Variant, grow, lesson_of, resolve, revisit, run_method,
     run_study,
 };
-use store::{Digest, Registry};
+use disinherit_data::{OpenOptions, Splits, open};
+use disinherit_registry::{Digest, Registry};
 use umig::{Forget, Request, Role};
 
 const RECIPE: &str = r#"
@@ -345,7 +345,7 @@ fn chains_and_label_choices_are_read_from_recipes() {
 }
 
 /// Short texts: a label's own words, some of its neighbour's, and words of all.
-fn topics(count: usize, first: usize) -> data::DataSet {
+fn topics(count: usize, first: usize) -> disinherit_data::DataSet {
     let word = |i: usize, j: usize| match j % 4 {
         0 | 2 => 2 + (i % 5) * 4 + (i / 5 + j) % 4,
         1 => 2 + ((i + 1) % 5) * 4 + (i / 3 + j) % 4,
@@ -353,9 +353,9 @@ fn topics(count: usize, first: usize) -> data::DataSet {
     };
     let ids = first..first + count;
     let sequence = |i: usize| (0..6 + i % 5).map(|j| word(i, j) as u32).collect();
-    data::DataSet::new(
+    disinherit_data::DataSet::new(
         "topics",
-        data::Samples::Tokens {
+        disinherit_data::Samples::Tokens {
             vocabulary: 34,
             sequences: ids.clone().map(sequence).collect(),
         },

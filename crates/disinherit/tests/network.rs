@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use data::{OpenOptions, Splits, open};
 use disinherit::{
     AddModel, Alpha, EngineError, Evaluator, Features, FisherOptions, GrowOptions, Grown,
     LoadedModel, Method, Prepared, Recipe, Scale, Settings, Silent, Trial, UnlearnOptions,
     Unlearned, add, compute_cards, grow, lesson_of, run_method,
 };
-use store::{Digest, Registry, Tensor, write_checkpoint};
+use disinherit_data::{OpenOptions, Splits, open};
+use disinherit_formats::{Tensor, write_checkpoint};
+use disinherit_registry::{Digest, Registry};
 use umig::{Forget, ModelId, Request, Role};
 
 /// A federation with one model that inherits from `d` only.

@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dampen::{Dampening, dampen};
+use crate::error::FisherError;
 use crate::error::expect_len;
-use crate::{
-    Dampening, FisherError, FisherTensor, LayerFisher, Lowering, Lowers, Matrix, MatrixRef, argmax,
-    dampen, linear,
-};
+use crate::head::LayerFisher;
+use crate::lowering::{Lowering, Lowers};
+use crate::matrix::{Matrix, MatrixRef, argmax};
+use crate::product::linear;
+use crate::tensor::FisherTensor;
 
 /// The threshold to start from when there is no data to try values on, for FIMs on a common scale
 /// (each divided by the mean of its own model's total FIM): the middle of the range of 4 to 5 that served all models of a
@@ -469,7 +472,9 @@ fn best_index(curve: &[Trial], retain_before: f64, target: Target) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Estimator, head_fisher, residuals};
+    use crate::estimator::Estimator;
+    use crate::head::head_fisher;
+    use crate::residuals::residuals;
 
     /// Three classes on the axes.
     fn clouds() -> (Matrix, Vec<u32>) {

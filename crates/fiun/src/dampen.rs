@@ -4,9 +4,10 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::error::FisherError;
 use crate::error::expect_len;
 use crate::scalar::{BLOCK, Scalar, Scratch};
-use crate::{FisherError, FisherTensor};
+use crate::tensor::FisherTensor;
 
 /// Parameters that make a thread worth its while.
 const SHARE: usize = 1 << 16;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::FisherError;
+use crate::error::FisherError;
 
 /// Which row of a source head stands for each row of a target head: rows are matched by label
 /// name, never by position alone. What cannot be matched is reported, not guessed.
@@ -87,7 +87,7 @@ impl RowMatch {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::FisherTensor;
+    use crate::tensor::FisherTensor;
 
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(ToString::to_string).collect()

@@ -8,8 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::FisherError;
 use crate::error::expect_len;
-use crate::{FisherError, MatrixRef};
+use crate::matrix::MatrixRef;
 
 /// The odds that the best retained label gets over the forgotten ones on the most stubborn sample
 /// that the choice was made on, so that unseen ones are forgotten too.
@@ -148,7 +149,7 @@ impl Lowering {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Matrix, argmax};
+    use crate::matrix::{Matrix, argmax};
 
     fn of(part: HeadPart, rows: &[u32]) -> Lowers {
         Lowers {

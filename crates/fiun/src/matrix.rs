@@ -1,6 +1,6 @@
 //! Dense row-major matrices, owned and borrowed.
 
-use crate::FisherError;
+use crate::error::FisherError;
 
 /// A dense row-major matrix.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::FisherError;
+use crate::head::HeadFisher;
 use crate::head::{Power, Samples, Sums};
-use crate::{FisherError, HeadFisher, MatrixRef};
+use crate::matrix::MatrixRef;
 
 /// Standard errors on either side within which a decision counts as open.
 const SURE: f64 = 2.0;
@@ -33,7 +35,7 @@ pub struct Precision {
 /// the fourth powers are one more matrix product.
 ///
 /// # Errors
-/// As [`head_fisher`](crate::head_fisher), or [`FisherError::Shape`] when `population` has another
+/// As [`head_fisher`](crate::head::head_fisher), or [`FisherError::Shape`] when `population` has another
 /// number of classes.
 pub fn head_precision(
     features: MatrixRef<'_>,
@@ -98,7 +100,7 @@ pub fn head_precision(
     })
 }
 
-fn entries(fisher: &crate::LayerFisher) -> impl Iterator<Item = f64> + '_ {
+fn entries(fisher: &crate::head::LayerFisher) -> impl Iterator<Item = f64> + '_ {
     fisher.weight.entries().chain(fisher.bias.entries())
 }
 
@@ -106,7 +108,9 @@ fn entries(fisher: &crate::LayerFisher) -> impl Iterator<Item = f64> + '_ {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Estimator, Matrix, head_fisher};
+    use crate::estimator::Estimator;
+    use crate::head::head_fisher;
+    use crate::matrix::Matrix;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

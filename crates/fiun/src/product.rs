@@ -2,7 +2,9 @@
 
 use gemm::Parallelism;
 
-use crate::{FisherError, Matrix, MatrixRef, error::expect_len};
+use crate::error::FisherError;
+use crate::error::expect_len;
+use crate::matrix::{Matrix, MatrixRef};
 
 /// Below this many multiplications the threads cost more than they give.
 const PARALLEL_FROM: usize = 1 << 24;

@@ -1,7 +1,8 @@
 //! The Fisher information of one parameter tensor.
 
+use crate::error::FisherError;
 use crate::error::{expect_finite, expect_len};
-use crate::{FisherError, RowMatch};
+use crate::labels::RowMatch;
 
 /// The diagonal FIM of one parameter tensor: one value for each parameter, none negative.
 ///

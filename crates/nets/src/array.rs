@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::NetError;
+use crate::error::NetError;
 
 /// A dense tensor of single-precision values, row-major.
 #[derive(Debug, Clone, PartialEq)]

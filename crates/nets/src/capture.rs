@@ -1,14 +1,18 @@
 //! One pass over data that keeps what the head's Fisher information, the choice of alpha and the
 //! accuracy need.
 
-use data::DataSet;
+use disinherit_data::DataSet;
 use fiun::{Estimator, Matrix, argmax, residuals};
 use rayon::prelude::*;
 
+use crate::architecture::Architecture;
+use crate::array::StateDict;
+use crate::device::Compute;
 use crate::device_network::{DeviceNetwork, read};
+use crate::error::NetError;
 use crate::host::{HostNetwork, Purpose};
 use crate::input::Inputs;
-use crate::{Architecture, Compute, NetError, Preprocessing, StateDict};
+use crate::input::Preprocessing;
 
 /// Images run at a time on a thread or a device, at most.
 const BATCH: usize = 128;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
-use crate::NetError;
+use crate::error::NetError;
 
 /// A place to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

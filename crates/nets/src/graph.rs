@@ -1,13 +1,15 @@
 //! Networks that come as a graph of operations (ONNX), run as they are up to their heads.
 
-use data::{DataSet, ImageShape, Samples};
+use disinherit_data::{DataSet, ImageShape, Samples};
 use fiun::Matrix;
 use rten::{Model, NodeId, ValueOrView};
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
+use crate::error::NetError;
 use crate::input::Inputs;
-use crate::{Input, NetError, Preprocessing};
+use crate::input::Preprocessing;
+use crate::shape::Input;
 
 /// Samples run at a time where the graph leaves it open.
 const BATCH: usize = 32;

@@ -4,7 +4,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal, Uniform};
 
-use crate::{Architecture, Array, NetError, Op, StateDict};
+use crate::architecture::Architecture;
+use crate::array::{Array, StateDict};
+use crate::error::NetError;
+use crate::op::Op;
 
 /// Fresh weights as PyTorch draws them: convolutions without bias (those before a batch norm) from
 /// a normal distribution with variance `2 / fan_out` (torchvision's ResNet, after He et al.,

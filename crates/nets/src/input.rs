@@ -1,14 +1,15 @@
 //! From stored bytes to the tensors that a network reads.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use data::{DataSet, ImageShape, Samples};
+use disinherit_data::{DataSet, ImageShape, Samples};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::device_network::Flow;
+use crate::error::NetError;
 use crate::host::Maps;
-use crate::{Input, NetError};
+use crate::shape::Input;
 
 /// Pixels that an augmented image is moved by, at most.
 const SHIFT: i64 = 4;

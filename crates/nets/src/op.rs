@@ -1,6 +1,6 @@
 //! The steps that architectures are made of.
 
-use data::ImageShape;
+use disinherit_data::ImageShape;
 
 /// One step of a network. Names are torchvision's, without `.weight` and `.bias`.
 #[derive(Debug, Clone, PartialEq)]

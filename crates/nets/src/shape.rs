@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use data::{DataSet, ImageShape, Samples};
+use disinherit_data::{DataSet, ImageShape, Samples};
 use serde::{Deserialize, Serialize};
 
 /// What a network reads.

@@ -1,8 +1,8 @@
 //! The networks and the optimizers against recorded PyTorch values; training; refusals.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use data::{DataSet, ImageShape, OpenOptions, Samples, open};
-use nets::{
+use disinherit_data::{DataSet, ImageShape, OpenOptions, Samples, open};
+use disinherit_nets::{
     Architecture, Array, Compute, Input, Kind, NetError, Network, Op, Optimizer, Preprocessing,
     Schedule, StateDict, TextShape, TrainingConfig, TrainingJob, capture, initial_state, train,
 };
@@ -96,9 +96,9 @@ fn samples(count: usize, input: Input) -> DataSet {
     }
 }
 
-fn features(count: usize, shape: nets::FeatureShape) -> DataSet {
+fn features(count: usize, shape: disinherit_nets::FeatureShape) -> DataSet {
     let width = shape.features;
-    let table = data::FeatureTable {
+    let table = disinherit_data::FeatureTable {
         models: Vec::new(),
         width,
         values: (0..count * width)

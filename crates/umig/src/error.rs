@@ -1,6 +1,6 @@
 //! What can be wrong with a graph, an id or a request.
 
-use crate::ModelId;
+use crate::model::ModelId;
 
 /// A model id that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,10 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Dfs, EdgeRef, Reversed};
 
-use crate::{GraphError, Model, ModelId, Plan, Relation, Request, RequestError, Scope};
+use crate::error::{GraphError, RequestError};
+use crate::model::{Model, ModelId};
+use crate::relation::Relation;
+use crate::request::{Plan, Request, Scope};
 
 /// The Unified Model Inheritance Graph.
 #[derive(Debug, Clone, Default)]

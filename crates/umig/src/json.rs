@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{GraphError, Model, ModelId, Relation, Umig};
+use crate::error::GraphError;
+use crate::graph::Umig;
+use crate::model::{Model, ModelId};
+use crate::relation::Relation;
 
 const FORMAT: &str = "umig/1";
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Model, ModelId, SampleSet, Training};
+use crate::model::{Model, ModelId, SampleSet, Training};
 
 /// What must be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

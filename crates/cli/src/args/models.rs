@@ -23,7 +23,7 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "LIST")]
     pub(crate) labels: Option<String>,
     /// Different tokens that a network for text reads, token 0 (padding) included.
-    #[arg(long, value_name = "N", default_value_t = data::VOCABULARY)]
+    #[arg(long, value_name = "N", default_value_t = disinherit_data::VOCABULARY)]
     pub(crate) vocabulary: usize,
     /// Tokens of a text that such a network reads.
     #[arg(long, value_name = "N", default_value_t = 128)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use data::ImageShape;
 use disinherit::{AddModel, LoadedModel, NewNetwork, describe};
-use nets::{Kind, Preprocessing};
+use disinherit_data::ImageShape;
+use disinherit_nets::{Kind, Preprocessing};
 use serde_json::json;
 use umig::{Relation, SampleSet, Training};
 
@@ -56,7 +56,7 @@ pub(super) fn preprocessing(args: &NetworkArgs, kind: Kind) -> Preprocessing {
 
 pub(super) fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
     let given = network(&args.network)?;
-    let bundle = exchange::open(&args.file)?;
+    let bundle = disinherit_formats::open(&args.file)?;
     let (architecture, labels) = describe(&args.file, &bundle, &given)?;
     let parents = args
         .parents

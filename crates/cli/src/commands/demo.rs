@@ -22,10 +22,11 @@ pub(super) fn demo(context: &Context, args: &DemoArgs) -> Result<(), CliError> {
     }
     let splits = grow::recipe_data(&recipe)?;
     // Without --registry the demonstration leaves nothing behind but its page.
-    let temporary = tempfile::tempdir().map_err(store::StoreError::io("make", "a folder"))?;
+    let temporary =
+        tempfile::tempdir().map_err(disinherit_registry::RegistryError::io("make", "a folder"))?;
     let registry = match &context.registry {
         Some(_) => context.registry_or_new()?,
-        None => store::Registry::create(temporary.path())?,
+        None => disinherit_registry::Registry::create(temporary.path())?,
     };
     let retrain = (!args.no_retrain).then(|| Method::Retrain.into());
     let options = StudyOptions {
@@ -37,8 +38,11 @@ pub(super) fn demo(context: &Context, args: &DemoArgs) -> Result<(), CliError> {
         keep: None,
     };
     let study = run_study(&registry, &recipe, &splits, &options, &context.bars)?;
-    let page = report::page(std::slice::from_ref(&study))?;
-    std::fs::write(&args.report, page).map_err(store::StoreError::io("write", &args.report))?;
+    let page = disinherit_report::page(std::slice::from_ref(&study))?;
+    std::fs::write(&args.report, page).map_err(disinherit_registry::RegistryError::io(
+        "write",
+        &args.report,
+    ))?;
     if context.json {
         return output::json(&json!({
             "forget": recipe.forget.classes,
@@ -154,5 +158,5 @@ fn print(study: &Study, recipe: &Recipe, layers: &Layers) {
         ),
         _ => println!(),
     }
-    println!("{}", report::honest(layers));
+    println!("{}", disinherit_report::honest(layers));
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use data::Splits;
 use disinherit::{FisherOptions, LoadedModel, absence_warning, compute_cards};
+use disinherit_data::Splits;
+use disinherit_registry::{CardRow, FisherCard, Registry, RegistryError};
 use serde_json::json;
-use store::{CardRow, FisherCard, Registry, StoreError};
 use umig::ModelId;
 
 use super::{Context, models, read_data};
@@ -163,7 +163,7 @@ pub(super) fn in_words(precision: &fiun::Precision) -> String {
 fn import(context: &Context, file: &Path, model: Option<&str>) -> Result<(), CliError> {
     let registry = context.registry()?;
     let graph = registry.graph()?;
-    let bytes = std::fs::read(file).map_err(StoreError::io("read", file))?;
+    let bytes = std::fs::read(file).map_err(RegistryError::io("read", file))?;
     let card = FisherCard::from_bytes(&bytes)?;
     let named = model
         .map(|text| models::resolve(&graph, text))
@@ -200,7 +200,7 @@ fn export(
             ))
         })?
         .card(&registry)?;
-    store::write_file(file, &card.to_bytes()?)?;
+    disinherit_formats::write_file(file, &card.to_bytes()?)?;
     if context.json {
         return output::json(&json!({"model": loaded.id(), "file": file}));
     }

@@ -1,7 +1,7 @@
 //! Growing a network from a recipe.
 
-use data::{OpenOptions, Splits};
 use disinherit::{FisherOptions, GrowOptions, Recipe};
+use disinherit_data::{OpenOptions, Splits};
 use serde_json::json;
 
 use super::Context;
@@ -108,9 +108,12 @@ pub(super) fn recipe_data(recipe: &Recipe) -> Result<Splits, CliError> {
     let options = OpenOptions {
         size: recipe.data.size,
         tokenizer: recipe.data.tokenizer.clone(),
-        vocabulary: recipe.data.vocabulary.unwrap_or(data::VOCABULARY),
+        vocabulary: recipe
+            .data
+            .vocabulary
+            .unwrap_or(disinherit_data::VOCABULARY),
     };
-    data::open(&recipe.data.source, &options).map_err(|error| {
+    disinherit_data::open(&recipe.data.source, &options).map_err(|error| {
         let error = CliError::from(error);
         match recipe.data.source.as_str() {
             "digits" => error,

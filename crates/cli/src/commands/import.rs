@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use disinherit::{
     AddModel, EngineError, Kin, LoadedModel, NewNetwork, Proposal, describe, infer_parents,
 };
-use exchange::{ADAPTER_CONFIG, Bundle, HubCard, is_model_folder};
+use disinherit_formats::{ADAPTER_CONFIG, Bundle, HubCard, is_model_folder};
 use serde_json::json;
 use umig::{Model, ModelId, Relation, Umig};
 
@@ -107,7 +107,7 @@ fn gather(path: &Path, name: &str, into: &mut Vec<(PathBuf, String)>) -> Result<
         into.push((path.to_owned(), name.to_owned()));
         return Ok(());
     }
-    let read = store::StoreError::io("read", path);
+    let read = disinherit_registry::RegistryError::io("read", path);
     let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
         .and_then(|list| list.map(|entry| entry.map(|e| e.path())).collect())
         .map_err(read)?;
@@ -155,7 +155,7 @@ fn examine(
     labels_of: &dyn Fn(&str) -> Option<Vec<String>>,
     notes: &mut Vec<String>,
 ) -> Result<Found, Unfit> {
-    let bundle = exchange::open(path).map_err(CliError::from)?;
+    let bundle = disinherit_formats::open(path).map_err(CliError::from)?;
     let mut given = given.clone();
     if given.labels.is_none() && bundle.documents.contains_key(ADAPTER_CONFIG) {
         let card = card_of(path, &bundle)?;

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use disinherit::Progress;
+use disinherit_registry::{Garbage, Health, Page, Purge, Purged, Registry, State};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde_json::json;
-use store::{Garbage, Health, Page, Purge, Purged, Registry, State};
 use umig::ModelId;
 
 use super::{Context, open};

@@ -14,10 +14,10 @@ mod request;
 use std::path::Path;
 use std::process::ExitCode;
 
-use data::{OpenOptions, Splits};
 use disinherit::Features;
-use nets::Compute;
-use store::{Location, Registry};
+use disinherit_data::{OpenOptions, Splits};
+use disinherit_nets::Compute;
+use disinherit_registry::{Location, Registry};
 
 use crate::args::{Cli, Command, DataArgs};
 use crate::error::CliError;
@@ -108,7 +108,7 @@ fn read_data(args: &DataArgs) -> Result<Option<Splits>, CliError> {
         tokenizer: args.tokenizer.clone(),
         ..OpenOptions::default()
     };
-    Ok(Some(data::open(source, &options)?))
+    Ok(Some(disinherit_data::open(source, &options)?))
 }
 
 /// Runs a command.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use disinherit::LoadedModel;
+use disinherit_registry::{Location, OperationRow, Registry, check_chain};
 use serde_json::json;
-use store::{Location, OperationRow, Registry, check_chain};
 use umig::{Model, Relation, SampleSet, Umig};
 
 use super::{Context, fisher};
@@ -21,7 +21,8 @@ pub(super) fn init(
     let place = place.or_else(|| context.registry.clone());
     let place = Location::parse(place.as_deref().unwrap_or("."))?;
     if let Location::Folder(folder) = &place {
-        std::fs::create_dir_all(folder).map_err(store::StoreError::io("make", folder))?;
+        std::fs::create_dir_all(folder)
+            .map_err(disinherit_registry::RegistryError::io("make", folder))?;
     }
     let registry = Registry::create_with(&place, catalog)?;
     if context.json {
@@ -33,7 +34,8 @@ pub(super) fn init(
 
 /// The lines of a file that are not empty.
 pub(super) fn lines(file: &Path) -> Result<Vec<String>, CliError> {
-    let text = std::fs::read_to_string(file).map_err(store::StoreError::io("read", file))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(disinherit_registry::RegistryError::io("read", file))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(lines.map(str::to_owned).collect())
 }
@@ -119,7 +121,7 @@ pub(super) fn log(context: &Context, operations: bool) -> Result<(), CliError> {
     if context.json {
         return output::json(&graph.models().collect::<Vec<_>>());
     }
-    let known: BTreeMap<umig::ModelId, store::ModelRow> = registry
+    let known: BTreeMap<umig::ModelId, disinherit_registry::ModelRow> = registry
         .models()?
         .into_iter()
         .map(|row| (row.vertex.id.clone(), row))
@@ -192,7 +194,8 @@ pub(super) fn show(context: &Context, model: &str) -> Result<(), CliError> {
         .iter()
         .map(|row| registry.card_of(row))
         .collect::<Result<Vec<_>, _>>()?;
-    let headers: Vec<&store::CardHeader> = cards.iter().map(|card| card.header()).collect();
+    let headers: Vec<&disinherit_registry::CardHeader> =
+        cards.iter().map(|card| card.header()).collect();
     if context.json {
         return output::json(&json!({
             "model": loaded.vertex,

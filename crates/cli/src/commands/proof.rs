@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use disinherit::{Envelope, PublicKey, SecretKey, Statement, certify as certificate_of};
+use disinherit_formats::write_file;
+use disinherit_registry::RegistryError;
 use serde_json::json;
-use store::{StoreError, write_file};
 
 use super::{Context, models, read_data, request};
 use crate::args::CertifyArgs;
@@ -14,7 +15,7 @@ use crate::error::CliError;
 use crate::output;
 
 fn read(file: &Path) -> Result<String, CliError> {
-    Ok(std::fs::read_to_string(file).map_err(StoreError::io("read", file))?)
+    Ok(std::fs::read_to_string(file).map_err(RegistryError::io("read", file))?)
 }
 
 pub(super) fn key(context: &Context, file: &Path) -> Result<(), CliError> {
@@ -46,14 +47,16 @@ fn write_secret(file: &Path, text: &str) -> Result<(), CliError> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut opened = options.open(file).map_err(StoreError::io("make", file))?;
+    let mut opened = options
+        .open(file)
+        .map_err(RegistryError::io("make", file))?;
     let written = opened
         .write_all(text.as_bytes())
         .and_then(|()| opened.sync_all());
     if let Err(error) = written {
         // Half a key is of no use to anybody.
         let _ = std::fs::remove_file(file);
-        return Err(StoreError::io("write", file)(error).into());
+        return Err(RegistryError::io("write", file)(error).into());
     }
     Ok(())
 }
@@ -109,7 +112,7 @@ pub(super) fn verify(
         CliError::new("a certificate is checked with a public key").help("give `--public-key FILE`")
     })?;
     let key = PublicKey::from_pem(&read(key)?)?;
-    let bytes = std::fs::read(file).map_err(StoreError::io("read", file))?;
+    let bytes = std::fs::read(file).map_err(RegistryError::io("read", file))?;
     let statement = Envelope::read(&bytes)?.open(&key)?;
     let problems = match context.named_registry()? {
         Some(registry) => Some(statement.compare(&registry)?),

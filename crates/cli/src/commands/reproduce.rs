@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use disinherit::{Depth, Method, Recipe, Study, StudyOptions, Variant, mean, revisit, run_study};
+use disinherit_formats::write_file;
+use disinherit_registry::{Registry, RegistryError};
 use serde_json::json;
-use store::{Registry, StoreError, write_file};
 use umig::Forget;
 
 use super::{Context, grow, read_data, request};
@@ -75,7 +76,7 @@ fn recipe(args: &ReproduceArgs) -> Result<Recipe, CliError> {
 }
 
 fn folder(path: &Path) -> Result<(), CliError> {
-    Ok(std::fs::create_dir_all(path).map_err(StoreError::io("make", path))?)
+    Ok(std::fs::create_dir_all(path).map_err(RegistryError::io("make", path))?)
 }
 
 pub(super) fn reproduce(context: &Context, args: &ReproduceArgs) -> Result<(), CliError> {
@@ -100,7 +101,7 @@ pub(super) fn reproduce(context: &Context, args: &ReproduceArgs) -> Result<(), C
         folder(&place)?;
         check_same(&place, &recipe)?;
         let registry = match Registry::open(&place) {
-            Err(StoreError::NoRegistry(_)) => Registry::create(&place)?,
+            Err(RegistryError::NoRegistry(_)) => Registry::create(&place)?,
             other => other?,
         };
         let options = StudyOptions {
@@ -153,8 +154,8 @@ fn check_same(place: &Path, recipe: &Recipe) -> Result<(), CliError> {
 fn write(out: &Path, studies: &[Study]) -> Result<Vec<String>, CliError> {
     let files = [
         ("results.json", serde_json::to_string_pretty(studies)?),
-        ("results.csv", report::csv(studies)?),
-        ("report.html", report::page(studies)?),
+        ("results.csv", disinherit_report::csv(studies)?),
+        ("report.html", disinherit_report::page(studies)?),
     ];
     let mut written = Vec::new();
     for (name, text) in files {
@@ -242,7 +243,7 @@ pub(super) fn report(context: &Context, args: &ReportArgs) -> Result<(), CliErro
         None,
         &context.bars,
     )?;
-    let page = report::page(std::slice::from_ref(&study))?;
+    let page = disinherit_report::page(std::slice::from_ref(&study))?;
     write_file(&args.out, page.as_bytes())?;
     if context.json {
         return output::json(&json!({"study": study, "report": args.out}));

@@ -7,8 +7,8 @@ use disinherit::{
     CertifiedVerdict, Evaluator, FisherOptions, Lesson, Method, Needs, Scale, Settings, Trial,
     UnlearnOptions, Unlearned, needs, prepare,
 };
+use disinherit_registry::Registry;
 use serde_json::json;
-use store::Registry;
 use umig::{Forget, Model, ModelId, Request, Umig};
 
 use super::{Context, fisher, grow, models, proof, read_data};
@@ -197,7 +197,7 @@ fn unlearn_by_rival(
     args: &UnlearnArgs,
     registry: &Registry,
     request: &Request,
-    splits: Option<&data::Splits>,
+    splits: Option<&disinherit_data::Splits>,
     options: &UnlearnOptions,
 ) -> Result<(), CliError> {
     let settings = Settings::of(args.method).patched(&args.settings.patch());
@@ -294,7 +294,7 @@ pub(super) fn verdicts(
     registry: &Registry,
     ids: &[ModelId],
     forget: &Forget,
-    splits: &data::Splits,
+    splits: &disinherit_data::Splits,
     at_most: f64,
 ) -> Result<Vec<CertifiedVerdict>, CliError> {
     let features = context.features(registry).not_writing(forget);

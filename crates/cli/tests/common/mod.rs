@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use nets::{Architecture, Kind, StateDict, initial_state};
+use disinherit_formats::{Tensor, write_checkpoint};
+use disinherit_nets::{Architecture, Kind, StateDict, initial_state};
 use serde_json::Value;
-use store::{Tensor, write_checkpoint};
 use tempfile::TempDir;
 
 /// A folder with a registry in it.
@@ -62,8 +62,8 @@ impl Place {
     }
 
     /// The registry as a library sees it.
-    pub(crate) fn registry(&self) -> store::Registry {
-        store::Registry::open(self.folder.path()).unwrap()
+    pub(crate) fn registry(&self) -> disinherit_registry::Registry {
+        disinherit_registry::Registry::open(self.folder.path()).unwrap()
     }
 
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
@@ -92,7 +92,7 @@ impl Place {
     pub(crate) fn checkpoint(&self, name: &str, change: impl FnOnce(&mut StateDict)) -> String {
         let architecture = Architecture {
             kind: Kind::SmallCnn,
-            input: nets::Input::Images(data::ImageShape {
+            input: disinherit_nets::Input::Images(disinherit_data::ImageShape {
                 channels: 1,
                 height: 8,
                 width: 8,
@@ -147,7 +147,7 @@ pub(crate) fn contents(registry: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             }
         }
     }
-    if let Ok(registry) = store::Registry::open(registry) {
+    if let Ok(registry) = disinherit_registry::Registry::open(registry) {
         let log = serde_json::to_vec(&registry.operations().unwrap()).unwrap();
         found.insert("operations".into(), log);
     }

@@ -1,9 +1,9 @@
 //! Keys (Ed25519), in PEM.
 
+use disinherit_registry::Digest;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use store::Digest;
 
 use crate::EngineError;
 

@@ -8,9 +8,9 @@ mod key;
 
 use std::collections::BTreeMap;
 
+use disinherit_registry::{Digest, Registry, check_chain, undone_by};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Digest, Registry, check_chain, undone_by};
 use umig::{ModelId, Request, Role};
 
 pub use self::envelope::Envelope;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use data::Splits;
+use disinherit_data::Splits;
+use disinherit_formats::{Dtype, Tensor};
+use disinherit_nets::{Compute, StateDict};
+use disinherit_registry::{Digest, Registry};
 use fiun::Selection;
 use half::{bf16, f16};
-use nets::{Compute, StateDict};
-use store::{Digest, Dtype, Registry, Tensor};
 use umig::{Forget, ModelId, Plan, Relation, Request, Umig};
 
 use super::subject::{Subject, Subjects, minus, plus};

@@ -1,6 +1,6 @@
 //! The methods' hyperparameters.
 
-use nets::{Optimizer, Schedule, TrainingConfig};
+use disinherit_nets::{Optimizer, Schedule, TrainingConfig};
 use serde::{Deserialize, Serialize};
 
 use super::Method;

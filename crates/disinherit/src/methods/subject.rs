@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use data::{DataSet, Splits};
+use disinherit_data::{DataSet, Splits};
+use disinherit_nets::{Compute, Network, StateDict, capture};
+use disinherit_registry::Registry;
 use fiun::Matrix;
-use nets::{Compute, Network, StateDict, capture};
-use store::Registry;
 use umig::{Forget, ModelId, Scope, Umig};
 
 use super::Method;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fiun::Matrix;
-use nets::{
+use disinherit_nets::{
     Array, Compute, Phase, Source, StateDict, Teacher, Term, TrainingConfig, TrainingEvent,
     TrainingJob, TuningJob, error_maximising_noise, initial_state, loss_gradient, tune,
 };
+use fiun::Matrix;
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
@@ -115,7 +115,11 @@ impl Tuned<'_> {
         Ok(trained.map_err(EngineError::net(model.id()))?.state)
     }
 
-    fn logits(&self, state: &StateDict, set: &data::DataSet) -> Result<Matrix, EngineError> {
+    fn logits(
+        &self,
+        state: &StateDict,
+        set: &disinherit_data::DataSet,
+    ) -> Result<Matrix, EngineError> {
         self.subject.logits(state, set, self.compute, self.progress)
     }
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
 use std::time::Instant;
 
+use disinherit_formats::Tensor;
+use disinherit_registry::Registry;
 use fiun::{
     AlphaChoice, DATA_FREE_ALPHA, Dampening, Effort, FisherTensor, HeadPart, HeadProblem, LAMBDAS,
     LayerFisher, Lowering, RowMatch, Search, Selection, largest_ratio, merge, score_trial,
     search_alpha,
 };
-use store::{Registry, Tensor};
 use umig::ModelId;
 
 use super::evidence::{Evidence, Samples};
@@ -350,7 +351,7 @@ impl Edit<'_> {
     fn logits(
         &self,
         model: &LoadedModel,
-        state: &nets::StateDict,
+        state: &disinherit_nets::StateDict,
         evidence: &Evidence,
     ) -> Result<fiun::Matrix, EngineError> {
         let Samples::Whole(sets) = &evidence.samples else {

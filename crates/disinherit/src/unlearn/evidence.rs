@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use data::DataSet;
+use disinherit_data::DataSet;
 use fiun::{HeadPart, Lowers, Matrix, Target, argmax};
 use umig::Forget;
 

@@ -10,11 +10,12 @@ mod tensor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use data::Splits;
+use disinherit_data::Splits;
+use disinherit_formats::Tensor;
+use disinherit_registry::{Digest, Registry};
 use fiun::{AlphaChoice, Dampening, Selection, Target};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use store::{Digest, Registry, Tensor};
 use umig::{ModelId, Plan, Request, Role, Scope, Umig};
 
 use crate::add::next_version;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use data::{DataSet, Splits};
+use disinherit_data::{DataSet, Splits};
+use disinherit_registry::{CardReader, CardRow, FisherCard, Registry};
 use fiun::{FisherTensor, LayerFisher};
-use store::{CardReader, CardRow, FisherCard, Registry};
 use umig::{Forget, Model, ModelId, Plan, Relation, Umig};
 
 use super::UnlearnOptions;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use disinherit_registry::{CardRow, Digest, ModelRow, NewModel, Operation, Publication, Registry};
 use fiun::{Dampening, HeadPart};
 use serde_json::json;
-use store::{CardRow, Digest, ModelRow, NewModel, Operation, Publication, Registry};
 use umig::{Forget, Model, ModelId, Relation, Request, Umig};
 
 use super::{ModelOutcome, Prepared, Unlearned};

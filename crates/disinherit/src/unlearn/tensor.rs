@@ -1,8 +1,8 @@
 //! The edits of one tensor, in every type that an edit knows.
 
+use disinherit_formats::{Dtype, Tensor};
 use fiun::{Dampening, FisherTensor, Lowering, Scalar, Selection, dampen};
 use half::{bf16, f16};
-use store::{Dtype, Tensor};
 
 /// Selects and dampens in one tensor.
 pub(super) fn dampen_tensor(

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use data::{DataSet, Samples, Splits};
-use nets::{Capture, Compute, StateDict, initial_state};
-use store::Registry;
+use disinherit_data::{DataSet, Samples, Splits};
+use disinherit_nets::{Capture, Compute, StateDict, initial_state};
+use disinherit_registry::Registry;
 use umig::{Forget, ModelId, Umig};
 
 use super::distance::{self, Distance};

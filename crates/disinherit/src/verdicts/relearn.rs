@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nets::{
+use disinherit_nets::{
     Network, Optimizer, Phase, Schedule, StateDict, Term, TrainingConfig, TuningJob, capture, tune,
 };
 use serde::{Deserialize, Serialize};

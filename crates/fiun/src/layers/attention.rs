@@ -1,7 +1,7 @@
 //! The projections of multi-head attention.
 
 use super::{Linear, Squares};
-use crate::FisherError;
+use crate::error::FisherError;
 
 /// Multi-head attention of one width, with PyTorch's packed projections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

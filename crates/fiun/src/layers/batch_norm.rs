@@ -1,7 +1,7 @@
 //! Batch normalisation in evaluation mode.
 
 use super::{Squares, affine_squares};
-use crate::FisherError;
+use crate::error::FisherError;
 use crate::error::expect_len;
 
 /// `y = weight * (x - mean) / sqrt(variance + epsilon) + bias` with fixed statistics, channel by

@@ -2,7 +2,7 @@
 
 use super::outer::outer_squares;
 use super::{Squares, column_squares, rows_per_group};
-use crate::FisherError;
+use crate::error::FisherError;
 use crate::error::expect_len;
 
 /// Unfolded inputs held at a time, in values.

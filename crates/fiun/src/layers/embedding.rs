@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Squares;
-use crate::FisherError;
+use crate::error::FisherError;
 use crate::error::expect_len;
 
 /// A table with a row for each token. The gradient of a sample at a token's row is the sum of

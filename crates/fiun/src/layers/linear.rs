@@ -2,7 +2,7 @@
 
 use super::outer::outer_squares;
 use super::{Squares, column_squares, rows_per_group};
-use crate::FisherError;
+use crate::error::FisherError;
 use crate::error::expect_len;
 
 /// `z = W x + b` at every position. The gradient of a sample is the sum over its positions of

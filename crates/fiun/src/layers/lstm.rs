@@ -1,7 +1,7 @@
 //! LSTM cells.
 
 use super::{Linear, Squares};
-use crate::FisherError;
+use crate::error::FisherError;
 
 /// One layer of an LSTM, gates in PyTorch's order (input, forget, cell, output).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

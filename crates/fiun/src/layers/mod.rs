@@ -26,7 +26,7 @@ pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use lstm::{Lstm, LstmPass};
 
-use crate::FisherError;
+use crate::error::FisherError;
 
 /// Sums over groups of squared gradients, for each tensor of a layer by PyTorch's name.
 pub type Squares = Vec<(&'static str, Vec<f32>)>;

@@ -1,9 +1,9 @@
 //! Networks for images made of convolutions.
 
-use data::ImageShape;
+use disinherit_data::ImageShape;
 
 use super::{conv, linear, max_pool};
-use crate::Op;
+use crate::op::Op;
 
 pub(super) fn small_cnn(input: ImageShape) -> (Vec<Op>, usize) {
     let hidden = 64;

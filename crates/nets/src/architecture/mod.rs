@@ -7,10 +7,13 @@ mod transformer;
 use std::fmt;
 use std::str::FromStr;
 
-use data::ImageShape;
+use disinherit_data::ImageShape;
 use serde::{Deserialize, Serialize};
 
-use crate::{FeatureShape, Input, NetError, Op, StateDict};
+use crate::array::StateDict;
+use crate::error::NetError;
+use crate::op::Op;
+use crate::shape::{FeatureShape, Input};
 
 /// A family of networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Networks for text without attention.
 
 use super::linear;
-use crate::Op;
+use crate::op::Op;
 use crate::shape::TextShape;
 
 /// Values of a token's vector.

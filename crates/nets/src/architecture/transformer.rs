@@ -1,9 +1,9 @@
 //! Transformers: torchvision's ViT and Hugging Face's BERT, with their names.
 
-use data::ImageShape;
+use disinherit_data::ImageShape;
 
 use super::{conv, linear};
-use crate::Op;
+use crate::op::Op;
 use crate::shape::TextShape;
 
 fn layer_norm(name: String, size: usize, epsilon: f64) -> Op {

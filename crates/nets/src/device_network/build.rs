@@ -6,7 +6,9 @@ use burn::nn::{BatchNormConfig, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Layers, Slot, Step};
-use crate::{NetError, Op, StateDict};
+use crate::array::StateDict;
+use crate::error::NetError;
+use crate::op::Op;
 
 /// Puts the tensors of a program on a device.
 pub(super) struct Builder<'a> {

@@ -15,7 +15,10 @@ use rand_chacha::ChaCha8Rng;
 
 use self::build::Builder;
 pub(crate) use self::run::Flow;
-use crate::{Architecture, Array, NetError, Op, StateDict};
+use crate::architecture::Architecture;
+use crate::array::{Array, StateDict};
+use crate::error::NetError;
+use crate::op::Op;
 
 /// A network that can be run and trained.
 pub(crate) struct DeviceNetwork {
@@ -342,7 +345,10 @@ fn held<const D: usize>(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Compute, Input, Kind, TextShape, initial_state};
+    use crate::architecture::Kind;
+    use crate::device::Compute;
+    use crate::init::initial_state;
+    use crate::shape::{Input, TextShape};
 
     #[test]
     fn what_goes_in_comes_out_name_by_name() {
@@ -361,7 +367,7 @@ mod tests {
                     length: 8,
                 })
             } else {
-                Input::Images(data::ImageShape {
+                Input::Images(disinherit_data::ImageShape {
                     channels: 3,
                     height: 32,
                     width: 32,

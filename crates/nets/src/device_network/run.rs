@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Layers, Step};
-use crate::Op;
+use crate::op::Op;
 
 /// What flows through a network.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use burn::tensor::ops::ConvOptions;
 
 use super::Slot;
 use super::run::{Flow, Pass};
-use crate::Op;
+use crate::op::Op;
 
 /// What keeps positions from attending to padding.
 const NEVER: f64 = -1e9;

@@ -14,7 +14,10 @@ pub(crate) use tape::{Layer, Tape, Tapped};
 use fiun::{Factor, FisherError, Product, Threads};
 
 use self::convolution::Convolution;
-use crate::{Architecture, NetError, Op, StateDict};
+use crate::architecture::Architecture;
+use crate::array::StateDict;
+use crate::error::NetError;
+use crate::op::Op;
 
 /// PyTorch's default.
 pub(crate) const EPSILON: f32 = 1e-5;

@@ -3,7 +3,7 @@
 use fiun::{FisherError, Threads};
 
 use super::{HostNetwork, Maps, Step, add, backend, joined, parted, pool, relu};
-use crate::NetError;
+use crate::error::NetError;
 
 /// A layer with parameters, as the backward pass meets it.
 pub(crate) enum Layer<'a> {

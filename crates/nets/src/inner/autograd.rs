@@ -7,10 +7,12 @@ use burn::tensor::{Tensor, TensorData};
 use fiun::{Estimator, FisherTensor, Matrix, Residuals};
 
 use super::{InnerFisher, InnerJob, Sum, fixed_bytes_of, inner_tensors, normalise, ranges};
+use crate::capture::Capture;
+use crate::device::Compute;
 use crate::device_network::{DeviceNetwork, read};
+use crate::error::NetError;
 use crate::host::backend;
 use crate::input::Inputs;
-use crate::{Capture, Compute, NetError};
 
 /// As [`super::inner_fisher`], with one forward and one backward pass for each sample (or batch).
 pub(super) fn fisher(

@@ -5,13 +5,18 @@ mod autograd;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use data::DataSet;
+use disinherit_data::DataSet;
 use fiun::layers::Squares;
 use fiun::{Estimator, FisherTensor, Matrix, Residuals};
 
+use crate::architecture::Architecture;
+use crate::array::StateDict;
+use crate::capture::Capture;
+use crate::error::NetError;
 use crate::host::{HostNetwork, Layer, Purpose, Tape, Tapped, backend};
 use crate::input::Inputs;
-use crate::{Architecture, Capture, NetError, Op, Preprocessing, StateDict};
+use crate::input::Preprocessing;
+use crate::op::Op;
 
 /// Samples run at a time, at most (a larger batch of the batch estimator stays whole).
 const BATCH: usize = 128;

@@ -3,10 +3,13 @@
 use super::*;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Int, Tensor, TensorData};
-use data::{ImageShape, Samples};
+use disinherit_data::{ImageShape, Samples};
 
+use crate::architecture::Kind;
+use crate::capture::{Network, capture};
+use crate::device::Compute;
 use crate::device_network::DeviceNetwork;
-use crate::{Compute, Kind, Network, capture, initial_state};
+use crate::init::initial_state;
 
 struct Case {
     architecture: Architecture,
@@ -187,7 +190,7 @@ fn sequences_agree_with_finite_differences() {
         let (vocabulary, length) = (12, 5);
         let architecture = Architecture {
             kind,
-            input: crate::Input::Text(crate::TextShape { vocabulary, length }),
+            input: crate::shape::Input::Text(crate::shape::TextShape { vocabulary, length }),
             classes: 3,
             head: None,
         };

@@ -9,15 +9,19 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
-use data::DataSet;
+use disinherit_data::DataSet;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use self::objective::Objective;
+use crate::architecture::Architecture;
+use crate::array::StateDict;
+use crate::device::Compute;
 use crate::device_network::{DeviceNetwork, read};
-use crate::{Architecture, Compute, NetError, Preprocessing, StateDict};
+use crate::error::NetError;
+use crate::input::Preprocessing;
 
 pub use self::config::{Optimizer, Schedule, TrainingConfig};
 pub use self::noise::{Noise, error_maximising_noise};

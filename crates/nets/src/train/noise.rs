@@ -4,13 +4,17 @@ use burn::module::{Module, Param};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use data::ImageShape;
+use disinherit_data::ImageShape;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::architecture::Architecture;
+use crate::array::StateDict;
+use crate::device::Compute;
 use crate::device_network::{DeviceNetwork, Flow, read};
-use crate::{Architecture, Compute, Input, NetError, StateDict};
+use crate::error::NetError;
+use crate::shape::Input;
 
 /// Images made of numbers, with a head row for each.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,13 +3,13 @@
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use data::DataSet;
+use disinherit_data::DataSet;
 use fiun::Matrix;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Noise, TuningJob, Turns};
-use crate::NetError;
 use crate::device_network::{DeviceNetwork, Flow, read};
+use crate::error::NetError;
 use crate::input::Inputs;
 
 /// A part of a training with an objective of its own.

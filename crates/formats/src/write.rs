@@ -1,0 +1,169 @@
+//! A model given back in the form that it came in.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use crate::tensor::{Dtype, Tensor};
+
+use crate::bundle::{Form, Format, WeightFile};
+use crate::error::FormatError;
+use crate::onnx;
+use crate::pickle::{self, Trouble};
+
+/// The type and the shape of a tensor, by its name.
+pub type Describe<'a> = dyn Fn(&str) -> Option<(Dtype, Vec<usize>)> + 'a;
+
+/// Where the parts of a model come from when it is written.
+pub struct Parts<'a> {
+    /// Headers, configuration and whatever else belongs to the form.
+    pub documents: BTreeMap<String, Vec<u8>>,
+    /// The type and the shape of a tensor.
+    pub describe: &'a Describe<'a>,
+    /// A tensor; asked for one at a time.
+    pub tensor: &'a dyn Fn(&str) -> Result<Tensor, FormatError>,
+}
+
+/// The files of an ONNX model with their tensors in place, by their names.
+///
+/// # Errors
+/// [`FormatError`] when a part is missing.
+pub fn onnx_files(
+    form: &Form,
+    parts: &Parts<'_>,
+) -> Result<BTreeMap<String, Vec<u8>>, FormatError> {
+    let mut files = BTreeMap::new();
+    for file in &form.files {
+        if let Some(bytes) = cut_file(Path::new(&file.name), file, parts)? {
+            files.insert(file.name.clone(), bytes);
+        }
+    }
+    Ok(files)
+}
+
+/// The bytes of a file that tensors were cut out of; nothing for one of another kind.
+fn cut_file(
+    path: &Path,
+    file: &WeightFile,
+    parts: &Parts<'_>,
+) -> Result<Option<Vec<u8>>, FormatError> {
+    let cuts = match &file.format {
+        Format::Onnx(form) => &form.cuts,
+        Format::OnnxData { cuts } => cuts,
+        _ => return Ok(None),
+    };
+    let rest = parts.documents.get(&file.header()).ok_or_else(|| {
+        FormatError::file(path, format!("the rest of `{}` is missing", file.name))
+    })?;
+    onnx::assemble(cuts, rest, parts.tensor).map(Some)
+}
+
+/// Writes a model: a file, or a folder, whole or not at all. Folders above it are made.
+///
+/// # Errors
+/// [`FormatError`] when it cannot be written, or the form does not fit the tensors.
+pub fn write(path: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), FormatError> {
+    let beside = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let io = |error: std::io::Error| FormatError::unreadable(path)(error);
+    std::fs::create_dir_all(beside).map_err(io)?;
+    if !form.folder {
+        return alone(path, beside, form, parts);
+    }
+    let folder = tempfile::Builder::new()
+        .prefix(".export-")
+        .tempdir_in(beside)
+        .map_err(io)?;
+    for file in &form.files {
+        let place = folder.path().join(&file.name);
+        one(&File::create(&place).map_err(io)?, path, file, parts)?;
+    }
+    let headers: Vec<String> = form.files.iter().map(WeightFile::header).collect();
+    for (name, bytes) in &parts.documents {
+        if !headers.contains(name) {
+            crate::checkpoint::write_file(&folder.path().join(name), bytes)?;
+        }
+    }
+    if path.exists() {
+        std::fs::remove_dir_all(path).map_err(io)?;
+    }
+    std::fs::rename(folder.keep(), path).map_err(io)?;
+    Ok(())
+}
+
+/// Writes a model that is a file, and the files that go with it, which keep their names: the graph names
+/// them. All are complete before the first takes its place, the model's own file the last.
+fn alone(path: &Path, beside: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), FormatError> {
+    let io = |error: std::io::Error| FormatError::unreadable(path)(error);
+    let (file, others) = form
+        .files
+        .split_first()
+        .ok_or_else(|| FormatError::file(path, "the model's form has no file"))?;
+    let mut written = Vec::new();
+    for other in others {
+        let place = beside.join(&other.name);
+        if path.file_name() == Some(other.name.as_ref()) {
+            return Err(FormatError::file(
+                path,
+                "the model's weights go into a file of that name beside it: give it another",
+            ));
+        }
+        if place.exists() && !path.exists() {
+            return Err(FormatError::file(
+                &place,
+                "it is there already, and the model's weights go into a file of that name: export into \
+                 another folder",
+            ));
+        }
+        written.push((other, place));
+    }
+    written.push((file, path.to_owned()));
+    let mut complete = Vec::new();
+    for (file, place) in written {
+        let temporary = tempfile::NamedTempFile::new_in(beside).map_err(io)?;
+        one(temporary.as_file(), path, file, parts)?;
+        temporary.as_file().sync_all().map_err(io)?;
+        complete.push((temporary, place));
+    }
+    for (temporary, place) in complete {
+        temporary.persist(&place).map_err(|error| io(error.error))?;
+    }
+    Ok(())
+}
+
+fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<(), FormatError> {
+    let io = |error: std::io::Error| FormatError::unreadable(path)(error);
+    let mut out = BufWriter::new(out);
+    match &file.format {
+        Format::Safetensors => {
+            let header = parts.documents.get(&file.header()).ok_or_else(|| {
+                FormatError::file(path, format!("the header of `{}` is missing", file.name))
+            })?;
+            out.write_all(header).map_err(io)?;
+            for name in &file.tensors {
+                out.write_all(&(parts.tensor)(name)?.bytes).map_err(io)?;
+            }
+        }
+        Format::Onnx(_) | Format::OnnxData { .. } => {
+            let bytes = cut_file(path, file, parts)?.unwrap_or_default();
+            out.write_all(&bytes).map_err(io)?;
+        }
+        Format::Pytorch { key } => {
+            let written = pickle::write(
+                &mut out,
+                key.as_deref(),
+                &file.tensors,
+                parts.describe,
+                parts.tensor,
+            );
+            written.map_err(|trouble| match trouble {
+                Trouble::Store(error) => error.into(),
+                other => FormatError::file(path, other.to_string()),
+            })?;
+        }
+    }
+    out.flush().map_err(io)
+}

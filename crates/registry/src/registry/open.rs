@@ -1,0 +1,200 @@
+//! How a registry comes to be: made, opened, found.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::Registry;
+use crate::blobs::Blobs;
+use crate::crash;
+use crate::error::RegistryError;
+use crate::location::Location;
+use crate::location::{
+    FOLDER, FORMAT, MARKER, Marker, folder_of, read_marker, storage, without_password, write_marker,
+};
+use crate::lock::Lock;
+use crate::sql::SqlCatalog;
+use disinherit_formats::write_file;
+
+impl Registry {
+    /// Makes a registry in `folder/.disinherit`.
+    ///
+    /// # Errors
+    /// [`RegistryError::Exists`] when there is one already, or [`RegistryError::Io`].
+    pub fn create(folder: &Path) -> Result<Self, RegistryError> {
+        Self::create_with(&Location::Folder(folder.to_owned()), None)
+    }
+
+    /// Makes a registry in a folder's `.disinherit` or on shared storage. The catalog is a file in
+    /// the folder, or in a PostgreSQL database (`postgres://user@host/database`), which shared storage
+    /// must have. Its address is written down without the password, which is taken from the
+    /// environment (`PGPASSWORD`) when the registry is opened.
+    ///
+    /// # Errors
+    /// [`RegistryError::Exists`] when there is one already, or what making it says.
+    pub fn create_with(location: &Location, catalog: Option<&str>) -> Result<Self, RegistryError> {
+        let marker = Marker::new(catalog.map(without_password).transpose()?);
+        match location {
+            Location::Folder(folder) => {
+                let path = folder.join(FOLDER);
+                if path.join(MARKER).exists() {
+                    return Err(RegistryError::Exists(path));
+                }
+                let objects = path.join("objects");
+                std::fs::create_dir_all(&objects).map_err(RegistryError::io("make", &objects))?;
+                // The catalog first, the marker last: without the marker there is no registry yet.
+                let registry = Self::in_folder(&path, catalog)?;
+                crash::point("create before marker");
+                write_file(&path.join(MARKER), &marker.to_bytes()?)?;
+                Ok(registry)
+            }
+            Location::Url(url) => {
+                let Some(catalog) = catalog else {
+                    return Err(RegistryError::Refused(format!(
+                        "a registry at {url} needs a database for its catalog: give \
+                         `--catalog postgres://user@host/database`"
+                    )));
+                };
+                let registry = Self::on_storage(url, catalog)?;
+                let objects = storage(url)?;
+                registry.runtime.block_on(async {
+                    if read_marker(objects.as_ref(), url).await?.is_some() {
+                        return Err(RegistryError::Exists(url.as_str().into()));
+                    }
+                    write_marker(objects.as_ref(), &marker).await
+                })?;
+                Ok(registry)
+            }
+        }
+    }
+
+    /// Opens the registry in `folder/.disinherit`, or in `folder` itself.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoRegistry`], [`RegistryError::Newer`], or what reading it says.
+    pub fn open(folder: &Path) -> Result<Self, RegistryError> {
+        let path = folder_of(folder);
+        let file = path.join(MARKER);
+        let text = match std::fs::read(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(RegistryError::NoRegistry(folder.to_owned()));
+            }
+            other => other.map_err(RegistryError::io("read", &file))?,
+        };
+        let marker = Marker::from_bytes(&text, &path.display().to_string())?;
+        let registry = Self::in_folder(&path, marker.catalog.as_deref())?;
+        if marker.format < FORMAT {
+            // The catalog has just been brought up to date: a version that does not know it must
+            // not open it any more.
+            write_file(&file, &Marker::new(marker.catalog).to_bytes()?)?;
+        }
+        Ok(registry)
+    }
+
+    /// Opens the registry at a location.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_at(location: &Location) -> Result<Self, RegistryError> {
+        let url = match location {
+            Location::Folder(folder) => return Self::open(folder),
+            Location::Url(url) => url,
+        };
+        let objects = storage(url)?;
+        let marker = runtime()?.block_on(read_marker(objects.as_ref(), url))?;
+        let marker = marker.ok_or_else(|| RegistryError::NoRegistry(url.as_str().into()))?;
+        let catalog = marker.catalog.ok_or_else(|| RegistryError::Document {
+            what: MARKER.into(),
+            reason: "it does not say where the catalog is".into(),
+        })?;
+        Self::on_storage(url, &catalog)
+    }
+
+    /// The nearest registry at or above `start`, as git finds its own.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn discover(start: &Path) -> Result<Self, RegistryError> {
+        let full = start
+            .canonicalize()
+            .map_err(RegistryError::io("read", start))?;
+        let found = full
+            .ancestors()
+            .find(|folder| folder.join(FOLDER).join(MARKER).exists());
+        match found {
+            Some(folder) => Self::open(folder),
+            None => Err(RegistryError::NoRegistry(start.to_owned())),
+        }
+    }
+
+    /// A registry in memory.
+    ///
+    /// # Errors
+    /// [`RegistryError::Catalog`].
+    pub fn in_memory() -> Result<Self, RegistryError> {
+        let runtime = runtime()?;
+        let catalog = runtime.block_on(SqlCatalog::in_memory())?;
+        Ok(Self {
+            path: None,
+            address: "memory".into(),
+            actor: String::new(),
+            lock: None,
+            blobs: Blobs::in_memory(),
+            catalog: Arc::new(catalog),
+            runtime,
+        })
+    }
+
+    /// A registry over blobs of one's own making, with its catalog in memory or in a PostgreSQL
+    /// database.
+    ///
+    /// # Errors
+    /// [`RegistryError::Catalog`].
+    pub fn over(blobs: Blobs, catalog: Option<&str>) -> Result<Self, RegistryError> {
+        let mut registry = Self::in_memory()?;
+        if let Some(address) = catalog {
+            let opened = registry
+                .runtime
+                .block_on(SqlCatalog::in_postgres(address))?;
+            registry.catalog = Arc::new(opened);
+        }
+        registry.blobs = blobs;
+        Ok(registry)
+    }
+
+    fn in_folder(path: &Path, catalog: Option<&str>) -> Result<Self, RegistryError> {
+        let runtime = runtime()?;
+        let file = path.join("catalog.sqlite");
+        let catalog = runtime.block_on(async {
+            match catalog {
+                Some(address) => SqlCatalog::in_postgres(address).await,
+                None => SqlCatalog::in_file(&file).await,
+            }
+        })?;
+        Ok(Self {
+            blobs: Blobs::in_folder(&path.join("objects"))?,
+            lock: Some(Lock::new(path)),
+            path: Some(path.to_owned()),
+            address: path.display().to_string(),
+            actor: String::new(),
+            catalog: Arc::new(catalog),
+            runtime,
+        })
+    }
+
+    fn on_storage(url: &url::Url, catalog: &str) -> Result<Self, RegistryError> {
+        let mut registry = Self::over(Blobs::on(storage(url)?), Some(catalog))?;
+        registry.address = url.to_string();
+        Ok(registry)
+    }
+}
+
+fn runtime() -> Result<Runtime, RegistryError> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("registry")
+        .enable_all()
+        .build()
+        .map_err(RegistryError::io("start threads for", "the registry"))
+}
