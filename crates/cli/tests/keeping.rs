@@ -202,7 +202,7 @@ fn garbage_goes_and_nothing_else() {
     )];
     let manifest = disinherit_registry::Manifest {
         head: "w".into(),
-        ..store::Manifest::default()
+        ..disinherit_registry::Manifest::default()
     };
     registry.put_model(manifest, tensors.into()).unwrap();
     fs::write(place.path(".disinherit/objects/ab"), "a file").ok();

@@ -6,9 +6,12 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Float32Type, Int64Type};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Int64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow_cast::cast;
+use arrow_schema::DataType;
+use arrow_select::concat::concat_batches;
 use npyz::{NpyFile, TypeChar};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use safetensors::tensor::TensorView;
@@ -355,7 +358,7 @@ fn columns(batch: &RecordBatch, said: &BTreeMap<String, String>) -> Result<Conte
         let Some(column) = named(&[name]) else {
             return Ok(None);
         };
-        let item = arrow::datatypes::Field::new("item", DataType::Float32, true);
+        let item = arrow_schema::Field::new("item", DataType::Float32, true);
         let column = converted(column, &DataType::LargeList(item.into()))?;
         let list = column.as_list::<i64>();
         let ends = list.value_offsets();

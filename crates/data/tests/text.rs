@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_array::{Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
 use disinherit_data::{DataError, OpenOptions, Samples, Splits, open};
 use parquet::arrow::ArrowWriter;
 
@@ -17,7 +17,7 @@ fn write(path: &Path, rows: &[(&str, i64)]) {
     ]));
     let texts = StringArray::from_iter_values(rows.iter().map(|row| row.0));
     let labels = Int64Array::from_iter_values(rows.iter().map(|row| row.1));
-    let columns: Vec<arrow::array::ArrayRef> = vec![Arc::new(texts), Arc::new(labels)];
+    let columns: Vec<arrow_array::ArrayRef> = vec![Arc::new(texts), Arc::new(labels)];
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
     let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), schema, None).unwrap();
     writer.write(&batch).unwrap();

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit_formats::{Dtype, FormatError, TensorSource};
+use disinherit_formats::{Dtype, TensorSource};
 use disinherit_registry::{Digest, RegistryError};
 use umig::Relation;
 

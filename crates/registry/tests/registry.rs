@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 
 use disinherit_formats::{Tensor, read_checkpoint, write_checkpoint};
 use disinherit_registry::{Digest, FisherCard, Registry, RegistryError};
@@ -80,7 +81,10 @@ fn checkpoints_are_checked_before_they_are_believed() {
     let refuse = |bytes: &[u8]| {
         fs::write(&file, bytes).unwrap();
         let error = read_checkpoint(&file).unwrap_err();
-        assert!(matches!(error, RegistryError::Checkpoint { .. }), "{error}");
+        assert!(
+            matches!(error, disinherit_formats::FormatError::Checkpoint { .. }),
+            "{error}"
+        );
         assert!(error.to_string().contains("model.safetensors"), "{error}");
     };
     for length in [0, 4, 8, 20, whole.len() - 1] {
@@ -237,7 +241,8 @@ fn registries_of_the_first_format_are_brought_up_to_date() {
             .filename(inside.join("catalog.sqlite"))
             .create_if_missing(true);
         let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-        let all = sqlx::migrate!("./migrations/sqlite");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+        let all = sqlx::migrate::Migrator::new(folder).await.unwrap();
         let mut first = sqlx::migrate::Migrator::DEFAULT;
         first.migrations = all.migrations[..1].to_vec().into();
         first.run(&pool).await.unwrap();

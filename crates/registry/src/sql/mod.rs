@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
+use sqlx::SqlStr;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use url::Url;
 
 use crate::error::RegistryError;
@@ -20,8 +21,34 @@ use crate::operation::OperationRow;
 /// How long a writer waits for another one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+/// Version, name and text of a migration.
+type Step = (i64, &'static str, &'static str);
+
+const SQLITE: &[Step] = &[
+    (
+        1,
+        "registry",
+        include_str!("../../migrations/sqlite/0001_registry.sql"),
+    ),
+    (
+        2,
+        "history",
+        include_str!("../../migrations/sqlite/0002_history.sql"),
+    ),
+];
+const POSTGRES: &[Step] = &[(
+    1,
+    "catalog",
+    include_str!("../../migrations/postgres/0001_catalog.sql"),
+)];
+
+fn migrator(steps: &'static [Step]) -> Migrator {
+    let migrations = steps.iter().map(|(version, name, text)| {
+        let text = SqlStr::from_static(text);
+        Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Database {
@@ -93,10 +120,10 @@ impl SqlCatalog {
                 .await?;
         }
         let migrations = match database {
-            Database::Sqlite => &SQLITE,
-            Database::Postgres => &POSTGRES,
+            Database::Sqlite => SQLITE,
+            Database::Postgres => POSTGRES,
         };
-        migrations
+        migrator(migrations)
             .run(&pool)
             .await
             .map_err(|error| RegistryError::Document {
