@@ -9,8 +9,10 @@ use disinherit_registry::{ModelRow, NewModel, Operation, Publication, Registry};
 use serde_json::json;
 use umig::{Model, ModelId, Relation, Training, Umig};
 
-use crate::model::{find, manifest, time_after};
-use crate::{EngineError, Progress, form};
+use crate::error::{EngineError, Hint};
+use crate::form;
+use crate::model::{find, manifest, next_version, now, time_after};
+use crate::progress::Progress;
 
 /// The name of a configuration on the Hugging Face Hub.
 const CONFIG: &str = "config.json";
@@ -61,15 +63,16 @@ pub struct AddModel {
 /// and its tensors; with notes for the user.
 ///
 /// # Errors
-/// [`EngineError::Refused`] with what to give; [`EngineError::Format`] when its configuration
+/// [`EngineError::CannotAdd`] with what to give; [`EngineError::Format`] when its configuration
 /// contradicts itself.
 pub fn describe(
     path: &Path,
     bundle: &Bundle,
     given: &NewNetwork,
 ) -> Result<(Architecture, Vec<String>), EngineError> {
-    let refuse = |reason: String| {
-        EngineError::Refused(format!("{} cannot be added: {reason}", path.display()))
+    let refuse = |reason: String, hint| EngineError::CannotAdd {
+        reason: format!("{} cannot be added: {reason}", path.display()),
+        hint: Some(hint),
     };
     let config = match bundle.documents.get(CONFIG) {
         Some(text) => Some(HubConfig::parse(&path.join(CONFIG), text)?),
@@ -83,21 +86,23 @@ pub fn describe(
     let count = told.as_ref().map(Vec::len);
     let tensors = bundle.tensors();
     if let Some(kind) = given.kind.filter(|kind| *kind != Kind::Head) {
-        let labels = told.ok_or_else(|| refuse("give the label names (`--labels`)".into()))?;
+        let labels =
+            told.ok_or_else(|| refuse("its label names are not known".into(), Hint::GiveLabels))?;
         return Ok((known(kind, given, config.as_ref(), labels.len()), labels));
     }
     let head = match bundle.head() {
         Some(head) if given.head.is_none() && count.is_none_or(|count| count == head.outputs) => {
             head
         }
-        _ => find_head(&tensors, given.head.as_deref(), count).map_err(&refuse)?,
+        _ => find_head(&tensors, given.head.as_deref(), count)
+            .map_err(|reason| refuse(reason, Hint::GiveHead))?,
     };
     let labels = told.ok_or_else(|| {
-        refuse(format!(
-            "what the {} rows of its head `{}` mean is not known; give the label names in their order \
-             (`--labels a,b,c` or `--labels @FILE`)",
+        let reason = format!(
+            "what the {} rows of its head `{}` mean is not known",
             head.outputs, head.name
-        ))
+        );
+        refuse(reason, Hint::GiveLabels)
     })?;
     let of_hub = config.as_ref().and_then(hub_kind);
     if let Some(kind) = of_hub.filter(|_| given.kind.is_none()) {
@@ -235,7 +240,7 @@ fn publish(
     registry.publish(&Publication {
         models,
         ..Publication::of(Operation {
-            time: crate::now(),
+            time: now(),
             command: command.into(),
             detail,
         })
@@ -253,11 +258,14 @@ fn put(
 ) -> Result<NewModel, EngineError> {
     let id = next_version(graph, &new.name)?;
     if new.labels.len() != new.architecture.classes {
-        return Err(EngineError::Refused(format!(
-            "`{id}` has {} label names for {} outputs",
-            new.labels.len(),
-            new.architecture.classes
-        )));
+        return Err(EngineError::CannotAdd {
+            reason: format!(
+                "`{id}` has {} label names for {} outputs",
+                new.labels.len(),
+                new.architecture.classes
+            ),
+            hint: Some(Hint::GiveLabels),
+        });
     }
     if !matches!(new.architecture.input, Input::Features(_)) {
         new.preprocessing
@@ -337,27 +345,14 @@ fn check_tied(file: &dyn TensorSource, head: &str, id: &ModelId) -> Result<(), E
             None => weight.insert(file.tensor(&name)?),
         };
         if file.tensor(other)? == *weight {
-            return Err(EngineError::Refused(format!(
-                "the head `{head}` of `{id}` is tied to `{other}`: both are the same weights, and what \
-                 is dampened in one would be missing in the other. Give the head weights of its own, \
-                 in PyTorch: layer.weight = torch.nn.Parameter(layer.weight.detach().clone()), and \
-                 add it with `--untied`"
-            )));
+            return Err(EngineError::CannotAdd {
+                reason: format!(
+                    "the head `{head}` of `{id}` is tied to `{other}`: both are the same weights, and \
+                     what is dampened in one would be missing in the other"
+                ),
+                hint: Some(Hint::AddUntied),
+            });
         }
     }
     Ok(())
-}
-
-/// The next free version of a name.
-///
-/// # Errors
-/// [`EngineError::Id`] when it is no name.
-pub fn next_version(graph: &Umig, name: &str) -> Result<ModelId, EngineError> {
-    let newest = graph
-        .models()
-        .filter(|m| m.id.name() == name)
-        .map(|m| m.id.version())
-        .max()
-        .unwrap_or(0);
-    Ok(ModelId::new(name, newest + 1)?)
 }

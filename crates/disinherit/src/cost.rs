@@ -34,7 +34,7 @@ impl Cost {
 }
 
 /// A measurement on its way.
-pub(crate) struct Meter<'a> {
+pub struct Meter<'a> {
     registry: &'a Registry,
     start: Instant,
     processor: Option<f64>,
@@ -42,7 +42,8 @@ pub(crate) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    pub(crate) fn start(registry: &'a Registry) -> Self {
+    /// Begins to measure.
+    pub fn start(registry: &'a Registry) -> Self {
         Self {
             registry,
             start: Instant::now(),
@@ -51,7 +52,8 @@ impl<'a> Meter<'a> {
         }
     }
 
-    pub(crate) fn stop(self) -> Cost {
+    /// What it has cost since.
+    pub fn stop(self) -> Cost {
         let (read, written) = self.registry.traffic();
         Cost {
             seconds: self.start.elapsed().as_secs_f64(),

@@ -1,13 +1,15 @@
 //! Finished tasks of a request on its way: a run that was stopped takes them up.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-
 use disinherit_registry::{Digest, Draft, Registry, RegistryError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
-use crate::EngineError;
+use crate::error::EngineError;
+
+/// The format of drafts: those of another one are never found, and made again.
+const FORMAT: &str = "draft/2";
 
 /// The drafts of one request with certain settings on certain data. Where any of these is another,
 /// so are the drafts.
@@ -23,9 +25,10 @@ impl<'a> Drafts<'a> {
     pub(crate) fn open(
         registry: &'a Registry,
         request: &str,
-        settings: &impl Debug,
+        settings: &Value,
     ) -> Result<Self, EngineError> {
-        let sum = Digest::of(format!("{settings:?}").as_bytes()).to_string();
+        let text = format!("{FORMAT} {settings}");
+        let sum = Digest::of(text.as_bytes()).to_string();
         let name = format!("{request} {}", &sum[..16]);
         let known = registry.drafts(&name)?.into_iter();
         Ok(Self {

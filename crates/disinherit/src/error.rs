@@ -1,20 +1,23 @@
-//! What can go wrong in the engine.
+//! What can go wrong in the engine, and what can be done about it.
 
+use disinherit_formats::FormatError;
+use disinherit_registry::RegistryError;
 use fiun::FisherError;
 use umig::ModelId;
 
-/// A request, a recipe or a model that the engine refuses, or a failure below it.
+/// A request or a model that the engine refuses, or a failure below it. The text says what is wrong
+/// and where; [`EngineError::hint`] says what can be done, for a front end to word.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The registry or a file.
+    /// The registry.
     #[error(transparent)]
-    Store(disinherit_registry::RegistryError),
+    Registry(RegistryError),
     /// The data.
     #[error(transparent)]
     Data(#[from] disinherit_data::DataError),
-    /// A file that a user brought.
+    /// A model file.
     #[error(transparent)]
-    Format(disinherit_formats::FormatError),
+    Format(FormatError),
     /// The graph.
     #[error(transparent)]
     Graph(#[from] umig::GraphError),
@@ -42,25 +45,33 @@ pub enum EngineError {
         /// What is wrong.
         source: FisherError,
     },
-    /// A recipe.
-    #[error("the recipe cannot be used: {0}")]
-    Recipe(String),
     /// A model that is not in the registry.
-    #[error("unknown model `{name}`{hint}")]
+    #[error("unknown model `{name}`{}", did_you_mean(near))]
     UnknownModel {
         /// The name given.
         name: String,
-        /// A suggestion, or nothing.
-        hint: String,
+        /// The nearest name.
+        near: Option<String>,
     },
-    /// A label that no model knows.
-    #[error("unknown label `{label}`{hint}")]
+    /// A label that is not where it should be.
+    #[error("unknown label `{label}`{context}")]
     UnknownLabel {
         /// The label given.
         label: String,
-        /// A suggestion and what to do.
-        hint: String,
+        /// Where it was looked for, and what is there instead.
+        context: String,
     },
+    /// A request that is not in the log.
+    #[error("there is no request `{name}`{}", did_you_mean(near))]
+    UnknownRequest {
+        /// The name given.
+        name: String,
+        /// The nearest name.
+        near: Option<String>,
+    },
+    /// A registry in which no request was executed, or all were undone.
+    #[error("nothing has been unlearned in this registry yet")]
+    NothingUnlearned,
     /// A model that the engine cannot run.
     #[error("`{model}` cannot be run: {reason}")]
     NotRunnable {
@@ -70,41 +81,138 @@ pub enum EngineError {
         reason: String,
     },
     /// Data that the request needs and does not have.
-    #[error("{0}")]
-    NeedsData(String),
+    #[error("{why}")]
+    NeedsData {
+        /// What is missing.
+        why: String,
+        /// What to give.
+        hint: Option<Hint>,
+    },
     /// A request that would leave nothing.
     #[error("nothing would be left to retain: {0}")]
     NothingRetained(String),
-    /// Anything else that is refused, in words.
+    /// A request or a model that a method or an estimator does not serve.
     #[error("{0}")]
-    Refused(String),
+    Unsupported(String),
+    /// Layers that a model does not have, or that only the network itself has.
+    #[error("{reason}")]
+    Layers {
+        /// What is wrong.
+        reason: String,
+        /// What to choose instead.
+        hint: Hint,
+    },
+    /// Samples or features that are not what they say.
+    #[error("{0}")]
+    BadFeatures(String),
+    /// A card that belongs to another model.
+    #[error("{0}")]
+    ForeignCard(String),
+    /// A model that cannot be added or imported.
+    #[error("{reason}")]
+    CannotAdd {
+        /// Why.
+        reason: String,
+        /// What to give or to change.
+        hint: Option<Hint>,
+    },
+    /// A model of that name that something else made.
+    #[error("{0}")]
+    NameTaken(String),
+    /// A key that cannot be used.
+    #[error("{0}")]
+    Key(String),
+    /// A certificate that cannot be used, or not be made.
+    #[error("{0}")]
+    Certificate(String),
+    /// A document of the registry or of a study that cannot be read or written.
+    #[error("{0}")]
+    Document(String),
+    /// A setting that has no meaning.
+    #[error("{0}")]
+    Setting(String),
+    /// A fault of the machine or of this software.
+    #[error("{0}")]
+    Internal(String),
 }
 
-impl From<disinherit_registry::RegistryError> for EngineError {
-    fn from(error: disinherit_registry::RegistryError) -> Self {
-        match error {
-            disinherit_registry::RegistryError::Format(error) => error.into(),
-            other => Self::Store(other),
-        }
-    }
-}
-
-impl From<disinherit_formats::FormatError> for EngineError {
-    fn from(error: disinherit_formats::FormatError) -> Self {
-        // A registry that tensors were read from says for itself what is wrong.
-        match error {
-            disinherit_formats::FormatError::Source(source) => {
-                match source.downcast::<disinherit_registry::RegistryError>() {
-                    Ok(error) => Self::Store(*error),
-                    Err(source) => Self::Format(disinherit_formats::FormatError::Source(source)),
-                }
-            }
-            other => Self::Format(other),
-        }
-    }
+/// What a user can do about an error. Each front end words it in its own language: flags on the
+/// command line, arguments in Python.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hint {
+    /// Give the training data.
+    GiveData,
+    /// Give the training data of a model, or compute its FIM card while the data is at hand.
+    GiveDataOrCard(ModelId),
+    /// Give data, or a value of alpha.
+    GiveDataOrAlpha,
+    /// Edit the last layer only.
+    EditHeadOnly,
+    /// Edit inner layers where the network runs.
+    EditWhereNetworkRuns,
+    /// Choose layers by patterns that fit the model's tensors.
+    ChooseLayers,
+    /// List the models.
+    ListModels,
+    /// List the operations.
+    ListOperations,
+    /// Name the models and say what is forgotten.
+    NameModelsAndForget,
+    /// Name the head's labels.
+    GiveLabels,
+    /// Name the head.
+    GiveHead,
+    /// Add the head as one of its own, after it was detached from the tensor that it is tied to.
+    AddUntied,
+    /// Use FIUn.
+    UseFiun,
+    /// Use the empirical or the true Fisher information.
+    UseSampleEstimator,
+    /// Bound the number of samples instead of the precision.
+    BoundSamples,
+    /// Use another registry.
+    UseOtherRegistry,
+    /// Use the architecture that the file was trained with.
+    CheckArchitecture,
+    /// Use an earlier checkpoint: the training diverged.
+    UseEarlierCheckpoint,
+    /// Fetch the file again.
+    FetchAgain,
+    /// Give the time at which the model was made.
+    GiveTime,
+    /// Give the size that images are scaled to.
+    GiveSize,
 }
 
 impl EngineError {
+    /// What can be done, where something can.
+    pub fn hint(&self) -> Option<Hint> {
+        use disinherit_nets::NetError;
+        match self {
+            Self::UnknownModel { .. } | Self::Graph(umig::GraphError::Unknown(..)) => {
+                Some(Hint::ListModels)
+            }
+            Self::UnknownRequest { .. } => Some(Hint::ListOperations),
+            Self::NothingUnlearned => Some(Hint::NameModelsAndForget),
+            Self::NeedsData { hint, .. } | Self::CannotAdd { hint, .. } => hint.clone(),
+            Self::Layers { hint, .. } => Some(hint.clone()),
+            Self::NameTaken(_) => Some(Hint::UseOtherRegistry),
+            Self::Net {
+                source: NetError::Missing { .. } | NetError::Shape { .. },
+                ..
+            } => Some(Hint::CheckArchitecture),
+            Self::Net {
+                source: NetError::NotFinite { .. },
+                ..
+            } => Some(Hint::UseEarlierCheckpoint),
+            Self::Format(FormatError::Checkpoint { .. }) => Some(Hint::FetchAgain),
+            Self::Graph(umig::GraphError::OlderThanParent { .. }) => Some(Hint::GiveTime),
+            Self::Data(disinherit_data::DataError::Size { .. }) => Some(Hint::GiveSize),
+            _ => None,
+        }
+    }
+
     /// Wraps a network error with the model's name.
     pub fn net(model: impl ToString) -> impl FnOnce(disinherit_nets::NetError) -> Self {
         let model = model.to_string();
@@ -120,15 +228,52 @@ impl EngineError {
             source,
         }
     }
+
+    /// Wraps a failure to write or read JSON of our own.
+    pub fn json(what: &str) -> impl FnOnce(serde_json::Error) -> Self {
+        move |error| Self::Document(format!("the {what} cannot be written or read: {error}"))
+    }
 }
 
-/// `; did you mean ...?` for the nearest of some names, or nothing when none is near.
-pub(crate) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+impl From<RegistryError> for EngineError {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Format(error) => error.into(),
+            other => Self::Registry(other),
+        }
+    }
+}
+
+impl From<FormatError> for EngineError {
+    fn from(error: FormatError) -> Self {
+        // A registry that tensors were read from says for itself what is wrong.
+        match error {
+            FormatError::Source(source) => match source.downcast::<RegistryError>() {
+                Ok(error) => Self::Registry(*error),
+                Err(source) => Self::Format(FormatError::Source(source)),
+            },
+            other => Self::Format(other),
+        }
+    }
+}
+
+fn did_you_mean(near: &Option<String>) -> String {
+    near.as_ref()
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
+}
+
+/// The nearest of some names, where one is near.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|other| (strsim::damerau_levenshtein(name, other), other))
         .filter(|(distance, other)| *distance <= 1 + other.chars().count() / 3)
         .min()
-        .map(|(_, other)| format!("; did you mean `{other}`?"))
-        .unwrap_or_default()
+        .map(|(_, other)| other)
+}
+
+/// `; did you mean ...?` for the nearest of some names, or nothing when none is near.
+pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    did_you_mean(&nearest(name, known).map(str::to_owned))
 }

@@ -10,14 +10,14 @@ use disinherit_registry::{Digest, FeatureCache, Registry};
 use fiun::{Matrix, linear};
 use umig::{Forget, ModelId};
 
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::feature_memory::Memory;
+use crate::form;
+use crate::model::LoadedModel;
+use crate::progress::{Progress, Stage};
+use crate::runner::Runner;
 use crate::runner::run_weights;
-use crate::{EngineError, LoadedModel, Progress, Runner, Stage, form};
-
-/// Bytes of features held in memory.
-const MEMORY: u64 = 1 << 30;
-
-/// The default bound of the cache on disk.
-pub const FEATURE_CACHE: u64 = 2 << 30;
 
 /// Runs backbones, each on each data set only once: models that share one share its features.
 /// What was computed is kept in memory and, label by label, in the registry's cache, both bounded;
@@ -25,65 +25,45 @@ pub const FEATURE_CACHE: u64 = 2 << 30;
 ///
 /// Not to be called from several threads at once: a forward pass uses all of them.
 pub struct Features<'a> {
-    registry: &'a Registry,
+    registry: Arc<Registry>,
     compute: Compute,
     disk: Option<FeatureCache>,
     runner: Option<&'a dyn Runner>,
     /// Labels whose features are not written to disk; `None` for all.
     unwritten: Option<BTreeSet<String>>,
-    memory: Mutex<Memory>,
+    memory: Arc<Mutex<Memory>>,
     /// The model that features were taken for which do not say whose they are.
     owner: Mutex<Option<(Digest, ModelId)>>,
 }
 
-#[derive(Default)]
-struct Memory {
-    /// Least recently used first.
-    entries: Vec<(Digest, Arc<Matrix>)>,
-}
-
-impl Memory {
-    fn get(&mut self, key: Digest) -> Option<Arc<Matrix>> {
-        let place = self.entries.iter().position(|(known, _)| *known == key)?;
-        let entry = self.entries.remove(place);
-        let features = Arc::clone(&entry.1);
-        self.entries.push(entry);
-        Some(features)
-    }
-
-    fn put(&mut self, key: Digest, features: &Arc<Matrix>) {
-        self.entries.push((key, Arc::clone(features)));
-        let size = |m: &Matrix| m.values().len() as u64 * 4;
-        let mut all: u64 = self.entries.iter().map(|(_, m)| size(m)).sum();
-        while all > MEMORY && self.entries.len() > 1 {
-            let (_, oldest) = self.entries.remove(0);
-            all -= size(&oldest);
+impl<'a> Engine<'a> {
+    /// Features of the registry's models, of which nothing that `forget` names is written to disk.
+    pub fn features(&self, forget: Option<&Forget>) -> Features<'a> {
+        let features = Features::new(self);
+        match forget {
+            Some(forget) => features.not_writing(forget),
+            None => features,
         }
     }
 }
 
 impl<'a> Features<'a> {
-    /// Features of a registry's models; `disk` bounds the cache on disk in bytes, 0 for none.
-    pub fn new(registry: &'a Registry, compute: Compute, disk: u64) -> Self {
+    /// Features of the models of an engine's registry. External samples are run by the engine's
+    /// runner, and nothing is cached on disk then: ids do not tell whether samples are still what
+    /// they were.
+    pub fn new(engine: &Engine<'a>) -> Self {
+        let registry = engine.shared_registry();
+        let bytes = engine.feature_cache();
+        let disk = registry.feature_cache(bytes).filter(|_| bytes > 0);
         Self {
+            disk: disk.filter(|_| engine.runner().is_none()),
             registry,
-            compute,
-            disk: registry.feature_cache(disk).filter(|_| disk > 0),
-            runner: None,
+            compute: engine.compute(),
+            runner: engine.runner(),
             unwritten: Some(BTreeSet::new()),
-            memory: Mutex::default(),
+            memory: engine.memory(),
             owner: Mutex::default(),
         }
-    }
-
-    /// Has samples that are elsewhere run by `runner`. Nothing is cached on disk then: ids do not tell
-    /// whether samples are still what they were.
-    pub fn run_by(mut self, runner: Option<&'a dyn Runner>) -> Self {
-        if runner.is_some() {
-            self.disk = None;
-        }
-        self.runner = runner;
-        self
     }
 
     /// Who runs samples that are elsewhere.
@@ -105,7 +85,7 @@ impl<'a> Features<'a> {
         if *known == backbone {
             return Ok(());
         }
-        Err(EngineError::Refused(format!(
+        Err(EngineError::BadFeatures(format!(
             "`{}` does not say whose features it holds, and below their heads `{first}` and `{}` are \
              different networks: capture the features of each, and name the model in each file's \
              metadata (`model`), or put them into one folder as NAME.safetensors",
@@ -153,7 +133,7 @@ impl<'a> Features<'a> {
         let set = &*set.seen_by(model.id().name())?;
         let backbone = model.backbone();
         let key = |set: &DataSet| {
-            let text = format!("{backbone}/{}/{}", set.digest(), self.compute);
+            let text = format!("features/2/{backbone}/{}/{}", set.digest(), self.compute);
             Digest::of(text.as_bytes())
         };
         let whole = key(set);
@@ -227,7 +207,7 @@ impl<'a> Features<'a> {
     /// # Errors
     /// [`EngineError`] when the shapes do not fit.
     pub fn logits(&self, model: &LoadedModel, features: &Matrix) -> Result<Matrix, EngineError> {
-        let (weight, bias) = model.head(self.registry)?;
+        let (weight, bias) = model.head(&self.registry)?;
         linear(features.view(), weight.view(), &bias)
             .map_err(EngineError::fisher(model.id(), &model.manifest.head))
     }
@@ -247,7 +227,7 @@ impl<'a> Features<'a> {
         let stage = progress.stage(&format!("running {}", model.id()), set.len() as u64);
         let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::Elsewhere);
         if model.is_head_only() && is_here {
-            let run = form::run_graph(self.registry, model, set, &mut |n| {
+            let run = form::run_graph(&self.registry, model, set, &mut |n| {
                 stage.advance(n as u64);
             })?;
             if let Some(features) = run {
@@ -255,7 +235,7 @@ impl<'a> Features<'a> {
                 return Ok(Capture { features, logits });
             }
         }
-        self.run(model, &model.state(self.registry)?, set, stage.as_ref())
+        self.run(model, &model.state(&self.registry)?, set, stage.as_ref())
     }
 
     /// What weights in the network of a model make of samples.
@@ -334,5 +314,5 @@ impl Rows {
 }
 
 fn matrix(rows: usize, cols: usize, values: Vec<f32>) -> Result<Matrix, EngineError> {
-    Matrix::new(rows, cols, values).map_err(|error| EngineError::Refused(error.to_string()))
+    Matrix::new(rows, cols, values).map_err(|error| EngineError::Internal(error.to_string()))
 }

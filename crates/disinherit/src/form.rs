@@ -12,7 +12,8 @@ use disinherit_nets::{GraphInput, GraphNetwork};
 use disinherit_registry::{Manifest, Registry, RegistryError};
 use fiun::Matrix;
 
-use crate::{EngineError, LoadedModel};
+use crate::error::EngineError;
+use crate::model::LoadedModel;
 
 /// Keeps what else the file held, and how to write it again.
 pub(crate) fn keep(
@@ -25,7 +26,7 @@ pub(crate) fn keep(
         manifest.documents.insert(name.clone(), digest);
     }
     let form = serde_json::to_value(&bundle.form)
-        .map_err(|error| EngineError::Refused(format!("the form cannot be kept: {error}")))?;
+        .map_err(|error| EngineError::Document(format!("the form cannot be kept: {error}")))?;
     manifest.form = Some(form);
     Ok(())
 }
@@ -37,7 +38,7 @@ pub(crate) fn keep(
 pub fn form_of(model: &LoadedModel) -> Result<Option<Form>, EngineError> {
     let read = |value| {
         serde_json::from_value(value).map_err(|error| {
-            EngineError::Refused(format!("the form of `{}` is unknown: {error}", model.id()))
+            EngineError::Document(format!("the form of `{}` is unknown: {error}", model.id()))
         })
     };
     model.manifest.form.clone().map(read).transpose()
@@ -101,7 +102,7 @@ pub fn export(
             let tensors = model.manifest.tensors.iter();
             let tensors = tensors.map(|(name, tensor)| (name, tensor.dtype, &tensor.shape[..]));
             let header = preamble(tensors, said(model)?)
-                .map_err(|reason| EngineError::Refused(format!("`{}`: {reason}", model.id())))?;
+                .map_err(|reason| EngineError::Document(format!("`{}`: {reason}", model.id())))?;
             let header = (file.header(), header);
             let form = Form {
                 folder: false,
@@ -122,7 +123,7 @@ pub fn export(
 /// The metadata of a safetensors file of ours.
 fn said(model: &LoadedModel) -> Result<HashMap<String, String>, EngineError> {
     let labels = serde_json::to_string(&model.manifest.labels)
-        .map_err(|error| EngineError::Refused(format!("labels cannot be written: {error}")))?;
+        .map_err(|error| EngineError::Document(format!("labels cannot be written: {error}")))?;
     let pairs = [
         ("model", model.id().to_string()),
         ("digest", model.digest.to_string()),

@@ -249,7 +249,7 @@ mod tests {
                 .collect()
         }
 
-        fn tensor(&self, name: &str) -> Result<Tensor, FormatError> {
+        fn tensor(&self, name: &str) -> Result<Tensor, disinherit_formats::FormatError> {
             Ok(self.0[name].clone())
         }
     }

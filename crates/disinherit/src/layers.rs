@@ -6,7 +6,9 @@ use std::str::FromStr;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, LoadedModel, Runner};
+use crate::error::{EngineError, Hint};
+use crate::model::LoadedModel;
+use crate::runner::Runner;
 
 /// The layers that are looked at and edited. In text: `head`, `all`, or patterns of tensor names
 /// with commas between them (`layer4.*,fc.*`).
@@ -86,7 +88,7 @@ impl Layers {
     /// The tensors of a model that take part; `runner` runs it, where the engine does not.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] when no tensor fits, or only the head is known.
+    /// [`EngineError::Layers`] when no tensor fits, or only the head is known.
     pub(crate) fn of(
         &self,
         model: &LoadedModel,
@@ -106,7 +108,7 @@ impl Layers {
                 inner: names,
             });
         };
-        let set = set(patterns).map_err(EngineError::Refused)?;
+        let set = set(patterns).map_err(EngineError::Setting)?;
         let selected = Selected {
             head: [
                 set.is_match(&head[0]),
@@ -125,11 +127,14 @@ impl Layers {
                 .map(String::as_str)
                 .take(12)
                 .collect();
-            return Err(EngineError::Refused(format!(
-                "no tensor of `{}` fits `--layers {self}`; it has {}, ...",
-                model.id(),
-                known.join(", ")
-            )));
+            return Err(EngineError::Layers {
+                reason: format!(
+                    "no tensor of `{}` fits the layers `{self}`; it has {}, ...",
+                    model.id(),
+                    known.join(", ")
+                ),
+                hint: Hint::ChooseLayers,
+            });
         }
         Ok(selected)
     }
@@ -145,11 +150,13 @@ fn inner_tensors(
         return runner.inner_tensors(model);
     }
     if model.is_head_only() {
-        return Err(EngineError::Refused(format!(
-            "of `{}` only the head is known here, and `--layers {layers}` wants inner layers: leave it \
-             out, or have them dampened where the network runs (docs/python.md)",
-            model.id()
-        )));
+        return Err(EngineError::Layers {
+            reason: format!(
+                "of `{}` only the head is known here, and `{layers}` names inner layers",
+                model.id()
+            ),
+            hint: Hint::EditWhereNetworkRuns,
+        });
     }
     let tensors = disinherit_nets::inner_tensors(&model.architecture)
         .map_err(EngineError::net(model.id()))?;

@@ -1,67 +1,68 @@
 //! The engine: from an erasure request to verified, published, unlearned models.
 //!
 //! ```text
-//! request -> plan -> Fisher information -> merge, select, dampen -> publish -> verify
+//! Engine -> prepare(request, method) -> Prepared (the plan) -> run -> Done -> Evaluator -> certificate
 //! ```
 //!
-//! The engine never prints and never reads the environment; long work reports to a [`Progress`].
+//! An [`Engine`] is a registry with data, a device and a place to show progress. [`Engine::prepare`]
+//! makes the plan, [`Prepared::run`] executes it and publishes the new versions. Every method goes
+//! through one trait, [`Method`]; FIUn is [`Fiun`]. The engine never prints and never reads the
+//! environment; long work reports to a [`Progress`].
 
 mod add;
-mod certificate;
+mod cards;
+pub mod certificate;
 mod cost;
 mod draft;
+mod engine;
 mod error;
-mod evaluate;
+pub mod evaluation;
+mod evidence;
+mod feature_memory;
 mod features;
-mod fisher;
+mod fiun_method;
 mod form;
-mod grow;
 mod kinship;
 mod layers;
-mod lesson;
-mod methods;
-mod model;
+mod method;
+pub mod model;
+mod outcome;
+mod plan;
+mod prepared;
 mod progress;
 mod provenance;
-mod recipe;
-mod revisit;
+mod publish;
+mod request_log;
 mod runner;
-mod study;
-mod unlearn;
-mod verdicts;
+mod warnings;
+mod work;
 
-pub use add::{
-    AddModel, NewNetwork, add, add_all, add_bundle, add_tensors, describe, next_version,
-};
-pub use certificate::{
-    Certificate, CertifiedModel, CertifiedVerdict, Envelope, LogPosition, PREDICATE, PublicKey,
-    SecretKey, Statement, Subject, certify,
-};
-pub use cost::Cost;
-pub use error::EngineError;
-pub use evaluate::{Accuracy, Evaluator, Scores, judge};
-pub use features::{FEATURE_CACHE, Features};
-pub use fisher::{FisherOptions, compute_cards, import_card};
+pub use disinherit_data as data;
+pub use disinherit_formats as formats;
+pub use disinherit_nets as nets;
+pub use disinherit_registry as registry;
+pub use {fiun, umig};
+
+pub use add::{AddModel, NewNetwork, add, add_all, add_bundle, add_tensors, describe};
+pub use cards::{FisherOptions, compute_cards, import_card};
+pub use cost::{Cost, Meter};
+pub use engine::{Engine, FEATURE_CACHE};
+pub use error::{EngineError, Hint, suggest};
+pub use evidence::Evidence;
+pub use features::Features;
+pub use fiun_method::{Alpha, Fiun, FiunOptions, Scale};
 pub use form::{export, form_of};
-pub use grow::{GrowOptions, Grown, check_recipe, grow, lesson_of};
 pub use kinship::{Kin, Proposal, infer_parents};
 pub use layers::Layers;
-pub use lesson::Lesson;
-pub use methods::{Mended, Method, Settings, SettingsPatch, Trial, Variant, run_method};
-pub use model::{LoadedModel, find as resolve, now};
+pub use method::{Edit, Method, MethodName};
+pub use model::{LoadedModel, find as resolve};
+pub use outcome::{Done, ModelOutcome, Unlearned};
+pub use prepared::{Prepared, RunOptions};
 pub use progress::{Progress, Silent, Stage};
 pub use provenance::{absence_warning, absent_samples, forget_mask, own_data};
-pub use recipe::{Heads, LabelChoice, ModelRecipe, Recipe, RelationName, Repeat};
-pub use revisit::{last_request, revisit};
+pub use request_log::{PastRequest, past_request};
 pub use runner::Runner;
-pub use study::{
-    Compared, MethodResult, ModelResult, Study, StudyModel, StudyOptions, mean, run_study,
-};
-pub use unlearn::{
-    Alpha, ModelOutcome, Needs, Prepared, Scale, UnlearnOptions, Unlearned, needs, prepare, unlearn,
-};
-
-pub use verdicts::{Depth, Distance, Membership, Relearning, Verdicts};
+pub use work::Work;
 
 /// The default share of held-out forget samples that a model may still recognise.
 pub const FORGOTTEN: f64 = 0.01;

@@ -8,10 +8,10 @@ use disinherit_formats::Tensor;
 use disinherit_nets::{Architecture, Array, Compute, Network, Preprocessing, StateDict};
 use disinherit_registry::{Digest, Manifest, Registry};
 use fiun::Matrix;
+use serde_json::json;
 use umig::{Model, ModelId, Umig};
 
-use crate::EngineError;
-use crate::error::suggest;
+use crate::error::{EngineError, nearest};
 
 /// A model version with everything but its tensors.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ impl LoadedModel {
             .model(id)?
             .ok_or_else(|| EngineError::UnknownModel {
                 name: id.to_string(),
-                hint: String::new(),
+                near: None,
             })?;
         if row.purged {
             return Err(disinherit_registry::RegistryError::Purged(id.clone()).into());
@@ -172,16 +172,30 @@ impl LoadedModel {
     /// have equal features on equal data.
     pub fn backbone(&self) -> Digest {
         let head = self.head_tensors();
-        let mut text = format!(
-            "{:?}{:?}",
-            self.manifest.architecture, self.manifest.preprocessing
-        );
-        for (name, tensor) in &self.manifest.tensors {
-            if !head.contains(name) {
-                text.push_str(&format!("{name}:{}:{:?};", tensor.digest, tensor.dtype));
-            }
-        }
-        Digest::of(text.as_bytes())
+        let tensors = self.manifest.tensors.iter();
+        let below: BTreeMap<_, _> = tensors.filter(|(name, _)| !head.contains(name)).collect();
+        let text = json!([
+            self.manifest.architecture,
+            self.manifest.preprocessing,
+            below
+        ]);
+        Digest::of(text.to_string().as_bytes())
+    }
+
+    /// The tensors of a stored manifest that are not this model's.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub(crate) fn difference(
+        &self,
+        registry: &Registry,
+        digest: Digest,
+    ) -> Result<BTreeMap<String, Tensor>, EngineError> {
+        let tensors = registry.manifest(digest)?.tensors.into_iter();
+        tensors
+            .filter(|(name, tensor)| self.manifest.tensors.get(name) != Some(tensor))
+            .map(|(name, tensor)| Ok((name, registry.tensor(&tensor)?)))
+            .collect()
     }
 
     /// The head row of each sample's label, matched by name.
@@ -194,7 +208,7 @@ impl LoadedModel {
 }
 
 /// The row of each sample's label in a list of label names.
-pub(crate) fn rows(labels: &[String], set: &DataSet, who: &str) -> Result<Vec<u32>, EngineError> {
+pub fn rows(labels: &[String], set: &DataSet, who: &str) -> Result<Vec<u32>, EngineError> {
     let place: Vec<Option<u32>> = set
         .label_names()
         .iter()
@@ -210,7 +224,7 @@ pub(crate) fn rows(labels: &[String], set: &DataSet, who: &str) -> Result<Vec<u3
         .map(|&label| {
             place[label as usize].ok_or_else(|| EngineError::UnknownLabel {
                 label: set.label_names()[label as usize].clone(),
-                hint: format!(
+                context: format!(
                     ": `{}` has samples of it, {who} has no such output",
                     set.name()
                 ),
@@ -227,22 +241,19 @@ pub fn find<'a>(graph: &'a Umig, text: &str) -> Result<&'a Model, EngineError> {
     graph.resolve(text).ok_or_else(|| {
         let name = text.split('@').next().unwrap_or(text);
         let known = graph.models().map(|model| model.id.name());
-        let hint = match graph.resolve(name) {
-            Some(model) => format!("; did you mean `{}`?", model.id),
-            None => suggest(name, known),
+        let near = match graph.resolve(name) {
+            Some(model) => Some(model.id.to_string()),
+            None => nearest(name, known).map(str::to_owned),
         };
         EngineError::UnknownModel {
             name: text.to_owned(),
-            hint: if hint.is_empty() {
-                "; `disinherit log` lists the models".into()
-            } else {
-                hint
-            },
+            near,
         }
     })
 }
 
-pub(crate) fn to_state(tensors: &BTreeMap<String, Tensor>) -> StateDict {
+/// Tensors as weights in single precision; those of other kinds are left out.
+pub fn to_state(tensors: &BTreeMap<String, Tensor>) -> StateDict {
     tensors
         .iter()
         .filter_map(|(name, tensor)| {
@@ -253,7 +264,8 @@ pub(crate) fn to_state(tensors: &BTreeMap<String, Tensor>) -> StateDict {
         .collect()
 }
 
-pub(crate) fn to_tensors(state: &StateDict) -> BTreeMap<String, Tensor> {
+/// Weights as tensors in single precision.
+pub fn to_tensors(state: &StateDict) -> BTreeMap<String, Tensor> {
     state
         .iter()
         .map(|(name, array)| (name.clone(), Tensor::from_f32(&array.shape, &array.values)))
@@ -269,7 +281,7 @@ pub fn now() -> u64 {
 }
 
 /// A time for a new vertex: now, but never before its parents, whose clock may have run ahead.
-pub(crate) fn time_after(graph: &Umig, parents: &[ModelId]) -> u64 {
+pub fn time_after(graph: &Umig, parents: &[ModelId]) -> u64 {
     let latest = parents
         .iter()
         .filter_map(|id| graph.get(id))
@@ -279,13 +291,13 @@ pub(crate) fn time_after(graph: &Umig, parents: &[ModelId]) -> u64 {
 }
 
 /// The manifest of a network with weights that are still to be stored.
-pub(crate) fn manifest(
+pub fn manifest(
     architecture: &Architecture,
     preprocessing: &Preprocessing,
     labels: &[String],
 ) -> Result<Manifest, EngineError> {
     let json = |what: &str, value: serde_json::Result<serde_json::Value>| {
-        value.map_err(|error| EngineError::Refused(format!("the {what} cannot be kept: {error}")))
+        value.map_err(EngineError::json(what))
     };
     Ok(Manifest {
         architecture: Some(json("architecture", serde_json::to_value(architecture))?),
@@ -296,4 +308,18 @@ pub(crate) fn manifest(
         form: None,
         documents: BTreeMap::new(),
     })
+}
+
+/// The next free version of a name.
+///
+/// # Errors
+/// [`EngineError::Id`] when it is no name.
+pub fn next_version(graph: &Umig, name: &str) -> Result<ModelId, EngineError> {
+    let newest = graph
+        .models()
+        .filter(|m| m.id.name() == name)
+        .map(|m| m.id.version())
+        .max()
+        .unwrap_or(0);
+    Ok(ModelId::new(name, newest + 1)?)
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use disinherit_data::DataSet;
+use disinherit_data::{DataSet, Splits};
 use umig::{Forget, Model, SampleSet, Training};
+
+use crate::error::{EngineError, Hint};
 
 /// The samples of `train` that a model was trained on itself, by its provenance. A training whose
 /// samples were not recorded counts all samples of its labels.
@@ -82,4 +84,32 @@ pub fn forget_mask<'a>(
                 .collect()
         }
     }
+}
+
+/// The samples that a model was trained on itself, for its card.
+pub(crate) fn own_samples(data: Option<&Splits>, model: &Model) -> Result<DataSet, EngineError> {
+    let needs = |why: &str| EngineError::NeedsData {
+        why: format!("`{}` {why}", model.id),
+        hint: Some(Hint::GiveDataOrCard(model.id.clone())),
+    };
+    let data = data.ok_or_else(|| needs("has no FIM card for these layers"))?;
+    let own = own_data(model, &data.train);
+    if own.is_empty() {
+        return Err(needs(
+            "was, by its provenance, not trained on the data given",
+        ));
+    }
+    Ok(own)
+}
+
+/// A model's own training samples that are to be forgotten, if the data has any.
+pub(crate) fn forget_samples(
+    data: Option<&Splits>,
+    vertex: &Model,
+    forget: &Forget,
+) -> Option<DataSet> {
+    let own = own_data(vertex, &data?.train);
+    let mask = forget_mask(forget, &own, &vertex.training);
+    let picked: Vec<usize> = (0..own.len()).filter(|&i| mask[i]).collect();
+    (!picked.is_empty()).then(|| own.select(&picked))
 }

@@ -7,7 +7,9 @@ use disinherit_data::{DataSet, Samples};
 use disinherit_nets::{Capture, Compute, Network, StateDict, capture};
 use fiun::{FisherTensor, Matrix};
 
-use crate::{EngineError, LoadedModel, Stage};
+use crate::error::EngineError;
+use crate::model::LoadedModel;
+use crate::progress::Stage;
 
 /// Runs models on samples that are elsewhere ([`Samples::Elsewhere`]), which it knows by their ids.
 ///
@@ -60,10 +62,13 @@ pub(crate) fn runner_of<'a>(
     set: &DataSet,
 ) -> Result<Option<&'a dyn Runner>, EngineError> {
     match (set.samples(), runner) {
-        (Samples::Elsewhere, None) => Err(EngineError::NeedsData(format!(
-            "the samples of `{}` are elsewhere, and nothing here runs networks on them",
-            set.name()
-        ))),
+        (Samples::Elsewhere, None) => Err(EngineError::NeedsData {
+            why: format!(
+                "the samples of `{}` are external, and nothing here runs networks on them",
+                set.name()
+            ),
+            hint: None,
+        }),
         (Samples::Elsewhere, runner) => Ok(runner),
         _ => Ok(None),
     }

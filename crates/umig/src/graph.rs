@@ -8,8 +8,9 @@ use petgraph::visit::{Dfs, EdgeRef, Reversed};
 
 use crate::error::{GraphError, RequestError};
 use crate::model::{Model, ModelId};
+use crate::plan::Plan;
 use crate::relation::Relation;
-use crate::request::{Plan, Request, Scope};
+use crate::request::{Request, Scope};
 
 /// The Unified Model Inheritance Graph.
 #[derive(Debug, Clone, Default)]

@@ -25,11 +25,13 @@ mod error;
 mod graph;
 mod json;
 mod model;
+mod plan;
 mod relation;
 mod request;
 
 pub use error::{GraphError, IdError, RequestError};
 pub use graph::Umig;
 pub use model::{Model, ModelId, SampleSet, Training};
+pub use plan::{Plan, Reads, Stage, Task};
 pub use relation::Relation;
-pub use request::{Forget, Plan, Request, Role, Scope, Stage, Task};
+pub use request::{Forget, Request, Role, Scope};

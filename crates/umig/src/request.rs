@@ -159,97 +159,22 @@ impl Scope {
         }
     }
 
-    /// All touched models, in the order of their ids.
-    pub fn touched(&self) -> impl Iterator<Item = &ModelId> {
-        self.reached_by.keys()
-    }
-}
-
-/// One unit of work of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "task")]
-pub enum Task {
-    /// Obtain the Fisher information of the forget data on an initial model.
-    ForgetFisher {
-        /// The initial model.
-        model: ModelId,
-    },
-    /// Merge the Fisher information of `initial` and dampen `model`.
-    Dampen {
-        /// The model to mend.
-        model: ModelId,
-        /// The initial models that reach it.
-        initial: BTreeSet<ModelId>,
-    },
-}
-
-/// Tasks with no order among them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stage {
-    /// The stage's purpose, in words.
-    pub purpose: String,
-    /// Its tasks; each may run beside any other.
-    pub tasks: Vec<Task>,
-}
-
-/// The answer to a request: whom it touches, and the work, stage after stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The request.
-    pub request: Request,
-    /// Whom it touches.
-    pub scope: Scope,
-    /// Stages, to be run one after the other. There are always two, whatever the graph's depth:
-    /// that is the point of the method (arXiv:2408.08493, Section 4).
-    pub stages: Vec<Stage>,
-}
-
-impl Plan {
-    pub(crate) fn new(request: Request, scope: Scope) -> Self {
-        let forget = scope
-            .initial
-            .iter()
-            .map(|model| Task::ForgetFisher {
-                model: model.clone(),
-            })
-            .collect();
-        let dampen = scope
-            .reached_by
-            .iter()
-            .map(|(model, initial)| Task::Dampen {
-                model: model.clone(),
-                initial: initial.clone(),
-            })
-            .collect();
-        let stages = vec![
-            Stage {
-                purpose: "Fisher information of the forget data on the initial models".into(),
-                tasks: forget,
-            },
-            Stage {
-                purpose: "merge, select and dampen in every touched model".into(),
-                tasks: dampen,
-            },
-        ];
+    /// The same models, each as an initial model that no other one reaches: the scope of a method
+    /// that knows of no inheritance.
+    pub fn each_alone(&self) -> Self {
+        let ids: BTreeSet<ModelId> = self.touched().cloned().collect();
         Self {
-            request,
-            scope,
-            stages,
-        }
-    }
-
-    /// The same models, each as an initial model that nobody else reaches: what a method that
-    /// knows of no inheritance does.
-    pub fn each_alone(self) -> Self {
-        let ids: BTreeSet<ModelId> = self.scope.touched().cloned().collect();
-        let scope = Scope {
             reached_by: ids
                 .iter()
                 .map(|id| (id.clone(), BTreeSet::from([id.clone()])))
                 .collect(),
             initial: ids,
             inherited: BTreeSet::new(),
-        };
-        Self::new(self.request, scope)
+        }
+    }
+
+    /// All touched models, in the order of their ids.
+    pub fn touched(&self) -> impl Iterator<Item = &ModelId> {
+        self.reached_by.keys()
     }
 }

@@ -4,8 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::{PublicKey, SecretKey, Statement};
-use crate::EngineError;
+use super::key::{PublicKey, SecretKey};
+use super::statement::Statement;
+use crate::error::EngineError;
 
 const PAYLOAD: &str = "application/vnd.in-toto+json";
 
@@ -35,7 +36,7 @@ fn signed_bytes(payload: &[u8]) -> Vec<u8> {
 }
 
 fn refuse(reason: impl std::fmt::Display) -> EngineError {
-    EngineError::Refused(format!("the certificate cannot be used: {reason}"))
+    EngineError::Certificate(format!("the certificate cannot be used: {reason}"))
 }
 
 impl Envelope {
@@ -54,7 +55,7 @@ impl Envelope {
     /// Reads an envelope; nothing in it is believed yet.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] when it is too large or no envelope.
+    /// [`EngineError::Certificate`] when it is too large or no envelope.
     pub fn read(bytes: &[u8]) -> Result<Self, EngineError> {
         if bytes.len() > LARGEST {
             return Err(refuse("it is larger than 64 MiB"));
@@ -72,7 +73,7 @@ impl Envelope {
     /// As text.
     ///
     /// # Errors
-    /// [`EngineError::Refused`].
+    /// [`EngineError::Certificate`].
     pub fn to_json(&self) -> Result<String, EngineError> {
         serde_json::to_string_pretty(self).map_err(refuse)
     }
@@ -85,7 +86,7 @@ impl Envelope {
     /// The statement, if this key signed it.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] when the signature is not this key's, or the statement has been
+    /// [`EngineError::Certificate`] when the signature is not this key's, or the statement has been
     /// altered or is of another kind.
     pub fn open(&self, key: &PublicKey) -> Result<Statement, EngineError> {
         let payload = STANDARD.decode(&self.payload).map_err(refuse)?;
@@ -118,7 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::certificate::{Certificate, LogPosition, PREDICATE, STATEMENT};
+    use crate::certificate::statement::{Certificate, LogPosition, PREDICATE, STATEMENT};
 
     fn statement() -> Statement {
         Statement {
@@ -130,7 +131,7 @@ mod tests {
                 asked: umig::Request::new(umig::Forget::classes(["cat"])),
                 actor: "somebody".into(),
                 time: 7,
-                method: crate::Method::Fiun,
+                method: crate::method::MethodName::default(),
                 models: Vec::new(),
                 warnings: vec!["none".into()],
                 verdicts: Vec::new(),

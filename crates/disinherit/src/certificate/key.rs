@@ -5,10 +5,10 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
-use crate::EngineError;
+use crate::error::EngineError;
 
 fn refuse(what: &str) -> impl FnOnce(ed25519_dalek::pkcs8::Error) -> EngineError {
-    move |error| EngineError::Refused(format!("the {what} key cannot be used: {error}"))
+    move |error| EngineError::Key(format!("the {what} key cannot be used: {error}"))
 }
 
 /// A key to sign with.
@@ -18,20 +18,20 @@ impl SecretKey {
     /// A new key, from the system's source of randomness.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] when that has none.
+    /// [`EngineError::Key`] when that has none.
     pub fn generate() -> Result<Self, EngineError> {
         use rand::TryRng;
         let mut seed = [0; 32];
         rand::rngs::SysRng
             .try_fill_bytes(&mut seed)
-            .map_err(|error| EngineError::Refused(format!("cannot make a key: {error}")))?;
+            .map_err(|error| EngineError::Key(format!("cannot make a key: {error}")))?;
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
     /// Reads a key (PKCS#8, PEM).
     ///
     /// # Errors
-    /// [`EngineError::Refused`].
+    /// [`EngineError::Key`].
     pub fn from_pem(text: &str) -> Result<Self, EngineError> {
         SigningKey::from_pkcs8_pem(text)
             .map(Self)
@@ -41,7 +41,7 @@ impl SecretKey {
     /// The key in PEM (PKCS#8).
     ///
     /// # Errors
-    /// [`EngineError::Refused`].
+    /// [`EngineError::Key`].
     pub fn to_pem(&self) -> Result<String, EngineError> {
         let pem = self.0.to_pkcs8_pem(LineEnding::LF);
         pem.map(|text| text.to_string()).map_err(refuse("private"))
@@ -65,23 +65,21 @@ impl PublicKey {
     /// Reads a key (SPKI, PEM).
     ///
     /// # Errors
-    /// [`EngineError::Refused`].
+    /// [`EngineError::Key`].
     pub fn from_pem(text: &str) -> Result<Self, EngineError> {
         VerifyingKey::from_public_key_pem(text)
             .map(Self)
-            .map_err(|error| {
-                EngineError::Refused(format!("the public key cannot be used: {error}"))
-            })
+            .map_err(|error| EngineError::Key(format!("the public key cannot be used: {error}")))
     }
 
     /// The key in PEM (SPKI).
     ///
     /// # Errors
-    /// [`EngineError::Refused`].
+    /// [`EngineError::Key`].
     pub fn to_pem(&self) -> Result<String, EngineError> {
-        self.0.to_public_key_pem(LineEnding::LF).map_err(|error| {
-            EngineError::Refused(format!("the public key cannot be written: {error}"))
-        })
+        self.0
+            .to_public_key_pem(LineEnding::LF)
+            .map_err(|error| EngineError::Key(format!("the public key cannot be written: {error}")))
     }
 
     /// A short name: the first 16 digits of the key's BLAKE3 digest.

@@ -1,0 +1,143 @@
+//! FIM cards: computing, keeping, importing.
+
+pub(crate) mod check;
+pub(crate) mod maker;
+mod options;
+pub(crate) mod source;
+
+use disinherit_registry::{CardRow, FisherCard, Operation, Publication, Registry};
+use serde_json::json;
+use umig::{ModelId, Umig};
+
+use crate::engine::Engine;
+use crate::error::{EngineError, Hint};
+use crate::model::{LoadedModel, now};
+use crate::provenance::own_data;
+
+use self::check::{check_card, check_logits, check_values, covers};
+use self::maker::CardMaker;
+
+pub use self::options::FisherOptions;
+
+/// Computes the cards of some models on their own training data and keeps each as soon as it is
+/// done. A model that has a card of this estimator with these layers is passed over, unless it is
+/// to be computed `again`. Returns the rows of the new cards.
+///
+/// # Errors
+/// [`EngineError`]; cards that were finished before stay.
+pub fn compute_cards(
+    engine: &Engine<'_>,
+    models: &[LoadedModel],
+    options: &FisherOptions,
+    again: bool,
+) -> Result<Vec<CardRow>, EngineError> {
+    let registry = engine.registry();
+    let train = &engine
+        .data()
+        .ok_or_else(|| EngineError::NeedsData {
+            why: "FIM cards are computed from training data, and none was given".into(),
+            hint: Some(Hint::GiveData),
+        })?
+        .train;
+    let features = engine.features(None);
+    let maker = CardMaker {
+        registry,
+        options,
+        features: &features,
+        progress: engine.progress(),
+    };
+    let mut rows = Vec::new();
+    for model in models {
+        let kept = registry.card(model.digest, options.estimator)?;
+        let selected = options.layers.of(model, features.runner())?;
+        let enough = kept.is_some_and(|card| covers(card.header(), &selected));
+        if enough && !again {
+            continue;
+        }
+        check_logits(registry, model, train)?;
+        let own = own_data(&model.vertex, train);
+        if own.is_empty() {
+            return Err(EngineError::NeedsData {
+                why: format!(
+                    "`{}` was, by its provenance, trained on no sample of `{}`",
+                    model.id(),
+                    train.name()
+                ),
+                hint: Some(Hint::GiveData),
+            });
+        }
+        let row = registry.put_card(&maker.make(model, &own)?)?;
+        let detail = json!({
+            "model": model.id(),
+            "estimator": row.estimator,
+            "layers": options.layers,
+            "samples": options.samples,
+            "precision": options.precision,
+        });
+        keep(registry, row.clone(), "fisher", detail)?;
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+fn keep(
+    registry: &Registry,
+    row: CardRow,
+    command: &str,
+    detail: serde_json::Value,
+) -> Result<(), EngineError> {
+    registry.publish(&Publication {
+        cards: vec![row],
+        ..Publication::of(Operation {
+            time: now(),
+            command: command.into(),
+            detail,
+        })
+    })?;
+    Ok(())
+}
+
+/// Adds a card that was computed elsewhere. It must speak of a model of this registry: of the one
+/// that is named, where one is.
+///
+/// # Errors
+/// [`EngineError::ForeignCard`] with the reason when it fits no model, or another one.
+pub fn import_card(
+    registry: &Registry,
+    graph: &Umig,
+    card: &FisherCard,
+    model: Option<&ModelId>,
+) -> Result<ModelId, EngineError> {
+    let digests = registry.digests()?;
+    let header = &card.header;
+    let id = match model {
+        Some(id) => {
+            let own = digests.get(id);
+            if own != Some(&header.model) {
+                return Err(EngineError::ForeignCard(format!(
+                    "the card speaks of the model {}, `{id}` is {}",
+                    header.model,
+                    own.map(ToString::to_string).unwrap_or_default()
+                )));
+            }
+            id.clone()
+        }
+        None => digests
+            .iter()
+            .find(|(_, digest)| **digest == header.model)
+            .map(|(id, _)| id.clone())
+            .ok_or_else(|| {
+                EngineError::ForeignCard(format!(
+                    "the card speaks of the model {}, which is not in this registry",
+                    header.model
+                ))
+            })?,
+    };
+    let loaded = LoadedModel::open(registry, graph, &id)?;
+    check_card(&loaded, header)?;
+    check_values(&loaded, card)?;
+    let row = registry.put_card(card)?;
+    let detail = json!({"model": id, "estimator": row.estimator, "by": header.tool});
+    keep(registry, row, "fisher import", detail)?;
+    Ok(id)
+}

@@ -1,0 +1,308 @@
+//! Where the Fisher information of one touched model comes from.
+
+use std::collections::BTreeSet;
+
+use disinherit_registry::{CardReader, CardRow, Registry};
+use fiun::{FisherTensor, LayerFisher};
+use serde_json::json;
+use umig::{Forget, ModelId, Relation, Umig};
+
+use crate::cards::check::{check_card, check_logits, covers};
+use crate::cards::maker::{CardMaker, Tensors};
+use crate::cards::options::FisherOptions;
+use crate::draft::Drafts;
+use crate::engine::Engine;
+use crate::error::{EngineError, Hint};
+use crate::features::Features;
+use crate::layers::{Layers, Selected};
+use crate::model::LoadedModel;
+use crate::provenance::{forget_samples, own_samples};
+
+/// The task of computing a card.
+const CARD: &str = "card";
+
+/// The FIM of the forget data on an initial model.
+pub(crate) struct ForgetFisher {
+    pub(crate) head: LayerFisher,
+    pub(crate) inner: Tensors,
+    /// The mean of the model's own FIM over the selected tensors.
+    pub(crate) scale: f64,
+}
+
+/// The card that a model is edited by.
+pub(crate) struct CardUse {
+    pub(crate) reader: CardReader,
+    /// Computed just now, and still to be published.
+    pub(crate) row: Option<CardRow>,
+    /// Computed just now; in a dry run there is no row.
+    pub(crate) new: bool,
+    /// The name of the draft that keeps it until then.
+    pub(crate) draft: Option<String>,
+    /// Of the version before, less the classes forgotten since.
+    pub(crate) fallback: Option<Fallback>,
+}
+
+/// A card of the version before that stands in for one of its own, and the classes to leave out.
+#[derive(Debug, Clone)]
+pub(crate) struct Fallback {
+    pub(crate) of: ModelId,
+    without: Vec<usize>,
+}
+
+/// What the registry has of a touched model's Fisher information.
+pub(crate) enum Found {
+    /// A card that holds the selected layers.
+    Card(CardReader),
+    /// The card of the version before.
+    Fallback(CardReader, Fallback),
+    /// None: it is computed from the model's own training data.
+    Data,
+}
+
+impl CardUse {
+    /// A card that the registry has.
+    pub(crate) fn kept(reader: CardReader, fallback: Option<Fallback>) -> Self {
+        Self {
+            reader,
+            row: None,
+            new: false,
+            draft: None,
+            fallback,
+        }
+    }
+
+    /// The model's own FIM of its selected tensors, and the mean of all their entries.
+    pub(crate) fn own(
+        &self,
+        registry: &Registry,
+        model: &LoadedModel,
+        selected: &Selected,
+    ) -> Result<(Tensors, f64), EngineError> {
+        let wrap = EngineError::fisher(model.id(), &model.manifest.head);
+        let total = match &self.fallback {
+            None => self.reader.total(registry)?,
+            Some(fallback) => self
+                .reader
+                .head(registry)?
+                .without_classes(&fallback.without)
+                .map_err(wrap)?,
+        };
+        let [weight, bias] = model.head_tensors();
+        let mut tensors = Tensors::new();
+        if selected.head[0] {
+            tensors.insert(weight, total.weight);
+        }
+        if selected.head[1] {
+            tensors.insert(bias, total.bias);
+        }
+        if !selected.inner.is_empty() {
+            let inner = self.reader.inner(registry)?;
+            let wanted = |name: &String| selected.inner.contains(name);
+            tensors.extend(inner.into_iter().filter(|(name, _)| wanted(name)));
+        }
+        let count: usize = tensors.values().map(FisherTensor::len).sum();
+        let sum: f64 = tensors.values().map(FisherTensor::sum).sum();
+        Ok((tensors, sum / count.max(1) as f64))
+    }
+}
+
+/// Finds and computes the Fisher information that a request reads.
+pub(crate) struct Sources<'a> {
+    pub(crate) engine: &'a Engine<'a>,
+    pub(crate) graph: &'a Umig,
+    pub(crate) options: &'a FisherOptions,
+    pub(crate) features: &'a Features<'a>,
+    pub(crate) dry_run: bool,
+}
+
+impl Sources<'_> {
+    /// Where a model's Fisher information is. Refuses one whose Fisher information is nowhere to be
+    /// had, where `must_have`.
+    pub(crate) fn find(
+        &self,
+        model: &LoadedModel,
+        selected: &Selected,
+        must_have: bool,
+    ) -> Result<Found, EngineError> {
+        let registry = self.engine.registry();
+        let kept = registry.card(model.digest, self.options.estimator)?;
+        if let Some(card) = kept.filter(|card| covers(card.header(), selected)) {
+            check_card(model, card.header())?;
+            return Ok(Found::Card(card));
+        }
+        let Err(needed) = own_samples(self.engine.data(), &model.vertex) else {
+            return Ok(Found::Data);
+        };
+        let fallback = match selected.inner.is_empty() {
+            true => self.fallback(model)?,
+            false => None,
+        };
+        match fallback {
+            Some((reader, fallback)) => Ok(Found::Fallback(reader, fallback)),
+            None if must_have => Err(needed),
+            None => Ok(Found::Data),
+        }
+    }
+
+    /// For a version that unlearning made and that has no card of its own: the card of the version
+    /// that it replaced, where all that was forgotten since are classes. The head has changed in
+    /// between, so the card stands in for the real one and is not it.
+    fn fallback(&self, model: &LoadedModel) -> Result<Option<(CardReader, Fallback)>, EngineError> {
+        let registry = self.engine.registry();
+        let before = self
+            .graph
+            .parents(model.id())
+            .into_iter()
+            .find(|(_, relation)| matches!(relation, Relation::UnlearnedFrom { .. }))
+            .and_then(|(id, _)| self.graph.get(id));
+        let Some(before) = before else {
+            return Ok(None);
+        };
+        let Some(digest) = registry.digest(&before.id)? else {
+            return Ok(None);
+        };
+        let Some(reader) = registry.card(digest, self.options.estimator)? else {
+            return Ok(None);
+        };
+        let header = reader.header();
+        let (then, now) = (&before.training, &model.vertex.training);
+        let samples = |list: &[umig::Training]| -> Vec<umig::SampleSet> {
+            list.iter().map(|t| t.samples.clone()).collect()
+        };
+        // A training that is gone altogether, or samples that are: the card has them in it for good.
+        let only_classes = then.len() == now.len() && samples(then) == samples(now);
+        let still: BTreeSet<&String> = now.iter().flat_map(|t| &t.labels).collect();
+        let without: Vec<usize> = (0..header.classes.len())
+            .filter(|&class| header.counts[class] > 0 && !still.contains(&header.classes[class]))
+            .collect();
+        let fits = only_classes && !without.is_empty() && header.outputs == model.manifest.labels;
+        Ok(fits.then(|| {
+            let fallback = Fallback {
+                of: before.id.clone(),
+                without,
+            };
+            (reader, fallback)
+        }))
+    }
+
+    fn maker(&self) -> CardMaker<'_> {
+        CardMaker {
+            registry: self.engine.registry(),
+            options: self.options,
+            features: self.features,
+            progress: self.engine.progress(),
+        }
+    }
+
+    /// Computes a model's own card, or takes up the one that a run of this request made that was
+    /// stopped.
+    pub(crate) fn compute(
+        &self,
+        model: &LoadedModel,
+        selected: &Selected,
+    ) -> Result<CardUse, EngineError> {
+        let registry = self.engine.registry();
+        let own = own_samples(self.engine.data(), &model.vertex)?;
+        let make = || {
+            // First what says whose features they are: those of others make other logits anyway.
+            let card = self.maker().make(model, &own)?;
+            check_logits(registry, model, &own)?;
+            Ok::<_, EngineError>(card)
+        };
+        if self.dry_run {
+            return Ok(CardUse {
+                new: true,
+                ..CardUse::kept(CardReader::from(make()?), None)
+            });
+        }
+        let settings = FisherOptions {
+            layers: Layers::Head,
+            ..self.options.clone()
+        };
+        let settings = json!({
+            "fisher": settings.settings(),
+            "data": own.digest().to_string(),
+            "device": self.engine.compute().to_string(),
+        });
+        let drafts = Drafts::open(registry, &format!("card {}", model.digest), &settings)?;
+        let finished = drafts.get::<CardRow>(CARD).and_then(|row| {
+            let reader = registry.card_of(&row).ok()?;
+            covers(reader.header(), selected).then_some((row, reader))
+        });
+        let (row, reader) = match finished {
+            Some(finished) => finished,
+            None => {
+                let row = registry.put_card(&make()?)?;
+                drafts.keep([(CARD.to_owned(), &row, vec![row.blob])])?;
+                let reader = registry.card_of(&row)?;
+                (row, reader)
+            }
+        };
+        Ok(CardUse {
+            row: Some(row),
+            new: true,
+            draft: Some(drafts.name),
+            ..CardUse::kept(reader, None)
+        })
+    }
+
+    /// The FIM of the forget data on an initial model: of the head for classes a slice of its card,
+    /// otherwise one pass over just those samples.
+    pub(crate) fn forget_fisher(
+        &self,
+        forget: &Forget,
+        model: &LoadedModel,
+        card: &CardUse,
+        selected: &Selected,
+    ) -> Result<ForgetFisher, EngineError> {
+        let registry = self.engine.registry();
+        let scale = card.own(registry, model, selected)?.1;
+        let of_classes = match forget {
+            Forget::Classes(labels) => Some(of_classes(registry, model, card, labels)?),
+            _ => None,
+        };
+        if let (Some(head), true) = (&of_classes, selected.inner.is_empty()) {
+            return Ok(ForgetFisher {
+                head: head.clone(),
+                inner: Tensors::new(),
+                scale,
+            });
+        }
+        let set = forget_samples(self.engine.data(), &model.vertex, forget).ok_or_else(|| {
+            EngineError::NeedsData {
+                why: format!(
+                    "forgetting {forget} in these layers needs those samples, run through `{}`",
+                    model.id()
+                ),
+                hint: Some(Hint::GiveData),
+            }
+        })?;
+        let (head, inner) = self.maker().total(model, &set, selected)?;
+        Ok(ForgetFisher {
+            head: of_classes.unwrap_or(head),
+            inner,
+            scale,
+        })
+    }
+}
+
+/// The part of a card's FIM of the head that classes have.
+fn of_classes(
+    registry: &Registry,
+    model: &LoadedModel,
+    card: &CardUse,
+    labels: &BTreeSet<String>,
+) -> Result<LayerFisher, EngineError> {
+    let classes: Vec<usize> = card
+        .reader
+        .header()
+        .classes
+        .iter()
+        .enumerate()
+        .filter(|(_, class)| labels.contains(*class))
+        .map(|(index, _)| index)
+        .collect();
+    let head = card.reader.head(registry)?;
+    head.of_classes(&classes)
+        .map_err(EngineError::fisher(model.id(), &model.manifest.head))
+}

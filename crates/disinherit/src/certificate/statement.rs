@@ -1,0 +1,129 @@
+//! What a certificate says.
+
+use std::collections::BTreeMap;
+
+use disinherit_registry::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use umig::{ModelId, Request, Role};
+
+use crate::error::EngineError;
+use crate::evaluation::CertifiedVerdict;
+use crate::method::MethodName;
+
+pub(super) const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+
+/// The kind of statement that a certificate makes.
+pub const PREDICATE: &str = "urn:disinherit:certificate:1";
+
+/// The name of the digest algorithm in a statement.
+pub(super) const ALGORITHM: &str = "blake3";
+
+/// What is signed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statement {
+    #[serde(rename = "_type")]
+    pub(super) kind: String,
+    /// The new versions.
+    pub subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    pub(super) predicate_type: String,
+    /// What was done.
+    pub predicate: Certificate,
+}
+
+/// A new version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Its id.
+    pub name: String,
+    /// Its digest, by algorithm.
+    pub digest: BTreeMap<String, String>,
+}
+
+/// What was asked, what was done, and where the log has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The request's id.
+    pub request: String,
+    /// What was asked, of whom.
+    pub asked: Request,
+    /// Who ran it.
+    pub actor: String,
+    /// When, in milliseconds since 1970-01-01 UTC.
+    pub time: u64,
+    /// The method.
+    pub method: MethodName,
+    /// Every version that was touched and what replaced it.
+    pub models: Vec<CertifiedModel>,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
+    /// How well the new versions have forgotten, where data was at hand.
+    pub verdicts: Vec<CertifiedVerdict>,
+    /// Where the log has it.
+    pub log: LogPosition,
+    /// What issued the certificate.
+    pub tool: String,
+    /// When it was issued, in milliseconds since 1970-01-01 UTC.
+    pub issued: u64,
+}
+
+/// One version that was touched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CertifiedModel {
+    /// The version before.
+    pub before: ModelId,
+    /// The version that replaces it.
+    pub after: ModelId,
+    /// The digest before.
+    pub digest_before: Digest,
+    /// The digest after.
+    pub digest_after: Digest,
+    /// Its part in the request.
+    pub role: Role,
+    /// Alpha, lambda and lowering, where the method has them.
+    pub parameters: Value,
+    /// Parameters that changed.
+    pub changed: u64,
+}
+
+/// A place in the operation log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPosition {
+    /// The request's operation.
+    pub operation: i64,
+    /// Its hash.
+    pub hash: String,
+    /// The last operation when the certificate was issued: what is missing up to there has been
+    /// taken out since.
+    pub last: i64,
+    /// Its hash.
+    pub last_hash: String,
+}
+
+pub(super) fn subject(model: &CertifiedModel) -> Subject {
+    let digest = (ALGORITHM.to_owned(), model.digest_after.to_string());
+    Subject {
+        name: model.after.to_string(),
+        digest: [digest].into(),
+    }
+}
+
+impl Statement {
+    /// Refuses a statement of another kind, or one that contradicts itself.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        let refuse = |reason: &str| {
+            Err(EngineError::Certificate(format!(
+                "the certificate cannot be used: {reason}"
+            )))
+        };
+        if self.kind != STATEMENT || self.predicate_type != PREDICATE {
+            return refuse("it is a statement of another kind");
+        }
+        let subjects: Vec<Subject> = self.predicate.models.iter().map(subject).collect();
+        if subjects != self.subject {
+            return refuse("its subjects are not the versions that it speaks of");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The context that everything the engine does happens in.
+
+use std::sync::{Arc, Mutex};
+
+use disinherit_data::Splits;
+use disinherit_nets::Compute;
+use disinherit_registry::{Location, Registry};
+
+use crate::error::EngineError;
+use crate::feature_memory::Memory;
+use crate::progress::{Progress, Silent};
+use crate::runner::Runner;
+
+/// The default bound of the cache of features on disk, in bytes.
+pub const FEATURE_CACHE: u64 = 2 << 30;
+
+/// A registry with what requests are answered by: data, a device, a place to show progress.
+///
+/// ```
+/// use disinherit::{Engine, registry::Registry};
+///
+/// let engine = Engine::new(Registry::in_memory()?);
+/// assert!(engine.registry().graph()?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine<'a> {
+    registry: Arc<Registry>,
+    data: Option<&'a Splits>,
+    runner: Option<&'a dyn Runner>,
+    progress: &'a dyn Progress,
+    compute: Compute,
+    feature_cache: u64,
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl<'a> Engine<'a> {
+    /// The engine over a registry, without data.
+    pub fn new(registry: impl Into<Arc<Registry>>) -> Self {
+        Self {
+            registry: registry.into(),
+            data: None,
+            runner: None,
+            progress: &Silent,
+            compute: Compute::default(),
+            feature_cache: FEATURE_CACHE,
+            memory: Arc::default(),
+        }
+    }
+
+    /// The engine over the registry at a place: a folder or a URL.
+    ///
+    /// # Errors
+    /// [`EngineError`] when there is no registry, or it cannot be opened.
+    pub fn open(place: &str) -> Result<Self, EngineError> {
+        let place = Location::parse(place)?;
+        Ok(Self::new(Registry::open_at(&place)?))
+    }
+
+    /// With training and held-out data.
+    #[must_use]
+    pub fn with_data(mut self, data: impl Into<Option<&'a Splits>>) -> Self {
+        self.data = data.into();
+        self
+    }
+
+    /// With something that shows how long work goes on.
+    #[must_use]
+    pub fn with_progress(mut self, progress: &'a dyn Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// With a device that networks run on.
+    #[must_use]
+    pub fn with_compute(mut self, compute: Compute) -> Self {
+        self.compute = compute;
+        self
+    }
+
+    /// With something that runs networks on external samples.
+    #[must_use]
+    pub fn with_runner(mut self, runner: Option<&'a dyn Runner>) -> Self {
+        self.runner = runner;
+        self
+    }
+
+    /// With another bound of the cache of features on disk, in bytes, 0 for none; and with none in
+    /// memory yet.
+    #[must_use]
+    pub fn with_feature_cache(mut self, bytes: u64) -> Self {
+        self.feature_cache = bytes;
+        self.memory = Arc::default();
+        self
+    }
+
+    /// The registry.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The registry, to be shared.
+    pub(crate) fn shared_registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    /// The data, where there is some.
+    pub fn data(&self) -> Option<&'a Splits> {
+        self.data
+    }
+
+    /// What runs networks on external samples.
+    pub fn runner(&self) -> Option<&'a dyn Runner> {
+        self.runner
+    }
+
+    /// What shows how work goes on.
+    pub fn progress(&self) -> &'a dyn Progress {
+        self.progress
+    }
+
+    /// Where networks run.
+    pub fn compute(&self) -> Compute {
+        self.compute
+    }
+
+    /// Features in memory, which all that the engine does share.
+    pub(crate) fn memory(&self) -> Arc<Mutex<Memory>> {
+        Arc::clone(&self.memory)
+    }
+
+    /// The bound of the cache of features on disk, in bytes.
+    pub(crate) fn feature_cache(&self) -> u64 {
+        self.feature_cache
+    }
+}

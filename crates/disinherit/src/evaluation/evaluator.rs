@@ -1,0 +1,252 @@
+//! The one evaluator: what models say about samples, and the verdicts on it.
+
+use std::borrow::Cow;
+
+use disinherit_data::{DataSet, Samples, Splits};
+use disinherit_nets::{Capture, StateDict, initial_state};
+use fiun::Matrix;
+use umig::{Forget, Model, ModelId, Relation, Umig};
+
+use super::evaluation_set::{EvalSplit, EvaluationSet, Observation, predictions};
+use super::membership::membership;
+use super::probe::probe;
+use super::relearn::relearn;
+use super::scores::{Accuracy, CertifiedVerdict, Scores};
+use super::verdicts::{Depth, Verdicts};
+use crate::engine::Engine;
+use crate::error::{EngineError, Hint};
+use crate::features::Features;
+use crate::model::LoadedModel;
+use crate::provenance::{forget_mask, own_data};
+use crate::runner::run_weights;
+
+/// Evaluates models on an engine's data, for one thing that is forgotten. Every report, certificate
+/// and study gets its figures from here.
+pub struct Evaluator<'a> {
+    engine: &'a Engine<'a>,
+    splits: &'a Splits,
+    forget: &'a Forget,
+    depth: Depth,
+    features: Features<'a>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// An evaluator on the engine's data.
+    ///
+    /// # Errors
+    /// [`EngineError::NeedsData`] when the engine has none.
+    pub fn new(
+        engine: &'a Engine<'a>,
+        forget: &'a Forget,
+        depth: Depth,
+    ) -> Result<Self, EngineError> {
+        let splits = engine.data().ok_or_else(|| EngineError::NeedsData {
+            why: "models are evaluated on data, and none was given".into(),
+            hint: Some(Hint::GiveData),
+        })?;
+        Ok(Self {
+            features: engine.features(Some(forget)),
+            engine,
+            splits,
+            forget,
+            depth,
+        })
+    }
+
+    /// The same evaluator with other verdicts.
+    #[must_use]
+    pub fn with_depth(&self, depth: Depth) -> Self {
+        Self {
+            features: self.engine.features(Some(self.forget)),
+            depth,
+            ..*self
+        }
+    }
+
+    /// Judges versions of the registry by their outputs: at most the share `at_most` of the
+    /// forgotten held-out samples may still be recognised. Backbones that models share are run once.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a model cannot be read or run.
+    pub fn judge(
+        &self,
+        ids: &[ModelId],
+        at_most: f64,
+    ) -> Result<Vec<CertifiedVerdict>, EngineError> {
+        let graph = self.engine.registry().graph()?;
+        ids.iter()
+            .map(|id| {
+                let model = LoadedModel::open(self.engine.registry(), &graph, id)?;
+                let provenance = trained_version(&graph, &model.vertex);
+                let scores = self.scores(&model, provenance)?;
+                Ok(CertifiedVerdict::new(id.clone(), scores, at_most))
+            })
+            .collect()
+    }
+
+    /// The scores of a version of the registry. `provenance` says what it was trained on itself: the
+    /// version before unlearning, for one after it.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the model cannot be read or run.
+    pub fn scores(&self, model: &LoadedModel, provenance: &Model) -> Result<Scores, EngineError> {
+        let own = own_data(provenance, &self.splits.train);
+        let mask = forget_mask(self.forget, &own, &provenance.training);
+        let own = EvalSplit::new(model, &own, &mask);
+        let heldout = &self.splits.heldout;
+        let heldout = EvalSplit::new(model, heldout, &self.heldout_mask(heldout));
+        let [own_said, heldout_said] = [&own, &heldout].map(|split| -> Result<_, EngineError> {
+            if split.set.is_empty() {
+                return Ok(Vec::new());
+            }
+            let progress = self.engine.progress();
+            let features = self.features.of(model, &split.set, progress)?;
+            Ok(predictions(&self.features.logits(model, &features)?))
+        });
+        let (own_said, heldout_said) = (own_said?, heldout_said?);
+        let of = |own_picked: &[usize], heldout_picked: &[usize]| Accuracy {
+            train: own.accuracy(&own_said, own_picked),
+            heldout: heldout.accuracy(&heldout_said, heldout_picked),
+        };
+        Ok(Scores {
+            forget: of(&own.forget, &heldout.forget),
+            retain: of(&own.retain, &heldout.retain),
+        })
+    }
+
+    /// The held-out samples that the request wants forgotten: of a source or a list there are none,
+    /// since those are samples that somebody trained on.
+    fn heldout_mask(&self, heldout: &DataSet) -> Vec<bool> {
+        match self.forget {
+            Forget::Classes(_) => forget_mask(self.forget, heldout, []),
+            _ => vec![false; heldout.len()],
+        }
+    }
+
+    /// The evaluation set of a model, by the provenance of the version that was trained on the forget
+    /// data.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the model cannot be read or run.
+    pub fn evaluation_set(&self, graph: &Umig, id: &ModelId) -> Result<EvaluationSet, EngineError> {
+        let model = LoadedModel::open(self.engine.registry(), graph, id)?;
+        let own = own_data(&model.vertex, &self.splits.train);
+        let own = self.as_seen(&model, &own)?;
+        let mask = forget_mask(self.forget, &own, &model.vertex.training);
+        let heldout = self.as_seen(&model, &self.splits.heldout)?;
+        let mut set = EvaluationSet {
+            own: EvalSplit::new(&model, &own, &mask),
+            heldout: EvalSplit::new(&model, &heldout, &self.heldout_mask(&heldout)),
+            fresh: Matrix::new(0, 0, Vec::new())
+                .map_err(|error| EngineError::Internal(error.to_string()))?,
+            model,
+        };
+        if self.depth.attacks {
+            set.fresh = self.fresh_logits(&set)?;
+        }
+        Ok(set)
+    }
+
+    /// What a network with fresh weights says about the forget data.
+    fn fresh_logits(&self, set: &EvaluationSet) -> Result<Matrix, EngineError> {
+        let model = &set.model;
+        let mut fresh =
+            initial_state(&model.architecture, 0).map_err(EngineError::net(model.id()))?;
+        if self.engine.runner().is_some() {
+            // Of an external network only the head can be drawn afresh.
+            let known = model.state(self.engine.registry())?;
+            fresh = known.into_iter().chain(fresh).collect();
+        }
+        let split = set.judged();
+        Ok(self
+            .run(model, &fresh, &split.set.select(&split.forget))?
+            .logits)
+    }
+
+    /// Samples that are here as a model's versions see them: of a model of which only the head is
+    /// known, all by the same features.
+    fn as_seen<'s>(
+        &self,
+        model: &LoadedModel,
+        set: &'s DataSet,
+    ) -> Result<Cow<'s, DataSet>, EngineError> {
+        if *set.samples() == Samples::Elsewhere {
+            return Ok(Cow::Borrowed(set));
+        }
+        self.features.as_seen(model, set, self.engine.progress())
+    }
+
+    /// What some weights say about an evaluation set.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the network cannot be run.
+    pub fn observe(
+        &self,
+        set: &EvaluationSet,
+        state: &StateDict,
+    ) -> Result<Observation, EngineError> {
+        Ok(Observation {
+            own: self.run(&set.model, state, &set.own.set)?,
+            heldout: self.run(&set.model, state, &set.heldout.set)?,
+        })
+    }
+
+    fn run(
+        &self,
+        model: &LoadedModel,
+        state: &StateDict,
+        set: &DataSet,
+    ) -> Result<Capture, EngineError> {
+        let title = format!("evaluating {}", model.id());
+        let stage = self.engine.progress().stage(&title, set.len() as u64);
+        let (runner, compute) = (self.engine.runner(), self.engine.compute());
+        run_weights(runner, compute, model, state, set, stage.as_ref())
+    }
+
+    /// The verdicts on some weights; `reference` is what the retrained model says, and `before` how
+    /// well held-out samples of the forgotten classes were known.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the network cannot be run or trained.
+    pub fn verdicts(
+        &self,
+        set: &EvaluationSet,
+        state: &StateDict,
+        seen: &Observation,
+        reference: Option<&Observation>,
+        before: Option<f64>,
+    ) -> Result<Verdicts, EngineError> {
+        let mut verdicts = Verdicts {
+            scores: set.scores(seen),
+            drift: set.drift(seen),
+            ..Verdicts::default()
+        };
+        if self.depth.attacks {
+            verdicts.membership = membership(set, seen, reference);
+            verdicts.distance = reference.and_then(|reference| set.distance(seen, reference));
+            verdicts.zero_retrain_forgetting = set.zero_retrain_forgetting(seen);
+            verdicts.probe = probe(set, seen);
+        }
+        if self.depth.relearning {
+            verdicts.relearning = relearn(self.engine, set, state, before)?;
+        }
+        Ok(verdicts)
+    }
+}
+
+/// The version that was trained on the forget data: unlearned versions no longer claim it.
+fn trained_version<'a>(graph: &'a Umig, vertex: &'a Model) -> &'a Model {
+    let mut current = vertex;
+    while let Some(before) = graph
+        .parents(&current.id)
+        .into_iter()
+        .find_map(|(id, relation)| {
+            matches!(relation, Relation::UnlearnedFrom { .. })
+                .then(|| graph.get(id))
+                .flatten()
+        })
+    {
+        current = before;
+    }
+    current
+}

@@ -1,0 +1,124 @@
+//! Fisher Inheritance Unlearning (FIUn) as a method of the engine.
+//!
+//! The Fisher information of the forget data on the initial models selects the parameters to dampen
+//! in every touched model, each on its own. Source: Liu et al., arXiv:2408.08493, Section 4.
+
+mod edit;
+mod options;
+mod tensor;
+
+use fiun::Dampening;
+use serde_json::{Value, json};
+use umig::{Forget, ModelId, Scope};
+
+use crate::cards::FisherOptions;
+use crate::error::EngineError;
+use crate::evidence::{Collecting, Evidence};
+use crate::method::{Edit, Method, MethodName};
+use crate::model::LoadedModel;
+use crate::work::Work;
+
+use self::edit::Dampen;
+
+pub use self::options::{Alpha, FiunOptions, Scale};
+
+/// Fisher Inheritance Unlearning.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fiun {
+    options: FiunOptions,
+}
+
+impl Fiun {
+    /// FIUn with options.
+    pub fn new(options: FiunOptions) -> Self {
+        Self { options }
+    }
+}
+
+impl Method for Fiun {
+    fn name(&self) -> MethodName {
+        MethodName::new(if self.options.own_forget {
+            "ssd"
+        } else {
+            "fiun"
+        })
+    }
+
+    fn settings(&self) -> Result<Value, EngineError> {
+        let options = &self.options;
+        Ok(json!({
+            "alpha": options.alpha,
+            "lambda": options.lambda,
+            "scale": options.scale,
+            "merge_scale": options.merge_scale,
+            "target_forget": options.target_forget,
+            "target_loss": options.target_loss,
+            "fisher": options.fisher.settings(),
+            "suppress": options.suppress,
+        }))
+    }
+
+    fn check(&self, _: &Forget) -> Result<(), EngineError> {
+        Dampening::new(1.0, self.options.lambda.unwrap_or(1.0))
+            .map(drop)
+            .map_err(|error| EngineError::Setting(error.to_string()))
+    }
+
+    fn needs_data(&self) -> bool {
+        false
+    }
+
+    fn fisher(&self) -> Option<&FisherOptions> {
+        Some(&self.options.fisher)
+    }
+
+    fn scope(&self, scope: &Scope) -> Scope {
+        if self.options.own_forget {
+            scope.each_alone()
+        } else {
+            scope.clone()
+        }
+    }
+
+    fn runs_in_parallel(&self) -> bool {
+        true
+    }
+
+    fn evidence(&self, work: &Work<'_>, model: &ModelId) -> Result<Option<Evidence>, EngineError> {
+        let searches = self.options.alpha == Alpha::Auto && work.engine.data().is_some();
+        let Some(selected) = work.selected.get(model).filter(|_| searches) else {
+            return Ok(None);
+        };
+        let collecting = Collecting {
+            work,
+            fisher: &self.options.fisher,
+            target_forget: self.options.target_forget,
+            target_loss: self.options.target_loss,
+            suppress: self.options.suppress,
+        };
+        collecting.evidence(work.model(model)?, selected)
+    }
+
+    fn edit(
+        &self,
+        work: &Work<'_>,
+        model: &LoadedModel,
+        evidence: Option<&Evidence>,
+    ) -> Result<Edit, EngineError> {
+        let (card, selected) = (work.cards.get(model.id()), work.selected.get(model.id()));
+        let (Some(card), Some(selected)) = (card, selected) else {
+            return Err(EngineError::Internal(format!(
+                "the Fisher information of `{}` was not obtained",
+                model.id()
+            )));
+        };
+        Dampen {
+            work,
+            options: &self.options,
+            model,
+            card,
+            selected,
+        }
+        .edit(evidence)
+    }
+}

@@ -1,0 +1,205 @@
+//! What a method is to the engine: FIUn and every baseline go through this one door.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use disinherit_formats::{Dtype, Tensor};
+use disinherit_nets::StateDict;
+use disinherit_registry::Registry;
+use fiun::{AlphaChoice, Selection};
+use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
+use umig::{Forget, ModelId, Scope, Umig};
+
+use crate::cards::FisherOptions;
+use crate::error::EngineError;
+use crate::evidence::Evidence;
+use crate::model::LoadedModel;
+use crate::work::Work;
+
+/// The name of a method, as the log and certificates have it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MethodName(String);
+
+impl MethodName {
+    /// A name, in lower case with hyphens.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// FIUn: what entries that name no method were made by.
+impl Default for MethodName {
+    fn default() -> Self {
+        Self::new("fiun")
+    }
+}
+
+impl fmt::Display for MethodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A way to make models forget.
+///
+/// The engine plans, opens every touched model once, executes the tasks, keeps what is finished as
+/// drafts, and publishes. A method says which tasks there are and what one of them makes.
+pub trait Method: Sync {
+    /// Its name.
+    fn name(&self) -> MethodName;
+
+    /// Everything that decides what its tasks make, for telling the drafts of different runs apart.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the settings cannot be written down.
+    fn settings(&self) -> Result<serde_json::Value, EngineError>;
+
+    /// Refuses settings and requests that it does not serve, before anything is computed.
+    ///
+    /// # Errors
+    /// [`EngineError`] with the reason.
+    fn check(&self, forget: &Forget) -> Result<(), EngineError>;
+
+    /// Whether it works on training data, so that a run without data is refused.
+    fn needs_data(&self) -> bool {
+        true
+    }
+
+    /// The Fisher information that its edits read; nothing for a method that reads none.
+    fn fisher(&self) -> Option<&FisherOptions> {
+        None
+    }
+
+    /// The models as it sees them: those of the request, or each alone for a method that knows of no
+    /// inheritance.
+    fn scope(&self, scope: &Scope) -> Scope {
+        scope.clone()
+    }
+
+    /// Whether descendants copy what it changes in the initial models ([`Method::difference`]).
+    fn copies_differences(&self) -> bool {
+        false
+    }
+
+    /// The touched models whose edits must be finished before that of `model` begins.
+    fn waits_for(&self, _model: &ModelId, _graph: &Umig, _scope: &Scope) -> BTreeSet<ModelId> {
+        BTreeSet::new()
+    }
+
+    /// Whether edits run beside each other. A method that trains uses every core for one model.
+    fn runs_in_parallel(&self) -> bool {
+        false
+    }
+
+    /// Samples that an edit's strength is chosen on; collected for one model after the other, since
+    /// a forward pass uses every core.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the data does not fit the model.
+    fn evidence(
+        &self,
+        _work: &Work<'_>,
+        _model: &ModelId,
+    ) -> Result<Option<Evidence>, EngineError> {
+        Ok(None)
+    }
+
+    /// What changes in an initial model's weights, for descendants to copy.
+    ///
+    /// # Errors
+    /// [`EngineError`] when it fails, or the method has no such step.
+    fn difference(&self, _work: &Work<'_>, model: &LoadedModel) -> Result<StateDict, EngineError> {
+        Err(EngineError::Unsupported(format!(
+            "`{}` computes no difference that descendants of `{}` could copy",
+            self.name(),
+            model.id()
+        )))
+    }
+
+    /// Edits one model.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the model cannot be edited; the whole request fails then.
+    fn edit(
+        &self,
+        work: &Work<'_>,
+        model: &LoadedModel,
+        evidence: Option<&Evidence>,
+    ) -> Result<Edit, EngineError>;
+}
+
+/// What an edit made of one model.
+#[derive(Debug, Clone, Default)]
+pub struct Edit {
+    /// The tensors that are not what they were, in the model's own number format.
+    pub changed: BTreeMap<String, Tensor>,
+    /// What was done to each tensor.
+    pub tensors: BTreeMap<String, Selection>,
+    /// The threshold, for a method that dampens.
+    pub alpha: Option<f64>,
+    /// The dampening constant, for a method that dampens.
+    pub lambda: Option<f64>,
+    /// What they were chosen from, where they were chosen from data.
+    pub choice: Option<AlphaChoice>,
+    /// Labels of the model that no initial model has.
+    pub unmatched: Vec<String>,
+}
+
+impl Edit {
+    /// The edit that turns a model's weights into `state`.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a tensor of the model cannot be read.
+    pub fn from_state(
+        registry: &Registry,
+        model: &LoadedModel,
+        state: &StateDict,
+    ) -> Result<Self, EngineError> {
+        let mut edit = Self::default();
+        for (name, array) in state {
+            let before = model.tensor(registry, name)?;
+            let after = in_format(before.dtype, &array.shape, &array.values);
+            let (Some(old), Some(new)) = (before.to_f32(), after.to_f32()) else {
+                continue;
+            };
+            let count = old.iter().zip(&new).filter(|(a, b)| a != b).count() as u64;
+            let selection = Selection {
+                parameters: new.len() as u64,
+                changed: count,
+                ..Selection::default()
+            };
+            edit.tensors.insert(name.clone(), selection);
+            if count > 0 {
+                edit.changed.insert(name.clone(), after);
+            }
+        }
+        Ok(edit)
+    }
+}
+
+/// Values in a model's own number format; in single precision where that is none of 16 bits.
+fn in_format(dtype: Dtype, shape: &[usize], values: &[f32]) -> Tensor {
+    let bytes: Vec<u8> = match dtype {
+        Dtype::F16 => {
+            let halves = values.iter().map(|v| f16::from_f32(*v));
+            halves.flat_map(f16::to_le_bytes).collect()
+        }
+        Dtype::BF16 => {
+            let halves = values.iter().map(|v| bf16::from_f32(*v));
+            halves.flat_map(bf16::to_le_bytes).collect()
+        }
+        _ => return Tensor::from_f32(shape, values),
+    };
+    Tensor {
+        dtype,
+        shape: shape.to_vec(),
+        bytes,
+    }
+}

@@ -1,0 +1,134 @@
+//! What the user should know about the edits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fiun::{Dampening, HeadPart};
+use umig::{Forget, ModelId};
+
+use crate::outcome::ModelOutcome;
+use crate::provenance::absence_warning;
+use crate::work::Work;
+
+/// What the user should know about the edits of a method that dampens.
+pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcome>) -> Vec<String> {
+    let mut list = Vec::new();
+    for outcome in outcomes.values().filter(|outcome| outcome.alpha.is_some()) {
+        list.extend(of_model(work, outcome));
+    }
+    list
+}
+
+fn of_model(work: &Work<'_>, outcome: &ModelOutcome) -> Vec<String> {
+    let mut list = Vec::new();
+    let id = &outcome.before;
+    // A searched alpha has been tried on data; only one that was given needs the warning.
+    let given = outcome.choice.is_none().then_some(outcome);
+    let dampening = given.and_then(|o| Dampening::new(o.alpha?, o.lambda?).ok());
+    list.extend(
+        dampening
+            .and_then(Dampening::warning)
+            .map(|w| format!("{id}: {w}")),
+    );
+    list.extend(choice_warning(outcome));
+    if outcome.selection().selected == 0 {
+        list.push(format!(
+            "{id}: nothing was selected, the model is unchanged; lower alpha"
+        ));
+    }
+    if let Some(before) = &outcome.fallback_card {
+        list.push(format!(
+            "{id}: has no FIM card of its own; that of {before}, less what was forgotten since, \
+                 stood in for it"
+        ));
+    }
+    if !outcome.unmatched.is_empty() {
+        list.push(format!(
+            "{id}: rows without a counterpart in the forget FIM stayed as they were: {}",
+            outcome.unmatched.join(", ")
+        ));
+    }
+    list.extend(absence(work, id));
+    if let Forget::Classes(classes) = work.forget() {
+        let labels = work
+            .graph()
+            .get(id)
+            .map(|model| &model.labels[..])
+            .unwrap_or_default();
+        let missing: Vec<&str> = classes
+            .iter()
+            .filter(|c| !labels.contains(c))
+            .map(String::as_str)
+            .collect();
+        let unknown = unreached(work, outcome, classes);
+        if !unknown.is_empty() {
+            list.push(format!(
+                "{id}: was itself trained on {}, which no initial model that reaches it was: that \
+                     is not forgotten, unless {id} is named as an initial model or none is named",
+                unknown.join(", ")
+            ));
+        }
+        if !labels.is_empty() && !missing.is_empty() {
+            list.push(format!("{id}: has no output for {}", missing.join(", ")));
+        }
+    }
+    list
+}
+
+/// What the user should know about data that a card was made without, just now.
+fn absence(work: &Work<'_>, id: &ModelId) -> Option<String> {
+    work.cards.get(id).filter(|card| card.new)?;
+    absence_warning(work.graph().get(id)?, &work.engine.data()?.train)
+}
+
+/// What the user should know about how alpha was chosen.
+fn choice_warning(outcome: &ModelOutcome) -> Option<String> {
+    let (id, choice) = (&outcome.before, outcome.choice.as_ref()?);
+    let Some(lowering) = &choice.lowering else {
+        let alpha = choice.alpha;
+        return (!choice.reached).then(|| {
+            format!("{id}: no alpha meets the target; the nearest one, {alpha:.3}, was taken")
+        });
+    };
+    let lowered = match lowering.part {
+        HeadPart::Bias => format!(
+            "the biases of the forgotten labels were lowered by {:.3} besides",
+            lowering.by
+        ),
+        HeadPart::Weight => format!(
+            "the weights of the forgotten labels were moved {:.1} % of the way to the mean of the \
+             others besides",
+            100.0 * lowering.by
+        ),
+    };
+    let left = format!(
+        "{id}: dampening alone leaves {:.1} % of the forget samples recognised (alpha {:.3}); {lowered}",
+        100.0 * lowering.forget_before,
+        choice.alpha,
+    );
+    let missed = if choice.reached {
+        ""
+    } else {
+        ", and the target is still missed"
+    };
+    Some(left + missed)
+}
+
+/// Classes that a model learned by itself and that no initial model that reaches it learned: their
+/// Fisher information is nowhere in the request.
+fn unreached<'a>(
+    work: &Work<'_>,
+    outcome: &ModelOutcome,
+    classes: &'a BTreeSet<String>,
+) -> Vec<&'a str> {
+    let learned = |id: &ModelId, class: &String| {
+        let model = work.graph().get(id);
+        model.is_some_and(|m| m.training.iter().any(|t| t.labels.contains(class)))
+    };
+    classes
+        .iter()
+        .filter(|class| {
+            learned(&outcome.before, class) && !outcome.initial.iter().any(|id| learned(id, class))
+        })
+        .map(String::as_str)
+        .collect()
+}

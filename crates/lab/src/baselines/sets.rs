@@ -1,0 +1,141 @@
+//! The forget and retain sets of one touched model.
+
+use std::collections::HashSet;
+
+use disinherit::{EngineError, Hint, LoadedModel, Progress, Work, forget_mask, own_data};
+use disinherit_data::DataSet;
+use disinherit_nets::{Compute, Network, StateDict, capture};
+use fiun::Matrix;
+use umig::{Forget, ModelId};
+
+use super::kind::MethodKind;
+
+/// A model that is to forget.
+pub(super) struct Sets {
+    pub(super) model: LoadedModel,
+    pub(super) state: StateDict,
+    /// Its own training data without the forget data.
+    pub(super) retain: DataSet,
+    pub(super) retain_rows: Vec<u32>,
+    /// Its own forget data; where it has none, that of the initial models that reach it.
+    pub(super) forget: DataSet,
+    pub(super) forget_rows: Vec<u32>,
+    /// The head's rows of forgotten classes.
+    pub(super) forgotten: Vec<u32>,
+}
+
+impl Sets {
+    /// The forget and retain sets of a model, from the data of the request.
+    pub(super) fn find(
+        work: &Work<'_>,
+        model: &LoadedModel,
+        method: MethodKind,
+    ) -> Result<Self, EngineError> {
+        let (id, forget) = (model.id(), work.forget());
+        let own = own_data(&model.vertex, &work.splits()?.train);
+        let mask = forget_mask(forget, &own, &model.vertex.training);
+        let pick = |wanted: bool| {
+            let picked: Vec<usize> = (0..own.len()).filter(|&i| mask[i] == wanted).collect();
+            known(model, &own.select(&picked))
+        };
+        let retain = pick(false);
+        if retain.is_empty() {
+            return Err(EngineError::NothingRetained(format!(
+                "of the data given, `{id}` was trained on nothing but {forget}; `{method}` works on \
+                 retained training data"
+            )));
+        }
+        let mut forget_set = pick(true);
+        if forget_set.is_empty() {
+            forget_set = known(model, &inherited_forget(work, id)?);
+        }
+        if !model.has_bias() {
+            return Err(EngineError::Unsupported(format!(
+                "the head of `{id}` has no bias, and `{method}` would give it one; FIUn would not"
+            )));
+        }
+        Ok(Self {
+            state: model.state(work.registry())?,
+            retain_rows: model.rows(&retain)?,
+            forget_rows: model.rows(&forget_set)?,
+            retain,
+            forget: forget_set,
+            forgotten: forgotten_rows(forget, model),
+            model: model.clone(),
+        })
+    }
+}
+
+/// The head's rows of forgotten classes.
+fn forgotten_rows(forget: &Forget, model: &LoadedModel) -> Vec<u32> {
+    match forget {
+        Forget::Classes(labels) => (0u32..)
+            .zip(&model.manifest.labels)
+            .filter(|(_, label)| labels.contains(*label))
+            .map(|(row, _)| row)
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The forget data of the initial models that reach a model.
+fn inherited_forget(work: &Work<'_>, id: &ModelId) -> Result<DataSet, EngineError> {
+    let reached = work.scope().reached_by.get(id).into_iter().flatten();
+    let vertices = reached.filter_map(|id| work.graph().get(id));
+    let train = &work.splits()?.train;
+    let mut wanted = vec![false; train.len()];
+    for vertex in vertices {
+        let own = own_data(vertex, train);
+        let mask = forget_mask(work.forget(), &own, &vertex.training);
+        let ids: HashSet<&String> = (0..own.len())
+            .filter(|&i| mask[i])
+            .map(|i| &own.ids()[i])
+            .collect();
+        for (at, id) in train.ids().iter().enumerate() {
+            wanted[at] |= ids.contains(id);
+        }
+    }
+    let picked: Vec<usize> = (0..train.len()).filter(|&i| wanted[i]).collect();
+    Ok(train.select(&picked))
+}
+
+/// The samples of labels that a model has an output for.
+fn known(model: &LoadedModel, set: &DataSet) -> DataSet {
+    let names = set.label_names();
+    set.filter(|label, _| model.manifest.labels.contains(&names[label as usize]))
+}
+
+impl Sets {
+    /// Refuses a method that needs forget data where there is none.
+    pub(super) fn need_forget(&self, method: MethodKind) -> Result<(), EngineError> {
+        if self.forget.is_empty() {
+            return Err(EngineError::NeedsData {
+                why: format!(
+                    "`{method}` works on the forget data, and the data given has none that reached \
+                     `{}`",
+                    self.model.id()
+                ),
+                hint: Some(Hint::GiveData),
+            });
+        }
+        Ok(())
+    }
+
+    /// What some weights say about some data.
+    pub(super) fn logits(
+        &self,
+        state: &StateDict,
+        set: &DataSet,
+        compute: Compute,
+        progress: &dyn Progress,
+    ) -> Result<Matrix, EngineError> {
+        let id = self.model.id();
+        let network =
+            Network::new(&self.model.architecture, state, compute).map_err(EngineError::net(id))?;
+        let stage = progress.stage(&format!("running {id}"), set.len() as u64);
+        let captured = capture(&network, set, &self.model.preprocessing, &mut |n| {
+            stage.advance(n as u64);
+        });
+        Ok(captured.map_err(EngineError::net(id))?.logits)
+    }
+}

@@ -1,0 +1,349 @@
+//! Growing an inheritance network from a recipe.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use disinherit::model::{manifest, next_version, now, time_after, to_tensors};
+use disinherit::{Engine, EngineError, LoadedModel, suggest};
+use disinherit_data::{DataSet, partition};
+use disinherit_nets::{Architecture, Input, StateDict};
+use disinherit_registry::{Digest, ModelRow, NewModel, Operation, Publication, Registry};
+use serde_json::json;
+use umig::{Model, ModelId, SampleSet, Training as Provenance, Umig};
+
+use crate::error::LabError;
+use crate::recipe::{Heads, LabelChoice, ModelRecipe, Recipe};
+use crate::training_run::{ParentWeights, Training, TrainingRun, Trainings};
+
+/// Tokens of a text that are read where a recipe does not say.
+const TEXT_LENGTH: usize = 128;
+
+/// A grown network.
+#[derive(Debug, Clone)]
+pub struct Grown {
+    /// The models in the recipe's order.
+    pub models: Vec<ModelId>,
+    /// Seconds of training, 0 for a model that was there already.
+    pub seconds: BTreeMap<ModelId, f64>,
+}
+
+/// Trains every model of a recipe and publishes each as soon as it is done, so that a run that was
+/// stopped goes on with the next model: models that this very recipe made on this very data are
+/// taken as they are.
+///
+/// # Errors
+/// [`EngineError`]; models that were finished before stay.
+pub fn grow(
+    engine: &Engine<'_>,
+    recipe: &Recipe,
+    training_data: &DataSet,
+) -> Result<Grown, LabError> {
+    let registry = engine.registry();
+    recipe.check()?;
+    check_recipe(recipe, training_data)?;
+    let shares = shares(recipe, training_data)?;
+    let whole = architecture(recipe, training_data)?;
+    let fingerprints = fingerprints(recipe, training_data)?;
+    let mut grown = Grown {
+        models: Vec::new(),
+        seconds: BTreeMap::new(),
+    };
+    let mut ids: BTreeMap<String, ModelId> = BTreeMap::new();
+    for model in &recipe.models {
+        let graph = registry.graph()?;
+        let (id, seconds) = match made_before(registry, &graph, model, &fingerprints)? {
+            Some(id) => (id, 0.0),
+            None => {
+                let set = own_share(recipe, model, &shares);
+                let parents: Vec<ModelId> = model.parents.iter().map(|p| ids[p].clone()).collect();
+                let start = Instant::now();
+                let opened = parents
+                    .iter()
+                    .map(|id| LoadedModel::open(registry, &graph, id))
+                    .collect::<Result<Vec<_>, EngineError>>()?;
+                let labels = head_labels(recipe, &set, &opened);
+                let architecture = Architecture {
+                    classes: labels.len(),
+                    ..whole.clone()
+                };
+                let parent_weights = opened
+                    .iter()
+                    .map(|parent| {
+                        Ok(ParentWeights {
+                            weight: 1.0,
+                            labels: parent.manifest.labels.clone(),
+                            state: parent.state(registry)?,
+                        })
+                    })
+                    .collect::<Result<Vec<_>, EngineError>>()?;
+                let training = training(recipe, model);
+                let state = TrainingRun {
+                    name: &model.name,
+                    architecture: &architecture,
+                    preprocessing: &recipe.network.preprocessing,
+                    labels: &labels,
+                    set: &set,
+                    training: &training,
+                    compute: engine.compute(),
+                }
+                .run(&parent_weights, "training", engine.progress())?;
+                let seconds = start.elapsed().as_secs_f64();
+                let new = GrownModel {
+                    recipe,
+                    model,
+                    parents,
+                    set: &set,
+                    labels: &labels,
+                    architecture: &architecture,
+                    fingerprint: fingerprints[0],
+                };
+                (new.publish(registry, &graph, &state, seconds)?, seconds)
+            }
+        };
+        ids.insert(model.name.clone(), id.clone());
+        grown.seconds.insert(id.clone(), seconds);
+        grown.models.push(id);
+    }
+    Ok(grown)
+}
+
+/// How the models of a recipe are trained.
+pub fn trainings(recipe: &Recipe) -> Trainings {
+    let models = recipe.models.iter();
+    Trainings::ByName(
+        models
+            .map(|model| (model.name.clone(), training(recipe, model)))
+            .collect(),
+    )
+}
+
+fn training(recipe: &Recipe, model: &ModelRecipe) -> Training {
+    Training {
+        config: model.training(&recipe.training),
+        frozen: model.frozen.clone(),
+        seed: seed_of(recipe, &model.name),
+        root_seed: recipe.seed,
+    }
+}
+
+/// The labels of a model's outputs, in the data's order.
+fn head_labels(recipe: &Recipe, set: &DataSet, parents: &[LoadedModel]) -> Vec<String> {
+    let names = set.label_names().iter().zip(set.counts());
+    let has = |name: &String, count: u64| {
+        recipe.network.heads == Heads::Whole
+            || count > 0
+            || parents.iter().any(|p| p.manifest.labels.contains(name))
+    };
+    names
+        .filter(|(name, count)| has(name, *count))
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// A trained model on its way into the registry.
+struct GrownModel<'a> {
+    recipe: &'a Recipe,
+    model: &'a ModelRecipe,
+    parents: Vec<ModelId>,
+    set: &'a DataSet,
+    labels: &'a [String],
+    architecture: &'a Architecture,
+    fingerprint: Digest,
+}
+
+impl GrownModel<'_> {
+    fn publish(
+        &self,
+        registry: &Registry,
+        graph: &Umig,
+        state: &StateDict,
+        seconds: f64,
+    ) -> Result<ModelId, LabError> {
+        let id = next_version(graph, &self.model.name)?;
+        if id.version() > 1 {
+            return Err(LabError::Foreign(format!(
+                "the registry has a model `{}` that this recipe did not make",
+                self.model.name
+            )));
+        }
+        let labels = self.set.label_names();
+        let counts = self.set.counts();
+        let seen = labels
+            .iter()
+            .zip(counts)
+            .filter(|(_, n)| *n > 0)
+            .map(|(label, _)| label);
+        let mut training = Provenance::new(self.set.name(), seen.cloned());
+        training.digest = Some(self.set.digest());
+        training.split = Some(format!("train/client-{}", self.model.client));
+        training.source = Some(format!("client-{}", self.model.client));
+        training.samples = SampleSet::Listed(self.set.ids().iter().cloned().collect());
+        let vertex = Model {
+            id: id.clone(),
+            time: time_after(graph, &self.parents),
+            labels: self.labels.to_vec(),
+            training: vec![training],
+            superseded: false,
+        };
+        let manifest = manifest(
+            self.architecture,
+            &self.recipe.network.preprocessing,
+            self.labels,
+        )?;
+        let digest = registry.put_model(manifest, to_tensors(state))?;
+        let parents = self
+            .parents
+            .iter()
+            .map(|parent| (parent.clone(), self.model.relation()))
+            .collect();
+        registry.publish(&Publication {
+            models: vec![NewModel {
+                row: ModelRow::new(vertex, digest),
+                parents,
+            }],
+            ..Publication::of(Operation {
+                time: now(),
+                command: "grow".into(),
+                detail: json!({
+                    "recipe": self.recipe.name,
+                    "fingerprint": self.fingerprint,
+                    "model": id,
+                    "digest": digest,
+                    "seconds": seconds,
+                }),
+            })
+        })?;
+        Ok(id)
+    }
+}
+
+/// The model that an earlier run of the same recipe on the same data made, if any.
+fn made_before(
+    registry: &Registry,
+    graph: &Umig,
+    model: &ModelRecipe,
+    fingerprints: &[Digest],
+) -> Result<Option<ModelId>, LabError> {
+    let id = ModelId::new(&model.name, 1)?;
+    if graph.get(&id).is_none() {
+        return Ok(None);
+    }
+    let prints: Vec<_> = fingerprints.iter().map(|print| json!(print)).collect();
+    let name = json!(id);
+    let made = registry.operations()?.into_iter().any(|row| {
+        row.operation.command == "grow"
+            && row
+                .operation
+                .detail
+                .get("fingerprint")
+                .is_some_and(|print| prints.contains(print))
+            && row.operation.detail.get("model") == Some(&name)
+    });
+    Ok(made.then_some(id))
+}
+
+/// What a recipe's models depend on, for recognising them: first as it is written down now, where
+/// what is forgotten counts only if a model is trained without it (so that one grown network serves
+/// every class), then as earlier versions wrote it.
+fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 2], LabError> {
+    let whole = Recipe {
+        methods: BTreeMap::new(),
+        ..recipe.clone()
+    };
+    let mut grown = whole.clone();
+    if !grown.models.iter().any(|model| model.without_forgotten) {
+        grown.forget.classes.clear();
+        grown.forget.from.clear();
+    }
+    let digest = |recipe: &Recipe| -> Result<Digest, LabError> {
+        let text = serde_json::to_string(recipe)
+            .map_err(|error| LabError::Recipe(format!("it cannot be written down: {error}")))?;
+        Ok(Digest::of(format!("{text}{}", set.digest()).as_bytes()))
+    };
+    Ok([digest(&grown)?, digest(&whole)?])
+}
+
+fn architecture(recipe: &Recipe, set: &DataSet) -> Result<Architecture, LabError> {
+    let architecture = Architecture {
+        kind: recipe.network.architecture,
+        input: Input::of(set, recipe.data.length.unwrap_or(TEXT_LENGTH)),
+        classes: set.label_names().len(),
+        head: None,
+    };
+    architecture
+        .program()
+        .map_err(EngineError::net(recipe.network.architecture))?;
+    Ok(architecture)
+}
+
+/// Checks that the data has every label that a recipe names.
+///
+/// # Errors
+/// [`EngineError::UnknownLabel`] for the first that it has not.
+pub fn check_recipe(recipe: &Recipe, set: &DataSet) -> Result<(), LabError> {
+    let named = recipe
+        .models
+        .iter()
+        .filter_map(|model| match &model.labels {
+            Some(LabelChoice::Named(names)) => Some(names),
+            _ => None,
+        })
+        .flatten();
+    for label in recipe.forget.classes.iter().chain(named) {
+        if set.label_index(label).is_none() {
+            let known = set.label_names().iter().map(String::as_str);
+            return Err(EngineError::UnknownLabel {
+                label: label.clone(),
+                context: format!(" in `{}`{}", set.name(), suggestion(label, known)),
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn suggestion<'a>(label: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match suggest(label, known.clone()) {
+        hint if hint.is_empty() => {
+            let list: Vec<&str> = known.take(20).collect();
+            format!("; it has {}", list.join(", "))
+        }
+        hint => hint,
+    }
+}
+
+/// Every client's share of the training data.
+fn shares(recipe: &Recipe, set: &DataSet) -> Result<Vec<DataSet>, LabError> {
+    let set = match recipe.data.limit {
+        Some(limit) => set.sample(limit, recipe.seed),
+        None => set.clone(),
+    };
+    let indices = partition(
+        &set,
+        recipe.data.clients,
+        recipe.data.partition,
+        recipe.seed,
+    )?;
+    Ok(indices.iter().map(|share| set.select(share)).collect())
+}
+
+/// What a model is trained on: its client's share, less the labels that it must not see.
+fn own_share(recipe: &Recipe, model: &ModelRecipe, shares: &[DataSet]) -> DataSet {
+    let share = &shares[model.client - 1];
+    let names = share.label_names();
+    let sees = |(place, label): (usize, &String)| {
+        let hidden = model.without_forgotten && recipe.forget.classes.contains(label);
+        let chosen = |labels: &LabelChoice| labels.has(label, place, names.len());
+        !hidden && model.labels.as_ref().is_none_or(chosen)
+    };
+    let seen: Vec<bool> = names.iter().enumerate().map(sees).collect();
+    share.filter(|label, _| seen[label as usize])
+}
+
+/// A seed for each model of a recipe, the same in every run.
+fn seed_of(recipe: &Recipe, name: &str) -> u64 {
+    let hash = blake3::hash(format!("{}/{name}", recipe.seed).as_bytes());
+    let mut word = [0; 8];
+    word.copy_from_slice(&hash.as_bytes()[..8]);
+    u64::from_le_bytes(word)
+}

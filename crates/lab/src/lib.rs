@@ -1,0 +1,27 @@
+//! The laboratory: inheritance networks grown from recipes, the methods that FIUn is compared with,
+//! and studies that judge them all.
+//!
+//! A [`Recipe`] describes a network of models as data; [`grow`] trains it. Every method of
+//! [`MethodKind`] goes through the engine's one door, [`disinherit::Method`]. [`run_study`] grows,
+//! forgets by several methods and judges each; [`request_report`] makes a study of a request that
+//! was executed. A [`Study`] is plain data that a page can be drawn from.
+
+mod baselines;
+mod error;
+mod grow;
+mod recipe;
+mod request_report;
+mod study;
+mod training_run;
+mod variant;
+
+pub use baselines::{MethodKind, Settings, SettingsPatch, Setup};
+pub use error::LabError;
+pub use grow::{Grown, check_recipe, grow, trainings};
+pub use recipe::{Heads, LabelChoice, ModelRecipe, Recipe, RelationName, Repeat};
+pub use request_report::request_report;
+pub use study::{
+    Compared, MethodResult, ModelResult, Study, StudyModel, StudyOptions, mean, run_study,
+};
+pub use training_run::{Training, Trainings};
+pub use variant::Variant;

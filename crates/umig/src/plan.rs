@@ -1,0 +1,132 @@
+//! Plans: a request as a list of tasks that can be executed, here or on other machines.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ModelId;
+use crate::request::{Request, Scope};
+
+/// What the Fisher information of the forget data is computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reads {
+    /// The initial model's own FIM card: no data and no forward pass.
+    Card,
+    /// The forget data, run through the initial model.
+    ForgetData,
+}
+
+/// One unit of work of a plan. A task is data: any process that can open the registry and the data
+/// can execute it, and executing it twice makes the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "task")]
+pub enum Task {
+    /// Compute a model's own FIM card from its training data.
+    Card {
+        /// The model.
+        model: ModelId,
+    },
+    /// Obtain the Fisher information of the forget data on an initial model.
+    ForgetFisher {
+        /// The initial model.
+        model: ModelId,
+        /// What it is computed from.
+        reads: Reads,
+    },
+    /// Compute the change of an initial model's weights that its descendants copy.
+    Difference {
+        /// The initial model.
+        model: ModelId,
+    },
+    /// Edit a model. For FIUn: merge the Fisher information of `initial`, select, dampen.
+    Edit {
+        /// The model to edit.
+        model: ModelId,
+        /// The initial models that reach it.
+        initial: BTreeSet<ModelId>,
+        /// The version whose FIM card stands in for one of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fallback_card: Option<ModelId>,
+    },
+}
+
+impl Task {
+    /// The model that the task works on.
+    pub fn model(&self) -> &ModelId {
+        match self {
+            Self::Card { model }
+            | Self::ForgetFisher { model, .. }
+            | Self::Difference { model }
+            | Self::Edit { model, .. } => model,
+        }
+    }
+}
+
+/// Tasks with no order among them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The stage's purpose, in words.
+    pub purpose: String,
+    /// Its tasks; each may run beside any other.
+    pub tasks: Vec<Task>,
+}
+
+impl Stage {
+    /// The stage in which the Fisher information of the forget data is obtained.
+    pub fn forget_fisher(scope: &Scope, reads: Reads) -> Self {
+        let task = |model: &ModelId| Task::ForgetFisher {
+            model: model.clone(),
+            reads,
+        };
+        Self {
+            purpose: "Fisher information of the forget data on the initial models".into(),
+            tasks: scope.initial.iter().map(task).collect(),
+        }
+    }
+
+    /// The stage in which every touched model is edited.
+    pub fn edits(scope: &Scope) -> Self {
+        let task = |(model, initial): (&ModelId, &BTreeSet<ModelId>)| Task::Edit {
+            model: model.clone(),
+            initial: initial.clone(),
+            fallback_card: None,
+        };
+        Self {
+            purpose: "merge, select and dampen in every touched model".into(),
+            tasks: scope.reached_by.iter().map(task).collect(),
+        }
+    }
+}
+
+/// The answer to a request: whom it touches, and the work, stage after stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The request.
+    pub request: Request,
+    /// Whom it touches.
+    pub scope: Scope,
+    /// Stages, to be run one after the other. For FIUn their number does not depend on the graph's
+    /// depth: that is the point of the method (arXiv:2408.08493, Section 4).
+    pub stages: Vec<Stage>,
+}
+
+impl Plan {
+    /// The plan of FIUn where every model has its FIM card: two stages.
+    pub fn new(request: Request, scope: Scope) -> Self {
+        let stages = vec![
+            Stage::forget_fisher(&scope, Reads::Card),
+            Stage::edits(&scope),
+        ];
+        Self {
+            request,
+            scope,
+            stages,
+        }
+    }
+
+    /// All tasks, in the order of their stages.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.stages.iter().flat_map(|stage| &stage.tasks)
+    }
+}
