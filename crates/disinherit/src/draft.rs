@@ -25,7 +25,7 @@ impl<'a> Drafts<'a> {
         request: &str,
         settings: &impl Debug,
     ) -> Result<Self, EngineError> {
-        let sum = Digest::of(format!("{settings:?}").as_bytes()).to_string();
+        let sum = Digest::from_content(format!("{settings:?}").as_bytes()).to_string();
         let name = format!("{request} {}", &sum[..16]);
         let known = registry.drafts(&name)?.into_iter();
         Ok(Self {

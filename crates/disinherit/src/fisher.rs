@@ -7,13 +7,13 @@ use disinherit_data::DataSet;
 use disinherit_formats::Dtype;
 use disinherit_nets::{Capture, Compute, InnerJob, inner_fisher};
 use disinherit_registry::{
-    CardHeader, CardRow, CardSource, FisherCard, Operation, Publication, Registry, RegistryError,
+    CardHeader, CardRow, CardSource, FisherCard, FisherImportRecord, FisherRecord, OperationRecord,
+    Publication, Registry, RegistryError,
 };
 use fiun::{
     DATA_FREE_ALPHA, Estimator, FisherTensor, HeadFisher, LayerFisher, Matrix, MatrixRef,
     Precision, head_fisher, head_precision, linear, residuals,
 };
-use serde_json::json;
 use umig::{ModelId, Umig};
 
 use crate::layers::Selected;
@@ -363,14 +363,14 @@ pub fn compute_cards(
             )));
         }
         let row = registry.put_card(&maker.make(model, &own)?)?;
-        let detail = json!({
-            "model": model.id(),
-            "estimator": row.estimator,
-            "layers": options.layers,
-            "samples": options.samples,
-            "precision": options.precision,
+        let record = OperationRecord::Fisher(FisherRecord {
+            model: model.id().clone(),
+            estimator: row.estimator.clone(),
+            layers: options.layers.to_string(),
+            samples: options.samples,
+            precision: options.precision,
         });
-        keep(registry, row.clone(), "fisher", detail)?;
+        keep(registry, row.clone(), record)?;
         rows.push(row);
     }
     Ok(rows)
@@ -426,19 +426,10 @@ pub(crate) fn check_logits(
     )))
 }
 
-fn keep(
-    registry: &Registry,
-    row: CardRow,
-    command: &str,
-    detail: serde_json::Value,
-) -> Result<(), EngineError> {
+fn keep(registry: &Registry, row: CardRow, record: OperationRecord) -> Result<(), EngineError> {
     registry.publish(&Publication {
         cards: vec![row],
-        ..Publication::of(Operation {
-            time: crate::now(),
-            command: command.into(),
-            detail,
-        })
+        ..Publication::new(crate::now(), record)
     })?;
     Ok(())
 }
@@ -492,8 +483,12 @@ pub fn import_card(
     check_card(&loaded, header)?;
     check_values(&loaded, card)?;
     let row = registry.put_card(card)?;
-    let detail = json!({"model": id, "estimator": row.estimator, "by": header.tool});
-    keep(registry, row, "fisher import", detail)?;
+    let record = OperationRecord::FisherImport(FisherImportRecord {
+        model: id.clone(),
+        estimator: row.estimator.clone(),
+        by: header.tool.clone(),
+    });
+    keep(registry, row, record)?;
     Ok(id)
 }
 

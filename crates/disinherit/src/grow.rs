@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use disinherit_data::{DataSet, partition};
 use disinherit_nets::{Architecture, Compute, Input, StateDict};
-use disinherit_registry::{Digest, ModelRow, NewModel, Operation, Publication, Registry};
-use serde_json::json;
+use disinherit_registry::{
+    Digest, GrowRecord, ModelRow, NewModel, OperationRecord, Publication, Registry,
+};
 use umig::{Model, ModelId, SampleSet, Training, Umig};
 
 use crate::add::next_version;
@@ -211,17 +212,16 @@ impl Newborn<'_> {
                 row: ModelRow::new(vertex, digest),
                 parents,
             }],
-            ..Publication::of(Operation {
-                time: crate::now(),
-                command: "grow".into(),
-                detail: json!({
-                    "recipe": self.recipe.name,
-                    "fingerprint": self.fingerprint,
-                    "model": id,
-                    "digest": digest,
-                    "seconds": seconds,
+            ..Publication::new(
+                crate::now(),
+                OperationRecord::Grow(GrowRecord {
+                    recipe: self.recipe.name.clone(),
+                    fingerprint: self.fingerprint,
+                    model: id.clone(),
+                    digest,
+                    seconds,
                 }),
-            })
+            )
         })?;
         Ok(id)
     }
@@ -238,16 +238,9 @@ fn made_before(
     if graph.get(&id).is_none() {
         return Ok(None);
     }
-    let prints: Vec<_> = fingerprints.iter().map(|print| json!(print)).collect();
-    let name = json!(id);
     let made = registry.operations()?.into_iter().any(|row| {
-        row.operation.command == "grow"
-            && row
-                .operation
-                .detail
-                .get("fingerprint")
-                .is_some_and(|print| prints.contains(print))
-            && row.operation.detail.get("model") == Some(&name)
+        matches!(row.record(), Ok(OperationRecord::Grow(grown))
+            if grown.model == id && fingerprints.contains(&grown.fingerprint))
     });
     Ok(made.then_some(id))
 }
@@ -268,7 +261,9 @@ fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 2], EngineErr
     let digest = |recipe: &Recipe| -> Result<Digest, EngineError> {
         let text = serde_json::to_string(recipe)
             .map_err(|error| EngineError::Recipe(format!("it cannot be written down: {error}")))?;
-        Ok(Digest::of(format!("{text}{}", set.digest()).as_bytes()))
+        Ok(Digest::from_content(
+            format!("{text}{}", set.digest()).as_bytes(),
+        ))
     };
     Ok([digest(&grown)?, digest(&whole)?])
 }

@@ -181,7 +181,7 @@ impl LoadedModel {
                 text.push_str(&format!("{name}:{}:{:?};", tensor.digest, tensor.dtype));
             }
         }
-        Digest::of(text.as_bytes())
+        Digest::from_content(text.as_bytes())
     }
 
     /// The head row of each sample's label, matched by name.

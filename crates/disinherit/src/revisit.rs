@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use disinherit_data::Splits;
 use disinherit_nets::Compute;
-use disinherit_registry::{OperationRow, Registry, undone_by};
+use disinherit_registry::{OperationRecord, OperationRow, Registry, UnlearnRecord, undone_by};
 use umig::{ModelId, Relation, Request, Role};
 
 use crate::error::suggest;
@@ -33,8 +33,9 @@ pub fn revisit(
 ) -> Result<Study, EngineError> {
     let operations = registry.operations()?;
     let row = chosen(&operations, request)?;
-    let detail = &row.operation.detail;
-    let (asked, method, outcomes) = read_request(row)?;
+    let record = read_request(row)?;
+    let (asked, method, outcomes) = (record.request, record.method, record.models);
+    let method = Method::from_record(&method);
     let graph = registry.graph()?;
     let mut before: BTreeMap<ModelId, Verdicts> = BTreeMap::new();
     let mut results = Vec::new();
@@ -74,18 +75,17 @@ pub fn revisit(
         });
     }
     let seconds = results.iter().map(|r| r.outcome.seconds).sum();
-    let warnings = serde_json::from_value(detail["warnings"].clone()).unwrap_or_default();
     let result = MethodResult {
         variant: Variant::from(method),
         settings: None,
-        request: detail["id"].as_str().unwrap_or_default().to_owned(),
+        request: record.id.to_string(),
         cost: Cost {
             seconds,
             ..Cost::default()
         },
         preparation: Cost::default(),
         models: results,
-        warnings,
+        warnings: record.warnings,
         failed: None,
     };
     Ok(Study {
@@ -101,19 +101,14 @@ pub fn revisit(
 }
 
 /// What was asked, by which method, and what happened to each model.
-pub(crate) fn read_request(
-    row: &OperationRow,
-) -> Result<(Request, Method, Vec<ModelOutcome>), EngineError> {
-    let detail = &row.operation.detail;
-    let read = |what: &str, error: serde_json::Error| {
-        EngineError::Refused(format!("the log's {what} cannot be read: {error}"))
-    };
-    let asked =
-        serde_json::from_value(detail["request"].clone()).map_err(|e| read("request", e))?;
-    let outcomes =
-        serde_json::from_value(detail["models"].clone()).map_err(|e| read("models", e))?;
-    let method = serde_json::from_value(detail["method"].clone()).unwrap_or_default();
-    Ok((asked, method, outcomes))
+pub(crate) fn read_request(row: &OperationRow) -> Result<UnlearnRecord, EngineError> {
+    match row.record()? {
+        OperationRecord::Unlearn(record) => Ok(*record),
+        _ => Err(EngineError::Refused(format!(
+            "operation {} is no request",
+            row.id
+        ))),
+    }
 }
 
 /// A request in the log: what was asked, and what happened to each model. The last one that was not
@@ -126,8 +121,8 @@ pub fn last_request(
     request: Option<&str>,
 ) -> Result<(Request, Vec<ModelOutcome>), EngineError> {
     let operations = registry.operations()?;
-    let (asked, _, outcomes) = read_request(chosen(&operations, request)?)?;
-    Ok((asked, outcomes))
+    let record = read_request(chosen(&operations, request)?)?;
+    Ok((record.request, record.models))
 }
 
 pub(crate) fn chosen<'a>(
@@ -137,8 +132,11 @@ pub(crate) fn chosen<'a>(
     let mut unlearned = operations
         .iter()
         .rev()
-        .filter(|row| row.operation.command == "unlearn");
-    let id = |row: &'a OperationRow| row.operation.detail["id"].as_str().unwrap_or_default();
+        .filter(|row| row.command == "unlearn");
+    let id = |row: &OperationRow| match row.record() {
+        Ok(OperationRecord::Unlearn(record)) => record.id.to_string(),
+        _ => String::new(),
+    };
     let Some(wanted) = request else {
         return unlearned
             .find(|row| undone_by(operations, row.id).is_none())
@@ -146,13 +144,13 @@ pub(crate) fn chosen<'a>(
                 EngineError::Refused("nothing has been unlearned in this registry yet".into())
             });
     };
-    let known: Vec<&str> = unlearned.clone().map(id).collect();
+    let known: Vec<String> = unlearned.clone().map(id).collect();
     unlearned
         .find(|row| id(row) == wanted || row.id.to_string() == wanted)
         .ok_or_else(|| {
             EngineError::Refused(format!(
                 "there is no request `{wanted}`{}; `disinherit log --operations` lists them",
-                suggest(wanted, known)
+                suggest(wanted, known.iter().map(String::as_str))
             ))
         })
 }

@@ -115,6 +115,7 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use disinherit_registry::OperationId;
     use proptest::prelude::*;
 
     use super::*;
@@ -135,9 +136,9 @@ mod tests {
                 warnings: vec!["none".into()],
                 verdicts: Vec::new(),
                 log: LogPosition {
-                    operation: 1,
+                    operation: OperationId::new(1),
                     hash: "00".into(),
-                    last: 1,
+                    last: OperationId::new(1),
                     last_hash: "00".into(),
                 },
                 tool: "test".into(),

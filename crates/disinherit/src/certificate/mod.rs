@@ -8,7 +8,7 @@ mod key;
 
 use std::collections::BTreeMap;
 
-use disinherit_registry::{Digest, Registry, check_chain, undone_by};
+use disinherit_registry::{Digest, OperationId, Registry, check_chain, undone_by};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use umig::{ModelId, Request, Role};
@@ -111,12 +111,12 @@ pub struct CertifiedVerdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogPosition {
     /// The request's operation.
-    pub operation: i64,
+    pub operation: OperationId,
     /// Its hash.
     pub hash: String,
     /// The last operation when the certificate was issued: what is missing up to there has been
     /// taken out since.
-    pub last: i64,
+    pub last: OperationId,
     /// Its hash.
     pub last_hash: String,
 }
@@ -142,25 +142,25 @@ pub fn certify(
         )));
     }
     let row = chosen(&log, request)?;
-    let (asked, method, outcomes) = read_request(row)?;
-    let models = outcomes
+    let record = read_request(row)?;
+    let models = record
+        .models
         .iter()
         .map(certified)
         .collect::<Result<Vec<_>, _>>()?;
-    let detail = &row.operation.detail;
     let last = log.last().unwrap_or(row);
     let statement = Statement {
         kind: STATEMENT.into(),
         subject: models.iter().map(subject).collect(),
         predicate_type: PREDICATE.into(),
         predicate: Certificate {
-            request: detail["id"].as_str().unwrap_or_default().to_owned(),
-            asked,
+            request: record.id.to_string(),
+            asked: record.request,
             actor: row.actor.clone(),
-            time: row.operation.time,
-            method,
+            time: row.time,
+            method: Method::from_record(&record.method),
             models,
-            warnings: serde_json::from_value(detail["warnings"].clone()).unwrap_or_default(),
+            warnings: record.warnings,
             verdicts,
             log: LogPosition {
                 operation: row.id,

@@ -10,6 +10,7 @@ mod variant;
 use std::fmt;
 use std::str::FromStr;
 
+use disinherit_registry::MethodName;
 use serde::{Deserialize, Serialize};
 
 use crate::error::suggest;
@@ -174,6 +175,19 @@ impl Method {
     }
 }
 
+impl From<Method> for MethodName {
+    fn from(method: Method) -> Self {
+        Self::new(method.name())
+    }
+}
+
+impl Method {
+    /// The method that the log names; FIUn for a name that this version does not know.
+    pub(crate) fn from_record(name: &MethodName) -> Self {
+        name.as_str().parse().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -194,5 +208,21 @@ impl FromStr for Method {
                     names.join(", ")
                 )
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The log has the name, and cards, drafts and recipes have what serde makes of the method.
+    #[test]
+    fn a_method_has_one_name_everywhere() {
+        for method in Method::all() {
+            let stored = serde_json::to_value(method).unwrap();
+            assert_eq!(stored, method.name());
+            assert_eq!(Method::from_record(&method.into()), method);
+        }
     }
 }

@@ -383,7 +383,7 @@ impl Work<'_> {
                 choice: None,
                 tensors,
                 unmatched: Vec::new(),
-                stand_in: None,
+                fallback_card: None,
                 seconds: *seconds,
             });
         }

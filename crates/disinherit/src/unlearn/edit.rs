@@ -99,7 +99,7 @@ impl Edit<'_> {
             choice,
             tensors: selections,
             unmatched,
-            stand_in: ready.card.stand_in.as_ref().map(|s| s.of.clone()),
+            fallback_card: ready.card.stand_in.as_ref().map(|s| s.of.clone()),
             seconds: start.elapsed().as_secs_f64(),
         };
         Ok((outcome, changed))

@@ -12,8 +12,9 @@ use std::time::Instant;
 
 use disinherit_data::Splits;
 use disinherit_formats::Tensor;
-use disinherit_registry::{Digest, Registry};
-use fiun::{AlphaChoice, Dampening, Selection, Target};
+pub use disinherit_registry::ModelOutcome;
+use disinherit_registry::{Digest, OperationId, Registry};
+use fiun::{Dampening, Target};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use umig::{ModelId, Plan, Request, Role, Scope, Umig};
@@ -123,48 +124,6 @@ pub struct Prepared<'a> {
     ready: BTreeMap<ModelId, Ready>,
 }
 
-/// What happened to one model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelOutcome {
-    /// The version that was touched.
-    pub before: ModelId,
-    /// The version that replaces it.
-    pub after: ModelId,
-    /// Its part in the request.
-    pub role: Role,
-    /// The initial models whose FIMs were merged.
-    pub initial: BTreeSet<ModelId>,
-    /// The digest before.
-    pub digest_before: Digest,
-    /// The digest after; nothing in a dry run.
-    pub digest_after: Option<Digest>,
-    /// The threshold, for a method that dampens.
-    pub alpha: Option<f64>,
-    /// The dampening constant, for a method that dampens.
-    pub lambda: Option<f64>,
-    /// What they were chosen from, where they were chosen from data.
-    pub choice: Option<AlphaChoice>,
-    /// What was done to each tensor.
-    pub tensors: BTreeMap<String, Selection>,
-    /// Labels of the model that no initial model has; their rows stayed as they were.
-    pub unmatched: Vec<String>,
-    /// The version whose FIM card stood in for one of its own.
-    #[serde(default)]
-    pub stand_in: Option<ModelId>,
-    /// Seconds for this model.
-    pub seconds: f64,
-}
-
-impl ModelOutcome {
-    /// All tensors together.
-    pub fn selection(&self) -> Selection {
-        self.tensors
-            .values()
-            .copied()
-            .fold(Selection::default(), Selection::plus)
-    }
-}
-
 /// A finished request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unlearned {
@@ -174,7 +133,7 @@ pub struct Unlearned {
     #[serde(default)]
     pub method: Method,
     /// The operation's number in the log; nothing in a dry run.
-    pub operation: Option<i64>,
+    pub operation: Option<OperationId>,
     /// What happened to each model.
     pub models: Vec<ModelOutcome>,
     /// Seconds for stage 2 and publication.

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit_registry::{CardRow, Digest, ModelRow, NewModel, Operation, Publication, Registry};
+use disinherit_registry::{
+    CardRow, Digest, ModelRow, NewModel, OperationId, OperationRecord, Publication, Registry,
+    UnlearnRecord,
+};
 use fiun::{Dampening, HeadPart};
-use serde_json::json;
 use umig::{Forget, Model, ModelId, Relation, Request, Umig};
 
 use super::{ModelOutcome, Prepared, Unlearned};
@@ -30,7 +32,7 @@ pub(super) fn warnings(prepared: &Prepared<'_>, mended: &[ModelOutcome]) -> Vec<
                 "{id}: nothing was selected, the model is unchanged; lower alpha"
             ));
         }
-        if let Some(before) = &outcome.stand_in {
+        if let Some(before) = &outcome.fallback_card {
             list.push(format!(
                 "{id}: has no FIM card of its own; that of {before}, less what was forgotten since, \
                  stood in for it"
@@ -142,7 +144,7 @@ pub(crate) fn request_id(
     }
     Ok(format!(
         "request-{}",
-        &Digest::of(text.as_bytes()).to_string()[..12]
+        &Digest::from_content(text.as_bytes()).to_string()[..12]
     ))
 }
 
@@ -161,7 +163,10 @@ pub(crate) struct Publishing<'a> {
 
 /// All new versions with their edges, in one transaction. A new version inherits from the new
 /// versions of its parents where those were touched too, and from the version that it replaces.
-pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i64, EngineError> {
+pub(crate) fn publish(
+    publishing: &Publishing<'_>,
+    done: &Unlearned,
+) -> Result<OperationId, EngineError> {
     let Publishing {
         registry,
         graph,
@@ -216,16 +221,15 @@ pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i
         superseded: old,
         cards: cards.clone(),
         finished: drafts.clone(),
-        ..Publication::of(Operation {
-            time: crate::now(),
-            command: "unlearn".into(),
-            detail: json!({
-                "id": done.request,
-                "request": request,
-                "method": done.method,
-                "models": done.models,
-                "warnings": done.warnings,
-            }),
-        })
+        ..Publication::new(
+            crate::now(),
+            OperationRecord::Unlearn(Box::new(UnlearnRecord {
+                id: done.request.as_str().into(),
+                request: (*request).clone(),
+                method: done.method.into(),
+                models: done.models.clone(),
+                warnings: done.warnings.clone(),
+            })),
+        )
     })?)
 }
