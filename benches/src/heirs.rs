@@ -10,8 +10,8 @@ use disinherit::{Features, Silent, UnlearnOptions, prepare, unlearn};
 use disinherit_formats::Tensor;
 use disinherit_nets::Compute;
 use disinherit_registry::{
-    CardRow, CardSource, Digest, FisherCard, Manifest, ModelRow, NewModel, Operation, Publication,
-    Registry,
+    CardRow, CardSource, Digest, FisherCard, Manifest, ModelRow, NewModel, OperationRecord,
+    Publication, Registry,
 };
 use fiun::{Estimator, FisherTensor, HeadFisher, LayerFisher};
 use serde_json::json;
@@ -152,11 +152,13 @@ fn set_up(folder: &Path, initial: usize, heirs: usize) -> Result<[f64; 2], Box<d
     registry.publish(&Publication {
         models: births.models,
         cards: births.cards,
-        ..Publication::of(Operation {
-            time: 0,
-            command: "set up".into(),
-            detail: json!({}),
-        })
+        ..Publication::new(
+            0,
+            OperationRecord::Unknown {
+                command: "set up".into(),
+                detail: json!({}),
+            },
+        )
     })?;
     Ok(births.bytes)
 }

@@ -13,7 +13,7 @@ use disinherit::{
 use disinherit_data::{DataSet, Splits};
 use disinherit_formats::{Tensor, write_checkpoint};
 use disinherit_nets::{Compute, StateDict};
-use disinherit_registry::{ModelRow, NewModel, Operation, Publication, Registry};
+use disinherit_registry::{ModelRow, NewModel, OperationRecord, Publication, Registry};
 use serde_json::json;
 use umig::{Forget, Model, ModelId, Relation, Request, SampleSet, Training};
 
@@ -97,11 +97,13 @@ fn registry(
     }
     registry.publish(&Publication {
         models,
-        ..Publication::of(Operation {
-            time: 0,
-            command: "set up".into(),
-            detail: json!({}),
-        })
+        ..Publication::new(
+            0,
+            OperationRecord::Unknown {
+                command: "set up".into(),
+                detail: json!({}),
+            },
+        )
     })?;
     Ok((folder, registry))
 }

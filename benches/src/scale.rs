@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use disinherit_formats::{Checkpoint, Tensor};
-use disinherit_registry::{Manifest, ModelRow, NewModel, Operation, Page, Publication, Registry};
+use disinherit_registry::{
+    Manifest, ModelRow, NewModel, OperationRecord, Page, Publication, Registry,
+};
 use umig::{Forget, Model, ModelId, Relation, Request, Training, Umig};
 
 use crate::{Line, shortest};
@@ -120,11 +122,13 @@ fn manifest() -> Manifest {
 fn publication(models: Vec<NewModel>) -> Publication {
     Publication {
         models,
-        ..Publication::of(Operation {
-            time: 0,
-            command: "set up".into(),
-            detail: serde_json::json!({}),
-        })
+        ..Publication::new(
+            0,
+            OperationRecord::Unknown {
+                command: "set up".into(),
+                detail: serde_json::json!({}),
+            },
+        )
     }
 }
 

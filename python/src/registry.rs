@@ -154,13 +154,18 @@ impl Registry {
     }
 }
 
+/// A registry's place, with the storage's settings from the environment.
+fn location(place: &str) -> Result<Location, RegistryError> {
+    Ok(Location::parse(place)?.with_settings(std::env::vars()))
+}
+
 #[pymethods]
 impl Registry {
     /// Opens the registry at a place (a folder or a URL).
     #[staticmethod]
     fn open(py: Python<'_>, place: &str, actor: String) -> PyResult<Self> {
         let open = || -> Result<disinherit_registry::Registry, RegistryError> {
-            Ok(disinherit_registry::Registry::open_at(&Location::parse(place)?)?.used_by(actor))
+            Ok(disinherit_registry::Registry::open_at(&location(place)?)?.used_by(actor))
         };
         let inner = py.detach(open).map_err(raised)?;
         Ok(Self { inner })
@@ -170,7 +175,7 @@ impl Registry {
     #[staticmethod]
     fn create(py: Python<'_>, place: &str, catalog: Option<&str>, actor: String) -> PyResult<Self> {
         let create = || -> Result<disinherit_registry::Registry, RegistryError> {
-            let place = Location::parse(place)?;
+            let place = location(place)?;
             if let Location::Folder(folder) = &place {
                 std::fs::create_dir_all(folder).map_err(RegistryError::io("make", folder))?;
             }
@@ -280,7 +285,7 @@ impl Registry {
 
     /// Takes an operation back.
     fn undo(&self, py: Python<'_>, operation: i64) -> PyResult<String> {
-        py.detach(|| self.inner.undo(operation))
+        py.detach(|| self.inner.undo(operation.into()))
             .map_err(raised)
             .and_then(|undone| write(&undone))
     }

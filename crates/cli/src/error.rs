@@ -3,6 +3,7 @@
 use std::fmt;
 
 use disinherit::EngineError;
+use disinherit_registry::Hint;
 
 /// A failure as the user reads it.
 #[derive(Debug)]
@@ -43,6 +44,33 @@ impl From<disinherit_formats::FormatError> for CliError {
     }
 }
 
+/// What can be done about an error of the registry, in flags and commands.
+fn help_for(hint: Hint) -> String {
+    match hint {
+        Hint::InitRegistry => "make one with `disinherit init`".into(),
+        Hint::UseNewerVersion => "use a newer disinherit".into(),
+        Hint::RunAgain => "run the command again".into(),
+        Hint::WaitForOtherProcess => "wait until it is done".into(),
+        Hint::ShowLog => "`disinherit log --operations` lists the operations".into(),
+        Hint::UndoLaterFirst => "undo that first".into(),
+        Hint::CheckRegistry => {
+            "`disinherit fsck` says what is damaged; with `--repair --from` it fetches it".into()
+        }
+        Hint::SetCredentials => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into(),
+        Hint::CreateBucket { bucket } => {
+            format!("create the bucket `{bucket}`, or give the address of another")
+        }
+        Hint::CheckEndpoint { endpoint: Some(_) } => "check AWS_ENDPOINT".into(),
+        Hint::CheckEndpoint { endpoint: None } => {
+            "set AWS_ENDPOINT to the address of the storage's server".into()
+        }
+        Hint::GiveLocation => "give a folder, file:///... or s3://bucket/path".into(),
+        Hint::GiveCatalog => "give `--catalog postgres://user@host/database`".into(),
+        Hint::BuildWith { feature } => format!("use a build with the feature `{feature}`"),
+        _ => String::new(),
+    }
+}
+
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         let help = match &error {
@@ -75,10 +103,14 @@ impl From<EngineError> for CliError {
             }
             _ => None,
         };
+        let hint = match &error {
+            EngineError::Store(error) => error.hint().map(help_for),
+            _ => None,
+        };
+        let help = help.map(str::to_owned).or(hint);
         let message = error.to_string();
-        let said = help.is_some_and(|help| message.contains(help));
         Self {
-            help: help.filter(|_| !said).map(str::to_owned),
+            help: help.filter(|help| !help.is_empty() && !message.contains(help)),
             message,
         }
     }

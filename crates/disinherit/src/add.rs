@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use disinherit_formats::{Bundle, HubConfig, find_head};
 use disinherit_formats::{Dtype, Tensor, TensorSource};
 use disinherit_nets::{Architecture, Input, Kind, Preprocessing, TextShape, check_finite};
-use disinherit_registry::{ModelRow, NewModel, Operation, Publication, Registry};
-use serde_json::json;
+use disinherit_registry::{
+    AddRecord, ImportRecord, ModelRow, NewModel, OperationRecord, Publication, Registry,
+};
 use umig::{Model, ModelId, Relation, Training, Umig};
 
 use crate::error::{EngineError, Hint};
@@ -204,8 +205,11 @@ fn add_one(
     let mut graph = registry.graph()?;
     let model = put(registry, &mut graph, new, tensors, form)?;
     let id = model.row.vertex.id.clone();
-    let detail = json!({"model": id, "digest": model.row.manifest});
-    publish(registry, vec![model], "add", detail)?;
+    let record = OperationRecord::Add(AddRecord {
+        model: id.clone(),
+        digest: model.row.manifest,
+    });
+    publish(registry, vec![model], record)?;
     Ok(id)
 }
 
@@ -227,23 +231,21 @@ pub fn add_all(
         stage.advance(1);
     }
     let ids: Vec<ModelId> = made.iter().map(|m| m.row.vertex.id.clone()).collect();
-    publish(registry, made, "import", json!({"models": ids}))?;
+    let record = OperationRecord::Import(ImportRecord {
+        models: ids.clone(),
+    });
+    publish(registry, made, record)?;
     Ok(ids)
 }
 
 fn publish(
     registry: &Registry,
     models: Vec<NewModel>,
-    command: &str,
-    detail: serde_json::Value,
+    record: OperationRecord,
 ) -> Result<(), EngineError> {
     registry.publish(&Publication {
         models,
-        ..Publication::of(Operation {
-            time: now(),
-            command: command.into(),
-            detail,
-        })
+        ..Publication::new(now(), record)
     })?;
     Ok(())
 }

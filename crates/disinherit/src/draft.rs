@@ -28,7 +28,7 @@ impl<'a> Drafts<'a> {
         settings: &Value,
     ) -> Result<Self, EngineError> {
         let text = format!("{FORMAT} {settings}");
-        let sum = Digest::of(text.as_bytes()).to_string();
+        let sum = Digest::from_content(text.as_bytes()).to_string();
         let name = format!("{request} {}", &sum[..16]);
         let known = registry.drafts(&name)?.into_iter();
         Ok(Self {

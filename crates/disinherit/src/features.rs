@@ -134,7 +134,7 @@ impl<'a> Features<'a> {
         let backbone = model.backbone();
         let key = |set: &DataSet| {
             let text = format!("features/2/{backbone}/{}/{}", set.digest(), self.compute);
-            Digest::of(text.as_bytes())
+            Digest::from_content(text.as_bytes())
         };
         let whole = key(set);
         let memory = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);

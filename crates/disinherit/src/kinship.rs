@@ -76,7 +76,7 @@ impl Kin {
             let step = values.len().div_ceil(VALUES).max(1);
             let trace = Trace {
                 dtype: tensor.dtype,
-                digest: Digest::of(&tensor.bytes),
+                digest: Digest::from_content(&tensor.bytes),
                 values: values.into_iter().step_by(step).collect(),
                 shape: tensor.shape,
             };

@@ -54,13 +54,13 @@ pub use fiun_method::{Alpha, Fiun, FiunOptions, Scale};
 pub use form::{export, form_of};
 pub use kinship::{Kin, Proposal, infer_parents};
 pub use layers::Layers;
-pub use method::{Edit, Method, MethodName};
+pub use method::{Edit, Method};
 pub use model::{LoadedModel, find as resolve};
-pub use outcome::{Done, ModelOutcome, Unlearned};
+pub use outcome::{Done, Unlearned};
 pub use prepared::{Prepared, RunOptions};
 pub use progress::{Progress, Silent, Stage};
 pub use provenance::{absence_warning, absent_samples, forget_mask, own_data};
-pub use request_log::{PastRequest, past_request};
+pub use request_log::past_request;
 pub use runner::Runner;
 pub use work::Work;
 

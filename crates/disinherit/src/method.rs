@@ -1,14 +1,12 @@
 //! What a method is to the engine: FIUn and every baseline go through this one door.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use disinherit_formats::{Dtype, Tensor};
 use disinherit_nets::StateDict;
-use disinherit_registry::Registry;
+use disinherit_registry::{MethodName, Registry};
 use fiun::{AlphaChoice, Selection};
 use half::{bf16, f16};
-use serde::{Deserialize, Serialize};
 use umig::{Forget, ModelId, Scope, Umig};
 
 use crate::cards::FisherOptions;
@@ -16,36 +14,6 @@ use crate::error::EngineError;
 use crate::evidence::Evidence;
 use crate::model::LoadedModel;
 use crate::work::Work;
-
-/// The name of a method, as the log and certificates have it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MethodName(String);
-
-impl MethodName {
-    /// A name, in lower case with hyphens.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// FIUn: what entries that name no method were made by.
-impl Default for MethodName {
-    fn default() -> Self {
-        Self::new("fiun")
-    }
-}
-
-impl fmt::Display for MethodName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
 
 /// A way to make models forget.
 ///

@@ -179,7 +179,7 @@ impl LoadedModel {
             self.manifest.preprocessing,
             below
         ]);
-        Digest::of(text.to_string().as_bytes())
+        Digest::from_content(text.to_string().as_bytes())
     }
 
     /// The tensors of a stored manifest that are not this model's.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use disinherit_formats::Tensor;
-use disinherit_registry::Digest;
+use disinherit_registry::{Digest, ModelOutcome};
 use rayon::prelude::*;
 use serde_json::json;
 use umig::{ModelId, Plan, Request, Scope, Stage, Task, Umig};
@@ -20,7 +20,7 @@ use crate::features::Features;
 use crate::layers::Selected;
 use crate::method::{Edit, Method};
 use crate::model::{LoadedModel, next_version};
-use crate::outcome::{Done, ModelOutcome, Unlearned};
+use crate::outcome::{Done, Unlearned};
 use crate::plan::{Known, check_labels, check_remainder, plan};
 use crate::publish::{Publishing, publish, request_id};
 use crate::warnings::warnings;
@@ -165,7 +165,7 @@ impl<'a> Prepared<'a> {
             "settings": self.method.settings()?,
             "data": data.map(|data| [data.train.digest(), data.heldout.digest()].map(|d| d.to_string())),
         });
-        let drafts = Drafts::open(self.engine.registry(), &request, &settings)?;
+        let drafts = Drafts::open(self.engine.registry(), request.as_str(), &settings)?;
         let mut run = Run {
             prepared: self,
             work: self.work(),

@@ -3,29 +3,25 @@
 use std::collections::BTreeMap;
 
 use disinherit_registry::{CardRow, Digest, ModelRow, NewModel, Operation, Publication, Registry};
-use serde_json::json;
 use umig::{Model, ModelId, Relation, Request, Umig};
 
 use crate::error::EngineError;
-use crate::method::MethodName;
 use crate::model::{now, time_after};
-use crate::outcome::{ModelOutcome, Unlearned};
+use crate::outcome::Unlearned;
 
 /// A name for the request that depends on what is asked, of whom and by which method, not on when.
 pub(crate) fn request_id(
     request: &Request,
     method: &MethodName,
     digests: &[Digest],
-) -> Result<String, EngineError> {
+) -> Result<RequestId, EngineError> {
     let text = serde_json::to_string(&(request, digests));
     let mut text = text.map_err(EngineError::json("request"))?;
     if *method != MethodName::default() {
         text.push_str(method.as_str());
     }
-    Ok(format!(
-        "request-{}",
-        &Digest::of(text.as_bytes()).to_string()[..12]
-    ))
+    let digest = Digest::from_content(text.as_bytes()).to_string();
+    Ok(RequestId::new(format!("request-{}", &digest[..12])))
 }
 
 /// What is published.
@@ -43,7 +39,7 @@ pub(crate) struct Publishing<'a> {
 
 /// All new versions with their edges, in one transaction. A new version inherits from the new
 /// versions of its parents where those were touched too, and from the version that it replaces.
-pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i64, EngineError> {
+pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<OperationId, EngineError> {
     let Publishing {
         registry,
         graph,
@@ -80,7 +76,7 @@ pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i
             })
             .collect();
         let from = Relation::UnlearnedFrom {
-            request: done.request.clone(),
+            request: done.request.to_string(),
         };
         parents.push((id.clone(), from));
         let vertex = Model {
@@ -103,16 +99,15 @@ pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<i
         superseded: old,
         cards: cards.clone(),
         finished: drafts.clone(),
-        ..Publication::of(Operation {
-            time: now(),
-            command: "unlearn".into(),
-            detail: json!({
-                "id": done.request,
-                "request": request,
-                "method": done.method,
-                "models": done.models,
-                "warnings": done.warnings,
-            }),
-        })
+        ..Publication::new(
+            now(),
+            OperationRecord::Unlearn(Box::new(UnlearnRecord {
+                id: done.request.clone(),
+                request: (*request).clone(),
+                method: done.method.clone(),
+                models: done.models.clone(),
+                warnings: done.warnings.clone(),
+            })),
+        )
     })?)
 }

@@ -1,45 +1,8 @@
 //! Finished requests, as the log has them.
 
-use disinherit_registry::{OperationRow, Registry, undone_by};
-use umig::Request;
+use disinherit_registry::{OperationRecord, OperationRow, Registry, UnlearnRecord, undone_by};
 
 use crate::error::{EngineError, nearest};
-use crate::method::MethodName;
-use crate::outcome::ModelOutcome;
-
-/// A request that was executed, as the log has it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PastRequest {
-    /// Its id.
-    pub request: String,
-    /// What was asked, of which models.
-    pub asked: Request,
-    /// By which method.
-    pub method: MethodName,
-    /// What happened to each model.
-    pub models: Vec<ModelOutcome>,
-    /// What the user was told.
-    pub warnings: Vec<String>,
-}
-
-impl PastRequest {
-    /// Reads an entry of the log.
-    pub(crate) fn read(row: &OperationRow) -> Result<Self, EngineError> {
-        let detail = &row.operation.detail;
-        let read = |what: &str, error: serde_json::Error| {
-            EngineError::Document(format!("the log's {what} cannot be read: {error}"))
-        };
-        Ok(Self {
-            request: detail["id"].as_str().unwrap_or_default().to_owned(),
-            asked: serde_json::from_value(detail["request"].clone())
-                .map_err(|e| read("request", e))?,
-            method: serde_json::from_value(detail["method"].clone()).unwrap_or_default(),
-            models: serde_json::from_value(detail["models"].clone())
-                .map_err(|e| read("models", e))?,
-            warnings: serde_json::from_value(detail["warnings"].clone()).unwrap_or_default(),
-        })
-    }
-}
 
 /// A request in the log. The last one that was not undone when none is named by its id or the number
 /// of its operation.
@@ -49,9 +12,20 @@ impl PastRequest {
 pub fn past_request(
     registry: &Registry,
     request: Option<&str>,
-) -> Result<PastRequest, EngineError> {
+) -> Result<UnlearnRecord, EngineError> {
     let operations = registry.operations()?;
-    PastRequest::read(chosen(&operations, request)?)
+    read_request(chosen(&operations, request)?)
+}
+
+/// What an entry says of a request.
+pub(crate) fn read_request(row: &OperationRow) -> Result<UnlearnRecord, EngineError> {
+    match row.record()? {
+        OperationRecord::Unlearn(record) => Ok(*record),
+        _ => Err(EngineError::Document(format!(
+            "operation {} is no request",
+            row.id
+        ))),
+    }
 }
 
 /// The entry of a request.
@@ -62,18 +36,21 @@ pub(crate) fn chosen<'a>(
     let mut unlearned = operations
         .iter()
         .rev()
-        .filter(|row| row.operation.command == "unlearn");
-    let id = |row: &'a OperationRow| row.operation.detail["id"].as_str().unwrap_or_default();
+        .filter(|row| row.command == "unlearn");
+    let id = |row: &OperationRow| match row.record() {
+        Ok(OperationRecord::Unlearn(record)) => record.id.to_string(),
+        _ => String::new(),
+    };
     let Some(wanted) = request else {
         return unlearned
             .find(|row| undone_by(operations, row.id).is_none())
             .ok_or(EngineError::NothingUnlearned);
     };
-    let known: Vec<&str> = unlearned.clone().map(id).collect();
+    let known: Vec<String> = unlearned.clone().map(id).collect();
     unlearned
         .find(|row| id(row) == wanted || row.id.to_string() == wanted)
         .ok_or_else(|| EngineError::UnknownRequest {
             name: wanted.to_owned(),
-            near: nearest(wanted, known).map(str::to_owned),
+            near: nearest(wanted, known.iter().map(String::as_str)).map(str::to_owned),
         })
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use disinherit_registry::ModelOutcome;
 use fiun::{Dampening, HeadPart};
 use umig::{Forget, ModelId};
 
-use crate::outcome::ModelOutcome;
 use crate::provenance::absence_warning;
 use crate::work::Work;
 

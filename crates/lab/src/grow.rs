@@ -7,8 +7,9 @@ use disinherit::model::{manifest, next_version, now, time_after, to_tensors};
 use disinherit::{Engine, EngineError, LoadedModel, suggest};
 use disinherit_data::{DataSet, partition};
 use disinherit_nets::{Architecture, Input, StateDict};
-use disinherit_registry::{Digest, ModelRow, NewModel, Operation, Publication, Registry};
-use serde_json::json;
+use disinherit_registry::{
+    Digest, GrowRecord, ModelRow, NewModel, OperationRecord, Publication, Registry,
+};
 use umig::{Model, ModelId, SampleSet, Training as Provenance, Umig};
 
 use crate::error::LabError;
@@ -201,17 +202,16 @@ impl GrownModel<'_> {
                 row: ModelRow::new(vertex, digest),
                 parents,
             }],
-            ..Publication::of(Operation {
-                time: now(),
-                command: "grow".into(),
-                detail: json!({
-                    "recipe": self.recipe.name,
-                    "fingerprint": self.fingerprint,
-                    "model": id,
-                    "digest": digest,
-                    "seconds": seconds,
+            ..Publication::new(
+                now(),
+                OperationRecord::Grow(GrowRecord {
+                    recipe: self.recipe.name.clone(),
+                    fingerprint: self.fingerprint,
+                    model: id.clone(),
+                    digest,
+                    seconds,
                 }),
-            })
+            )
         })?;
         Ok(id)
     }
@@ -228,16 +228,9 @@ fn made_before(
     if graph.get(&id).is_none() {
         return Ok(None);
     }
-    let prints: Vec<_> = fingerprints.iter().map(|print| json!(print)).collect();
-    let name = json!(id);
     let made = registry.operations()?.into_iter().any(|row| {
-        row.operation.command == "grow"
-            && row
-                .operation
-                .detail
-                .get("fingerprint")
-                .is_some_and(|print| prints.contains(print))
-            && row.operation.detail.get("model") == Some(&name)
+        matches!(row.record(), Ok(OperationRecord::Grow(grown))
+            if grown.model == id && fingerprints.contains(&grown.fingerprint))
     });
     Ok(made.then_some(id))
 }
@@ -258,7 +251,7 @@ fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 2], LabError>
     let digest = |recipe: &Recipe| -> Result<Digest, LabError> {
         let text = serde_json::to_string(recipe)
             .map_err(|error| LabError::Recipe(format!("it cannot be written down: {error}")))?;
-        Ok(Digest::of(format!("{text}{}", set.digest()).as_bytes()))
+        Ok(Digest::from_content(format!("{text}{}", set.digest()).as_bytes()))
     };
     Ok([digest(&grown)?, digest(&whole)?])
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use disinherit::evaluation::{Depth, Evaluator, Verdicts};
-use disinherit::{Cost, Engine, LoadedModel, ModelOutcome, past_request};
-use disinherit_registry::Registry;
+use disinherit::{Cost, Engine, LoadedModel, past_request};
+use disinherit_registry::{ModelOutcome, Registry};
 use umig::{Forget, ModelId, Relation, Role, Umig};
 
 use crate::baselines::MethodKind;
@@ -33,7 +33,7 @@ pub fn request_report(
     for outcome in past.models {
         let mut after = Verdicts::default();
         if engine.data().is_some() {
-            let judged = judge(engine, &graph, &past.asked.forget, depth, &outcome)?;
+            let judged = judge(engine, &graph, &past.request.forget, depth, &outcome)?;
             before.insert(outcome.before.clone(), judged.0);
             after = judged.1;
         }
@@ -46,7 +46,7 @@ pub fn request_report(
     let result = MethodResult {
         variant: Variant::from(method),
         settings: None,
-        request: past.request,
+        request: past.id.to_string(),
         cost: Cost {
             seconds: results.iter().map(|r| r.outcome.seconds).sum(),
             ..Cost::default()
@@ -60,7 +60,7 @@ pub fn request_report(
         title: result.request.clone(),
         recipe: None,
         seed: 0,
-        forget: past.asked.forget,
+        forget: past.request.forget,
         device: engine.compute().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         models: models(registry, &graph, &result, &mut before)?,

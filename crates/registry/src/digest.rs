@@ -16,8 +16,8 @@ pub struct ParseDigestError(String);
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of some bytes.
-    pub fn of(bytes: &[u8]) -> Self {
+    /// The digest of some content.
+    pub fn from_content(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
 }

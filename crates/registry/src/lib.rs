@@ -1,39 +1,90 @@
-//! The registry: tensors by content, immutable model versions, FIM cards, a catalog.
+//! The registry: tensors by content, immutable model versions, FIM cards, a catalog, a log.
 //!
-//! A [`Registry`] is a folder (or memory, in tests). Tensors, manifests and cards are blobs named
-//! by their BLAKE3 digest and written atomically, so versions that share tensors share bytes; the
-//! catalog says which model versions exist, who inherited from whom, and what was done when. All
+//! A [`Registry`] is a folder, shared storage, or memory. Tensors, manifests and cards are objects
+//! named by their BLAKE3 digest and written atomically, so versions that share tensors share bytes;
+//! the catalog says which model versions exist, who inherited from whom, and what was done when. All
 //! that one operation makes becomes visible in one transaction ([`Registry::publish`]).
 //!
 //! The methods block; they must not be called from inside an asynchronous runtime.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use disinherit_formats::Tensor;
+//! use disinherit_registry::{
+//!     AddRecord, Manifest, ModelRow, NewModel, OperationRecord, Publication, Registry,
+//! };
+//! use umig::{Model, ModelId};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let registry = Registry::in_memory()?;
+//! let manifest = Manifest {
+//!     labels: vec!["cat".into(), "dog".into()],
+//!     head: "fc".into(),
+//!     ..Manifest::default()
+//! };
+//! let weight = Tensor::from_f32(&[2, 2], &[1.0, 0.0, 0.0, 1.0]);
+//! let digest = registry.put_model(manifest, BTreeMap::from([("fc.weight".into(), weight)]))?;
+//!
+//! let model = ModelId::new("base", 1)?;
+//! let record = OperationRecord::Add(AddRecord { model: model.clone(), digest });
+//! let number = registry.publish(&Publication {
+//!     models: vec![NewModel {
+//!         row: ModelRow::new(Model::new(model.clone(), 0), digest),
+//!         parents: Vec::new(),
+//!     }],
+//!     ..Publication::new(0, record.clone())
+//! })?;
+//!
+//! assert_eq!(registry.digest(&model)?, Some(digest));
+//! let log = registry.operations()?;
+//! assert_eq!((log[0].id, log[0].record()?), (number, record));
+//! # Ok(())
+//! # }
+//! ```
 
-mod blobs;
-mod cache;
-mod card;
+mod cards;
 mod catalog;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod crash;
 mod digest;
 mod error;
-mod history;
-mod location;
-mod lock;
-mod manifest;
-mod operation;
+mod ids;
+mod log;
+mod maintenance;
+mod objects;
+mod place;
 mod registry;
-mod sql;
+mod time;
 
-pub use blobs::{Blobs, Stored};
-pub use cache::FeatureCache;
+pub use cards::card::{CardSource, FisherCard};
+pub use cards::header::CardHeader;
+pub use cards::reader::CardReader;
 #[cfg(feature = "fuzzing")]
-pub use card::read_card_index;
-pub use card::{CardHeader, CardReader, CardSource, FisherCard};
-pub use catalog::{
-    CardRow, Catalog, Draft, Edge, ModelRow, NewModel, Page, Publication, Snapshot, State,
+pub use cards::reader::read_card_index;
+pub use cards::row::CardRow;
+pub use catalog::contract::{Answer, Catalog, Snapshot};
+pub use catalog::publication::Publication;
+pub use catalog::rows::{Draft, Edge, ModelRow, NewModel, Page, State};
+pub use digest::{Digest, ParseDigestError};
+pub use error::{Hint, PurgeRefusal, RegistryError, UndoRefusal};
+pub use ids::{OperationId, RequestId};
+pub use log::chain::{check_chain, undone_by};
+pub use log::entry::{Made, Operation, OperationRow};
+pub use log::outcome::ModelOutcome;
+pub use log::record::{
+    AddRecord, FisherImportRecord, FisherRecord, FsckRecord, GrowRecord, ImportRecord, MethodName,
+    OperationRecord, PurgeRecord, Subject, UndoRecord, UnlearnRecord,
 };
-pub use digest::Digest;
-pub use error::RegistryError;
-pub use history::{Damage, Garbage, Health, Purge, Purged, Undone, undone_by};
-pub use location::{FORMAT, Location};
-pub use manifest::{Manifest, TensorRef};
-pub use operation::{Made, Operation, OperationRow, check_chain};
+pub use maintenance::fsck::{Damage, Health};
+pub use maintenance::gc::Garbage;
+pub use maintenance::purge::{Purge, Purged};
+pub use maintenance::undo::Undone;
+pub use objects::blobs::{Blobs, Stored};
+pub use objects::features::FeatureCache;
+pub use objects::manifest::{Manifest, TensorRef};
+pub use objects::read::ReadObject;
+pub use place::location::Location;
+pub use place::marker::FORMAT;
 pub use registry::Registry;

@@ -1,16 +1,25 @@
 //! What a damaged registry, checkpoint or card must say.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use disinherit_formats::{Tensor, read_checkpoint, write_checkpoint};
-use disinherit_registry::{Digest, FisherCard, Registry, RegistryError};
+use disinherit_registry::conformance::{card, id, new_model, publication, tensors};
+use disinherit_registry::{Digest, FisherCard, Hint, OperationId, Registry, RegistryError};
 use fiun::{FisherTensor, LayerFisher, Matrix};
-use support::{card, new_model, objects, publication, tensors};
+
+/// The files of all objects.
+fn objects(folder: &Path) -> Vec<PathBuf> {
+    let root = folder.join(".disinherit/objects");
+    let folders = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    folders
+        .flat_map(|f| fs::read_dir(f).unwrap().map(|e| e.unwrap().path()))
+        .collect()
+}
 
 #[test]
 fn damage_is_found() {
@@ -59,9 +68,9 @@ fn other_registries_are_told_apart() {
     drop(Registry::create(folder.path()).unwrap());
     let marker = folder.path().join(".disinherit/registry.json");
     fs::write(&marker, r#"{"format": 99, "tool": "disinherit 9.0.0"}"#).unwrap();
-    let newer = Registry::open(folder.path()).err().unwrap().to_string();
+    let newer = Registry::open(folder.path()).err().unwrap();
     assert!(
-        newer.contains("format 99") && newer.contains("newer disinherit"),
+        newer.to_string().contains("format 99") && newer.hint() == Some(Hint::UseNewerVersion),
         "{newer}"
     );
     fs::write(&marker, "{").unwrap();
@@ -100,7 +109,7 @@ fn checkpoints_are_checked_before_they_are_believed() {
 
 #[test]
 fn cards_that_do_not_fit_are_refused() {
-    let good = card(Digest::of(b"model"), "digest of data");
+    let good = card(Digest::from_content(b"model"), "digest of data");
     let bytes = good.to_bytes().unwrap();
     assert_eq!(FisherCard::from_bytes(&bytes).unwrap(), good);
     assert!(FisherCard::from_bytes(&bytes[..bytes.len() - 1]).is_err());
@@ -125,7 +134,7 @@ fn cards_that_do_not_fit_are_refused() {
 
 #[test]
 fn cards_of_the_first_format_are_read() {
-    let good = card(Digest::of(b"model"), "digest of data");
+    let good = card(Digest::from_content(b"model"), "digest of data");
     let floats = |shape: &[usize], values: &[f64]| {
         let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
         Tensor::from_f32(shape, &values)
@@ -187,7 +196,7 @@ fn the_feature_cache_is_bounded_and_forgets() {
     let registry = Registry::create(folder.path()).unwrap();
     assert!(Registry::in_memory().unwrap().feature_cache(1).is_none());
     let features = |value: f32| Matrix::new(100, 10, vec![value; 1000]).unwrap();
-    let key = |n: u8| Digest::of(&[n]);
+    let key = |n: u8| Digest::from_content(&[n]);
     // Two entries fit, with their headers; three do not.
     let cache = registry.feature_cache(11_000).unwrap();
     assert!(cache.get("cat", key(0)).is_none());
@@ -260,14 +269,14 @@ fn registries_of_the_first_format_are_brought_up_to_date() {
     let registry = Registry::open(folder.path()).unwrap();
     let model = new_model(&registry, "base@1", 1.0, &[]);
     let number = registry.publish(&publication(vec![model], &[], "new"));
-    assert_eq!(number.unwrap(), 3);
+    assert_eq!(number.unwrap(), OperationId::new(3));
     let log = registry.operations().unwrap();
     assert_eq!(disinherit_registry::check_chain(&log), [""; 0]);
     assert_eq!(log[1].previous, log[0].hash);
     assert_eq!(log[2].previous, log[1].hash);
     let health = registry.check(false, None, &mut |_, _| {}).unwrap();
     assert_eq!(health.damages, []);
-    let refused = registry.undo(1).unwrap_err().to_string();
+    let refused = registry.undo(OperationId::new(1)).unwrap_err().to_string();
     assert!(refused.contains("older than that"), "{refused}");
     drop(registry);
     assert!(
@@ -300,7 +309,7 @@ fn a_purge_takes_drafts_with_it() {
     registry.keep_drafts("stopped", &[draft]).unwrap();
     let purged = registry
         .purge(&disinherit_registry::Purge {
-            models: vec![support::id("base@1")],
+            models: vec![id("base@1")],
             reason: "request 7".into(),
             dry_run: false,
         })

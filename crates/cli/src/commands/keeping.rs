@@ -72,7 +72,7 @@ pub(super) fn list(context: &Context, args: &ListArgs) -> Result<(), CliError> {
 }
 
 pub(super) fn undo(context: &Context, operation: i64) -> Result<(), CliError> {
-    let undone = context.registry()?.undo(operation)?;
+    let undone = context.registry()?.undo(operation.into())?;
     if context.json {
         return output::json(&undone);
     }

@@ -60,7 +60,7 @@ impl Context {
     /// The registry named, made if it is not there.
     fn registry_or_new(&self) -> Result<Registry, CliError> {
         match self.registry() {
-            Err(error) => match self.registry.as_deref().map(Location::parse).transpose()? {
+            Err(error) => match self.registry.as_deref().map(location).transpose()? {
                 Some(place @ Location::Folder(_)) if !has_registry(&place) => {
                     Ok(Registry::create_with(&place, None)?.used_by(&self.actor))
                 }
@@ -78,8 +78,13 @@ fn has_registry(place: &Location) -> bool {
     folder.join("registry.json").exists() || folder.join(".disinherit/registry.json").exists()
 }
 
+/// A registry's place, with the storage's settings from the environment.
+fn location(place: &str) -> Result<Location, CliError> {
+    Ok(Location::parse(place)?.with_settings(std::env::vars()))
+}
+
 fn open(place: &str) -> Result<Registry, CliError> {
-    Ok(Registry::open_at(&Location::parse(place)?)?)
+    Ok(Registry::open_at(&location(place)?)?)
 }
 
 /// Who does this, when nobody says: the account and the machine.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use disinherit::LoadedModel;
-use disinherit_registry::{Location, OperationRow, Registry, check_chain};
+use disinherit_registry::{
+    Location, OperationRecord, OperationRow, Registry, Subject, check_chain,
+};
 use serde_json::json;
 use umig::{Model, Relation, SampleSet, Umig};
 
@@ -19,7 +21,7 @@ pub(super) fn init(
     catalog: Option<&str>,
 ) -> Result<(), CliError> {
     let place = place.or_else(|| context.registry.clone());
-    let place = Location::parse(place.as_deref().unwrap_or("."))?;
+    let place = super::location(place.as_deref().unwrap_or("."))?;
     if let Location::Folder(folder) = &place {
         std::fs::create_dir_all(folder)
             .map_err(disinherit_registry::RegistryError::io("make", folder))?;
@@ -48,20 +50,20 @@ fn log_of_operations(context: &Context, list: &[OperationRow]) -> Result<(), Cli
     let rows = list
         .iter()
         .map(|row| {
-            let operation = &row.operation;
-            let subject = ["model", "models", "id", "undoes", "reason"]
-                .iter()
-                .find_map(|key| match operation.detail.get(key) {
-                    Some(serde_json::Value::String(text)) => Some(text.clone()),
-                    Some(serde_json::Value::Number(number)) => Some(format!("operation {number}")),
-                    _ => None,
-                });
+            let record = row.record();
+            let subject = match record.as_ref().map(OperationRecord::subject) {
+                Ok(Subject::Model(id)) => id.to_string(),
+                Ok(Subject::Request(id)) => id.to_string(),
+                Ok(Subject::Operation(number)) => format!("operation {number}"),
+                Ok(Subject::Reason(reason)) => reason.to_owned(),
+                Ok(Subject::None) | Err(_) => String::new(),
+            };
             vec![
                 row.id.to_string(),
-                output::time(operation.time),
+                output::time(row.time),
                 row.actor.clone(),
-                operation.command.clone(),
-                subject.unwrap_or_default(),
+                row.command.clone(),
+                subject,
                 row.hash.chars().take(12).collect(),
             ]
         })
@@ -79,15 +81,15 @@ fn log_of_operations(context: &Context, list: &[OperationRow]) -> Result<(), Cli
 
 fn show_operation(context: &Context, number: i64) -> Result<(), CliError> {
     let list = context.registry()?.operations()?;
-    let Some(row) = list.iter().find(|row| row.id == number) else {
+    let Some(row) = list.iter().find(|row| row.id.get() == number) else {
         return Err(CliError::new(format!("there is no operation {number}"))
             .help("`disinherit log --operations` lists them"));
     };
     if context.json {
         return output::json(row);
     }
-    println!("operation {number}: {}", row.operation.command);
-    println!("  time        {}", output::time(row.operation.time));
+    println!("operation {number}: {}", row.command);
+    println!("  time        {}", output::time(row.time));
     println!("  actor       {}", row.actor);
     println!("  hash        {}", row.hash);
     println!("  follows     {}", row.previous);
@@ -108,7 +110,7 @@ fn show_operation(context: &Context, number: i64) -> Result<(), CliError> {
     for card in &made.cards {
         println!("  FIM card    of {} ({})", card.model, card.estimator);
     }
-    println!("{}", serde_json::to_string_pretty(&row.operation.detail)?);
+    println!("{}", serde_json::to_string_pretty(&row.detail()?)?);
     Ok(())
 }
 

@@ -5,8 +5,9 @@ pub(crate) mod maker;
 mod options;
 pub(crate) mod source;
 
-use disinherit_registry::{CardRow, FisherCard, Operation, Publication, Registry};
-use serde_json::json;
+use disinherit_registry::{
+    CardRow, FisherCard, FisherImportRecord, FisherRecord, OperationRecord, Publication, Registry,
+};
 use umig::{ModelId, Umig};
 
 use crate::engine::Engine;
@@ -67,32 +68,23 @@ pub fn compute_cards(
             });
         }
         let row = registry.put_card(&maker.make(model, &own)?)?;
-        let detail = json!({
-            "model": model.id(),
-            "estimator": row.estimator,
-            "layers": options.layers,
-            "samples": options.samples,
-            "precision": options.precision,
+        let record = OperationRecord::Fisher(FisherRecord {
+            model: model.id().clone(),
+            estimator: row.estimator.clone(),
+            layers: options.layers.to_string(),
+            samples: options.samples,
+            precision: options.precision,
         });
-        keep(registry, row.clone(), "fisher", detail)?;
+        keep(registry, row.clone(), record)?;
         rows.push(row);
     }
     Ok(rows)
 }
 
-fn keep(
-    registry: &Registry,
-    row: CardRow,
-    command: &str,
-    detail: serde_json::Value,
-) -> Result<(), EngineError> {
+fn keep(registry: &Registry, row: CardRow, record: OperationRecord) -> Result<(), EngineError> {
     registry.publish(&Publication {
         cards: vec![row],
-        ..Publication::of(Operation {
-            time: now(),
-            command: command.into(),
-            detail,
-        })
+        ..Publication::new(now(), record)
     })?;
     Ok(())
 }
@@ -137,7 +129,11 @@ pub fn import_card(
     check_card(&loaded, header)?;
     check_values(&loaded, card)?;
     let row = registry.put_card(card)?;
-    let detail = json!({"model": id, "estimator": row.estimator, "by": header.tool});
-    keep(registry, row, "fisher import", detail)?;
+    let record = OperationRecord::FisherImport(FisherImportRecord {
+        model: id.clone(),
+        estimator: row.estimator.clone(),
+        by: header.tool.clone(),
+    });
+    keep(registry, row, record)?;
     Ok(id)
 }

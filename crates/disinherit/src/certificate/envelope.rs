@@ -116,6 +116,7 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use disinherit_registry::OperationId;
     use proptest::prelude::*;
 
     use super::*;
@@ -131,14 +132,14 @@ mod tests {
                 asked: umig::Request::new(umig::Forget::classes(["cat"])),
                 actor: "somebody".into(),
                 time: 7,
-                method: crate::method::MethodName::default(),
+                method: disinherit_registry::MethodName::default(),
                 models: Vec::new(),
                 warnings: vec!["none".into()],
                 verdicts: Vec::new(),
                 log: LogPosition {
-                    operation: 1,
+                    operation: OperationId::new(1),
                     hash: "00".into(),
-                    last: 1,
+                    last: OperationId::new(1),
                     last_hash: "00".into(),
                 },
                 tool: "test".into(),

@@ -1,6 +1,6 @@
 //! Issuing a certificate from the log, and comparing one with a registry.
 
-use disinherit_registry::{Registry, check_chain, undone_by};
+use disinherit_registry::{ModelOutcome, Registry, check_chain, undone_by};
 
 use super::envelope::Envelope;
 use super::key::SecretKey;
@@ -9,8 +9,7 @@ use super::statement::{
 };
 use crate::error::EngineError;
 use crate::evaluation::CertifiedVerdict;
-use crate::outcome::ModelOutcome;
-use crate::request_log::{PastRequest, chosen};
+use crate::request_log::{chosen, read_request};
 
 /// Makes the certificate of a request.
 ///
@@ -33,7 +32,7 @@ pub fn certify(
         )));
     }
     let row = chosen(&log, request)?;
-    let past = PastRequest::read(row)?;
+    let past = read_request(row)?;
     let models = past
         .models
         .iter()
@@ -45,10 +44,10 @@ pub fn certify(
         subject: models.iter().map(subject).collect(),
         predicate_type: PREDICATE.into(),
         predicate: Certificate {
-            request: past.request,
-            asked: past.asked,
+            request: past.id.to_string(),
+            asked: past.request,
             actor: row.actor.clone(),
-            time: row.operation.time,
+            time: row.time,
             method: past.method,
             models,
             warnings: past.warnings,

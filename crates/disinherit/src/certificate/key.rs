@@ -84,7 +84,7 @@ impl PublicKey {
 
     /// A short name: the first 16 digits of the key's BLAKE3 digest.
     pub fn id(&self) -> String {
-        Digest::of(self.0.as_bytes()).to_string()[..16].to_owned()
+        Digest::from_content(self.0.as_bytes()).to_string()[..16].to_owned()
     }
 
     pub(super) fn signed(&self, bytes: &[u8], signature: &[u8]) -> bool {

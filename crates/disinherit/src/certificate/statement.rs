@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use disinherit_registry::Digest;
+use disinherit_registry::{Digest, MethodName, OperationId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use umig::{ModelId, Request, Role};
 
 use crate::error::EngineError;
 use crate::evaluation::CertifiedVerdict;
-use crate::method::MethodName;
 
 pub(super) const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 
@@ -91,12 +90,12 @@ pub struct CertifiedModel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogPosition {
     /// The request's operation.
-    pub operation: i64,
+    pub operation: OperationId,
     /// Its hash.
     pub hash: String,
     /// The last operation when the certificate was issued: what is missing up to there has been
     /// taken out since.
-    pub last: i64,
+    pub last: OperationId,
     /// Its hash.
     pub last_hash: String,
 }

@@ -7,6 +7,7 @@ mod edit;
 mod options;
 mod tensor;
 
+use disinherit_registry::MethodName;
 use fiun::Dampening;
 use serde_json::{Value, json};
 use umig::{Forget, ModelId, Scope};
@@ -14,7 +15,7 @@ use umig::{Forget, ModelId, Scope};
 use crate::cards::FisherOptions;
 use crate::error::EngineError;
 use crate::evidence::{Collecting, Evidence};
-use crate::method::{Edit, Method, MethodName};
+use crate::method::{Edit, Method};
 use crate::model::LoadedModel;
 use crate::work::Work;
 

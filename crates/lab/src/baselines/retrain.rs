@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use disinherit::{Edit, EngineError, Evidence, LoadedModel, Method, MethodName, Work};
+use disinherit::{Edit, EngineError, Evidence, LoadedModel, Method, Work};
+use disinherit_registry::MethodName;
 use serde_json::{Value, json};
 use umig::{Forget, ModelId, Relation, Scope, Umig};
 

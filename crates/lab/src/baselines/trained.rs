@@ -1,6 +1,7 @@
 //! Methods that train on one model at a time, as methods of the engine.
 
-use disinherit::{Edit, EngineError, Evidence, LoadedModel, Method, MethodName, Work};
+use disinherit::{Edit, EngineError, Evidence, LoadedModel, Method, Work};
+use disinherit_registry::MethodName;
 use disinherit_nets::StateDict;
 use serde_json::{Value, json};
 use umig::Forget;

@@ -1,8 +1,8 @@
 //! What a study found, as plain data.
 
 use disinherit::evaluation::{Scores, Verdicts};
-use disinherit::{Cost, ModelOutcome};
-use disinherit_registry::Digest;
+use disinherit::Cost;
+use disinherit_registry::{Digest, ModelOutcome};
 use serde::{Deserialize, Serialize};
 use umig::{Forget, ModelId, Role};
 

@@ -289,7 +289,7 @@ impl Running<'_> {
         Ok(MethodResult {
             variant,
             settings: (!variant.method.dampens()).then_some(setup.settings),
-            request: done.unlearned.request,
+            request: done.unlearned.request.to_string(),
             cost: done.cost,
             preparation: done.preparation,
             models,

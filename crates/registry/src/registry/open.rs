@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::Registry;
-use crate::blobs::Blobs;
+use disinherit_formats::write_file;
+
+use crate::catalog::sql::pool::SqlCatalog;
 use crate::crash;
 use crate::error::RegistryError;
-use crate::location::Location;
-use crate::location::{
-    FOLDER, FORMAT, MARKER, Marker, folder_of, read_marker, storage, without_password, write_marker,
-};
-use crate::lock::Lock;
-use crate::sql::SqlCatalog;
-use disinherit_formats::write_file;
+use crate::objects::blobs::Blobs;
+use crate::place::location::{Location, without_password};
+use crate::place::lock::Lock;
+use crate::place::marker::{FOLDER, FORMAT, MARKER, Marker, folder_of, read_marker, write_marker};
+use crate::place::storage::{Patience, Storage};
+use crate::registry::Registry;
 
 impl Registry {
     /// Makes a registry in `folder/.disinherit`.
@@ -49,21 +49,17 @@ impl Registry {
                 write_file(&path.join(MARKER), &marker.to_bytes()?)?;
                 Ok(registry)
             }
-            Location::Url(url) => {
-                let Some(catalog) = catalog else {
-                    return Err(RegistryError::Refused(format!(
-                        "a registry at {url} needs a database for its catalog: give \
-                         `--catalog postgres://user@host/database`"
-                    )));
-                };
-                let registry = Self::on_storage(url, catalog)?;
-                let objects = storage(url)?;
-                registry.runtime.block_on(async {
-                    if read_marker(objects.as_ref(), url).await?.is_some() {
-                        return Err(RegistryError::Exists(url.as_str().into()));
-                    }
-                    write_marker(objects.as_ref(), &marker).await
-                })?;
+            Location::Storage { url, settings } => {
+                let catalog =
+                    catalog.ok_or_else(|| RegistryError::NeedsCatalog(url.to_string()))?;
+                let first = Storage::open(url, settings, Patience::Short)?;
+                let there = runtime()?.block_on(read_marker(&first))?;
+                if there.is_some() {
+                    return Err(RegistryError::Exists(url.as_str().into()));
+                }
+                let storage = Storage::open(url, settings, Patience::Long)?;
+                let registry = Self::on_storage(storage.clone(), catalog)?;
+                registry.runtime.block_on(write_marker(&storage, &marker))?;
                 Ok(registry)
             }
         }
@@ -97,18 +93,19 @@ impl Registry {
     /// # Errors
     /// As [`Registry::open`].
     pub fn open_at(location: &Location) -> Result<Self, RegistryError> {
-        let url = match location {
+        let (url, settings) = match location {
             Location::Folder(folder) => return Self::open(folder),
-            Location::Url(url) => url,
+            Location::Storage { url, settings } => (url, settings),
         };
-        let objects = storage(url)?;
-        let marker = runtime()?.block_on(read_marker(objects.as_ref(), url))?;
+        let first = Storage::open(url, settings, Patience::Short)?;
+        let marker = runtime()?.block_on(read_marker(&first))?;
         let marker = marker.ok_or_else(|| RegistryError::NoRegistry(url.as_str().into()))?;
         let catalog = marker.catalog.ok_or_else(|| RegistryError::Document {
             what: MARKER.into(),
             reason: "it does not say where the catalog is".into(),
         })?;
-        Self::on_storage(url, &catalog)
+        let storage = Storage::open(url, settings, Patience::Long)?;
+        Self::on_storage(storage, &catalog)
     }
 
     /// The nearest registry at or above `start`, as git finds its own.
@@ -146,7 +143,7 @@ impl Registry {
         })
     }
 
-    /// A registry over blobs of one's own making, with its catalog in memory or in a PostgreSQL
+    /// A registry over blobs of the caller's making, with its catalog in memory or in a PostgreSQL
     /// database.
     ///
     /// # Errors
@@ -183,9 +180,10 @@ impl Registry {
         })
     }
 
-    fn on_storage(url: &url::Url, catalog: &str) -> Result<Self, RegistryError> {
-        let mut registry = Self::over(Blobs::on(storage(url)?), Some(catalog))?;
-        registry.address = url.to_string();
+    fn on_storage(storage: Storage, catalog: &str) -> Result<Self, RegistryError> {
+        let address = storage.site.location.clone();
+        let mut registry = Self::over(Blobs::on_storage(storage), Some(catalog))?;
+        registry.address = address;
         Ok(registry)
     }
 }

@@ -1,0 +1,81 @@
+//! Cards as the registry keeps them: an index and a blob for each part, so that an edit reads the
+//! few kilobytes that it needs and not the per-class values of every descendant.
+
+use std::collections::{BTreeMap, HashMap};
+
+use disinherit_formats::{Tensor, to_safetensors};
+use serde::{Deserialize, Serialize};
+
+use crate::cards::card::FisherCard;
+use crate::cards::file::{put_classes, put_inner, put_total};
+use crate::cards::header::{CardHeader, FORMAT};
+use crate::digest::Digest;
+use crate::error::RegistryError;
+
+/// What a part holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Part {
+    /// The head's FIM over all samples.
+    Total,
+    /// The head's FIM of each class.
+    Classes,
+    /// The FIM of inner layers.
+    Inner,
+}
+
+impl Part {
+    /// Its name, as the index has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Classes => "classes",
+            Self::Inner => "inner",
+        }
+    }
+}
+
+/// The blob that a card's row points at.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Index {
+    pub(crate) format: String,
+    #[serde(flatten)]
+    pub(crate) header: CardHeader,
+    pub(crate) parts: BTreeMap<Part, Digest>,
+}
+
+impl Index {
+    pub(crate) fn new(header: CardHeader, parts: BTreeMap<Part, Digest>) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            header,
+            parts,
+        }
+    }
+
+    /// The objects of its parts.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Digest> + '_ {
+        self.parts.values().copied()
+    }
+}
+
+/// The parts of a card, each a safetensors file.
+pub(crate) fn parts(card: &FisherCard) -> Result<Vec<(Part, Vec<u8>)>, RegistryError> {
+    let file = |fill: &dyn Fn(&mut BTreeMap<String, Tensor>)| {
+        let mut tensors = BTreeMap::new();
+        fill(&mut tensors);
+        to_safetensors(&tensors, HashMap::new()).map_err(RegistryError::Card)
+    };
+    let fisher = &card.fisher;
+    let mut list = vec![
+        (Part::Total, file(&|t| put_total(t, &fisher.total))?),
+        (
+            Part::Classes,
+            file(&|t| put_classes(t, &fisher.per_class, &fisher.total))?,
+        ),
+    ];
+    if !card.inner.is_empty() {
+        list.push((Part::Inner, file(&|t| put_inner(t, &card.inner))?));
+    }
+    Ok(list)
+}

@@ -1,0 +1,153 @@
+//! Cards whose values are read when they are asked for.
+
+use std::collections::BTreeMap;
+
+use fiun::{FisherTensor, HeadFisher, LayerFisher};
+
+use crate::cards::card::{FisherCard, check_classes, check_total};
+use crate::cards::file::Parts;
+use crate::cards::header::{CardHeader, FORMAT};
+use crate::cards::parts::{Index, Part};
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::objects::read::ReadObject;
+
+/// A card of the registry whose values are read when they are asked for.
+#[derive(Debug, Clone)]
+pub struct CardReader {
+    source: Source,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Parts(Box<Index>),
+    Whole(Box<FisherCard>),
+}
+
+impl From<FisherCard> for CardReader {
+    fn from(card: FisherCard) -> Self {
+        Self {
+            source: Source::Whole(Box::new(card)),
+        }
+    }
+}
+
+impl CardReader {
+    /// Reads an index, or a whole card as earlier versions kept it.
+    pub(crate) fn open(bytes: &[u8]) -> Result<Self, RegistryError> {
+        if bytes.first() != Some(&b'{') {
+            return FisherCard::from_bytes(bytes).map(Self::from);
+        }
+        let index: Index = serde_json::from_slice(bytes)
+            .map_err(|error| RegistryError::Card(error.to_string()))?;
+        if index.format != FORMAT {
+            return Err(RegistryError::Card(format!(
+                "it has format `{}`, this version reads `{FORMAT}`",
+                index.format
+            )));
+        }
+        Ok(Self {
+            source: Source::Parts(Box::new(index)),
+        })
+    }
+
+    /// The objects of the card's parts, besides its own.
+    pub(crate) fn parts(&self) -> Vec<Digest> {
+        match &self.source {
+            Source::Parts(index) => index.parts().collect(),
+            Source::Whole(_) => Vec::new(),
+        }
+    }
+
+    /// What the card says about itself.
+    pub fn header(&self) -> &CardHeader {
+        match &self.source {
+            Source::Parts(index) => &index.header,
+            Source::Whole(card) => &card.header,
+        }
+    }
+
+    /// The head's FIM over all samples.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn total(&self, objects: &dyn ReadObject) -> Result<LayerFisher, RegistryError> {
+        match &self.source {
+            Source::Whole(card) => Ok(card.fisher.total.clone()),
+            Source::Parts(index) => {
+                let bytes = part(objects, index, Part::Total)?;
+                let total = Parts::open(&bytes)?.total(&index.header)?;
+                check_total(&index.header, &total)?;
+                Ok(total)
+            }
+        }
+    }
+
+    /// The head's FIM, per class and in total.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn head(&self, objects: &dyn ReadObject) -> Result<HeadFisher, RegistryError> {
+        match &self.source {
+            Source::Whole(card) => Ok(card.fisher.clone()),
+            Source::Parts(index) => {
+                let total = self.total(objects)?;
+                let bytes = part(objects, index, Part::Classes)?;
+                let per_class = Parts::open(&bytes)?.classes(&index.header)?;
+                check_classes(&index.header, &per_class, &total)?;
+                Ok(HeadFisher {
+                    estimator: index.header.estimator,
+                    counts: index.header.counts.clone(),
+                    per_class,
+                    total,
+                })
+            }
+        }
+    }
+
+    /// The FIM of inner layers.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn inner(
+        &self,
+        objects: &dyn ReadObject,
+    ) -> Result<BTreeMap<String, FisherTensor>, RegistryError> {
+        match &self.source {
+            Source::Whole(card) => Ok(card.inner.clone()),
+            Source::Parts(index) if !index.parts.contains_key(&Part::Inner) => Ok(BTreeMap::new()),
+            Source::Parts(index) => {
+                let bytes = part(objects, index, Part::Inner)?;
+                Parts::open(&bytes)?.inner()
+            }
+        }
+    }
+
+    /// The whole card.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn card(&self, objects: &dyn ReadObject) -> Result<FisherCard, RegistryError> {
+        Ok(FisherCard {
+            header: self.header().clone(),
+            fisher: self.head(objects)?,
+            inner: self.inner(objects)?,
+        })
+    }
+}
+
+fn part(objects: &dyn ReadObject, index: &Index, part: Part) -> Result<Vec<u8>, RegistryError> {
+    match index.parts.get(&part) {
+        Some(digest) => objects.object(*digest),
+        None => Err(RegistryError::Card(format!(
+            "it lacks its part `{}`",
+            part.name()
+        ))),
+    }
+}
+
+/// Reads a card's index, or a whole card, as the registry does; whatever it is, it must not panic.
+#[cfg(feature = "fuzzing")]
+pub fn read_card_index(bytes: &[u8]) {
+    let _ = CardReader::open(bytes);
+}

@@ -1,0 +1,69 @@
+//! The catalog's contract: which models exist, who inherited from whom, what was done when.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use umig::ModelId;
+
+use crate::cards::row::CardRow;
+use crate::catalog::publication::Publication;
+use crate::catalog::rows::{Draft, Edge, ModelRow, Page};
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::ids::OperationId;
+use crate::log::entry::OperationRow;
+
+/// A boxed future, so that catalogs can be chosen at run time.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, RegistryError>> + Send + 'a>>;
+
+/// A catalog as of one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// All model versions in the order of their publication.
+    pub models: Vec<ModelRow>,
+    /// All edges in the order of their publication.
+    pub edges: Vec<Edge>,
+    /// All cards.
+    pub cards: Vec<CardRow>,
+    /// The log, oldest first.
+    pub operations: Vec<OperationRow>,
+}
+
+/// A catalog. Every implementation must pass the same conformance suite.
+pub trait Catalog: Send + Sync {
+    /// All model versions in the order of their publication.
+    fn models(&self) -> Answer<'_, Vec<ModelRow>>;
+    /// Some model versions, by name and version.
+    fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<ModelRow>>;
+    /// One version, if there is such a version.
+    fn model<'a>(&'a self, id: &'a ModelId) -> Answer<'a, Option<ModelRow>>;
+    /// All model versions and all edges, as of one moment.
+    fn network(&self) -> Answer<'_, (Vec<ModelRow>, Vec<Edge>)>;
+    /// Everything, as of one moment.
+    fn snapshot(&self) -> Answer<'_, Snapshot>;
+    /// The cards of a model, or of all models.
+    fn cards(&self, model: Option<Digest>) -> Answer<'_, Vec<CardRow>>;
+    /// The log, oldest first.
+    fn operations(&self) -> Answer<'_, Vec<OperationRow>>;
+    /// Makes everything visible at once, or nothing, and returns the operation's number.
+    /// A version that exists already, or is not in the state that the publication takes it for, is a
+    /// [`RegistryError::Conflict`].
+    fn publish<'a>(
+        &'a self,
+        publication: &'a Publication,
+        actor: &'a str,
+    ) -> Answer<'a, OperationId>;
+    /// Keeps finished tasks of a request.
+    fn keep_drafts<'a>(&'a self, request: &'a str, drafts: &'a [Draft]) -> Answer<'a, ()>;
+    /// The finished tasks of a request, or of all requests.
+    fn drafts<'a>(&'a self, request: Option<&'a str>) -> Answer<'a, Vec<Draft>>;
+    /// Drops drafts that were kept before this time (in milliseconds since 1970-01-01 UTC), and
+    /// returns how many.
+    fn drop_drafts(&self, before: u64) -> Answer<'_, u64>;
+    /// A setting of the registry.
+    fn setting<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>>;
+    /// Closes what is open; nothing works afterwards.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Changes a setting of the registry.
+    fn set<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()>;
+}

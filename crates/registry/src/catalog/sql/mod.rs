@@ -1,0 +1,9 @@
+//! The catalog in a database: SQLite, in a file or in memory, or PostgreSQL. One code for both; what
+//! differs is how a connection is made and how a writer keeps others out.
+
+mod catalog;
+mod json;
+pub(crate) mod pool;
+mod query;
+mod read;
+mod write;

@@ -1,0 +1,212 @@
+//! How the database is opened and brought up to date, and its transactions.
+
+use std::path::Path;
+use std::sync::Once;
+use std::time::Duration;
+
+use sqlx::AnyPool;
+use sqlx::SqlStr;
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use url::Url;
+
+use crate::catalog::sql::read;
+use crate::error::RegistryError;
+use crate::ids::OperationId;
+use crate::log::entry::OperationRow;
+
+/// How long a writer waits for another one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Version, name and text of a migration.
+type Step = (i64, &'static str, &'static str);
+
+const SQLITE: &[Step] = &[
+    (
+        1,
+        "registry",
+        include_str!("../../../migrations/sqlite/0001_registry.sql"),
+    ),
+    (
+        2,
+        "history",
+        include_str!("../../../migrations/sqlite/0002_history.sql"),
+    ),
+];
+#[cfg(feature = "postgres")]
+const POSTGRES: &[Step] = &[(
+    1,
+    "catalog",
+    include_str!("../../../migrations/postgres/0001_catalog.sql"),
+)];
+
+fn migrator(steps: &'static [Step]) -> Migrator {
+    let migrations = steps.iter().map(|(version, name, text)| {
+        let text = SqlStr::from_static(text);
+        Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Database {
+    Sqlite,
+    #[cfg(feature = "postgres")]
+    Postgres,
+}
+
+/// A catalog in a database.
+pub(crate) struct SqlCatalog {
+    pool: AnyPool,
+    database: Database,
+}
+
+impl SqlCatalog {
+    /// Opens or makes a SQLite file and brings its tables up to date.
+    pub(crate) async fn in_file(path: &Path) -> Result<Self, RegistryError> {
+        let full = std::path::absolute(path).map_err(RegistryError::io("find", path))?;
+        let url = Url::from_file_path(&full).map_err(|()| RegistryError::Document {
+            what: "catalog".into(),
+            reason: format!("{} cannot be written as a URL", path.display()),
+        })?;
+        let address = format!("sqlite://{}?mode=rwc", url.path());
+        let options = AnyPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(PATIENCE)
+            .after_connect(|connection, _| {
+                // Nothing that a full disk could fail: what fails here is tried again and again.
+                Box::pin(async move {
+                    let patience = "PRAGMA busy_timeout = 30000";
+                    sqlx::query(patience).execute(&mut *connection).await?;
+                    Ok(())
+                })
+            });
+        Self::connect(options, &address, Database::Sqlite).await
+    }
+
+    /// A catalog in memory.
+    pub(crate) async fn in_memory() -> Result<Self, RegistryError> {
+        // One connection that is never closed: each has a memory of its own.
+        let options = AnyPoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None);
+        Self::connect(options, "sqlite::memory:", Database::Sqlite).await
+    }
+
+    /// This build has no support for PostgreSQL.
+    #[cfg(not(feature = "postgres"))]
+    pub(crate) async fn in_postgres(_: &str) -> Result<Self, RegistryError> {
+        Err(RegistryError::Unsupported {
+            scheme: "postgres",
+            feature: "postgres",
+        })
+    }
+
+    /// Opens a PostgreSQL database and brings its tables up to date.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn in_postgres(address: &str) -> Result<Self, RegistryError> {
+        let options = AnyPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(PATIENCE);
+        Self::connect(options, address, Database::Postgres).await
+    }
+
+    async fn connect(
+        options: AnyPoolOptions,
+        address: &str,
+        database: Database,
+    ) -> Result<Self, RegistryError> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(install_default_drivers);
+        let pool = options.connect(address).await?;
+        if database == Database::Sqlite {
+            // Readers and a writer do not wait for each other, and what is committed is on the disk
+            // (`synchronous = FULL` is SQLite's default).
+            sqlx::query("PRAGMA journal_mode = WAL")
+                .execute(&pool)
+                .await?;
+        }
+        let migrations = match database {
+            Database::Sqlite => SQLITE,
+            #[cfg(feature = "postgres")]
+            Database::Postgres => POSTGRES,
+        };
+        migrator(migrations)
+            .run(&pool)
+            .await
+            .map_err(|error| RegistryError::Document {
+                what: "catalog".into(),
+                reason: error.to_string(),
+            })?;
+        let catalog = Self { pool, database };
+        catalog.chain_old_entries().await?;
+        Ok(catalog)
+    }
+
+    /// Entries that were made before there was a chain are put into it as they are.
+    async fn chain_old_entries(&self) -> Result<(), RegistryError> {
+        let unchained = "SELECT COUNT(*) FROM operations WHERE hash = ''";
+        let count: i64 = sqlx::query_scalar(unchained).fetch_one(&self.pool).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        let mut transaction = self.begin().await?;
+        let rows = read::operations(&mut *transaction).await?;
+        let mut last: Option<(OperationId, String)> = None;
+        for mut row in rows {
+            if row.hash.is_empty() {
+                row.previous = last.take().map(|(_, hash)| hash).unwrap_or_default();
+                row.hash = row.expected_hash();
+                sqlx::query("UPDATE operations SET previous = $1, hash = $2 WHERE id = $3")
+                    .bind(&row.previous)
+                    .bind(&row.hash)
+                    .bind(row.id.get())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            let OperationRow { id, hash, .. } = row;
+            last = Some((id, hash));
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The connections.
+    pub(super) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// A transaction in which all that is read is as of one moment.
+    pub(super) async fn moment(
+        &self,
+    ) -> Result<sqlx::Transaction<'static, sqlx::Any>, RegistryError> {
+        Ok(match self.database {
+            Database::Sqlite => self.pool.begin().await?,
+            #[cfg(feature = "postgres")]
+            Database::Postgres => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                self.pool.begin_with(begin).await?
+            }
+        })
+    }
+
+    /// A transaction that keeps other writers out from its beginning: two writers wait for each
+    /// other instead of failing halfway.
+    pub(super) async fn begin(
+        &self,
+    ) -> Result<sqlx::Transaction<'static, sqlx::Any>, RegistryError> {
+        match self.database {
+            Database::Sqlite => Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?),
+            #[cfg(feature = "postgres")]
+            Database::Postgres => {
+                let mut transaction = self.pool.begin().await?;
+                sqlx::query("LOCK TABLE operations IN EXCLUSIVE MODE")
+                    .execute(&mut *transaction)
+                    .await?;
+                Ok(transaction)
+            }
+        }
+    }
+}

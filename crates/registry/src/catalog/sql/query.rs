@@ -1,0 +1,102 @@
+//! What a catalog answers.
+
+use sqlx::{AssertSqlSafe, Row};
+use umig::ModelId;
+
+use crate::catalog::contract::Snapshot;
+use crate::catalog::rows::{Draft, Edge, ModelRow, Page, State};
+use crate::catalog::sql::json::from_json;
+use crate::catalog::sql::pool::SqlCatalog;
+use crate::catalog::sql::read::{MODEL, cards, edges, model, models, operations};
+use crate::error::RegistryError;
+
+impl SqlCatalog {
+    pub(super) async fn models_of(&self, page: &Page) -> Result<Vec<ModelRow>, RegistryError> {
+        let state = match page.state {
+            None => "",
+            Some(State::Current) => "AND superseded = 0 AND purged = 0",
+            Some(State::Superseded) => "AND superseded = 1 AND purged = 0",
+            Some(State::Purged) => "AND purged = 1",
+        };
+        // By the index over names and versions. No character of a name is greater than the one that
+        // ends the range.
+        let text = format!(
+            "{MODEL} WHERE (name > $1 OR (name = $1 AND version > $2)) AND name >= $3 AND name < $4 \
+             {state} ORDER BY name, version LIMIT $5"
+        );
+        let (name, version) = page
+            .after
+            .as_ref()
+            .map_or(("", 0), |after| (after.name(), i64::from(after.version())));
+        let rows = sqlx::query(AssertSqlSafe(text))
+            .bind(name)
+            .bind(version)
+            .bind(&page.prefix)
+            .bind(format!("{}\u{10FFFF}", page.prefix))
+            .bind(i64::from(page.limit))
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(model).collect()
+    }
+
+    pub(super) async fn one_model(&self, id: &ModelId) -> Result<Option<ModelRow>, RegistryError> {
+        let row = sqlx::query(AssertSqlSafe(format!(
+            "{MODEL} WHERE name = $1 AND version = $2"
+        )))
+        .bind(id.name())
+        .bind(i64::from(id.version()))
+        .fetch_optional(self.pool())
+        .await?;
+        row.as_ref().map(model).transpose()
+    }
+
+    pub(super) async fn everything(&self) -> Result<Snapshot, RegistryError> {
+        let mut moment = self.moment().await?;
+        Ok(Snapshot {
+            models: models(&mut *moment).await?,
+            edges: edges(&mut *moment).await?,
+            cards: cards(&mut *moment, None).await?,
+            operations: operations(&mut *moment).await?,
+        })
+    }
+
+    pub(super) async fn models_and_edges(
+        &self,
+    ) -> Result<(Vec<ModelRow>, Vec<Edge>), RegistryError> {
+        let mut moment = self.moment().await?;
+        Ok((models(&mut *moment).await?, edges(&mut *moment).await?))
+    }
+
+    pub(super) async fn drafts_of(
+        &self,
+        request: Option<&str>,
+    ) -> Result<Vec<Draft>, RegistryError> {
+        let which = if request.is_some() {
+            "request = $1"
+        } else {
+            "$1 = ''"
+        };
+        let text = format!("SELECT task, value, blobs FROM drafts WHERE {which} ORDER BY task");
+        let rows = sqlx::query(AssertSqlSafe(text))
+            .bind(request.unwrap_or_default())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Draft {
+                    task: row.try_get(0)?,
+                    value: row.try_get(1)?,
+                    blobs: from_json("draft", row.try_get(2)?)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn setting_of(&self, name: &str) -> Result<Option<String>, RegistryError> {
+        let row = sqlx::query("SELECT value FROM settings WHERE name = $1")
+            .bind(name)
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+}

@@ -1,0 +1,31 @@
+//! What every registry must show, whatever its objects and its catalog are kept in: one suite that
+//! the tests of each backend run.
+//!
+//! Everything here panics, with the reason, where a backend does not behave.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
+
+mod history;
+mod publishing;
+mod samples;
+
+pub use samples::{card, id, manifest, new_model, publication, tensors};
+
+use crate::registry::Registry;
+
+/// Runs the whole suite on an empty registry.
+///
+/// # Panics
+/// Where the registry does not behave, with what is wrong.
+pub fn run(registry: &Registry) {
+    assert!(registry.graph().unwrap().is_empty());
+    publishing::models(registry);
+    publishing::content(registry);
+    publishing::conflicts(registry);
+    publishing::cards(registry);
+    publishing::drafts(registry);
+    publishing::settings(registry);
+    history::undo(registry);
+    history::purge(registry);
+    history::log(registry);
+    history::pages(registry);
+}

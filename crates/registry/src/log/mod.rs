@@ -1,0 +1,6 @@
+//! The operation log: what was done, in typed records, in entries that are chained by their hashes.
+
+pub(crate) mod chain;
+pub(crate) mod entry;
+pub(crate) mod outcome;
+pub(crate) mod record;

@@ -1,0 +1,403 @@
+//! What an operation did, typed: one record for each command that the log knows.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use umig::{ModelId, Request};
+
+use crate::cards::row::CardRow;
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::ids::{OperationId, RequestId};
+use crate::log::outcome::ModelOutcome;
+
+/// The newest shape of details that this version reads. Details of the first shape carry no version;
+/// a later one has it in its key `version`.
+const VERSION: u64 = 1;
+
+/// What an operation did.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum OperationRecord {
+    /// `add`: one model.
+    Add(AddRecord),
+    /// `import`: several models at once.
+    Import(ImportRecord),
+    /// `grow`: a model was trained by a recipe.
+    Grow(GrowRecord),
+    /// `fisher`: a FIM card was computed.
+    Fisher(FisherRecord),
+    /// `fisher import`: a FIM card that was computed elsewhere.
+    FisherImport(FisherImportRecord),
+    /// `unlearn`: a request was carried out.
+    Unlearn(Box<UnlearnRecord>),
+    /// `undo`: an operation was taken back.
+    Undo(UndoRecord),
+    /// `purge`: weights were deleted.
+    Purge(PurgeRecord),
+    /// `fsck`: what cannot be read any more was taken out.
+    Fsck(FsckRecord),
+    /// What this version does not know: a command, or a shape of details, of a later one.
+    Unknown {
+        /// The command.
+        command: String,
+        /// What it did, as it is stored.
+        detail: Value,
+    },
+}
+
+/// A model that was added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddRecord {
+    /// Its id.
+    pub model: ModelId,
+    /// The digest of its manifest.
+    pub digest: Digest,
+}
+
+/// Models that were added together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRecord {
+    /// Their ids, parents before children.
+    pub models: Vec<ModelId>,
+}
+
+/// A model that was trained by a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GrowRecord {
+    /// The recipe's name.
+    pub recipe: String,
+    /// The digest of all that decides about the model's weights.
+    pub fingerprint: Digest,
+    /// Its id.
+    pub model: ModelId,
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Seconds of training.
+    pub seconds: f64,
+}
+
+/// A FIM card that was computed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FisherRecord {
+    /// The model.
+    pub model: ModelId,
+    /// The estimator, in the words of the card's metadata.
+    pub estimator: String,
+    /// The layers that were asked for: `head`, `all`, or patterns with commas between them.
+    #[serde(default)]
+    pub layers: String,
+    /// The largest number of samples that was asked for.
+    #[serde(default)]
+    pub samples: Option<usize>,
+    /// The largest share of open selection decisions that was asked for.
+    #[serde(default)]
+    pub precision: Option<f64>,
+}
+
+/// A FIM card that was computed elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FisherImportRecord {
+    /// The model.
+    pub model: ModelId,
+    /// The estimator, in the words of the card's metadata.
+    pub estimator: String,
+    /// What computed it.
+    pub by: String,
+}
+
+/// The name of a method as the log keeps it, such as `fiun`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MethodName(String);
+
+impl MethodName {
+    /// A method with this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The method of entries that name none: they are older than all others.
+impl Default for MethodName {
+    fn default() -> Self {
+        Self::new("fiun")
+    }
+}
+
+impl fmt::Display for MethodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A request that was carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnlearnRecord {
+    /// The request's id.
+    #[serde(default)]
+    pub id: RequestId,
+    /// What was asked.
+    pub request: Request,
+    /// The method.
+    #[serde(default)]
+    pub method: MethodName,
+    /// What happened to each model.
+    pub models: Vec<ModelOutcome>,
+    /// What the user was warned of.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// An operation that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoRecord {
+    /// Its number.
+    pub undoes: OperationId,
+}
+
+/// Weights that were deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeRecord {
+    /// Why.
+    pub reason: String,
+    /// The versions with their digests.
+    pub models: Vec<(ModelId, Digest)>,
+    /// FIM cards that went with them.
+    pub cards: usize,
+    /// Objects that went.
+    pub objects: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a repair took out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FsckRecord {
+    /// FIM cards that could not be read.
+    pub dropped_cards: Vec<CardRow>,
+}
+
+impl OperationRecord {
+    /// The name of the command.
+    pub fn command(&self) -> &str {
+        match self {
+            Self::Add(_) => "add",
+            Self::Import(_) => "import",
+            Self::Grow(_) => "grow",
+            Self::Fisher(_) => "fisher",
+            Self::FisherImport(_) => "fisher import",
+            Self::Unlearn(_) => "unlearn",
+            Self::Undo(_) => "undo",
+            Self::Purge(_) => "purge",
+            Self::Fsck(_) => "fsck",
+            Self::Unknown { command, .. } => command,
+        }
+    }
+
+    /// The detail as JSON: the keys of an object are sorted, and what is stored is its text.
+    ///
+    /// # Errors
+    /// [`RegistryError::Document`] when it cannot be written as JSON.
+    pub fn detail(&self) -> Result<Value, RegistryError> {
+        let value = match self {
+            Self::Add(record) => serde_json::to_value(record),
+            Self::Import(record) => serde_json::to_value(record),
+            Self::Grow(record) => serde_json::to_value(record),
+            Self::Fisher(record) => serde_json::to_value(record),
+            Self::FisherImport(record) => serde_json::to_value(record),
+            Self::Unlearn(record) => serde_json::to_value(record),
+            Self::Undo(record) => serde_json::to_value(record),
+            Self::Purge(record) => serde_json::to_value(record),
+            Self::Fsck(record) => serde_json::to_value(record),
+            Self::Unknown { detail, .. } => Ok(detail.clone()),
+        };
+        value.map_err(|error| unreadable(self.command(), &error))
+    }
+
+    /// Reads a record from what the log keeps of it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Document`] when the detail is no JSON, or lacks what the command's details
+    /// have.
+    pub fn from_stored(command: &str, detail: &str) -> Result<Self, RegistryError> {
+        let detail: Value =
+            serde_json::from_str(detail).map_err(|error| unreadable(command, &error))?;
+        let version = detail.get("version").and_then(Value::as_u64);
+        if version.is_some_and(|version| version > VERSION) {
+            let command = command.to_owned();
+            return Ok(Self::Unknown { command, detail });
+        }
+        // The first versions logged the cards of several models in one entry.
+        let first_fisher = command == "fisher" && detail.get("models").is_some();
+        Ok(match command {
+            "add" => Self::Add(read(command, detail)?),
+            "import" => Self::Import(read(command, detail)?),
+            "grow" => Self::Grow(read(command, detail)?),
+            "fisher" if !first_fisher => Self::Fisher(read(command, detail)?),
+            "fisher import" => Self::FisherImport(read(command, detail)?),
+            "unlearn" => Self::Unlearn(Box::new(read(command, detail)?)),
+            "undo" => Self::Undo(read(command, detail)?),
+            "purge" => Self::Purge(read(command, detail)?),
+            "fsck" => Self::Fsck(read(command, detail)?),
+            _ => Self::Unknown {
+                command: command.to_owned(),
+                detail,
+            },
+        })
+    }
+
+    /// What it is about, in a few words: a model, several models, a request, an operation.
+    pub fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::Add(AddRecord { model, .. })
+            | Self::Grow(GrowRecord { model, .. })
+            | Self::Fisher(FisherRecord { model, .. })
+            | Self::FisherImport(FisherImportRecord { model, .. }) => Subject::Model(model),
+            Self::Unlearn(record) => Subject::Request(&record.id),
+            Self::Undo(record) => Subject::Operation(record.undoes),
+            Self::Purge(record) => Subject::Reason(&record.reason),
+            Self::Import(_) | Self::Fsck(_) | Self::Unknown { .. } => Subject::None,
+        }
+    }
+}
+
+/// What an operation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// A model version.
+    Model(&'a ModelId),
+    /// A request.
+    Request(&'a RequestId),
+    /// Another operation.
+    Operation(OperationId),
+    /// A reason in the user's words.
+    Reason(&'a str),
+    /// Nothing that can be said in a word.
+    None,
+}
+
+fn read<T: DeserializeOwned>(command: &str, detail: Value) -> Result<T, RegistryError> {
+    serde_json::from_value(detail).map_err(|error| unreadable(command, &error))
+}
+
+fn unreadable(command: &str, error: &serde_json::Error) -> RegistryError {
+    RegistryError::Document {
+        what: format!("log entry of `{command}`"),
+        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const A: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+    const B: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+
+    /// The texts that earlier versions wrote come back as they were, byte for byte.
+    fn comes_back(command: &str, text: &str) -> OperationRecord {
+        let text = text.replace("$A", A).replace("$B", B);
+        let record = OperationRecord::from_stored(command, &text).unwrap();
+        assert_eq!(record.command(), command);
+        let again = serde_json::to_string(&record.detail().unwrap()).unwrap();
+        assert_eq!(again, text);
+        record
+    }
+
+    #[test]
+    fn models_that_were_added() {
+        let add = comes_back("add", r#"{"digest":"$A","model":"base@1"}"#);
+        assert!(matches!(add, OperationRecord::Add(_)));
+        let import = comes_back("import", r#"{"models":["base@1","child@1"]}"#);
+        assert!(matches!(import, OperationRecord::Import(r) if r.models.len() == 2));
+        let grow = comes_back(
+            "grow",
+            r#"{"digest":"$A","fingerprint":"$B","model":"r1@1","recipe":"demo","seconds":1.25}"#,
+        );
+        assert!(matches!(grow, OperationRecord::Grow(r) if r.seconds == 1.25));
+    }
+
+    #[test]
+    fn cards_that_were_made() {
+        let text = r#"{"estimator":"empirical","layers":"head","model":"base@1","precision":null,"samples":null}"#;
+        let fisher = comes_back("fisher", text);
+        assert!(matches!(fisher, OperationRecord::Fisher(r) if r.layers == "head"));
+        let text = r#"{"estimator":"batch:4","layers":"conv1.*,fc.*","model":"base@1","precision":0.05,"samples":200}"#;
+        let fisher = comes_back("fisher", text);
+        assert!(matches!(fisher, OperationRecord::Fisher(r) if r.samples == Some(200)));
+        let text = r#"{"by":"disinherit 0.1.0","estimator":"empirical","model":"base@1"}"#;
+        let import = comes_back("fisher import", text);
+        assert!(matches!(import, OperationRecord::FisherImport(_)));
+    }
+
+    #[test]
+    fn requests_that_were_carried_out() {
+        let text = concat!(
+            r#"{"id":"forget-cat-0a1b","method":"grad-ascent","models":[{"after":"r1@2","alpha":10.0,"#,
+            r#""before":"r1@1","choice":null,"digest_after":"$B","digest_before":"$A","#,
+            r#""initial":["r0@1"],"lambda":1.0,"role":"inherited","seconds":0.5,"stand_in":"r1@1","#,
+            r#""tensors":{"fc.bias":{"changed":1,"factor_sum":0.5,"parameters":2,"selected":1}},"#,
+            r#""unmatched":["dog"]}],"request":{"forget":{"classes":["cat"]},"from":["r0@1"]},"#,
+            r#""warnings":["one"]}"#
+        );
+        let OperationRecord::Unlearn(record) = comes_back("unlearn", text) else {
+            panic!("another record");
+        };
+        assert_eq!(record.method.as_str(), "grad-ascent");
+        assert_eq!(record.id, *"forget-cat-0a1b");
+        assert_eq!(
+            record.models[0].fallback_card,
+            Some("r1@1".parse().unwrap())
+        );
+        assert_eq!(record.models[0].selection().changed, 1);
+    }
+
+    #[test]
+    fn requests_of_the_first_versions_are_read() {
+        let text = r#"{"id":"a","models":[],"request":{"forget":{"source":"clinic"}}}"#;
+        let record = OperationRecord::from_stored("unlearn", text).unwrap();
+        let OperationRecord::Unlearn(record) = record else {
+            panic!("another record");
+        };
+        assert_eq!(record.method, MethodName::default());
+        assert!(record.warnings.is_empty());
+    }
+
+    #[test]
+    fn upkeep() {
+        let undo = comes_back("undo", r#"{"undoes":3}"#);
+        assert_eq!(undo.subject(), Subject::Operation(OperationId::new(3)));
+        let text =
+            r#"{"bytes":90,"cards":1,"models":[["base@1","$A"]],"objects":6,"reason":"request 7"}"#;
+        let purge = comes_back("purge", text);
+        assert_eq!(purge.subject(), Subject::Reason("request 7"));
+        let text = r#"{"dropped_cards":[{"blob":"$B","estimator":"empirical","model":"$A"}]}"#;
+        assert!(matches!(comes_back("fsck", text), OperationRecord::Fsck(_)));
+    }
+
+    #[test]
+    fn what_is_not_known_stays_as_it_is() {
+        let record = comes_back("distil", r#"{"into":"base@2","why":[1,2.5,null]}"#);
+        assert!(matches!(record, OperationRecord::Unknown { .. }));
+        let first = r#"{"estimator":"empirical","models":["a@1","b@1"],"samples":null}"#;
+        assert!(matches!(
+            comes_back("fisher", first),
+            OperationRecord::Unknown { .. }
+        ));
+        let record = comes_back("undo", r#"{"undoes":[3,4],"version":2}"#);
+        assert!(matches!(record, OperationRecord::Unknown { .. }));
+        assert_eq!(record.subject(), Subject::None);
+        for bad in ["{", "{}", r#"{"undoes":"three"}"#] {
+            assert!(OperationRecord::from_stored("undo", bad).is_err(), "{bad}");
+        }
+    }
+}

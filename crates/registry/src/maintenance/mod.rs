@@ -1,0 +1,9 @@
+//! Upkeep: taking an operation back, deleting what superseded versions remember, clearing away what
+//! was never published, and checking that everything is what it was.
+
+pub(crate) mod fsck;
+pub(crate) mod gc;
+mod history;
+mod needed;
+pub(crate) mod purge;
+pub(crate) mod undo;

@@ -1,0 +1,84 @@
+//! Which objects are needed.
+
+use std::collections::BTreeSet;
+
+use crate::cards::parts::Index;
+use crate::cards::row::CardRow;
+use crate::catalog::rows::ModelRow;
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::objects::manifest::Manifest;
+use crate::objects::read::ReadObject;
+use crate::registry::Registry;
+
+impl Registry {
+    /// The objects of a model version.
+    fn collect_model(
+        &self,
+        manifest: Digest,
+        into: &mut BTreeSet<Digest>,
+    ) -> Result<(), RegistryError> {
+        if into.insert(manifest) {
+            into.extend(self.manifest(manifest)?.objects());
+        }
+        Ok(())
+    }
+
+    /// The objects of a card.
+    fn collect_card(
+        &self,
+        card: &CardRow,
+        into: &mut BTreeSet<Digest>,
+    ) -> Result<(), RegistryError> {
+        if into.insert(card.blob) {
+            into.extend(self.card_of(card)?.parts());
+        }
+        Ok(())
+    }
+
+    /// Every object that models and cards speak of.
+    pub(super) fn objects_for<'a>(
+        &self,
+        models: impl IntoIterator<Item = &'a ModelRow>,
+        cards: impl IntoIterator<Item = &'a CardRow>,
+    ) -> Result<BTreeSet<Digest>, RegistryError> {
+        let mut objects = BTreeSet::new();
+        for row in models {
+            self.collect_model(row.manifest, &mut objects)?;
+        }
+        for card in cards {
+            self.collect_card(card, &mut objects)?;
+        }
+        Ok(objects)
+    }
+
+    /// Every object that the registry needs: of versions that are not purged, their cards, and the
+    /// finished tasks of requests that have not been published.
+    pub(super) fn needed(&self) -> Result<BTreeSet<Digest>, RegistryError> {
+        let models = self.models()?;
+        let kept = models.iter().filter(|row| !row.purged);
+        let mut objects = self.objects_for(kept, &self.all_cards()?)?;
+        objects.extend(self.needed_by_drafts()?);
+        Ok(objects)
+    }
+
+    /// Every object that unpublished requests need.
+    pub(super) fn needed_by_drafts(&self) -> Result<BTreeSet<Digest>, RegistryError> {
+        let mut objects = BTreeSet::new();
+        for draft in self.all_drafts()? {
+            for digest in draft.blobs {
+                objects.insert(digest);
+                // What is gone or damaged is made anew when the request goes on.
+                let Ok(bytes) = self.object(digest) else {
+                    continue;
+                };
+                if let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) {
+                    objects.extend(manifest.objects());
+                } else if let Ok(index) = serde_json::from_slice::<Index>(&bytes) {
+                    objects.extend(index.parts());
+                }
+            }
+        }
+        Ok(objects)
+    }
+}

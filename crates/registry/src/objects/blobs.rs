@@ -1,0 +1,241 @@
+//! Bytes by content.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures::StreamExt;
+use futures::stream::{self, TryStreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+use crate::crash;
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::objects::disk::{Disk, digest_of, location};
+use crate::place::storage::{Site, Storage};
+
+/// Objects removed at a time.
+const CONCURRENT: usize = 16;
+
+/// An object on shared storage that is older is written again when it is used anew, so that a
+/// collection of garbage does not take it for abandoned. Half of [`ABANDONED`].
+const STALE: Duration = Duration::from_secs(12 * 3600);
+
+/// How old an unpublished object on shared storage must be to count as abandoned: there it
+/// is unknown whether another process is about to publish it.
+pub(crate) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// Blobs named by their digest, on any `object_store` backend: immutable, written atomically, and
+/// checked against their name when read. On a disk they are certain to survive a loss of power once
+/// [`Blobs::sync`] has returned.
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    objects: Arc<dyn ObjectStore>,
+    disk: Option<Arc<Disk>>,
+    /// What errors of shared storage are told with.
+    site: Arc<Site>,
+    /// Bytes read and written so far.
+    traffic: Arc<[AtomicU64; 2]>,
+}
+
+/// An object that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Its digest, if it is whole.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was written.
+    pub written: SystemTime,
+}
+
+impl Blobs {
+    /// Blobs in a folder that is there already.
+    ///
+    /// # Errors
+    /// [`RegistryError::Objects`] when the folder cannot be used.
+    pub fn in_folder(folder: &Path) -> Result<Self, RegistryError> {
+        Ok(Self {
+            objects: Arc::new(LocalFileSystem::new_with_prefix(folder)?),
+            disk: Some(Arc::new(Disk::new(folder))),
+            site: Arc::default(),
+            traffic: Arc::default(),
+        })
+    }
+
+    /// Blobs in memory.
+    pub fn in_memory() -> Self {
+        Self::on(Arc::new(InMemory::new()))
+    }
+
+    /// Blobs on some storage that is not a folder of this machine.
+    pub fn on(objects: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            objects,
+            disk: None,
+            site: Arc::default(),
+            traffic: Arc::default(),
+        }
+    }
+
+    /// Blobs on shared storage whose errors can be told with where it is.
+    pub(crate) fn on_storage(storage: Storage) -> Self {
+        Self {
+            site: Arc::new(storage.site),
+            ..Self::on(storage.objects)
+        }
+    }
+
+    /// What an error of the storage means.
+    fn failed(&self, error: object_store::Error) -> RegistryError {
+        self.site.explain(error)
+    }
+
+    /// Stores bytes. What is there already is read and compared first: a write that a loss of power
+    /// cut short is repaired here.
+    ///
+    /// # Errors
+    /// [`RegistryError::Objects`].
+    pub async fn put(&self, bytes: Vec<u8>) -> Result<Digest, RegistryError> {
+        let digest = Digest::from_content(&bytes);
+        let there = match self.objects.head(&location(digest)).await {
+            Err(object_store::Error::NotFound { .. }) => false,
+            other => {
+                let known = other.map_err(|error| self.failed(error))?;
+                let age = SystemTime::now().duration_since(known.last_modified.into());
+                known.size == bytes.len() as u64
+                    && (self.disk.is_some() || age.is_ok_and(|age| age < STALE))
+                    && self.get(digest).await.is_ok()
+            }
+        };
+        crash::point("object");
+        if !there {
+            // Two writers of one blob write the same bytes, so the later may replace the earlier.
+            let options = PutOptions::from(PutMode::Overwrite);
+            self.traffic[1].fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.objects
+                .put_opts(&location(digest), bytes.into(), options)
+                .await
+                .map_err(|error| self.failed(error))?;
+        }
+        if let Some(disk) = &self.disk {
+            disk.unsynced().insert(digest);
+        }
+        Ok(digest)
+    }
+
+    /// Brings everything that was stored so far to the disk. Many files at once, and each folder
+    /// only once, take a fraction of the time that file after file would.
+    ///
+    /// # Errors
+    /// [`RegistryError::Io`]; what could not be brought there is tried again next time.
+    pub async fn sync(&self) -> Result<(), RegistryError> {
+        let Some(disk) = &self.disk else {
+            return Ok(());
+        };
+        let digests = std::mem::take(&mut *disk.unsynced());
+        let done = disk.sync(&digests).await;
+        if done.is_err() {
+            disk.unsynced().extend(digests);
+        }
+        done
+    }
+
+    /// The bytes with this digest.
+    ///
+    /// # Errors
+    /// [`RegistryError::Missing`], [`RegistryError::Damaged`] when they are not what their name says, or
+    /// [`RegistryError::Objects`].
+    pub async fn get(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
+        let result = match self.objects.get(&location(digest)).await {
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(RegistryError::Missing(digest));
+            }
+            other => other.map_err(|error| self.failed(error))?,
+        };
+        let bytes = result.bytes().await;
+        let bytes = bytes.map_err(|error| self.failed(error))?;
+        self.traffic[0].fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if Digest::from_content(&bytes) != digest {
+            return Err(RegistryError::Damaged(digest));
+        }
+        Ok(bytes.into())
+    }
+
+    /// Every object there is, with its size and when it was written.
+    ///
+    /// # Errors
+    /// [`RegistryError::Objects`].
+    pub async fn list(&self) -> Result<Vec<Stored>, RegistryError> {
+        let mut found = Vec::new();
+        let mut list = self.objects.list(None);
+        while let Some(meta) = list.next().await {
+            let meta = meta.map_err(|error| self.failed(error))?;
+            if let Some(digest) = digest_of(&meta.location) {
+                found.push(Stored {
+                    digest,
+                    size: meta.size,
+                    written: meta.last_modified.into(),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes objects; one that is gone already counts as removed.
+    ///
+    /// # Errors
+    /// [`RegistryError::Objects`]; some may have been removed.
+    pub async fn remove(
+        &self,
+        digests: impl IntoIterator<Item = Digest>,
+    ) -> Result<(), RegistryError> {
+        stream::iter(digests)
+            .map(|digest| async move {
+                crash::point("remove object");
+                match self.objects.delete(&location(digest)).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(self.failed(error)),
+                }
+            })
+            .buffer_unordered(CONCURRENT)
+            .try_collect()
+            .await
+    }
+
+    /// Whether the objects are in a folder that other processes reach through the same disk only.
+    pub(crate) fn on_disk(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    /// Files in the folder that are no objects: what a write leaves that was cut short.
+    ///
+    /// # Errors
+    /// [`RegistryError::Io`].
+    pub(crate) fn leftovers(&self) -> Result<Vec<PathBuf>, RegistryError> {
+        self.disk
+            .as_ref()
+            .map_or_else(|| Ok(Vec::new()), |disk| disk.leftovers())
+    }
+
+    /// Bytes read and bytes written since these blobs were opened.
+    pub fn traffic(&self) -> (u64, u64) {
+        let [read, written] = [0, 1].map(|at: usize| self.traffic[at].load(Ordering::Relaxed));
+        (read, written)
+    }
+
+    /// Whether the bytes are there, without reading them.
+    ///
+    /// # Errors
+    /// [`RegistryError::Objects`].
+    pub async fn has(&self, digest: Digest) -> Result<bool, RegistryError> {
+        match self.objects.head(&location(digest)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+}

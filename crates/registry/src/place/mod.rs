@@ -1,0 +1,6 @@
+//! Where a registry is: a folder, or shared storage.
+
+pub(crate) mod location;
+pub(crate) mod lock;
+pub(crate) mod marker;
+pub(crate) mod storage;

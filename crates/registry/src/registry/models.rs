@@ -1,0 +1,152 @@
+//! Models in a registry: their tensors, manifests and documents.
+
+use std::collections::BTreeMap;
+
+use disinherit_formats::{Tensor, TensorSource};
+use futures::StreamExt;
+use futures::stream::{self, TryStreamExt};
+
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::objects::manifest::{Manifest, TensorRef};
+use crate::objects::read::ReadObject;
+use crate::registry::Registry;
+
+/// Blobs written or read at a time.
+const CONCURRENT: usize = 16;
+
+impl Registry {
+    /// Stores tensors and the manifest over them, and returns its digest. Nothing refers to it
+    /// until it is published.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn put_model(
+        &self,
+        manifest: Manifest,
+        tensors: BTreeMap<String, Tensor>,
+    ) -> Result<Digest, RegistryError> {
+        self.writes()?;
+        self.runtime.block_on(self.put(manifest, tensors))
+    }
+
+    /// [`Registry::put_model`] for several, in their order. Many small files reach the disk sooner
+    /// together than one after the other.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn put_models(
+        &self,
+        models: Vec<(Manifest, BTreeMap<String, Tensor>)>,
+    ) -> Result<Vec<Digest>, RegistryError> {
+        self.writes()?;
+        self.runtime.block_on(
+            stream::iter(models)
+                .map(|(manifest, tensors)| self.put(manifest, tensors))
+                .buffered(CONCURRENT)
+                .try_collect(),
+        )
+    }
+
+    /// Stores a model from where its tensors are, one tensor after the other: no more than one is in memory at a
+    /// time.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn put_checkpoint(
+        &self,
+        mut manifest: Manifest,
+        file: &dyn TensorSource,
+    ) -> Result<Digest, RegistryError> {
+        self.writes()?;
+        for name in file.tensors().into_keys() {
+            let tensor = file.tensor(&name)?;
+            let reference = TensorRef {
+                dtype: tensor.dtype,
+                shape: tensor.shape,
+                digest: self.runtime.block_on(self.blobs.put(tensor.bytes))?,
+            };
+            manifest.tensors.insert(name, reference);
+        }
+        self.runtime.block_on(self.put(manifest, BTreeMap::new()))
+    }
+
+    async fn put(
+        &self,
+        mut manifest: Manifest,
+        tensors: BTreeMap<String, Tensor>,
+    ) -> Result<Digest, RegistryError> {
+        let stored: Vec<(String, TensorRef)> = stream::iter(tensors)
+            .map(|(name, tensor)| async move {
+                let reference = TensorRef {
+                    dtype: tensor.dtype,
+                    shape: tensor.shape,
+                    digest: self.blobs.put(tensor.bytes).await?,
+                };
+                Ok::<_, RegistryError>((name, reference))
+            })
+            .buffer_unordered(CONCURRENT)
+            .try_collect()
+            .await?;
+        manifest.tensors.extend(stored);
+        let text = serde_json::to_vec(&manifest).map_err(|error| RegistryError::Document {
+            what: "manifest".into(),
+            reason: error.to_string(),
+        })?;
+        self.blobs.put(text).await
+    }
+
+    /// Stores a document that comes with a model, for its manifest to point at.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn put_document(&self, bytes: Vec<u8>) -> Result<Digest, RegistryError> {
+        self.writes()?;
+        self.runtime.block_on(self.blobs.put(bytes))
+    }
+
+    /// A document that came with a model.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn document(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
+        self.object(digest)
+    }
+
+    /// A manifest by its digest.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn manifest(&self, digest: Digest) -> Result<Manifest, RegistryError> {
+        let bytes = self.runtime.block_on(self.blobs.get(digest))?;
+        serde_json::from_slice(&bytes).map_err(|error| RegistryError::Document {
+            what: format!("manifest {digest}"),
+            reason: error.to_string(),
+        })
+    }
+
+    /// One stored tensor.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn tensor(&self, reference: &TensorRef) -> Result<Tensor, RegistryError> {
+        let bytes = self.runtime.block_on(self.blobs.get(reference.digest))?;
+        Ok(Tensor {
+            dtype: reference.dtype,
+            shape: reference.shape.clone(),
+            bytes,
+        })
+    }
+
+    /// All tensors of a manifest.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn tensors(&self, manifest: &Manifest) -> Result<BTreeMap<String, Tensor>, RegistryError> {
+        manifest
+            .tensors
+            .iter()
+            .map(|(name, reference)| Ok((name.clone(), self.tensor(reference)?)))
+            .collect()
+    }
+}
