@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use disinherit::{AddModel, NewNetwork};
-use disinherit_formats::{Dtype, Tensor, TensorSource};
+use disinherit_formats::{Dtype, FormatError, Tensor, TensorSource};
 use disinherit_nets::{Architecture, Preprocessing};
-use disinherit_registry::RegistryError;
+
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use serde::Deserialize;
