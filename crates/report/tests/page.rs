@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use disinherit::Study;
-use disinherit_report::{csv, page};
+use disinherit_report::{csv, page, picture};
 
 fn studies() -> Vec<Study> {
     serde_json::from_str(include_str!("data/studies.json")).unwrap()
@@ -21,9 +21,69 @@ fn the_page_of_two_seeds() {
     insta::assert_snapshot!(lines(&page(&studies()).unwrap()));
 }
 
+/// What `report` shows of a request: one method, nothing to compare with, no recipe.
+#[test]
+fn the_page_of_one_request() {
+    let mut study = studies().swap_remove(0);
+    study.results.truncate(1);
+    study.recipe = None;
+    insta::assert_snapshot!(lines(&page(&[study]).unwrap()));
+}
+
 #[test]
 fn the_table_of_two_seeds() {
     insta::assert_snapshot!(csv(&studies()).unwrap());
+}
+
+#[test]
+fn the_picture_of_a_study() {
+    insta::assert_snapshot!(lines(&picture(&studies()[0]).unwrap()));
+}
+
+/// Without samples to evaluate nothing is said to be forgotten, and nothing to be left.
+#[test]
+fn nothing_is_said_about_what_was_not_evaluated() {
+    let mut study = studies().swap_remove(0);
+    study.results.truncate(1);
+    for model in &mut study.results[0].models {
+        model.verdicts = Default::default();
+    }
+    let page = page(&[study]).unwrap();
+    assert!(page.contains("<b>not judged</b>"), "{page}");
+    assert!(page.contains("Overall: not judged."), "{page}");
+    assert!(!page.contains("every touched model recognises"), "{page}");
+    assert!(!page.contains("NOT forgotten"), "{page}");
+}
+
+/// Where only outputs were looked at, the page says so.
+#[test]
+fn outputs_alone_say_no_more_than_not_recognised() {
+    let mut study = studies().swap_remove(0);
+    for result in &mut study.results {
+        for model in &mut result.models {
+            model.verdicts.probe = None;
+            model.verdicts.relearning = None;
+        }
+    }
+    let page = page(&[study]).unwrap();
+    assert!(
+        page.contains("<b>not recognised</b><span>outputs only"),
+        "{page}"
+    );
+    assert!(
+        page.contains("Overall: not recognised (outputs only)."),
+        "{page}"
+    );
+    assert!(!page.contains("skin-deep"), "{page}");
+}
+
+#[test]
+fn a_class_that_is_still_recognised_is_not_forgotten() {
+    let mut study = studies().swap_remove(0);
+    study.results[0].models[1].verdicts.scores.forget.heldout = Some(0.5);
+    let page = page(&[study]).unwrap();
+    assert!(page.contains("<b>NOT forgotten</b>"), "{page}");
+    assert!(page.contains("NOT forgotten in r2@1: 50.0 %"), "{page}");
 }
 
 #[test]
@@ -47,6 +107,8 @@ fn what_others_wrote_stays_text() {
             *relation = nasty.into();
         }
     }
+    let picture = picture(&study).unwrap();
+    assert!(!picture.contains("<script"), "{picture}");
     let page = page(&[study]).unwrap();
     assert!(!page.contains("<script"), "{page}");
     assert!(page.matches("&lt;script&gt;").count() > 10, "{page}");
@@ -55,4 +117,7 @@ fn what_others_wrote_stays_text() {
 #[test]
 fn nothing_to_report_on_is_refused() {
     assert!(page(&[]).is_err());
+    let mut study = studies().swap_remove(0);
+    study.models.clear();
+    assert!(picture(&study).is_err());
 }
