@@ -7,7 +7,8 @@ use disinherit::{Study, StudyModel};
 use maud::{Markup, html};
 
 use crate::layout::{Grid, Layout};
-use crate::text::{at, percent, view_box};
+use crate::shown::compared;
+use crate::text::{at, change, view_box};
 
 const GRID: Grid = Grid {
     node: (150.0, 56.0),
@@ -19,8 +20,7 @@ const GRID: Grid = Grid {
 /// before and after.
 pub(crate) fn draw(study: &Study) -> Markup {
     let layout = Layout::new(&study.models, &GRID);
-    let after: BTreeMap<String, Scores> = study
-        .compared()
+    let after: BTreeMap<String, Scores> = compared(study)
         .into_iter()
         .map(|model| (model.name, model.after))
         .collect();
@@ -59,16 +59,11 @@ fn node((x, y): (f64, f64), model: &StudyModel, after: Option<&Scores>) -> Marku
     let before = &model.before.scores;
     let after = after.copied().unwrap_or_default();
     let name = model.id.name();
-    let line = format!(
-        "{} → {}",
-        percent(before.forget.heldout),
-        percent(after.forget.heldout)
-    );
+    let line = change(before.forget.heldout, after.forget.heldout);
     let title = format!(
-        "{name}: {}. Held out, forget set {line}, retain set {} → {}",
+        "{name}: {}. Held out, forget set {line}, retain set {}",
         model.role,
-        percent(before.retain.heldout),
-        percent(after.retain.heldout)
+        change(before.retain.heldout, after.retain.heldout)
     );
     let (width, height) = GRID.node;
     let left = after.forget.heldout.unwrap_or(0.0) * (width - 16.0);

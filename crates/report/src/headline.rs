@@ -1,12 +1,13 @@
 //! Did it forget, what did it cost, can it be trusted: in one look.
 
-use disinherit::{Compared, Study, Variant};
-use disinherit::{FORGOTTEN, Layers};
+use disinherit::{Compared, Study};
+use disinherit::{FORGOTTEN, Layers, Method};
 use maud::{Markup, html};
 use umig::Role;
 
 use crate::judgement::Judgement;
 use crate::limits::honest;
+use crate::shown::{compared, shown};
 use crate::text::{duration, marked, percent};
 
 /// The loss of retained accuracy, in shares, that is marked as bad.
@@ -40,8 +41,7 @@ pub(crate) struct Fact {
 }
 
 pub(crate) fn draw(study: &Study) -> Markup {
-    let head_only = study
-        .result(Variant::default())
+    let head_only = shown(study)
         .and_then(|result| result.models.first())
         .is_none_or(|model| model.outcome.tensors.len() <= 2);
     let layers = if head_only { Layers::Head } else { Layers::All };
@@ -60,7 +60,7 @@ pub(crate) fn draw(study: &Study) -> Markup {
 
 /// The five facts of a study.
 pub(crate) fn facts(study: &Study) -> [Fact; 5] {
-    let compared = study.compared();
+    let compared = compared(study);
     let touched: Vec<&Compared> = compared
         .iter()
         .filter(|m| m.role != Role::Untouched)
@@ -118,11 +118,13 @@ fn change(touched: &[&Compared]) -> Fact {
 }
 
 fn time(study: &Study) -> Fact {
-    let shown = study.result(Variant::default());
+    let shown = shown(study);
+    let measured = shown.filter(|result| result.variant.method != Method::Retrain);
     Fact {
         tone: Tone::Plain,
         value: shown.map_or("-".into(), |result| duration(result.cost.seconds)),
-        words: match study.time_ratio(Variant::default()) {
+        words: match measured.and_then(|result| study.time_ratio(result.variant)) {
+            _ if shown.is_some() && measured.is_none() => "in all, of retraining".into(),
             Some(ratio) => format!("in all: {:.2} % of the time of retraining", ratio * 100.0),
             None => "in all; retraining was not measured".into(),
         },
@@ -130,16 +132,19 @@ fn time(study: &Study) -> Fact {
 }
 
 fn judged(study: &Study) -> Fact {
-    let judgement = study
-        .result(Variant::default())
-        .map_or(Judgement::NotEvaluated, |shown| {
-            Judgement::new(study, shown)
-        });
+    let judgement = shown(study).map_or(Judgement::NotEvaluated, |shown| {
+        Judgement::new(study, shown)
+    });
     let (tone, value, words) = match judgement {
         Judgement::Deep => (
             Tone::Good,
             "deep",
             "no more is left inside than in the retrained baseline",
+        ),
+        Judgement::Retrained => (
+            Tone::Good,
+            "retrained",
+            "trained again without the forget set",
         ),
         Judgement::SkinDeep => (
             Tone::Warn,

@@ -19,6 +19,8 @@ pub(crate) enum Judgement {
     SkinDeep,
     /// Some model's outputs still recognise the forget set.
     Recognised,
+    /// The models are the retrained baseline themselves.
+    Retrained,
     /// The outputs do not recognise it, and nothing looked further.
     OutputsOnly,
     /// The outputs do not recognise it; the inside was measured, but there is no retrained
@@ -39,6 +41,9 @@ impl Judgement {
             None => return Self::NotEvaluated,
             Some(worst) if worst > FORGOTTEN => return Self::Recognised,
             Some(_) => {}
+        }
+        if result.variant.method == Method::Retrain {
+            return Self::Retrained;
         }
         let ours = (result.mean(|v| v.probe), result.mean(relearning_steps));
         if ours == (None, None) {

@@ -3,8 +3,8 @@
 use disinherit::Layers;
 
 /// What editing the last layer does and does not do, in one sentence.
-const HEAD_ONLY: &str = "Only the last layer was edited: the models no longer name the forgotten \
-class, but their inner features still tell its samples apart, so anyone who trains a new last \
+const HEAD_ONLY: &str = "Only the last layer was edited: even where the outputs no longer name the \
+forgotten class, the inner features still tell its samples apart, so anyone who trains a new last \
 layer on such samples can bring it back.";
 
 /// The limits of an edit of these layers, in a sentence for the user.

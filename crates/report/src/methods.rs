@@ -5,6 +5,7 @@ use disinherit::{MethodResult, ModelResult, Study, Variant};
 use maud::{Markup, html};
 
 use crate::judgement::relearning_steps;
+use crate::shown::shown;
 use crate::text::{bytes, duration, number};
 
 /// A number of one method in one study.
@@ -129,7 +130,10 @@ fn row(studies: &[Study], variant: Variant) -> Markup {
         .filter(|r| r.failed.is_none())
         .collect();
     let title = format!("{} ({})", variant.method.purpose(), variant.method.source());
-    let class = (variant == Variant::default()).then_some("chosen");
+    let detailed = studies.first().and_then(shown);
+    let class = detailed
+        .is_some_and(|r| r.variant == variant)
+        .then_some("chosen");
     let why = results.iter().find_map(|r| r.failed.as_deref());
     html! {
         tr class=[class] {

@@ -1,14 +1,15 @@
 //! The table of models.
 
 use disinherit::Scores;
-use disinherit::{Compared, MethodResult, Study, Variant};
+use disinherit::{Compared, MethodResult, Study};
 use maud::{Markup, html};
 
+use crate::shown::{compared, shown};
 use crate::text::number;
 
 /// Every model: role, accuracies before, after and retrained, what was changed.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let shown = study.result(Variant::default());
+    let shown = shown(study);
     html! {
         p {
             "Accuracy in percent: before → after, and of the retrained baseline in brackets. "
@@ -32,7 +33,7 @@ pub(crate) fn draw(study: &Study) -> Markup {
                     th { "held out" }
                 }
             }
-            tbody { @for model in study.compared() { (row(shown, &model)) } }
+            tbody { @for model in compared(study) { (row(shown, &model)) } }
         } }
     }
 }

@@ -9,7 +9,8 @@ use umig::Role;
 use crate::error::ReportError;
 use crate::headline::{Fact, facts};
 use crate::layout::{Grid, Layout};
-use crate::text::{at, percent, plain, view_box, wrap};
+use crate::shown::compared;
+use crate::text::{at, change, plain, view_box, wrap};
 
 const WIDTH: f64 = 1000.0;
 /// The room at the left and at the right.
@@ -154,8 +155,7 @@ impl Cards {
 }
 
 fn graph(study: &Study, layout: &Layout<'_>) -> Markup {
-    let compared: BTreeMap<String, Compared> = study
-        .compared()
+    let models: BTreeMap<String, Compared> = compared(study)
         .into_iter()
         .map(|model| (model.name.clone(), model))
         .collect();
@@ -165,7 +165,7 @@ fn graph(study: &Study, layout: &Layout<'_>) -> Markup {
         }
         @for model in &study.models {
             @if let (Some(place), Some(compared)) =
-                (layout.places.get(&model.id), compared.get(model.id.name()))
+                (layout.places.get(&model.id), models.get(model.id.name()))
             {
                 (node(*place, compared))
             }
@@ -184,7 +184,7 @@ fn node((x, y): (f64, f64), model: &Compared) -> Markup {
             rect class="box" x=(at(x)) y=(at(y)) width=(at(width)) height=(at(height)) rx="10" {}
             text class="name" x=(middle) y=(at(y + 26.0)) { (model.name) }
             text class="line" x=(middle) y=(at(y + 49.0)) {
-                (percent(before)) " → " (percent(after))
+                (change(before, after))
             }
             @for (class, share) in [("track", before), ("bad", after)] {
                 @if let Some(share) = share {

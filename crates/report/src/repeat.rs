@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use disinherit::{Study, Variant};
+use disinherit::Study;
 use maud::{Markup, html};
 
 use crate::error::ReportError;
+use crate::shown::{compared, shown};
 use crate::text::{duration, marked};
 
 pub(crate) fn draw(studies: &[Study]) -> Result<Markup, ReportError> {
@@ -31,7 +32,7 @@ fn facts(studies: &[Study], study: &Study) -> Vec<(&'static str, String)> {
         rows.push(("Data", recipe.data.source.clone()));
         rows.push(("Network", recipe.network.architecture.to_string()));
     }
-    if let Some(result) = study.result(Variant::default()) {
+    if let Some(result) = shown(study) {
         let edit = result.cost.seconds - result.preparation.seconds;
         rows.push(("Request", result.request.clone()));
         rows.push(("Fisher information", duration(result.preparation.seconds)));
@@ -61,7 +62,7 @@ fn digests(study: &Study) -> Markup {
             summary { "Digests" }
             div class="wide" { table {
                 tr { th { "model" } th { "before" } th { "after" } }
-                @for model in study.compared() {
+                @for model in compared(study) {
                     tr {
                         td { (model.name) }
                         td { code { (model.digest_before.to_string()) } }

@@ -31,6 +31,14 @@ pub(crate) fn percent(value: Option<f64>) -> String {
     value.map_or("-".into(), |value| format!("{:.1} %", value * 100.0))
 }
 
+/// An accuracy before and after.
+pub(crate) fn change(before: Option<f64>, after: Option<f64>) -> String {
+    match (before, after) {
+        (None, None) => "not evaluated".into(),
+        _ => format!("{} → {}", percent(before), percent(after)),
+    }
+}
+
 /// An accuracy in percent without the sign, or a dash.
 pub(crate) fn number(value: Option<f64>) -> String {
     value.map_or("-".into(), |value| format!("{:.1}", value * 100.0))

@@ -8,17 +8,18 @@ use maud::{Markup, html};
 use umig::Role;
 
 use crate::judgement::{Judgement, relearning_steps};
+use crate::shown::shown;
 use crate::text::{marked, percent};
 
 /// The share of retained accuracy that the paper's bound keeps.
 const KEPT: f64 = 0.945;
 
-/// The readings of every FIUn variant, in words.
+/// The readings of every FIUn variant, and of a baseline that is shown in its place, in words.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let shown = study
-        .results
-        .iter()
-        .filter(|r| r.failed.is_none() && r.variant.method == Method::Fiun);
+    let detailed = shown(study).map(|result| result.variant);
+    let shown = study.results.iter().filter(|r| {
+        r.failed.is_none() && (r.variant.method == Method::Fiun || Some(r.variant) == detailed)
+    });
     let retrain = study.result(Method::Retrain.into());
     html! {
         @for result in shown {
@@ -188,6 +189,7 @@ impl Reading<'_> {
                 "as far as was measured, no more is left than in the retrained \
                                 baseline."
             }
+            Judgement::Retrained => "trained again without the forget set.",
             Judgement::SkinDeep if self.result.variant.all_layers => {
                 "skin-deep. The outputs no longer recognise the forget set, but the inner features \
                  hold more of it than those of the retrained baseline, although every layer was \

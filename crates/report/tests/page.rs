@@ -86,6 +86,20 @@ fn a_class_that_is_still_recognised_is_not_forgotten() {
     assert!(page.contains("NOT forgotten in r2@1: 50.0 %"), "{page}");
 }
 
+/// A request that a baseline answered shows what the baseline made.
+#[test]
+fn a_baseline_that_answered_is_shown() {
+    let mut study = studies().swap_remove(0);
+    study.recipe = None;
+    study
+        .results
+        .retain(|result| result.variant.to_string() == "retrain");
+    let page = page(&[study]).unwrap();
+    assert!(page.contains("<b>retrained</b>"), "{page}");
+    assert!(page.contains("<b>0.0 %</b><span>worst held-out"), "{page}");
+    assert!(page.contains("97.3 % → 0.0 %"), "{page}");
+}
+
 #[test]
 fn what_others_wrote_stays_text() {
     let mut study = studies().swap_remove(0);

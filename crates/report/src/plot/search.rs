@@ -1,19 +1,19 @@
 //! The search for alpha: accuracy over alpha, with the chosen value marked.
 
 use disinherit::ModelOutcome;
-use disinherit::{Study, Variant};
+use disinherit::Study;
 use fiun::Trial;
 use maud::{Markup, html};
 
 use super::axes::{HEIGHT, LEFT, TOP, figure, percentages};
+use crate::shown::shown;
 use crate::text::at;
 
 const WIDTH: f64 = 350.0;
 
 /// One chart for every model whose alpha was searched.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let charts: Vec<Markup> = study
-        .result(Variant::default())
+    let charts: Vec<Markup> = shown(study)
         .iter()
         .flat_map(|result| result.models.iter())
         .filter_map(|model| chart(&model.outcome))
