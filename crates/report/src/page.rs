@@ -6,7 +6,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::error::ReportError;
 use crate::plot::{accuracy, cost, layers, search};
 use crate::text::{marked, plain};
-use crate::{graph, headline, methods, models, repeat, verdicts};
 
 /// The page of a study, or of the same study with several seeds: the first one is shown in detail,
 /// all of them make the means. It needs no script and makes no request.
@@ -37,16 +36,16 @@ pub fn page(studies: &[Study]) -> Result<String, ReportError> {
             }
             body { main {
                 h1 { (marked(&title)) }
-                (headline::draw(study))
-                (section("Who inherited from whom", graph::draw(study)))
-                (section("Every model before and after", models::draw(study)))
+                (crate::headline::draw(study))
+                (section("Who inherited from whom", crate::graph::draw(study)))
+                (section("Every model before and after", crate::models::draw(study)))
                 (section("Methods compared", compared(studies)))
                 (section("Accuracy, model by model", accuracy::draw(study)))
                 (section("What it cost", cost::draw(study)))
-                (section("What the verdicts say", verdicts::draw(study)))
+                (section("What the verdicts say", crate::verdicts::draw(study)))
                 (section("How alpha was chosen", search::draw(study)))
                 (section("What was selected in each layer", layers::draw(study)))
-                (section("To repeat this", repeat::draw(studies)?))
+                (section("To repeat this", crate::repeat::draw(studies)?))
             } }
         }
     };
@@ -65,6 +64,6 @@ fn compared(studies: &[Study]) -> Markup {
                 "brackets; everything else shows seed " (first.seed) "."
             }
         }
-        (methods::draw(studies))
+        (crate::methods::draw(studies))
     }
 }
