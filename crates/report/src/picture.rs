@@ -210,9 +210,9 @@ fn key(y: f64) -> Markup {
                 text class="soft" x=(at(x + 26.0)) y=(at(y)) { (words) }
             }
         }
-        rect class="track" x=(at(SIDE + 690.0)) y=(at(y - 9.0)) width="22" height="6" rx="3" {}
-        text class="soft" x=(at(SIDE + 720.0)) y=(at(y)) { "before" }
-        rect class="bad" x=(at(SIDE + 780.0)) y=(at(y - 9.0)) width="22" height="6" rx="3" {}
-        text class="soft" x=(at(SIDE + 810.0)) y=(at(y)) { "after" }
+        rect class="track" x=(at(SIDE + 734.0)) y=(at(y - 9.0)) width="22" height="6" rx="3" {}
+        text class="soft" x=(at(SIDE + 764.0)) y=(at(y)) { "before" }
+        rect class="bad" x=(at(SIDE + 834.0)) y=(at(y - 9.0)) width="22" height="6" rx="3" {}
+        text class="soft" x=(at(SIDE + 864.0)) y=(at(y)) { "after" }
     }
 }
