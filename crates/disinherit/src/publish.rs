@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use disinherit_registry::{CardRow, Digest, ModelRow, NewModel, Operation, Publication, Registry};
+use disinherit_registry::{
+    CardRow, Digest, MethodName, ModelOutcome, ModelRow, NewModel, OperationId, OperationRecord,
+    Publication, Registry, RequestId, UnlearnRecord,
+};
 use umig::{Model, ModelId, Relation, Request, Umig};
 
 use crate::error::EngineError;
@@ -39,7 +42,10 @@ pub(crate) struct Publishing<'a> {
 
 /// All new versions with their edges, in one transaction. A new version inherits from the new
 /// versions of its parents where those were touched too, and from the version that it replaces.
-pub(crate) fn publish(publishing: &Publishing<'_>, done: &Unlearned) -> Result<OperationId, EngineError> {
+pub(crate) fn publish(
+    publishing: &Publishing<'_>,
+    done: &Unlearned,
+) -> Result<OperationId, EngineError> {
     let Publishing {
         registry,
         graph,

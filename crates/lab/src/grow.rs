@@ -251,7 +251,9 @@ fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 2], LabError>
     let digest = |recipe: &Recipe| -> Result<Digest, LabError> {
         let text = serde_json::to_string(recipe)
             .map_err(|error| LabError::Recipe(format!("it cannot be written down: {error}")))?;
-        Ok(Digest::from_content(format!("{text}{}", set.digest()).as_bytes()))
+        Ok(Digest::from_content(
+            format!("{text}{}", set.digest()).as_bytes(),
+        ))
     };
     Ok([digest(&grown)?, digest(&whole)?])
 }

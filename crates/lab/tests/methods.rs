@@ -249,7 +249,7 @@ fn a_baseline_publishes_and_can_be_looked_at_again() {
     assert_eq!(resolve(&graph, "b").unwrap().id.version(), 2);
     let with_data = engine.clone().with_data(&splits);
     let again = request_report(&with_data, None, Depth::QUICK).unwrap();
-    assert_eq!(again.title, done.request);
+    assert_eq!(again.title, done.request.as_str());
     let shown = &again.results[0];
     assert_eq!(shown.variant.method, MethodKind::Mask);
     assert!(
@@ -259,7 +259,12 @@ fn a_baseline_publishes_and_can_be_looked_at_again() {
             .all(|m| m.verdicts.scores.forget.heldout == Some(0.0))
     );
     let of = |request| request_report(&engine, request, Depth::QUICK);
-    assert_eq!(of(Some(&done.request)).unwrap().results[0].models.len(), 2);
+    assert_eq!(
+        of(Some(done.request.as_str())).unwrap().results[0]
+            .models
+            .len(),
+        2
+    );
     assert!(
         of(Some("request-0"))
             .unwrap_err()

@@ -1,8 +1,11 @@
 //! Every number as a table for other programs.
 
-use disinherit::{Cost, Study, Verdicts};
+use disinherit::Cost;
+use disinherit::evaluation::Verdicts;
+use disinherit_lab::Study;
+use disinherit_registry::ModelOutcome;
 
-use crate::ReportError;
+use crate::error::ReportError;
 
 const HEADER: [&str; 25] = [
     "study",
@@ -36,6 +39,16 @@ const HEADER: [&str; 25] = [
 ///
 /// # Errors
 /// [`ReportError::Csv`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let results = include_str!("../tests/data/studies.json");
+/// let studies: Vec<disinherit_lab::Study> = serde_json::from_str(results)?;
+/// let table = disinherit_report::csv(&studies)?;
+/// assert!(table.starts_with("study,seed,device,method,model,role"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(HEADER)?;
@@ -48,7 +61,7 @@ pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
                 role: model.role.to_string(),
                 depth: model.depth,
             };
-            writer.write_record(line.of(&model.before, None))?;
+            writer.write_record(line.cells(&model.before, None))?;
         }
         for result in &study.results {
             for model in &result.models {
@@ -61,7 +74,7 @@ pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
                     depth: known.map_or(0, |m| m.depth),
                 };
                 let outcome = Some((&model.outcome, &result.cost));
-                writer.write_record(line.of(&model.verdicts, outcome))?;
+                writer.write_record(line.cells(&model.verdicts, outcome))?;
             }
         }
     }
@@ -80,11 +93,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn of(
-        &self,
-        verdicts: &Verdicts,
-        outcome: Option<(&disinherit::ModelOutcome, &Cost)>,
-    ) -> Vec<String> {
+    fn cells(&self, verdicts: &Verdicts, outcome: Option<(&ModelOutcome, &Cost)>) -> Vec<String> {
         let number = |value: Option<f64>| value.map_or(String::new(), |v| format!("{v:.6}"));
         let membership = verdicts.membership;
         let distance = verdicts.distance;

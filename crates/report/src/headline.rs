@@ -1,117 +1,194 @@
 //! Did it forget, what did it cost, can it be trusted: in one look.
 
-use disinherit::{Method, Study, Variant};
+use disinherit::{FORGOTTEN, Layers};
+use disinherit_lab::{Compared, MethodKind, Study};
+use maud::{Markup, html};
 use umig::Role;
 
-use crate::text::{duration, escape, percent};
-use crate::verdicts::{Depth, depth};
+use crate::judgement::Judgement;
+use crate::limits::honest;
+use crate::shown::{compared, shown};
+use crate::text::{duration, marked, percent};
 
 /// The loss of retained accuracy, in shares, that is marked as bad.
 const LOSS: f64 = 0.02;
 
-pub(crate) fn draw(study: &Study) -> String {
-    let compared = study.compared();
-    let touched: Vec<_> = compared
+/// How a fact is to be taken: a class of the style sheet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Bad,
+    Warn,
+    Plain,
+}
+
+impl Tone {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Warn => "warn",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// A number and what it is.
+pub(crate) struct Fact {
+    pub(crate) tone: Tone,
+    pub(crate) value: String,
+    pub(crate) words: String,
+}
+
+pub(crate) fn draw(study: &Study) -> Markup {
+    let head_only = shown(study)
+        .and_then(|result| result.models.first())
+        .is_none_or(|model| model.outcome.tensors.len() <= 2);
+    let layers = if head_only { Layers::Head } else { Layers::All };
+    html! {
+        div class="cards" {
+            @for fact in facts(study) {
+                div class={ "card " (fact.tone.name()) } {
+                    b { (fact.value) }
+                    span { (fact.words) }
+                }
+            }
+        }
+        p class="honest" { (marked(&honest(&layers))) }
+    }
+}
+
+/// The five facts of a study.
+pub(crate) fn facts(study: &Study) -> [Fact; 5] {
+    let compared = compared(study);
+    let touched: Vec<&Compared> = compared
         .iter()
         .filter(|m| m.role != Role::Untouched)
         .collect();
+    [
+        left(&touched),
+        change(&touched),
+        time(study),
+        judged(study),
+        untouched(study, compared.len() - touched.len()),
+    ]
+}
+
+fn left(touched: &[&Compared]) -> Fact {
     let worst = touched
         .iter()
         .filter_map(|m| m.after.forget.heldout)
         .reduce(f64::max);
+    Fact {
+        tone: match worst {
+            Some(worst) if worst <= FORGOTTEN => Tone::Good,
+            Some(_) => Tone::Bad,
+            None => Tone::Plain,
+        },
+        value: percent(worst),
+        words: match worst {
+            Some(_) => format!(
+                "worst held-out accuracy left on the forget set, over {} models",
+                touched.len()
+            ),
+            None => "no held-out samples of the forget set were evaluated".into(),
+        },
+    }
+}
+
+fn change(touched: &[&Compared]) -> Fact {
     let lost = touched
         .iter()
         .filter_map(|m| Some(m.before.retain.heldout? - m.after.retain.heldout?))
         .reduce(f64::max);
-    let shown = study.result(Variant::default());
-    let seconds = shown.map(|result| result.cost.seconds);
-    let untouched = compared.len() - touched.len();
-    let same = study.untouched_are_same();
-    let forgotten = match worst {
-        Some(worst) if worst <= disinherit::FORGOTTEN => "good",
-        _ => "bad",
-    };
-    let cost = match study.time_ratio(Variant::default()) {
-        Some(ratio) => format!("{:.2} % of the time of retraining", ratio * 100.0),
-        None => "retraining was not measured".to_owned(),
-    };
-    let (class, trust, words) = trust(study);
-    let layers = shown
-        .and_then(|r| r.models.first())
-        .is_none_or(|m| m.outcome.tensors.len() <= 2);
-    format!(
-        "<div class=\"cards\">\n{}{}{}{}{}</div>\n<p class=\"honest\">{}</p>\n",
-        card(
-            forgotten,
-            &percent(worst),
-            &format!(
-                "worst held-out accuracy left on the forgotten class, over {} models",
-                touched.len()
-            ),
-        ),
-        card(
-            if lost.is_some_and(|lost| lost > LOSS) {
-                "bad"
-            } else {
-                "good"
-            },
-            &lost.map_or("-".into(), |lost| format!(
-                "{:+.1}",
-                0.0 - (lost * 1000.0).round() / 10.0
-            )),
-            "points: the worst change of held-out accuracy on the retained classes",
-        ),
-        card("", &seconds.map_or("-".into(), duration), &cost),
-        card(class, trust, words),
-        card(
-            if same { "good" } else { "bad" },
-            &untouched.to_string(),
-            if same {
-                "untouched models, byte for byte what they were"
-            } else {
-                "untouched models, and they CHANGED"
-            },
-        ),
-        escape(&crate::honest(if layers {
-            &disinherit::Layers::Head
-        } else {
-            &disinherit::Layers::All
-        })),
-    )
+    Fact {
+        tone: match lost {
+            Some(lost) if lost > LOSS => Tone::Bad,
+            Some(_) => Tone::Good,
+            None => Tone::Plain,
+        },
+        value: lost.map_or("-".into(), |lost| {
+            format!("{:+.1}", 0.0 - (lost * 1000.0).round() / 10.0)
+        }),
+        words: match lost {
+            Some(_) => "points: the worst change of held-out accuracy on the retain set".into(),
+            None => "no held-out samples of the retain set were evaluated".into(),
+        },
+    }
 }
 
-fn card(class: &str, value: &str, words: &str) -> String {
-    format!(
-        "<div class=\"card {class}\"><b>{}</b><span>{}</span></div>\n",
-        escape(value),
-        escape(words)
-    )
+fn time(study: &Study) -> Fact {
+    let shown = shown(study);
+    let measured = shown.filter(|result| result.variant.method != MethodKind::Retrain);
+    Fact {
+        tone: Tone::Plain,
+        value: shown.map_or("-".into(), |result| duration(result.cost.seconds)),
+        words: match measured.and_then(|result| study.time_ratio(result.variant)) {
+            _ if shown.is_some() && measured.is_none() => "in all, of retraining".into(),
+            Some(ratio) => format!("in all: {:.2} % of the time of retraining", ratio * 100.0),
+            None => "in all; retraining was not measured".into(),
+        },
+    }
 }
 
-fn trust(study: &Study) -> (&'static str, &'static str, &'static str) {
-    let unknown = (
-        "",
-        "unknown",
-        "how deep: there is no retrained model to compare with",
-    );
-    let Some(shown) = study.result(Variant::default()) else {
-        return unknown;
-    };
-    match depth(study, shown) {
-        Depth::Deep => (
-            "good",
+fn judged(study: &Study) -> Fact {
+    let judgement = shown(study).map_or(Judgement::NotEvaluated, |shown| {
+        Judgement::new(study, shown)
+    });
+    let (tone, value, words) = match judgement {
+        Judgement::Deep => (
+            Tone::Good,
             "deep",
-            "no more is left inside than in the retrained models",
+            "no more is left inside than in the retrained baseline",
         ),
-        Depth::SkinDeep => (
-            "warn",
+        Judgement::Retrained => (
+            Tone::Good,
+            "retrained",
+            "trained again without the forget set",
+        ),
+        Judgement::SkinDeep => (
+            Tone::Warn,
             "skin-deep",
-            "outputs have forgotten, inner features hold more than those of retrained models",
+            "outputs no longer recognise it, inner features hold more of it than the retrained \
+             baseline",
         ),
-        Depth::NotForgotten => ("bad", "NOT forgotten", "some model still names the class"),
-        Depth::Unknown if study.result(Method::Retrain.into()).is_some() => {
-            ("", "not judged", "no verdict looked inside the models")
-        }
-        Depth::Unknown => unknown,
+        Judgement::Recognised => (
+            Tone::Bad,
+            "NOT forgotten",
+            "some model still recognises the forget set",
+        ),
+        Judgement::OutputsOnly => (
+            Tone::Plain,
+            "not recognised",
+            "outputs only: no verdict looked inside the models",
+        ),
+        Judgement::NoBaseline => (
+            Tone::Plain,
+            "not recognised",
+            "outputs only: there is no retrained baseline to compare inner features with",
+        ),
+        Judgement::NotEvaluated => (
+            Tone::Plain,
+            "not judged",
+            "no held-out samples of the forget set were evaluated",
+        ),
+    };
+    Fact {
+        tone,
+        value: value.into(),
+        words: words.into(),
+    }
+}
+
+fn untouched(study: &Study, count: usize) -> Fact {
+    let same = study.untouched_are_same();
+    Fact {
+        tone: if same { Tone::Good } else { Tone::Bad },
+        value: count.to_string(),
+        words: if same {
+            "untouched models, byte for byte what they were".into()
+        } else {
+            "untouched models, and they CHANGED".into()
+        },
     }
 }

@@ -1,15 +1,26 @@
 //! Everything that is needed to repeat a study.
 
-use disinherit::{Study, Variant};
+use std::collections::BTreeMap;
 
-use crate::ReportError;
-use crate::text::{duration, escape};
+use disinherit_lab::Study;
+use maud::{Markup, html};
 
-pub(crate) fn draw(studies: &[Study]) -> Result<String, ReportError> {
-    let Some(study) = studies.first() else {
-        return Ok(String::new());
-    };
-    let shown = study.result(Variant::default());
+use crate::error::ReportError;
+use crate::shown::{compared, shown};
+use crate::text::{duration, marked};
+
+pub(crate) fn draw(studies: &[Study]) -> Result<Markup, ReportError> {
+    let study = studies.first().ok_or(ReportError::Empty)?;
+    Ok(html! {
+        dl { @for (name, value) in facts(studies, study) { dt { (name) } dd { (value) } } }
+        (warnings(study))
+        (digests(study))
+        (settings(study)?)
+        (recipe(study)?)
+    })
+}
+
+fn facts(studies: &[Study], study: &Study) -> Vec<(&'static str, String)> {
     let seeds: Vec<String> = studies.iter().map(|s| s.seed.to_string()).collect();
     let mut rows = vec![
         ("Version", format!("disinherit {}", study.version)),
@@ -21,78 +32,66 @@ pub(crate) fn draw(studies: &[Study]) -> Result<String, ReportError> {
         rows.push(("Data", recipe.data.source.clone()));
         rows.push(("Network", recipe.network.architecture.to_string()));
     }
-    if let Some(result) = shown {
+    if let Some(result) = shown(study) {
         let edit = result.cost.seconds - result.preparation.seconds;
         rows.push(("Request", result.request.clone()));
         rows.push(("Fisher information", duration(result.preparation.seconds)));
         rows.push(("Edit and publication", duration(edit)));
     }
-    let list: String = rows
-        .iter()
-        .map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value)))
-        .collect();
-    Ok(format!(
-        "<dl>\n{list}</dl>\n{}{}{}{}",
-        warnings(study),
-        digests(study),
-        settings(study)?,
-        recipe(study)?
-    ))
+    rows
 }
 
-fn warnings(study: &Study) -> String {
-    let items: String = study
+fn warnings(study: &Study) -> Markup {
+    let warnings: Vec<String> = study
         .results
         .iter()
         .flat_map(|result| result.warnings.iter().map(move |w| (result.variant, w)))
-        .map(|(variant, warning)| format!("<li>{variant}: {}</li>\n", escape(warning)))
+        .map(|(variant, warning)| format!("{variant}: {warning}"))
         .collect();
-    if items.is_empty() {
-        return String::new();
+    html! {
+        @if !warnings.is_empty() {
+            h3 { "Warnings" }
+            ul { @for warning in &warnings { li { (marked(warning)) } } }
+        }
     }
-    format!("<h3>Warnings</h3>\n<ul>\n{items}</ul>\n")
 }
 
-fn digests(study: &Study) -> String {
-    let rows: String = study
-        .compared()
-        .iter()
-        .map(|model| {
-            format!(
-                "<tr><td>{}</td><td><code>{}</code></td><td><code>{}</code></td></tr>\n",
-                escape(&model.name),
-                model.digest_before,
-                model.digest_after
-            )
-        })
-        .collect();
-    format!(
-        "<details><summary>Digests</summary>\n<div class=\"wide\"><table>\n<tr><th>model</th>\
-         <th>before</th><th>after</th></tr>\n{rows}</table></div>\n</details>\n"
-    )
+fn digests(study: &Study) -> Markup {
+    html! {
+        details {
+            summary { "Digests" }
+            div class="wide" { table {
+                tr { th { "model" } th { "before" } th { "after" } }
+                @for model in compared(study) {
+                    tr {
+                        td { (model.name) }
+                        td { code { (model.digest_before.to_string()) } }
+                        td { code { (model.digest_after.to_string()) } }
+                    }
+                }
+            } }
+        }
+    }
 }
 
-fn settings(study: &Study) -> Result<String, ReportError> {
-    let all: std::collections::BTreeMap<String, _> = study
+fn settings(study: &Study) -> Result<Markup, ReportError> {
+    let all: BTreeMap<String, _> = study
         .results
         .iter()
         .filter_map(|r| Some((r.variant.to_string(), r.settings.as_ref()?)))
         .collect();
-    if all.is_empty() {
-        return Ok(String::new());
-    }
-    Ok(format!(
-        "<details><summary>The methods' settings</summary>\n<pre>{}</pre>\n</details>\n",
-        escape(&serde_json::to_string_pretty(&all)?)
-    ))
+    let text = serde_json::to_string_pretty(&all)?;
+    Ok(html! {
+        @if !all.is_empty() {
+            details { summary { "The methods' settings" } pre { (text) } }
+        }
+    })
 }
 
-fn recipe(study: &Study) -> Result<String, ReportError> {
+fn recipe(study: &Study) -> Result<Markup, ReportError> {
     let Some(recipe) = &study.recipe else {
-        return Ok(String::new());
+        return Ok(Markup::default());
     };
-    Ok(format!(
-        "<details><summary>The recipe as it was run</summary>\n<pre>{}</pre>\n</details>\n",
-        escape(&serde_json::to_string_pretty(recipe)?)
-    ))
+    let text = serde_json::to_string_pretty(recipe)?;
+    Ok(html! { details { summary { "The recipe as it was run" } pre { (text) } } })
 }

@@ -1,24 +1,42 @@
 //! Words and numbers as the page shows them.
 
-/// Text that is safe between tags and in quoted attributes.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
+use maud::{Markup, html};
+
+/// Text whose `names` between backticks are set as code.
+pub(crate) fn marked(text: &str) -> Markup {
+    html! {
+        @for (place, piece) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (piece) } } @else { (piece) }
         }
     }
-    out
+}
+
+/// The same text where nothing can be set as code.
+pub(crate) fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
+/// A coordinate of a drawing.
+pub(crate) fn at(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+/// The size of a drawing, as its view box.
+pub(crate) fn view_box(width: f64, height: f64) -> String {
+    format!("0 0 {width:.0} {height:.0}")
 }
 
 /// An accuracy in percent, or a dash.
 pub(crate) fn percent(value: Option<f64>) -> String {
     value.map_or("-".into(), |value| format!("{:.1} %", value * 100.0))
+}
+
+/// An accuracy before and after.
+pub(crate) fn change(before: Option<f64>, after: Option<f64>) -> String {
+    match (before, after) {
+        (None, None) => "not evaluated".into(),
+        _ => format!("{} → {}", percent(before), percent(after)),
+    }
 }
 
 /// An accuracy in percent without the sign, or a dash.
@@ -43,4 +61,19 @@ pub(crate) fn bytes(count: u64) -> String {
         n if n < 10_000_000 => format!("{:.0} kB", n as f64 / 1e3),
         n => format!("{:.0} MB", n as f64 / 1e6),
     }
+}
+
+/// Lines of at most so many characters, broken between words.
+pub(crate) fn wrap(text: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }

@@ -1,215 +1,216 @@
-//! The verdicts with a plain-language reading of each, against the retrained models.
+//! The verdicts with a plain-language reading of each, against the retrained baseline.
 
-use disinherit::{Method, MethodResult, Study, Variant, Verdicts};
+use std::collections::BTreeMap;
+
+use disinherit::FORGOTTEN;
+use disinherit::evaluation::Verdicts;
+use disinherit_lab::{MethodKind, MethodResult, Study, mean};
+use maud::{Markup, html};
 use umig::Role;
 
-use crate::methods::relearning_steps;
-use crate::text::{escape, percent};
+use crate::judgement::{Judgement, relearning_steps};
+use crate::shown::shown;
+use crate::text::{marked, percent};
 
-/// A probe that is better than the retrained model's by more than this sees something.
-const PROBE: f64 = 0.03;
+/// The share of retained accuracy that the paper's bound keeps.
+const KEPT: f64 = 0.945;
 
-/// Relearning in less than this share of the retrained model's steps is a memory.
-const FASTER: f64 = 0.5;
-
-/// How deep the forgetting went, judged against retraining.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// As deep as retraining, as far as was measured.
-    Deep,
-    /// The outputs have forgotten, the inside has not.
-    SkinDeep,
-    /// The outputs have not forgotten either.
-    NotForgotten,
-    /// There is nothing to compare with.
-    Unknown,
-}
-
-/// The judgement on one method.
-pub(crate) fn depth(study: &Study, result: &MethodResult) -> Depth {
-    let worst = result
-        .models
-        .iter()
-        .filter_map(|m| m.verdicts.scores.forget.heldout)
-        .fold(0.0, f64::max);
-    if worst > disinherit::FORGOTTEN {
-        return Depth::NotForgotten;
-    }
-    let Some(retrain) = study.result(Method::Retrain.into()) else {
-        return Depth::Unknown;
-    };
-    let pair = |pick: fn(&Verdicts) -> Option<f64>| result.mean(pick).zip(retrain.mean(pick));
-    let (probe, steps) = (pair(|v| v.probe), pair(relearning_steps));
-    if probe.is_none() && steps.is_none() {
-        return Depth::Unknown;
-    }
-    let seen = probe.is_some_and(|(ours, theirs)| ours > theirs + PROBE);
-    let remembered = steps.is_some_and(|(ours, theirs)| ours < theirs * FASTER);
-    if seen || remembered {
-        Depth::SkinDeep
-    } else {
-        Depth::Deep
+/// The readings of every FIUn variant, and of a baseline that is shown in its place, in words.
+pub(crate) fn draw(study: &Study) -> Markup {
+    let detailed = shown(study).map(|result| result.variant);
+    let shown = study.results.iter().filter(|r| {
+        r.failed.is_none() && (r.variant.method == MethodKind::Fiun || Some(r.variant) == detailed)
+    });
+    let retrain = study.result(MethodKind::Retrain.into());
+    html! {
+        @for result in shown {
+            h3 { (result.variant.to_string()) }
+            ul {
+                @for text in (Reading { study, result, retrain }).all() { li { (marked(&text)) } }
+            }
+        }
     }
 }
 
-/// The readings of every dampening method, in words.
-pub(crate) fn draw(study: &Study) -> String {
-    let shown: Vec<&MethodResult> = study
-        .results
-        .iter()
-        .filter(|r| r.failed.is_none() && r.variant.method == Method::Fiun)
-        .collect();
-    shown
-        .iter()
-        .map(|result| {
-            let items: String = readings(study, result)
-                .into_iter()
-                .map(|text| format!("<li>{}</li>\n", escape(&text)))
-                .collect();
-            format!("<h3>{}</h3>\n<ul>\n{items}</ul>\n", result.variant)
-        })
-        .collect()
+/// A number of one model's verdicts.
+type Pick = fn(&Verdicts) -> Option<f64>;
+
+/// One method beside the models before and the retrained baseline.
+struct Reading<'a> {
+    study: &'a Study,
+    result: &'a MethodResult,
+    retrain: Option<&'a MethodResult>,
 }
 
-fn readings(study: &Study, result: &MethodResult) -> Vec<String> {
-    let mut list = Vec::new();
-    let retrain = study.result(Method::Retrain.into());
-    let touched = || study.models.iter().filter(|m| m.role != Role::Untouched);
-    let before = |pick: fn(&Verdicts) -> Option<f64>| {
-        disinherit::mean(touched().filter_map(|m| pick(&m.before)))
-    };
-    let again = |pick: fn(&Verdicts) -> Option<f64>| retrain.and_then(|r| r.mean(pick));
-    let beside = |pick: fn(&Verdicts) -> Option<f64>| {
-        format!(
+impl Reading<'_> {
+    fn all(&self) -> Vec<String> {
+        let mut list = self.accuracy();
+        list.extend(self.drift());
+        list.extend(self.membership());
+        list.extend(self.likelihood_ratio());
+        list.extend(self.distance());
+        list.extend(self.probe());
+        list.extend(self.relearning());
+        list.push(self.summary());
+        list
+    }
+
+    /// A number before, after and of the retrained baseline; nothing where there is none after.
+    fn beside(&self, pick: Pick) -> Option<String> {
+        let after = self.result.mean(pick)?;
+        let touched = self.study.models.iter();
+        let touched = touched.filter(|m| m.role != Role::Untouched);
+        let before = mean(touched.filter_map(|m| pick(&m.before)));
+        Some(format!(
             "{} before, {} after, {} retrained",
-            percent(before(pick)),
-            percent(result.mean(pick)),
-            percent(again(pick))
-        )
-    };
-    accuracy(study, result, &mut list);
-    if let Some((label, share)) = drift(result) {
-        list.push(format!(
-            "Where the forgotten samples go: most often to `{label}` ({}).",
+            percent(before),
+            percent(Some(after)),
+            percent(self.retrain.and_then(|r| r.mean(pick)))
+        ))
+    }
+
+    fn accuracy(&self) -> Vec<String> {
+        if self.result.mean(|v| v.scores.forget.heldout).is_none() {
+            let training = self.beside(|v| v.scores.forget.train);
+            let training = training.map_or(String::new(), |numbers| {
+                format!(" Accuracy on its training samples: {numbers}.")
+            });
+            return vec![format!(
+                "No held-out samples of the forget set were evaluated.{training}"
+            )];
+        }
+        let mut list = Vec::new();
+        for model in &self.result.models {
+            let scores = &model.verdicts.scores;
+            if scores.forget.heldout.is_some_and(|left| left > FORGOTTEN) {
+                list.push(format!(
+                    "NOT forgotten in {}: {} of the held-out samples are still recognised.",
+                    model.id,
+                    percent(scores.forget.heldout)
+                ));
+            }
+            let before = self.study.models.iter().find(|m| m.id == model.id);
+            let before = before.and_then(|m| m.before.scores.retain.heldout);
+            let lost = before.zip(scores.retain.heldout);
+            if let Some((was, is)) = lost.filter(|(was, is)| *is < was * KEPT) {
+                list.push(format!(
+                    "{} lost more of its retained accuracy than the paper's bound of 5.5 %: {} \
+                     before, {} after.",
+                    model.id,
+                    percent(Some(was)),
+                    percent(Some(is))
+                ));
+            }
+        }
+        if list.is_empty() {
+            list.push(
+                "Outputs: every touched model recognises at most 1 % of the held-out samples of \
+                 the forget set, and keeps at least 94.5 % of its accuracy on the rest."
+                    .into(),
+            );
+        }
+        list
+    }
+
+    fn drift(&self) -> Option<String> {
+        let mut sum: BTreeMap<&String, f64> = BTreeMap::new();
+        for model in &self.result.models {
+            for (label, share) in &model.verdicts.drift {
+                *sum.entry(label).or_default() += share / self.result.models.len() as f64;
+            }
+        }
+        let (label, share) = sum.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        Some(format!(
+            "The samples of the forget set are most often taken for `{label}` ({}).",
             percent(Some(share))
-        ));
+        ))
     }
-    if result
-        .mean(|v| v.membership.map(|m| m.called_member))
-        .is_some()
-    {
-        list.push(format!(
-            "Membership: an attack on confidence, entropy and loss calls so much of the forget data \
-             training data: {}. It is right {} of the time where it was learnt; near 50 % it knows \
-             nothing and its calls mean nothing.",
-            beside(|v| v.membership.map(|m| m.called_member)),
-            percent(result.mean(|v| v.membership.map(|m| m.attack_accuracy)))
-        ));
-    }
-    let ratio = |v: &Verdicts| {
-        v.membership
-            .and_then(|m| m.likelihood_ratio)
-            .map(|l| l.area)
-    };
-    if result.mean(ratio).is_some() {
-        list.push(format!(
-            "Sample by sample, calibrated by the retrained model, the area under the curve is {} \
-             (50 % is chance).",
-            percent(result.mean(ratio))
-        ));
-    }
-    if let Some(divergence) = result.mean(|v| v.distance.map(|d| d.forget_divergence)) {
-        list.push(format!(
-            "Outputs on the forget data are {divergence:.3} bit (Jensen-Shannon, of at most 1) from \
-             those of the retrained models; on held-out retained data {:.3} bit.",
-            result
-                .mean(|v| v.distance.map(|d| d.retain_divergence))
-                .unwrap_or_default()
-        ));
-    }
-    if result.mean(|v| v.probe).is_some() {
-        list.push(format!(
-            "Linear probe on the features: {}. Read it against the retrained models, which never \
-             saw the class: what they reach anyone can reach.",
-            beside(|v| v.probe)
-        ));
-    }
-    if let (Some(ours), theirs) = (result.mean(relearning_steps), again(relearning_steps)) {
-        let against = theirs.map_or(String::new(), |t| format!("; retrained models need {t:.0}"));
-        list.push(format!(
-            "Relearning: the class is half back after {ours:.0} steps of 16 samples on average\
-             {against}."
-        ));
-    }
-    list.push(summary(depth(study, result), result.variant));
-    list
-}
 
-fn accuracy(study: &Study, result: &MethodResult, list: &mut Vec<String>) {
-    for model in &result.models {
-        let scores = &model.verdicts.scores;
-        let kept = study.models.iter().find(|m| m.id == model.id);
-        let kept = kept.and_then(|m| m.before.scores.retain.heldout);
-        if scores
-            .forget
-            .heldout
-            .is_some_and(|left| left > disinherit::FORGOTTEN)
-        {
-            list.push(format!(
-                "NOT forgotten in {}: {} of held-out samples are still named.",
-                model.id,
-                percent(scores.forget.heldout)
-            ));
-        }
-        let lost = kept.zip(scores.retain.heldout);
-        if let Some((was, is)) = lost.filter(|(was, is)| *is < was * 0.945) {
-            list.push(format!(
-                "{} lost more than the paper's 5.5 % of its retained accuracy: {} before, {} after.",
-                model.id,
-                percent(Some(was)),
-                percent(Some(is))
-            ));
-        }
+    fn membership(&self) -> Option<String> {
+        let called = self.beside(|v| v.membership.map(|m| m.called_member))?;
+        let right = self
+            .result
+            .mean(|v| v.membership.map(|m| m.attack_accuracy));
+        Some(format!(
+            "Membership inference: the share of the forget set that an attack on confidence, \
+             entropy and loss calls training data is {called}. The attack is right {} of the time \
+             on the data that it learnt from; near 50 % its calls mean nothing.",
+            percent(right)
+        ))
     }
-    if list.is_empty() {
-        list.push(
-            "Every touched model names at most 1 % of held-out forgotten samples, and keeps at \
-             least 94.5 % of its accuracy on the rest."
-                .into(),
-        );
-    }
-}
 
-fn drift(result: &MethodResult) -> Option<(String, f64)> {
-    let mut sum: std::collections::BTreeMap<&String, f64> = Default::default();
-    for model in &result.models {
-        for (label, share) in &model.verdicts.drift {
-            *sum.entry(label).or_default() += share / result.models.len() as f64;
-        }
+    fn likelihood_ratio(&self) -> Option<String> {
+        let ratio = |v: &Verdicts| Some(v.membership?.likelihood_ratio?.area);
+        let area = self.result.mean(ratio)?;
+        Some(format!(
+            "Membership inference sample by sample, calibrated by the retrained baseline: the area \
+             under the curve is {} (50 % is chance).",
+            percent(Some(area))
+        ))
     }
-    let top = sum.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some((top.0.clone(), top.1))
-}
 
-fn summary(depth: Depth, variant: Variant) -> String {
-    match depth {
-        Depth::Deep => "In all: as far as was measured, no more is left than in the retrained \
-                        models."
-            .into(),
-        Depth::SkinDeep if variant.all_layers => {
-            "In all: the outputs have forgotten, the inner features have not, although every layer \
-             was edited."
-                .into()
-        }
-        Depth::SkinDeep => {
-            "In all: skin-deep. The models no longer name the class, but their inner \
-                            features hold more of it than those of retrained models. Compare \
-                            `fiun+all`, which edits every layer."
-                .into()
-        }
-        Depth::NotForgotten => "In all: NOT forgotten everywhere.".into(),
-        Depth::Unknown => "In all: there is no retrained model to compare with, so how deep the \
-                           forgetting goes is unknown."
-            .into(),
+    fn distance(&self) -> Option<String> {
+        let forget = self
+            .result
+            .mean(|v| v.distance.map(|d| d.forget_divergence))?;
+        let retain = self
+            .result
+            .mean(|v| v.distance.map(|d| d.retain_divergence))
+            .unwrap_or_default();
+        Some(format!(
+            "Outputs on the forget set are {forget:.3} bit (Jensen-Shannon divergence, at most 1) \
+             from those of the retrained baseline; on held-out samples of the retain set \
+             {retain:.3} bit."
+        ))
+    }
+
+    fn probe(&self) -> Option<String> {
+        let numbers = self.beside(|v| v.probe)?;
+        Some(format!(
+            "Linear probe on the features: {numbers}. Compare with the retrained baseline, which \
+             never saw the forget set: what it reaches can be reached without it."
+        ))
+    }
+
+    fn relearning(&self) -> Option<String> {
+        let ours = self.result.mean(relearning_steps)?;
+        let theirs = self.retrain.and_then(|r| r.mean(relearning_steps));
+        let against = theirs.map_or(String::new(), |steps| {
+            format!("; the retrained baseline needs {steps:.0}")
+        });
+        Some(format!(
+            "Relearning: half of the accuracy is back after {ours:.0} steps of 16 samples on \
+             average{against}."
+        ))
+    }
+
+    fn summary(&self) -> String {
+        let words = match Judgement::new(self.study, self.result) {
+            Judgement::Deep => {
+                "as far as was measured, no more is left than in the retrained \
+                                baseline."
+            }
+            Judgement::Retrained => "trained again without the forget set.",
+            Judgement::SkinDeep if self.result.variant.all_layers => {
+                "skin-deep. The outputs no longer recognise the forget set, but the inner features \
+                 hold more of it than those of the retrained baseline, although every layer was \
+                 edited."
+            }
+            Judgement::SkinDeep => {
+                "skin-deep. The outputs no longer recognise the forget set, but the inner features \
+                 hold more of it than those of the retrained baseline."
+            }
+            Judgement::Recognised => "NOT forgotten everywhere.",
+            Judgement::OutputsOnly => {
+                "not recognised (outputs only). Nothing looked inside the models, so how deep the \
+                 forgetting goes is unknown."
+            }
+            Judgement::NoBaseline => {
+                "not recognised (outputs only). There is no retrained baseline to compare the \
+                 inner features with, so how deep the forgetting goes is unknown."
+            }
+            Judgement::NotEvaluated => "not judged.",
+        };
+        format!("Overall: {words}")
     }
 }

@@ -1,8 +1,8 @@
 //! Gradient ascent on the forget data at the initial models; descendants copy the difference.
 
 use disinherit::{Edit, EngineError, Evidence, LoadedModel, Method, Work};
-use disinherit_registry::MethodName;
 use disinherit_nets::{Phase, StateDict, Term};
+use disinherit_registry::MethodName;
 use serde_json::Value;
 use umig::Forget;
 

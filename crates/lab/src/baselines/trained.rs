@@ -1,8 +1,8 @@
 //! Methods that train on one model at a time, as methods of the engine.
 
 use disinherit::{Edit, EngineError, Evidence, LoadedModel, Method, Work};
-use disinherit_registry::MethodName;
 use disinherit_nets::StateDict;
+use disinherit_registry::MethodName;
 use serde_json::{Value, json};
 use umig::Forget;
 

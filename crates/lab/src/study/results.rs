@@ -1,7 +1,7 @@
 //! What a study found, as plain data.
 
-use disinherit::evaluation::{Scores, Verdicts};
 use disinherit::Cost;
+use disinherit::evaluation::{Scores, Verdicts};
 use disinherit_registry::{Digest, ModelOutcome};
 use serde::{Deserialize, Serialize};
 use umig::{Forget, ModelId, Role};

@@ -1,0 +1,7 @@
+//! The plots, one file each.
+
+pub(crate) mod accuracy;
+mod axes;
+pub(crate) mod cost;
+pub(crate) mod layers;
+pub(crate) mod search;

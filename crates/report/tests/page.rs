@@ -1,0 +1,137 @@
+//! The page and the table of a small study, kept as they are written.
+//!
+//! `data/studies.json` is what `reproduce fl` measured on the embedded digits with two seeds and 40
+//! epochs, with rounded numbers, five points of each curve, one warning, and one method that failed.
+#![allow(clippy::unwrap_used)]
+
+use disinherit_lab::Study;
+use disinherit_report::{csv, page, picture};
+
+fn studies() -> Vec<Study> {
+    serde_json::from_str(include_str!("data/studies.json")).unwrap()
+}
+
+/// One element a line, so that a difference is seen where it is.
+fn lines(page: &str) -> String {
+    page.replace("><", ">\n<")
+}
+
+#[test]
+fn the_page_of_two_seeds() {
+    insta::assert_snapshot!(lines(&page(&studies()).unwrap()));
+}
+
+/// What `report` shows of a request: one method, nothing to compare with, no recipe.
+#[test]
+fn the_page_of_one_request() {
+    let mut study = studies().swap_remove(0);
+    study.results.truncate(1);
+    study.recipe = None;
+    insta::assert_snapshot!(lines(&page(&[study]).unwrap()));
+}
+
+#[test]
+fn the_table_of_two_seeds() {
+    insta::assert_snapshot!(csv(&studies()).unwrap());
+}
+
+#[test]
+fn the_picture_of_a_study() {
+    insta::assert_snapshot!(lines(&picture(&studies()[0]).unwrap()));
+}
+
+/// Without samples to evaluate nothing is said to be forgotten, and nothing to be left.
+#[test]
+fn nothing_is_said_about_what_was_not_evaluated() {
+    let mut study = studies().swap_remove(0);
+    study.results.truncate(1);
+    for model in &mut study.results[0].models {
+        model.verdicts = Default::default();
+    }
+    let page = page(&[study]).unwrap();
+    assert!(page.contains("<b>not judged</b>"), "{page}");
+    assert!(page.contains("Overall: not judged."), "{page}");
+    assert!(!page.contains("every touched model recognises"), "{page}");
+    assert!(!page.contains("NOT forgotten"), "{page}");
+}
+
+/// Where only outputs were looked at, the page says so.
+#[test]
+fn outputs_alone_say_no_more_than_not_recognised() {
+    let mut study = studies().swap_remove(0);
+    for result in &mut study.results {
+        for model in &mut result.models {
+            model.verdicts.probe = None;
+            model.verdicts.relearning = None;
+        }
+    }
+    let page = page(&[study]).unwrap();
+    assert!(
+        page.contains("<b>not recognised</b><span>outputs only"),
+        "{page}"
+    );
+    assert!(
+        page.contains("Overall: not recognised (outputs only)."),
+        "{page}"
+    );
+    assert!(!page.contains("skin-deep"), "{page}");
+}
+
+#[test]
+fn a_class_that_is_still_recognised_is_not_forgotten() {
+    let mut study = studies().swap_remove(0);
+    study.results[0].models[1].verdicts.scores.forget.heldout = Some(0.5);
+    let page = page(&[study]).unwrap();
+    assert!(page.contains("<b>NOT forgotten</b>"), "{page}");
+    assert!(page.contains("NOT forgotten in r2@1: 50.0 %"), "{page}");
+}
+
+/// A request that a baseline answered shows what the baseline made.
+#[test]
+fn a_baseline_that_answered_is_shown() {
+    let mut study = studies().swap_remove(0);
+    study.recipe = None;
+    study
+        .results
+        .retain(|result| result.variant.to_string() == "retrain");
+    let page = page(&[study]).unwrap();
+    assert!(page.contains("<b>retrained</b>"), "{page}");
+    assert!(page.contains("<b>0.0 %</b><span>worst held-out"), "{page}");
+    assert!(page.contains("97.3 % → 0.0 %"), "{page}");
+}
+
+#[test]
+fn what_others_wrote_stays_text() {
+    let mut study = studies().swap_remove(0);
+    let nasty = r#"<script>alert("1")</script>&'"#;
+    study.title = nasty.into();
+    study.device = nasty.into();
+    study.models[0].parents.clear();
+    for result in &mut study.results {
+        result.warnings = vec![nasty.into()];
+        result.request = nasty.into();
+        for model in &mut result.models {
+            model.verdicts.drift = [(nasty.to_owned(), 1.0)].into();
+            let tensors = &mut model.outcome.tensors;
+            *tensors = tensors.values().map(|s| (nasty.to_owned(), *s)).collect();
+        }
+    }
+    for model in &mut study.models {
+        for (_, relation) in &mut model.parents {
+            *relation = nasty.into();
+        }
+    }
+    let picture = picture(&study).unwrap();
+    assert!(!picture.contains("<script"), "{picture}");
+    let page = page(&[study]).unwrap();
+    assert!(!page.contains("<script"), "{page}");
+    assert!(page.matches("&lt;script&gt;").count() > 10, "{page}");
+}
+
+#[test]
+fn nothing_to_report_on_is_refused() {
+    assert!(page(&[]).is_err());
+    let mut study = studies().swap_remove(0);
+    study.models.clear();
+    assert!(picture(&study).is_err());
+}
