@@ -1,5 +1,5 @@
 //! The pages against the repository and the command line: links lead somewhere, every page is in the
-//! book, and every command and flag that a page names exists.
+//! book, words are those of the glossary, and every command and flag that a page names exists.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +146,21 @@ fn every_page_is_in_the_book_and_in_its_overview() {
                 "{overview} does not name {name}"
             );
         }
+    }
+}
+
+#[test]
+fn pages_use_the_terms_of_the_glossary() {
+    let other = r"(?i)\b(heirs?|mend(?:s|ed|ing)?|rivals?|yardsticks?|stand-ins?|strangers?|lessons?|kinship|whoever|nobody|of which)\b";
+    let other = Regex::new(other).unwrap();
+    for path in pages() {
+        // Its benchmarks have names of their own.
+        if path.ends_with("performance.md") {
+            continue;
+        }
+        let text = Page::read(&path).text;
+        let found: Vec<_> = other.find_iter(&text).map(|found| found.as_str()).collect();
+        assert!(found.is_empty(), "{}: {found:?}", path.display());
     }
 }
 
