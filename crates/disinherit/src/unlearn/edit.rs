@@ -8,7 +8,7 @@ use disinherit_formats::Tensor;
 use disinherit_registry::Registry;
 use fiun::{
     AlphaChoice, DATA_FREE_ALPHA, Dampening, Effort, FisherTensor, HeadPart, HeadProblem, LAMBDAS,
-    LayerFisher, Lowering, RowMatch, Search, Selection, largest_ratio, merge, score_trial,
+    LayerFisher, LogitSuppression, RowMatch, Search, Selection, largest_ratio, merge, score_trial,
     search_alpha,
 };
 use umig::ModelId;
@@ -79,7 +79,10 @@ impl Edit<'_> {
         let dampening =
             Dampening::new(alpha, lambda).map_err(EngineError::fisher(id, &model.manifest.head))?;
         let mut edited = self.edited(model, &decision, dampening)?;
-        if let Some(lowering) = choice.as_ref().and_then(|choice| choice.lowering.as_ref()) {
+        if let Some(lowering) = choice
+            .as_ref()
+            .and_then(|choice| choice.suppression.as_ref())
+        {
             self.lower(model, lowering, &mut edited)?;
         }
         let Edited {
@@ -201,11 +204,11 @@ impl Edit<'_> {
         Ok(edited)
     }
 
-    /// Lowers the forgotten labels in what an edit made.
+    /// SuppressibleRows the forgotten labels in what an edit made.
     fn lower(
         &self,
         model: &LoadedModel,
-        lowering: &Lowering,
+        lowering: &LogitSuppression,
         edited: &mut Edited,
     ) -> Result<(), EngineError> {
         let [weight, bias] = model.head_tensors();
@@ -289,7 +292,7 @@ impl Edit<'_> {
             labels: &evidence.rows,
             is_forget: &evidence.is_forget,
             lambdas: self.lambdas(),
-            lowers: &evidence.lowers,
+            suppressible: &evidence.lowers,
         };
         search_alpha(problem, evidence.target)
             .map_err(EngineError::fisher(model.id(), &model.manifest.head))
@@ -342,7 +345,7 @@ impl Edit<'_> {
         if !choice.reached && !evidence.lowers.is_empty() {
             let (_, logits) = logits(choice.alpha, choice.lambda)?;
             choice
-                .lower(logits, rows, is_forget, &evidence.lowers, evidence.target)
+                .suppress(logits, rows, is_forget, &evidence.lowers, evidence.target)
                 .map_err(wrap())?;
         }
         Ok(choice)

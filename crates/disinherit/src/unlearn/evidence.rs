@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use disinherit_data::DataSet;
-use fiun::{HeadPart, Lowers, Matrix, Target, argmax};
+use fiun::{HeadPart, Matrix, SuppressibleRows, Target, argmax};
 use umig::Forget;
 
 use super::prepare::{Preparation, Ready};
@@ -19,7 +19,7 @@ pub(super) struct Evidence {
     pub(super) is_forget: Vec<bool>,
     pub(super) target: Target,
     /// What may be lowered where dampening does not do.
-    pub(super) lowers: Lowers,
+    pub(super) lowers: SuppressibleRows,
 }
 
 /// What a try starts from.
@@ -88,9 +88,9 @@ impl Preparation<'_> {
 
     /// The rows of classes that are forgotten as a whole. A bias that is not among what is edited
     /// is left alone; where there is none, the weight is what can be lowered.
-    fn lowers(&self, ready: &Ready) -> Lowers {
+    fn lowers(&self, ready: &Ready) -> SuppressibleRows {
         let Forget::Classes(classes) = self.forget() else {
-            return Lowers::default();
+            return SuppressibleRows::default();
         };
         let [weight, bias] = ready.selected.head;
         let part = if ready.model.has_bias() {
@@ -106,7 +106,7 @@ impl Preparation<'_> {
         let rows = labels
             .filter(|(_, label)| self.options.lower && edited && classes.contains(*label))
             .map(|(row, _)| row);
-        Lowers {
+        SuppressibleRows {
             rows: rows.collect(),
             part,
         }

@@ -79,7 +79,7 @@ pub struct UnlearnOptions {
     /// (SSD, Foster et al., arXiv:2308.07707).
     pub own_forget: bool,
     /// Whether, for classes, what no threshold makes a model forget is taken by lowering them
-    /// ([`fiun::Lowering`]).
+    /// ([`fiun::LogitSuppression`]).
     pub lower: bool,
 }
 

@@ -79,7 +79,7 @@ fn absence(prepared: &Prepared<'_>, id: &ModelId) -> Option<String> {
 /// What the user should know about how alpha was chosen.
 fn choice_warning(outcome: &ModelOutcome) -> Option<String> {
     let (id, choice) = (&outcome.before, outcome.choice.as_ref()?);
-    let Some(lowering) = &choice.lowering else {
+    let Some(lowering) = &choice.suppression else {
         let alpha = choice.alpha;
         return (!choice.reached).then(|| {
             format!("{id}: no alpha meets the target; the nearest one, {alpha:.3}, was taken")

@@ -1,7 +1,7 @@
 //! The edits of one tensor, in every type that an edit knows.
 
 use disinherit_formats::{Dtype, Tensor};
-use fiun::{Dampening, FisherTensor, Lowering, Scalar, Selection, dampen};
+use fiun::{Dampening, FisherTensor, LogitSuppression, Scalar, Selection, dampen};
 use half::{bf16, f16};
 
 /// Selects and dampens in one tensor.
@@ -32,10 +32,10 @@ pub(super) fn dampen_tensor(
     }
 }
 
-/// Lowers rows of one tensor, which has one for each output.
+/// SuppressibleRows rows of one tensor, which has one for each output.
 pub(super) fn lower_tensor(
     tensor: &mut Tensor,
-    lowering: &Lowering,
+    lowering: &LogitSuppression,
 ) -> Result<(), fiun::FisherError> {
     let outputs = tensor.shape.first().copied().unwrap_or_default();
     let mut values = tensor.to_f32().ok_or_else(|| not_editable(tensor.dtype))?;
@@ -93,7 +93,7 @@ mod tests {
             let edit = dampen_tensor(&mut tensor, &forget, &own, dampening).unwrap();
             assert_eq!(tensor.to_f32().unwrap(), [0.25, 2.0], "{:?}", tensor.dtype);
             assert_eq!((edit.selected, edit.changed), (1, 1));
-            let lowering = Lowering {
+            let lowering = LogitSuppression {
                 rows: vec![1],
                 by: 1.5,
                 forget_before: 1.0,
