@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use disinherit_data::DataSet;
-use fiun::{HeadPart, Lowers, Matrix, Target, argmax};
+use fiun::{HeadPart, Matrix, SuppressibleRows, Target, argmax};
 use umig::Forget;
 
 use crate::cards::FisherOptions;
@@ -23,7 +23,7 @@ pub struct Evidence {
     pub(crate) is_forget: Vec<bool>,
     pub(crate) target: Target,
     /// The logits that may be suppressed where dampening does not do.
-    pub(crate) lowers: Lowers,
+    pub(crate) suppressible: SuppressibleRows,
 }
 
 /// How evidence is collected.
@@ -82,7 +82,7 @@ impl Collecting<'_> {
             Samples::Features(self.joined(model, &sets)?)
         };
         Ok(Some(Evidence {
-            lowers: self.lowers(model, selected),
+            suppressible: self.suppressible(model, selected),
             samples,
             rows,
             is_forget,
@@ -112,9 +112,9 @@ impl Collecting<'_> {
 
     /// The rows of classes that are forgotten as a whole. A bias that is not among what is edited
     /// is left alone; where there is none, the weight is what can be lowered.
-    fn lowers(&self, model: &LoadedModel, selected: &Selected) -> Lowers {
+    fn suppressible(&self, model: &LoadedModel, selected: &Selected) -> SuppressibleRows {
         let Forget::Classes(classes) = self.work.forget() else {
-            return Lowers::default();
+            return SuppressibleRows::default();
         };
         let [weight, bias] = selected.head;
         let part = if model.has_bias() {
@@ -130,7 +130,7 @@ impl Collecting<'_> {
         let rows = labels
             .filter(|(_, label)| self.suppress && edited && classes.contains(*label))
             .map(|(row, _)| row);
-        Lowers {
+        SuppressibleRows {
             rows: rows.collect(),
             part,
         }

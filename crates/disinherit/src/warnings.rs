@@ -83,26 +83,26 @@ fn absence(work: &Work<'_>, id: &ModelId) -> Option<String> {
 /// What the user should know about how alpha was chosen.
 fn choice_warning(outcome: &ModelOutcome) -> Option<String> {
     let (id, choice) = (&outcome.before, outcome.choice.as_ref()?);
-    let Some(lowering) = &choice.lowering else {
+    let Some(suppression) = &choice.suppression else {
         let alpha = choice.alpha;
         return (!choice.reached).then(|| {
             format!("{id}: no alpha meets the target; the nearest one, {alpha:.3}, was taken")
         });
     };
-    let lowered = match lowering.part {
+    let lowered = match suppression.part {
         HeadPart::Bias => format!(
             "the biases of the forgotten labels were lowered by {:.3} besides",
-            lowering.by
+            suppression.by
         ),
         HeadPart::Weight => format!(
             "the weights of the forgotten labels were moved {:.1} % of the way to the mean of the \
              others besides",
-            100.0 * lowering.by
+            100.0 * suppression.by
         ),
     };
     let left = format!(
         "{id}: dampening alone leaves {:.1} % of the forget samples recognised (alpha {:.3}); {lowered}",
-        100.0 * lowering.forget_before,
+        100.0 * suppression.forget_before,
         choice.alpha,
     );
     let missed = if choice.reached {

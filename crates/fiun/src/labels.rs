@@ -87,7 +87,6 @@ impl RowMatch {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::tensor::FisherTensor;
 
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(ToString::to_string).collect()
@@ -105,15 +104,6 @@ mod tests {
         assert_eq!(matched.rows(), [Some(1), None, Some(0)]);
         assert_eq!(matched.only_in_target, ["fox"]);
         assert_eq!(matched.only_in_source, ["owl"]);
-
-        let tensor = |shape: &[usize], values: &[f32]| {
-            let tensor = FisherTensor::from_values(shape, values).unwrap();
-            let moved = tensor.matched(&matched).unwrap();
-            moved.entries().collect::<Vec<_>>()
-        };
-        let weight = tensor(&[3, 2], &[1., 2., 3., 4., 5., 6.]);
-        assert_eq!(weight, [3., 4., 0., 0., 1., 2.]);
-        assert_eq!(tensor(&[3], &[7., 8., 9.]), [8., 0., 7.]);
     }
 
     #[test]

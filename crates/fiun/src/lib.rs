@@ -15,43 +15,34 @@
 //! - [`FisherTensor`]: the FIM of one tensor, in single precision without underflow.
 //! - [`merge`]: several initial models' FIMs into one (MFIM).
 //! - [`dampen`]: selection and dampening, on `f32`, `f16` and `bf16`.
-//! - [`search_alpha`]: the threshold, chosen from a target on cached features; [`Lowering`]: what
-//!   no threshold takes, taken from the forgotten labels' biases.
+//! - [`search_alpha`]: the threshold, chosen from a target on cached features; [`LogitSuppression`]:
+//!   what no threshold takes, taken from the forgotten labels' biases.
 //! - [`RowMatch`]: heads whose label sets differ, matched by label name.
 //!
 //! Sources: Liu et al., arXiv:2408.08493, Section 4 (FIUn, MFIM); Foster et al., arXiv:2308.07707
 //! (the dampening step).
 
-mod alpha;
-mod dampen;
+mod edit;
 mod error;
-mod estimator;
-mod head;
+mod fisher;
+mod kernel;
 mod labels;
-pub mod layers;
-mod lowering;
-mod matrix;
-mod merge;
-mod precision;
-mod product;
-mod residuals;
-mod scalar;
-mod tensor;
+mod search;
 
-pub use alpha::{
-    AlphaChoice, DATA_FREE_ALPHA, Effort, HeadProblem, LAMBDAS, Search, Target, Trial,
-    largest_ratio, score_trial, search_alpha,
-};
-pub use dampen::{Dampening, Selection, dampen};
+pub use edit::dampen::{Dampening, Selection, dampen};
+pub use edit::suppression::{HeadPart, LogitSuppression, SuppressibleRows};
 pub use error::FisherError;
-pub use estimator::Estimator;
-pub use head::{HeadFisher, LayerFisher, head_fisher};
+pub use fisher::estimator::Estimator;
+pub use fisher::head::{HeadFisher, LayerFisher, head_fisher};
+pub use fisher::layers;
+pub use fisher::merge::merge;
+pub use fisher::precision::{Precision, head_precision};
+pub use fisher::residuals::{Residuals, residuals};
+pub use fisher::tensor::FisherTensor;
+pub use kernel::matrix::{Matrix, MatrixRef, argmax};
+pub use kernel::product::{Factor, Product, Threads, linear, transpose_product};
+pub use kernel::scalar::{BLOCK, Scalar, Scratch};
 pub use labels::RowMatch;
-pub use lowering::{HeadPart, Lowering, Lowers};
-pub use matrix::{Matrix, MatrixRef, argmax};
-pub use merge::merge;
-pub use precision::{Precision, head_precision};
-pub use product::{Factor, Product, Threads, linear, transpose_product};
-pub use residuals::{Residuals, residuals};
-pub use scalar::{BLOCK, Scalar, Scratch};
-pub use tensor::FisherTensor;
+pub use search::alpha::{AlphaChoice, DATA_FREE_ALPHA, Effort, LAMBDAS, Search};
+pub use search::head::{HeadProblem, largest_ratio, search_alpha};
+pub use search::score::{Target, Trial, score_trial};

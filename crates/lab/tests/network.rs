@@ -493,7 +493,7 @@ fn a_model_whose_logits_are_all_negative_forgets_by_its_biases() {
 
     let done = left(true, false);
     let choice = done.models[0].choice.as_ref().unwrap();
-    let lowering = choice.lowering.as_ref().unwrap();
+    let lowering = choice.suppression.as_ref().unwrap();
     assert!(choice.reached && lowering.by > 0.0 && lowering.rows == [3]);
     assert!(done.warnings[0].contains("biases of the forgotten labels were lowered"));
     let graph = registry.graph().unwrap();

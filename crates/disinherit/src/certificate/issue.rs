@@ -78,7 +78,7 @@ fn certified(outcome: &ModelOutcome) -> Result<CertifiedModel, EngineError> {
         parameters: serde_json::json!({
             "alpha": outcome.alpha,
             "lambda": outcome.lambda,
-            "lowering": outcome.choice.as_ref().and_then(|choice| choice.lowering.as_ref()),
+            "lowering": outcome.choice.as_ref().and_then(|choice| choice.suppression.as_ref()),
         }),
         changed: outcome.selection().changed,
     })

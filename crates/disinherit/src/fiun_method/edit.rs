@@ -6,13 +6,13 @@ use std::slice;
 use disinherit_formats::Tensor;
 use fiun::{
     AlphaChoice, DATA_FREE_ALPHA, Dampening, Effort, FisherTensor, HeadPart, HeadProblem, LAMBDAS,
-    LayerFisher, Lowering, RowMatch, Search, Selection, largest_ratio, merge, score_trial,
+    LayerFisher, LogitSuppression, RowMatch, Search, Selection, largest_ratio, merge, score_trial,
     search_alpha,
 };
 use umig::ModelId;
 
 use super::options::{Alpha, FiunOptions, Scale};
-use super::tensor::{dampen_tensor, lower_tensor};
+use super::tensor::{dampen_tensor, suppress_tensor};
 use crate::cards::maker::Tensors;
 use crate::cards::source::CardUse;
 use crate::error::{EngineError, Hint};
@@ -73,8 +73,8 @@ impl Dampen<'_> {
         };
         let dampening = Dampening::new(alpha, lambda).map_err(self.wrap())?;
         let mut edited = self.edited(&decision, dampening)?;
-        if let Some(lowering) = choice.as_ref().and_then(|choice| choice.lowering.as_ref()) {
-            self.lower(lowering, &mut edited)?;
+        if let Some(suppression) = choice.as_ref().and_then(|choice| choice.suppression.as_ref()) {
+            self.suppress(suppression, &mut edited)?;
         }
         Ok(Edit {
             changed: edited.changed,
@@ -185,11 +185,11 @@ impl Dampen<'_> {
         Ok(edited)
     }
 
-    /// Lowers the forgotten labels in what an edit made.
-    fn lower(&self, lowering: &Lowering, edited: &mut Edited) -> Result<(), EngineError> {
+    /// Suppresses the logits of the forgotten labels in what an edit made.
+    fn suppress(&self, suppression: &LogitSuppression, edited: &mut Edited) -> Result<(), EngineError> {
         let model = self.model;
         let [weight, bias] = model.head_tensors();
-        let name = match lowering.part {
+        let name = match suppression.part {
             HeadPart::Bias => bias,
             HeadPart::Weight => weight,
         };
@@ -197,7 +197,7 @@ impl Dampen<'_> {
         let before = model.tensor(self.work.registry(), &name)?;
         let tensor = edited.changed.remove(&name);
         let mut tensor = tensor.unwrap_or_else(|| before.clone());
-        lower_tensor(&mut tensor, lowering).map_err(wrap())?;
+        suppress_tensor(&mut tensor, suppression).map_err(wrap())?;
         let (before, after) = (before.to_f32(), tensor.to_f32());
         let pairs = before.iter().flatten().zip(after.iter().flatten());
         let selection = edited.selections.entry(name.clone()).or_default();
@@ -266,7 +266,7 @@ impl Dampen<'_> {
             labels: &evidence.rows,
             is_forget: &evidence.is_forget,
             lambdas: self.lambdas(),
-            lowers: &evidence.lowers,
+            suppressible: &evidence.suppressible,
         };
         search_alpha(problem, evidence.target)
             .map_err(EngineError::fisher(model.id(), &model.manifest.head))
@@ -302,7 +302,7 @@ impl Dampen<'_> {
             effort: Effort::SPARING,
             before: (before.forget, before.retain),
             target: evidence.target,
-            retain_first: !evidence.lowers.is_empty(),
+            retain_first: !evidence.suppressible.is_empty(),
         };
         let choice = search.run(&mut |alpha, lambda| {
             let (selected, logits) = logits(alpha, lambda)?;
@@ -315,10 +315,10 @@ impl Dampen<'_> {
         })?;
         let mut choice =
             choice.ok_or_else(|| EngineError::Setting("there is no lambda to try".into()))?;
-        if !choice.reached && !evidence.lowers.is_empty() {
+        if !choice.reached && !evidence.suppressible.is_empty() {
             let (_, logits) = logits(choice.alpha, choice.lambda)?;
             choice
-                .lower(logits, rows, is_forget, &evidence.lowers, evidence.target)
+                .suppress(logits, rows, is_forget, &evidence.suppressible, evidence.target)
                 .map_err(wrap())?;
         }
         Ok(choice)

@@ -50,7 +50,7 @@ pub struct FiunOptions {
     /// (SSD, Foster et al., arXiv:2308.07707).
     pub own_forget: bool,
     /// Whether, for classes, what no threshold makes a model forget is taken by logit suppression
-    /// ([`fiun::Lowering`]).
+    /// ([`fiun::LogitSuppression`]).
     pub suppress: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The edits of one tensor, in every type that an edit knows.
 
 use disinherit_formats::{Dtype, Tensor};
-use fiun::{Dampening, FisherTensor, Lowering, Scalar, Selection, dampen};
+use fiun::{Dampening, FisherTensor, LogitSuppression, Scalar, Selection, dampen};
 use half::{bf16, f16};
 
 /// Selects and dampens in one tensor.
@@ -32,14 +32,14 @@ pub(super) fn dampen_tensor(
     }
 }
 
-/// Lowers rows of one tensor, which has one for each output.
-pub(super) fn lower_tensor(
+/// Suppresses rows of one tensor, which has one for each output.
+pub(super) fn suppress_tensor(
     tensor: &mut Tensor,
-    lowering: &Lowering,
+    suppression: &LogitSuppression,
 ) -> Result<(), fiun::FisherError> {
     let outputs = tensor.shape.first().copied().unwrap_or_default();
     let mut values = tensor.to_f32().ok_or_else(|| not_editable(tensor.dtype))?;
-    lowering.apply(&mut values, outputs);
+    suppression.apply(&mut values, outputs);
     let values = values.into_iter();
     tensor.bytes = match tensor.dtype {
         Dtype::F32 => values.flat_map(f32::to_le_bytes).collect(),
@@ -93,13 +93,13 @@ mod tests {
             let edit = dampen_tensor(&mut tensor, &forget, &own, dampening).unwrap();
             assert_eq!(tensor.to_f32().unwrap(), [0.25, 2.0], "{:?}", tensor.dtype);
             assert_eq!((edit.selected, edit.changed), (1, 1));
-            let lowering = Lowering {
+            let suppression = LogitSuppression {
                 rows: vec![1],
                 by: 1.5,
                 forget_before: 1.0,
                 part: HeadPart::Bias,
             };
-            lower_tensor(&mut tensor, &lowering).unwrap();
+            suppress_tensor(&mut tensor, &suppression).unwrap();
             assert_eq!(tensor.to_f32().unwrap(), [0.25, 0.5], "{:?}", tensor.dtype);
         }
         let mut whole = tensor(Dtype::I64, vec![0; 16]);

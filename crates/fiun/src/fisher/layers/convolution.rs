@@ -1,9 +1,8 @@
 //! Two-dimensional convolutions.
 
-use super::outer::outer_squares;
-use super::{Squares, column_squares, rows_per_group};
-use crate::error::FisherError;
-use crate::error::expect_len;
+use crate::error::{FisherError, expect_len};
+use crate::fisher::layers::outer::outer_squares;
+use crate::fisher::layers::squares::{Squares, column_squares, rows_per_group};
 
 /// Unfolded inputs held at a time, in values.
 const UNFOLDED: usize = 4 << 20;

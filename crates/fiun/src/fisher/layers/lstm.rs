@@ -1,7 +1,8 @@
 //! LSTM cells.
 
-use super::{Linear, Squares};
 use crate::error::FisherError;
+use crate::fisher::layers::linear::Linear;
+use crate::fisher::layers::squares::Squares;
 
 /// One layer of an LSTM, gates in PyTorch's order (input, forget, cell, output).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use rayon::prelude::*;
 
 use crate::error::FisherError;
 use crate::error::{expect_len, expect_row};
-use crate::estimator::Estimator;
+use crate::fisher::estimator::Estimator;
+use crate::fisher::tensor::FisherTensor;
+use crate::fisher::tensor::power_below;
+use crate::kernel::matrix::{Matrix, MatrixRef};
+use crate::kernel::product::{Threads, product_of_transpose};
 use crate::labels::RowMatch;
-use crate::matrix::{Matrix, MatrixRef};
-use crate::product::{Threads, product_of_transpose};
-use crate::tensor::FisherTensor;
-use crate::tensor::power_below;
 
 /// Rows squared and multiplied at a time. Partial sums of this many rows are exact enough in
 /// `f32`; across chunks the sum is kept in `f64`, so a million samples lose no digits.
@@ -129,7 +129,7 @@ impl HeadFisher {
 ///
 /// # Shapes
 /// - `features`: `[samples, inputs]`; `residuals`: `[samples, outputs]`, made with the same
-///   `estimator` ([`residuals`](crate::residuals::residuals())); `labels`: `[samples]`, each below `classes`, the number of
+///   `estimator` ([`residuals`](crate::fisher::residuals::residuals())); `labels`: `[samples]`, each below `classes`, the number of
 ///   classes of the *data* (it may differ from the outputs)
 ///
 /// # Errors

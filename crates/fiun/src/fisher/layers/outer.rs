@@ -4,9 +4,9 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::error::FisherError;
-use crate::matrix::Matrix;
-use crate::product::Threads;
-use crate::product::product_of_transpose;
+use crate::kernel::matrix::Matrix;
+use crate::kernel::product::Threads;
+use crate::kernel::product::product_of_transpose;
 
 /// Rows of a tile: as many running sums as registers hold beside the factors.
 const ROWS: usize = 8;

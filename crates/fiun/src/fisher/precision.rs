@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::FisherError;
-use crate::head::HeadFisher;
-use crate::head::{Power, Samples, Sums};
-use crate::matrix::MatrixRef;
+use crate::error::{FisherError, expect_len};
+use crate::fisher::head::{HeadFisher, LayerFisher, Power, Samples, Sums};
+use crate::kernel::matrix::MatrixRef;
 
 /// Standard errors on either side within which a decision counts as open.
 const SURE: f64 = 2.0;
@@ -35,7 +34,7 @@ pub struct Precision {
 /// the fourth powers are one more matrix product.
 ///
 /// # Errors
-/// As [`head_fisher`](crate::head::head_fisher), or [`FisherError::Shape`] when `population` has another
+/// As [`head_fisher`](crate::head_fisher), or [`FisherError::Shape`] when `population` has another
 /// number of classes.
 pub fn head_precision(
     features: MatrixRef<'_>,
@@ -45,7 +44,7 @@ pub fn head_precision(
     population: &[u64],
     alpha: f64,
 ) -> Result<Precision, FisherError> {
-    crate::error::expect_len("the class sizes", population.len(), fisher.counts.len())?;
+    expect_len("the class sizes", population.len(), fisher.counts.len())?;
     let samples = Samples::new(features, residuals, labels, fisher.counts.len())?;
     let all: u64 = population.iter().sum();
     let parameters = fisher.total.weight.len() + fisher.total.bias.len();
@@ -73,22 +72,7 @@ pub fn head_precision(
         }
         variances.push(variance);
     })?;
-    let mut open = 0u64;
-    let mut decisions = 0u64;
-    for (class, variance) in variances.iter().enumerate() {
-        if fisher.counts[class] == 0 {
-            continue;
-        }
-        decisions += parameters as u64;
-        let share = population[class] as f64 / all.max(1) as f64;
-        let sides = entries(&fisher.per_class[class]).zip(entries(&fisher.total));
-        for (((own, total), v), t) in sides.zip(variance).zip(&of_total) {
-            // The class is itself part of the total.
-            let others = (t - share * share * v).max(0.0);
-            let spread = (1.0 - alpha * share).powi(2) * v + alpha * alpha * others;
-            open += u64::from((own - alpha * total).abs() < SURE * spread.sqrt());
-        }
-    }
+    let (open, decisions) = open_decisions(fisher, &variances, &of_total, population, alpha);
     let errors: f64 = of_total.iter().map(|v| v.sqrt()).sum();
     let sum = fisher.total.weight.sum() + fisher.total.bias.sum();
     Ok(Precision {
@@ -100,7 +84,34 @@ pub fn head_precision(
     })
 }
 
-fn entries(fisher: &crate::head::LayerFisher) -> impl Iterator<Item = f64> + '_ {
+/// How many decisions of selection are open, among how many.
+fn open_decisions(
+    fisher: &HeadFisher,
+    variances: &[Vec<f64>],
+    of_total: &[f64],
+    population: &[u64],
+    alpha: f64,
+) -> (u64, u64) {
+    let all: u64 = population.iter().sum();
+    let (mut open, mut decisions) = (0u64, 0u64);
+    for (class, variance) in variances.iter().enumerate() {
+        if fisher.counts[class] == 0 {
+            continue;
+        }
+        decisions += of_total.len() as u64;
+        let share = population[class] as f64 / all.max(1) as f64;
+        let sides = entries(&fisher.per_class[class]).zip(entries(&fisher.total));
+        for (((own, total), v), t) in sides.zip(variance).zip(of_total) {
+            // The class is itself part of the total.
+            let others = (t - share * share * v).max(0.0);
+            let spread = (1.0 - alpha * share).powi(2) * v + alpha * alpha * others;
+            open += u64::from((own - alpha * total).abs() < SURE * spread.sqrt());
+        }
+    }
+    (open, decisions)
+}
+
+fn entries(fisher: &LayerFisher) -> impl Iterator<Item = f64> + '_ {
     fisher.weight.entries().chain(fisher.bias.entries())
 }
 
@@ -108,9 +119,9 @@ fn entries(fisher: &crate::head::LayerFisher) -> impl Iterator<Item = f64> + '_ 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::estimator::Estimator;
-    use crate::head::head_fisher;
-    use crate::matrix::Matrix;
+    use crate::fisher::estimator::Estimator;
+    use crate::fisher::head::head_fisher;
+    use crate::kernel::matrix::Matrix;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -1,9 +1,8 @@
 //! Linear layers, on vectors and on sequences.
 
-use super::outer::outer_squares;
-use super::{Squares, column_squares, rows_per_group};
-use crate::error::FisherError;
-use crate::error::expect_len;
+use crate::error::{FisherError, expect_len};
+use crate::fisher::layers::outer::outer_squares;
+use crate::fisher::layers::squares::{Squares, column_squares, rows_per_group};
 
 /// `z = W x + b` at every position. The gradient of a sample is the sum over its positions of
 /// `delta xᵀ`.

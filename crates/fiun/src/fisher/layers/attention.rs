@@ -1,7 +1,8 @@
 //! The projections of multi-head attention.
 
-use super::{Linear, Squares};
 use crate::error::FisherError;
+use crate::fisher::layers::linear::Linear;
+use crate::fisher::layers::squares::Squares;
 
 /// Multi-head attention of one width, with PyTorch's packed projections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Squares;
-use crate::error::FisherError;
-use crate::error::expect_len;
+use crate::error::{FisherError, expect_len};
+use crate::fisher::layers::squares::Squares;
 
 /// A table with a row for each token. The gradient of a sample at a token's row is the sum of
 /// delta over the places where the token stands.

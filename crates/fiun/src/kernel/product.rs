@@ -4,7 +4,7 @@ use gemm::Parallelism;
 
 use crate::error::FisherError;
 use crate::error::expect_len;
-use crate::matrix::{Matrix, MatrixRef};
+use crate::kernel::matrix::{Matrix, MatrixRef};
 
 /// Below this many multiplications the threads cost more than they give.
 const PARALLEL_FROM: usize = 1 << 24;

@@ -5,8 +5,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::FisherError;
 use crate::error::{expect_len, expect_row};
-use crate::estimator::Estimator;
-use crate::matrix::{Matrix, MatrixRef};
+use crate::fisher::estimator::Estimator;
+use crate::kernel::matrix::{Matrix, MatrixRef};
 
 /// Residuals `softmax(logits) - onehot(labels)` of the cross-entropy, `[samples, outputs]`. For
 /// [`Estimator::True`] the labels are drawn from the softmax instead, in the order of the rows.

@@ -1,8 +1,7 @@
 //! Batch normalisation in evaluation mode.
 
-use super::{Squares, affine_squares};
-use crate::error::FisherError;
-use crate::error::expect_len;
+use crate::error::{FisherError, expect_len};
+use crate::fisher::layers::squares::{Squares, affine_squares};
 
 /// `y = weight * (x - mean) / sqrt(variance + epsilon) + bias` with fixed statistics, channel by
 /// channel.

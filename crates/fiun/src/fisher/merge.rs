@@ -1,8 +1,8 @@
 //! Merging several initial models' FIMs into one (MFIM).
 
 use crate::error::FisherError;
-use crate::tensor::FisherTensor;
-use crate::tensor::power_below;
+use crate::fisher::tensor::FisherTensor;
+use crate::fisher::tensor::power_below;
 
 /// The element-wise maximum of several FIMs of one tensor, divided by `scale`:
 /// `F_M[i] = max_m F_m[i] / scale`. With scale 1 the merge is associative and commutative, so it

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::FisherError;
 use crate::error::expect_len;
-use crate::scalar::{BLOCK, Scalar, Scratch};
-use crate::tensor::FisherTensor;
+use crate::fisher::tensor::FisherTensor;
+use crate::kernel::scalar::{BLOCK, Scalar, Scratch};
 
 /// Parameters that make a thread worth its while.
 const SHARE: usize = 1 << 16;

@@ -1,32 +1,6 @@
-//! Per-sample squared gradients of inner layers, one file for each layer type.
-//!
-//! A layer's FIM needs two things for every sample: what went into the layer, and the gradient of
-//! the sample's loss at what came out of it (*delta*). From these, each layer type here gives the
-//! sums over samples of its parameters' squared gradients, without keeping any sample's gradient.
-//!
-//! A *group* is what is squared as one: a sample for the empirical and the true FIM, a batch for
-//! the batch FIM. All groups of a call have the same size. Inputs and deltas are row-major with
-//! channels last: `[samples, height, width, channels]` for maps, `[samples, positions, channels]`
-//! for sequences, `[samples, channels]` for vectors; results have PyTorch's layout.
+//! Sums of squares that several layer types share.
 
-mod attention;
-mod batch_norm;
-mod convolution;
-mod embedding;
-mod layer_norm;
-mod linear;
-mod lstm;
-mod outer;
-
-pub use attention::{Attention, AttentionPass};
-pub use batch_norm::BatchNorm;
-pub use convolution::Convolution;
-pub use embedding::Embedding;
-pub use layer_norm::LayerNorm;
-pub use linear::Linear;
-pub use lstm::{Lstm, LstmPass};
-
-use crate::error::FisherError;
+use crate::error::{FisherError, expect_len};
 
 /// Sums over groups of squared gradients, for each tensor of a layer by PyTorch's name.
 pub type Squares = Vec<(&'static str, Vec<f32>)>;
@@ -35,7 +9,7 @@ pub type Squares = Vec<(&'static str, Vec<f32>)>;
 ///
 /// # Errors
 /// [`FisherError::Shape`] when the values do not divide evenly.
-fn rows_per_group(
+pub(super) fn rows_per_group(
     what: &'static str,
     values: &[f32],
     channels: usize,
@@ -53,7 +27,7 @@ fn rows_per_group(
 }
 
 /// Sums over groups of the squares of the column sums of each group: what a bias has.
-fn column_squares(delta: &[f32], channels: usize, rows: usize) -> Vec<f32> {
+pub(super) fn column_squares(delta: &[f32], channels: usize, rows: usize) -> Vec<f32> {
     let mut out = vec![0.0f32; channels];
     let mut sum = vec![0.0f32; channels];
     for group in delta.chunks_exact(rows * channels) {
@@ -68,7 +42,7 @@ fn column_squares(delta: &[f32], channels: usize, rows: usize) -> Vec<f32> {
 
 /// What the scale and the shift of a normalised layer have: `normalised` writes one row of the
 /// normalised input.
-fn affine_squares(
+pub(super) fn affine_squares(
     input: &[f32],
     delta: &[f32],
     channels: usize,
@@ -76,7 +50,7 @@ fn affine_squares(
     normalised: &dyn Fn(&[f32], &mut [f32]),
 ) -> Result<Squares, FisherError> {
     let rows = rows_per_group("the input", input, channels, groups)?;
-    crate::error::expect_len("delta", delta.len(), input.len())?;
+    expect_len("delta", delta.len(), input.len())?;
     let mut weight = vec![0.0f32; channels];
     let (mut sum, mut hat) = (vec![0.0f32; channels], vec![0.0f32; channels]);
     let size = rows * channels;

@@ -279,4 +279,19 @@ mod tests {
         let tiny = f64::from_bits(3);
         assert_eq!(power_below(tiny), f64::from_bits(2));
     }
+
+    #[test]
+    fn rows_follow_their_labels() {
+        let names = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let target = names(&["dog", "fox", "cat"]);
+        let matched = RowMatch::new(&target, 3, &names(&["cat", "dog", "owl"]), 3).unwrap();
+        let tensor = |shape: &[usize], values: &[f32]| {
+            let tensor = FisherTensor::from_values(shape, values).unwrap();
+            let moved = tensor.matched(&matched).unwrap();
+            moved.entries().collect::<Vec<_>>()
+        };
+        let weight = tensor(&[3, 2], &[1., 2., 3., 4., 5., 6.]);
+        assert_eq!(weight, [3., 4., 0., 0., 1., 2.]);
+        assert_eq!(tensor(&[3], &[7., 8., 9.]), [8., 0., 7.]);
+    }
 }

@@ -1,7 +1,7 @@
 //! Layer normalisation.
 
-use super::{Squares, affine_squares};
 use crate::error::FisherError;
+use crate::fisher::layers::squares::{Squares, affine_squares};
 
 /// `y = weight * (x - mean(x)) / sqrt(variance(x) + epsilon) + bias`, over the channels of each
 /// position.

@@ -1,0 +1,4 @@
+//! Edits of parameters: dampening, and logit suppression for what dampening leaves.
+
+pub(crate) mod dampen;
+pub(crate) mod suppression;

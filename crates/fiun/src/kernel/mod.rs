@@ -1,0 +1,5 @@
+//! Matrices, products and number types.
+
+pub(crate) mod matrix;
+pub(crate) mod product;
+pub(crate) mod scalar;
