@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use disinherit_nets::{
-    Array, Compute, Phase, Source, StateDict, Teacher, Term, TrainingConfig, TrainingEvent,
-    TrainingJob, TuningJob, error_maximising_noise, initial_state, loss_gradient, tune,
+    Array, Compute, NoiseJob, Phase, Source, StateDict, Teacher, Term, TrainingConfig,
+    TrainingEvent, TrainingJob, TuningJob, error_maximising_noise, initial_state, loss_gradient,
+    tune,
 };
 use fiun::Matrix;
 use rand::SeedableRng;
@@ -290,15 +291,15 @@ impl Tuned<'_> {
     fn impaired(&self) -> Result<StateDict, EngineError> {
         let subject = self.subject;
         let model = &subject.model;
-        let noise = error_maximising_noise(
-            &model.architecture,
-            &subject.state,
-            &subject.forgotten,
-            NOISE_IMAGES,
-            NOISE_STEPS,
-            self.compute,
-            self.settings.seed,
-        )
+        let noise = error_maximising_noise(&NoiseJob {
+            architecture: &model.architecture,
+            state: &subject.state,
+            rows: &subject.forgotten,
+            count: NOISE_IMAGES,
+            steps: NOISE_STEPS,
+            compute: self.compute,
+            seed: self.settings.seed,
+        })
         .map_err(EngineError::net(model.id()))?;
         let mut impair = self.retained(1.0, 1);
         impair.terms.push(Term {
