@@ -233,7 +233,7 @@ impl Registry {
             .labels
             .clone()
             .unwrap_or_else(|| (0..head.outputs).map(|row| row.to_string()).collect());
-        let architecture = Architecture::of_head(head.name, head.inputs, head.outputs);
+        let architecture = Architecture::for_head(head.name, head.inputs, head.outputs);
         let new = spec.model(PathBuf::new(), architecture, labels);
         py.detach(|| disinherit::add_tensors(&self.inner, &new, &arrays))
             .map(|id| id.to_string())

@@ -114,7 +114,7 @@ pub fn describe(
         }
     }
     Ok((
-        Architecture::of_head(head.name, head.inputs, head.outputs),
+        Architecture::for_head(head.name, head.inputs, head.outputs),
         labels,
     ))
 }

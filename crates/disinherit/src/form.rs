@@ -8,7 +8,7 @@ use disinherit_formats::preamble;
 use disinherit_formats::{
     Bundle, Form, Format, OnnxForm, Parts, WeightFile, onnx_files, up_to_head,
 };
-use disinherit_nets::{GraphInput, GraphNetwork};
+use disinherit_nets::GraphNetwork;
 use disinherit_registry::{Manifest, Registry, RegistryError};
 use fiun::Matrix;
 
@@ -166,12 +166,7 @@ pub(crate) fn run_graph(
     let bytes = files.remove(name);
     let bytes = bytes.ok_or_else(|| refuse("its ONNX file is not whole".into()))?;
     let bytes = up_to_head(&bytes, &form.features, &files).map_err(refuse)?;
-    let inputs = form.inputs.iter().cloned().map(|input| GraphInput {
-        name: input.name,
-        whole: input.whole,
-        shape: input.shape,
-    });
-    let network = GraphNetwork::new(bytes, inputs.collect(), &form.features)
+    let network = GraphNetwork::new(bytes, form.inputs.clone(), &form.features)
         .map_err(EngineError::net(model.id()))?;
     network
         .features(set, &model.preprocessing, progress)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use disinherit_data::{DataSet, ImageShape, Samples};
 use disinherit_formats::{Format, open, up_to_head};
-use disinherit_nets::{GraphInput, GraphNetwork, NetError, Preprocessing};
+use disinherit_nets::{GraphNetwork, NetError, Preprocessing};
 
 fn network(name: &str) -> GraphNetwork {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -18,12 +18,7 @@ fn network(name: &str) -> GraphNetwork {
     };
     let file = std::fs::read(&path).unwrap();
     let bytes = up_to_head(&file, &form.features, &BTreeMap::new()).unwrap();
-    let inputs = form.inputs.iter().map(|input| GraphInput {
-        name: input.name.clone(),
-        whole: input.whole,
-        shape: input.shape.clone(),
-    });
-    GraphNetwork::new(bytes, inputs.collect(), &form.features).unwrap()
+    GraphNetwork::new(bytes, form.inputs.clone(), &form.features).unwrap()
 }
 
 fn set(samples: Samples) -> DataSet {

@@ -261,7 +261,7 @@ fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 2], LabError>
 fn architecture(recipe: &Recipe, set: &DataSet) -> Result<Architecture, LabError> {
     let architecture = Architecture {
         kind: recipe.network.architecture,
-        input: Input::of(set, recipe.data.length.unwrap_or(TEXT_LENGTH)),
+        input: Input::for_set(set, recipe.data.length.unwrap_or(TEXT_LENGTH)),
         classes: set.label_names().len(),
         head: None,
     };

@@ -70,6 +70,21 @@ pub fn average(parts: &[(f64, &StateDict)]) -> Result<StateDict, NetError> {
     Ok(out)
 }
 
+/// Checks that all values of a tensor are finite.
+///
+/// # Errors
+/// [`NetError::NotFinite`] naming the tensor and the first value that is not.
+pub fn check_finite(name: &str, values: &[f32]) -> Result<(), NetError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(NetError::NotFinite {
+            name: name.to_owned(),
+            value: values[index],
+            index,
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

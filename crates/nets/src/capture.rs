@@ -5,25 +5,27 @@ use disinherit_data::DataSet;
 use fiun::{Estimator, Matrix, argmax, residuals};
 use rayon::prelude::*;
 
-use crate::architecture::Architecture;
+use crate::architecture::description::Architecture;
 use crate::array::StateDict;
-use crate::device::Compute;
-use crate::device_network::{DeviceNetwork, read};
+use crate::compute::Compute;
+use crate::cpu::network::CpuNetwork;
+use crate::cpu::weights::Purpose;
+use crate::device::network::DeviceNetwork;
+use crate::device::transfer::read;
 use crate::error::NetError;
-use crate::host::{HostNetwork, Purpose};
-use crate::input::Inputs;
-use crate::input::Preprocessing;
+use crate::inputs::Inputs;
+use crate::preprocessing::Preprocessing;
 
 /// Images run at a time on a thread or a device, at most.
 const BATCH: usize = 128;
 
-/// Values that a batch may have after a step on the host: large images are run fewer at a time.
+/// Values that a batch may have after a step on the CPU: large images are run fewer at a time.
 const VALUES: usize = 1 << 24;
 
-/// Images run at a time on a thread of the host: a power of two that depends on the network alone.
+/// Images run at a time on a thread of the CPU: a power of two that depends on the network alone.
 /// Batches are filled up to this number: products of other sizes may add in another order, and an
 /// image's features must not depend on what else is in its batch.
-fn host_batch(architecture: &Architecture) -> Result<usize, NetError> {
+fn cpu_batch(architecture: &Architecture) -> Result<usize, NetError> {
     let largest = architecture.activations()?.into_iter().max().unwrap_or(1);
     let fit = (VALUES / largest.max(1)).clamp(1, BATCH);
     Ok(1 << fit.ilog2())
@@ -36,7 +38,7 @@ pub struct Network {
 }
 
 enum Engine {
-    Host(HostNetwork),
+    Cpu(CpuNetwork),
     Device(Box<DeviceNetwork>),
 }
 
@@ -52,11 +54,11 @@ impl Network {
     ) -> Result<Self, NetError> {
         let engine = match compute {
             Compute::Cpu if !architecture.kind.is_sequential() => {
-                Engine::Host(HostNetwork::new(architecture, state, Purpose::Outputs)?)
+                Engine::Cpu(CpuNetwork::new(architecture, state, Purpose::Outputs)?)
             }
             other => {
                 let frozen = |_: &str| false;
-                let network = DeviceNetwork::on(architecture, state, other.device(), &frozen)?;
+                let network = DeviceNetwork::new(architecture, state, other.device(), &frozen)?;
                 Engine::Device(Box::new(network))
             }
         };
@@ -127,8 +129,8 @@ pub fn capture(
             }
         }
         // A batch on every thread; a round of them at a time, so that progress is seen.
-        Engine::Host(network) => {
-            let size = host_batch(architecture)?;
+        Engine::Cpu(network) => {
+            let size = cpu_batch(architecture)?;
             for round in all.chunks(size * rayon::current_num_threads()) {
                 let done: Vec<_> = round
                     .par_chunks(size)

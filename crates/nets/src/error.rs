@@ -1,9 +1,11 @@
 //! What can be wrong with a network.
 
+use fiun::FisherError;
+
 /// A network that cannot be built, run or trained.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
-    /// An architecture nobody knows.
+    /// An architecture that is not known.
     #[error("unknown architecture `{name}`; known are {known}")]
     Architecture {
         /// The name given.
@@ -78,6 +80,9 @@ pub enum NetError {
     /// The device failed.
     #[error("the device failed: {0}")]
     Backend(String),
+    /// A graph, in a build without the cargo feature `onnx`.
+    #[error("this build cannot run ONNX graphs")]
+    NoGraphs,
     /// Memory that is too small for the work.
     #[error(
         "{given} bytes of memory do not suffice: the network and its sums take {fixed} bytes, and \
@@ -93,4 +98,9 @@ pub enum NetError {
         /// What their activations take.
         activations: u64,
     },
+}
+
+/// A refused matrix product or matrix.
+pub(crate) fn backend(error: FisherError) -> NetError {
+    NetError::Backend(error.to_string())
 }

@@ -1,38 +1,34 @@
-//! Networks with torchvision's parameter names: forward, features, training, capture.
-//!
-//! An [`Architecture`] is a small program of layers ([`Op`]) whose parameters are named as
-//! torchvision names them. A [`StateDict`] holds its weights on the host, in PyTorch's layout; a
-//! [`Network`] is both together on a device. [`train`] makes a new state from an old one,
-//! [`capture`] runs the network once and keeps what the Fisher information of the head needs;
-//! [`inner_fisher`] gives that of the layers below.
+#![doc = include_str!("../README.md")]
 
 mod architecture;
 mod array;
 mod capture;
+mod compute;
+mod cpu;
 mod device;
-mod device_network;
 mod error;
+mod fisher;
 mod graph;
-mod host;
-mod init;
-mod inner;
-mod input;
-mod op;
-mod shape;
-mod train;
+mod inputs;
+mod ops;
+mod preprocessing;
+mod training;
 
-pub use architecture::{Architecture, Kind, check_finite};
-pub use array::{Array, StateDict, average};
+pub use architecture::description::Architecture;
+pub use architecture::initial::initial_state;
+pub use architecture::input::{FeatureShape, Input, TextShape};
+pub use architecture::kind::Kind;
+pub use array::{Array, StateDict, average, check_finite};
 pub use capture::{Capture, Network, capture};
-pub use device::Compute;
+pub use compute::Compute;
 pub use error::NetError;
-pub use graph::{GraphInput, GraphNetwork};
-pub use init::initial_state;
-pub use inner::{InnerFisher, InnerJob, inner_fisher, inner_tensors};
-pub use input::Preprocessing;
-pub use op::Op;
-pub use shape::{FeatureShape, Input, TextShape};
-pub use train::{
-    EpochReport, Noise, Optimizer, Phase, Schedule, Source, Teacher, Term, Trained, TrainingConfig,
-    TrainingEvent, TrainingJob, TuningJob, error_maximising_noise, loss_gradient, train, tune,
-};
+pub use fisher::job::{InnerFisher, InnerJob, inner_tensors};
+pub use fisher::layers::inner_fisher;
+pub use graph::GraphNetwork;
+pub use ops::operation::Op;
+pub use preprocessing::Preprocessing;
+pub use training::config::{Optimizer, Schedule, TrainingConfig};
+pub use training::job::{EpochReport, Trained, TrainingEvent, TrainingJob, TuningJob};
+pub use training::noise::{Noise, NoiseJob, error_maximising_noise};
+pub use training::objective::{Phase, Source, Teacher, Term};
+pub use training::run::{loss_gradient, train, tune};

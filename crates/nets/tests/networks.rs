@@ -187,7 +187,7 @@ fn networks_are_those_of_pytorch() {
 
 #[test]
 fn heads_alone_are_products() {
-    let architecture = Architecture::of_head("last.layer", 6, 10);
+    let architecture = Architecture::for_head("last.layer", 6, 10);
     let state = formula_state(&architecture);
     assert!(state.contains_key("last.layer.weight"));
     let set = samples(37, architecture.input);

@@ -111,7 +111,7 @@ impl LogitSuppression {
         }))
     }
 
-    /// SuppressibleRows the rows of a head's part, or the logits of one sample: `values` are as many equal
+    /// Suppresses the rows of a head's part, or the logits of one sample: `values` are as many equal
     /// rows as there are `outputs`. A row that is not there is left out.
     pub fn apply(&self, values: &mut [f32], outputs: usize) {
         let width = (values.len() / outputs.max(1)).max(1);

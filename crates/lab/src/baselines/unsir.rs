@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use disinherit::EngineError;
-use disinherit_nets::{Source, StateDict, Term, TrainingConfig, error_maximising_noise};
+use disinherit_nets::{NoiseJob, Source, StateDict, Term, TrainingConfig, error_maximising_noise};
 
 use super::describe::{Description, How};
 use super::kind::MethodKind;
@@ -26,15 +26,15 @@ pub(super) const DESCRIPTION: Description = Description {
 fn edit(tuning: &Tuning<'_>) -> Result<StateDict, EngineError> {
     let sets = tuning.sets;
     let model = &sets.model;
-    let noise = error_maximising_noise(
-        &model.architecture,
-        &sets.state,
-        &sets.forgotten,
-        NOISE_IMAGES,
-        NOISE_STEPS,
-        tuning.compute,
-        tuning.settings.seed,
-    )
+    let noise = error_maximising_noise(&NoiseJob {
+        architecture: &model.architecture,
+        state: &sets.state,
+        rows: &sets.forgotten,
+        count: NOISE_IMAGES,
+        steps: NOISE_STEPS,
+        compute: tuning.compute,
+        seed: tuning.settings.seed,
+    })
     .map_err(EngineError::net(model.id()))?;
     let mut impair = tuning.retained(1.0, 1);
     impair.terms.push(Term {

@@ -2,22 +2,32 @@
 
 use disinherit_data::ImageShape;
 
-use super::{conv, linear, max_pool};
-use crate::op::Op;
+use crate::ops::adaptive_avg_pool::AdaptiveAvgPool;
+use crate::ops::avg_pool::AvgPool;
+use crate::ops::batch_norm::batch_norm;
+use crate::ops::conv::conv;
+use crate::ops::dense::dense;
+use crate::ops::dropout::Dropout;
+use crate::ops::flatten::Flatten;
+use crate::ops::linear::linear;
+use crate::ops::max_pool::max_pool;
+use crate::ops::operation::Op;
+use crate::ops::relu::Relu;
+use crate::ops::residual::residual;
 
 pub(super) fn small_cnn(input: ImageShape) -> (Vec<Op>, usize) {
     let hidden = 64;
     let area = (input.height / 4) * (input.width / 4);
     let ops = vec![
         conv("conv1", [input.channels, 16], [3, 1, 1], true),
-        Op::Relu,
+        Op::new(Relu),
         max_pool(2, 2, 0),
         conv("conv2", [16, 32], [3, 1, 1], true),
-        Op::Relu,
+        Op::new(Relu),
         max_pool(2, 2, 0),
-        Op::Flatten,
+        Op::new(Flatten),
         linear("fc1", 32 * area, hidden),
-        Op::Relu,
+        Op::new(Relu),
     ];
     (ops, hidden)
 }
@@ -28,17 +38,20 @@ const ALEXNET: AlexNetSizes = ([11, 4, 2], [3, 2], 6);
 const ALEXNET_32: AlexNetSizes = ([3, 2, 1], [2, 2], 2);
 
 pub(super) fn alexnet(input: ImageShape) -> (Vec<Op>, usize) {
-    alexnet_of(input, ALEXNET)
+    alexnet_sized(input, ALEXNET)
 }
 
 pub(super) fn alexnet_32(input: ImageShape) -> (Vec<Op>, usize) {
-    alexnet_of(input, ALEXNET_32)
+    alexnet_sized(input, ALEXNET_32)
 }
 
-fn alexnet_of(input: ImageShape, (stem, [kernel, stride], side): AlexNetSizes) -> (Vec<Op>, usize) {
+fn alexnet_sized(
+    input: ImageShape,
+    (stem, [kernel, stride], side): AlexNetSizes,
+) -> (Vec<Op>, usize) {
     let ops = vec![
         conv("features.0", [input.channels, 64], stem, true),
-        Op::Relu,
+        Op::new(Relu),
         max_pool(kernel, stride, 0),
         conv(
             "features.3",
@@ -46,36 +59,32 @@ fn alexnet_of(input: ImageShape, (stem, [kernel, stride], side): AlexNetSizes) -
             if side == 6 { [5, 1, 2] } else { [3, 1, 1] },
             true,
         ),
-        Op::Relu,
+        Op::new(Relu),
         max_pool(kernel, stride, 0),
         conv("features.6", [192, 384], [3, 1, 1], true),
-        Op::Relu,
+        Op::new(Relu),
         conv("features.8", [384, 256], [3, 1, 1], true),
-        Op::Relu,
+        Op::new(Relu),
         conv("features.10", [256, 256], [3, 1, 1], true),
-        Op::Relu,
+        Op::new(Relu),
         max_pool(kernel, stride, 0),
-        Op::AdaptiveAvgPool { side },
-        Op::Flatten,
-        Op::Dropout(0.5),
+        Op::new(AdaptiveAvgPool { side }),
+        Op::new(Flatten),
+        Op::new(Dropout(0.5)),
         linear("classifier.1", 256 * side * side, 4096),
-        Op::Relu,
-        Op::Dropout(0.5),
+        Op::new(Relu),
+        Op::new(Dropout(0.5)),
         linear("classifier.4", 4096, 4096),
-        Op::Relu,
+        Op::new(Relu),
     ];
     (ops, 4096)
-}
-
-fn norm(name: String, channels: usize) -> Op {
-    Op::BatchNorm { name, channels }
 }
 
 pub(super) fn resnet_18(input: ImageShape) -> (Vec<Op>, usize) {
     let mut ops = vec![
         conv("conv1", [input.channels, 64], [7, 2, 3], false),
-        norm("bn1".into(), 64),
-        Op::Relu,
+        batch_norm("bn1", 64),
+        Op::new(Relu),
         max_pool(3, 2, 1),
     ];
     let mut from = 64;
@@ -85,25 +94,25 @@ pub(super) fn resnet_18(input: ImageShape) -> (Vec<Op>, usize) {
             let stride = if layer > 0 && block == 0 { 2 } else { 1 };
             let main = vec![
                 conv(name("conv1"), [from, to], [3, stride, 1], false),
-                norm(name("bn1"), to),
-                Op::Relu,
+                batch_norm(name("bn1"), to),
+                Op::new(Relu),
                 conv(name("conv2"), [to, to], [3, 1, 1], false),
-                norm(name("bn2"), to),
+                batch_norm(name("bn2"), to),
             ];
             let shortcut = if stride == 1 && from == to {
                 Vec::new()
             } else {
                 vec![
                     conv(name("downsample.0"), [from, to], [1, stride, 0], false),
-                    norm(name("downsample.1"), to),
+                    batch_norm(name("downsample.1"), to),
                 ]
             };
-            ops.push(Op::Residual { main, shortcut });
-            ops.push(Op::Relu);
+            ops.push(residual(main, shortcut));
+            ops.push(Op::new(Relu));
             from = to;
         }
     }
-    ops.extend([Op::AdaptiveAvgPool { side: 1 }, Op::Flatten]);
+    ops.extend([Op::new(AdaptiveAvgPool { side: 1 }), Op::new(Flatten)]);
     (ops, 512)
 }
 
@@ -120,8 +129,8 @@ pub(super) fn densenet_161(input: ImageShape) -> (Vec<Op>, usize) {
             [7, 2, 3],
             false,
         ),
-        norm("features.norm0".into(), channels),
-        Op::Relu,
+        batch_norm("features.norm0", channels),
+        Op::new(Relu),
         max_pool(3, 2, 1),
     ];
     for (block, layers) in BLOCKS.into_iter().enumerate() {
@@ -133,12 +142,12 @@ pub(super) fn densenet_161(input: ImageShape) -> (Vec<Op>, usize) {
                     layer + 1
                 )
             };
-            ops.push(Op::Dense(vec![
-                norm(name("norm1"), channels),
-                Op::Relu,
+            ops.push(dense(vec![
+                batch_norm(name("norm1"), channels),
+                Op::new(Relu),
                 conv(name("conv1"), [channels, 4 * GROWTH], [1, 1, 0], false),
-                norm(name("norm2"), 4 * GROWTH),
-                Op::Relu,
+                batch_norm(name("norm2"), 4 * GROWTH),
+                Op::new(Relu),
                 conv(name("conv2"), [4 * GROWTH, GROWTH], [3, 1, 1], false),
             ]));
             channels += GROWTH;
@@ -146,19 +155,19 @@ pub(super) fn densenet_161(input: ImageShape) -> (Vec<Op>, usize) {
         if block + 1 < BLOCKS.len() {
             let name = |part: &str| format!("features.transition{}.{part}", block + 1);
             ops.extend([
-                norm(name("norm"), channels),
-                Op::Relu,
+                batch_norm(name("norm"), channels),
+                Op::new(Relu),
                 conv(name("conv"), [channels, channels / 2], [1, 1, 0], false),
-                Op::AvgPool { side: 2 },
+                Op::new(AvgPool { side: 2 }),
             ]);
             channels /= 2;
         }
     }
     ops.extend([
-        norm("features.norm5".into(), channels),
-        Op::Relu,
-        Op::AdaptiveAvgPool { side: 1 },
-        Op::Flatten,
+        batch_norm("features.norm5", channels),
+        Op::new(Relu),
+        Op::new(AdaptiveAvgPool { side: 1 }),
+        Op::new(Flatten),
     ]);
     (ops, channels)
 }
@@ -182,20 +191,20 @@ pub(super) fn vgg_16(input: ImageShape) -> (Vec<Op>, usize) {
                 [3, 1, 1],
                 true,
             ));
-            ops.push(Op::Relu);
+            ops.push(Op::new(Relu));
             from = to;
             place += 2;
         }
     }
     ops.extend([
-        Op::AdaptiveAvgPool { side: 7 },
-        Op::Flatten,
+        Op::new(AdaptiveAvgPool { side: 7 }),
+        Op::new(Flatten),
         linear("classifier.0", 512 * 49, 4096),
-        Op::Relu,
-        Op::Dropout(0.5),
+        Op::new(Relu),
+        Op::new(Dropout(0.5)),
         linear("classifier.3", 4096, 4096),
-        Op::Relu,
-        Op::Dropout(0.5),
+        Op::new(Relu),
+        Op::new(Dropout(0.5)),
     ]);
     (ops, 4096)
 }

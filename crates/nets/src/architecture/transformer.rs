@@ -2,23 +2,23 @@
 
 use disinherit_data::ImageShape;
 
-use super::{conv, linear};
-use crate::op::Op;
-use crate::shape::TextShape;
+use super::input::TextShape;
+use crate::ops::attention::Attention;
+use crate::ops::conv::conv;
+use crate::ops::dropout::Dropout;
+use crate::ops::first::First;
+use crate::ops::gelu::Gelu;
+use crate::ops::layer_norm::layer_norm;
+use crate::ops::linear::linear;
+use crate::ops::operation::Op;
+use crate::ops::patches::Patches;
+use crate::ops::residual::residual;
+use crate::ops::tanh::Tanh;
+use crate::ops::token_embedding::TokenEmbedding;
 
-fn layer_norm(name: String, size: usize, epsilon: f64) -> Op {
-    Op::LayerNorm {
-        name,
-        size,
-        epsilon,
-    }
-}
-
-fn residual(main: Vec<Op>) -> Op {
-    Op::Residual {
-        main,
-        shortcut: Vec::new(),
-    }
+/// A branch with the identity around it.
+fn around(main: Vec<Op>) -> Op {
+    residual(main, Vec::new())
 }
 
 /// The sides of a patch, and of ViT-B.
@@ -30,34 +30,34 @@ pub(super) fn vit_b_32(input: ImageShape) -> (Vec<Op>, usize) {
     let [layers, heads, size, hidden] = VIT;
     let mut ops = vec![
         conv("conv_proj", [input.channels, size], [PATCH, PATCH, 0], true),
-        Op::Patches {
+        Op::new(Patches {
             token: "class_token".into(),
             position: "encoder.pos_embedding".into(),
             count: (input.height / PATCH) * (input.width / PATCH),
             size,
-        },
+        }),
     ];
     for layer in 0..layers {
         let name = |part: &str| format!("encoder.layers.encoder_layer_{layer}.{part}");
-        ops.push(residual(vec![
+        ops.push(around(vec![
             layer_norm(name("ln_1"), size, 1e-6),
-            Op::Attention {
+            Op::new(Attention {
                 projections: vec![
                     ["weight", "bias"].map(|part| name(&format!("self_attention.in_proj_{part}"))),
                 ],
                 output: name("self_attention.out_proj"),
                 size,
                 heads,
-            },
+            }),
         ]));
-        ops.push(residual(vec![
+        ops.push(around(vec![
             layer_norm(name("ln_2"), size, 1e-6),
             linear(name("mlp.0"), size, hidden),
-            Op::Gelu,
+            Op::new(Gelu),
             linear(name("mlp.3"), hidden, size),
         ]));
     }
-    ops.extend([layer_norm("encoder.ln".into(), size, 1e-6), Op::First]);
+    ops.extend([layer_norm("encoder.ln", size, 1e-6), Op::new(First)]);
     (ops, size)
 }
 
@@ -76,42 +76,42 @@ pub(super) fn bert(
     [layers, heads, size, hidden]: [usize; 4],
 ) -> (Vec<Op>, usize) {
     let mut ops = vec![
-        Op::TokenEmbedding {
+        Op::new(TokenEmbedding {
             name: "bert.embeddings".into(),
             vocabulary: input.vocabulary,
             positions: POSITIONS.max(input.length),
             size,
-        },
-        layer_norm("bert.embeddings.LayerNorm".into(), size, EPSILON),
+        }),
+        layer_norm("bert.embeddings.LayerNorm", size, EPSILON),
     ];
     for layer in 0..layers {
         let name = |part: &str| format!("bert.encoder.layer.{layer}.{part}");
         let projection = |which: &str| {
             ["weight", "bias"].map(|part| name(&format!("attention.self.{which}.{part}")))
         };
-        ops.push(residual(vec![Op::Attention {
+        ops.push(around(vec![Op::new(Attention {
             projections: vec![projection("query"), projection("key"), projection("value")],
             output: name("attention.output.dense"),
             size,
             heads,
-        }]));
+        })]));
         ops.push(layer_norm(
             name("attention.output.LayerNorm"),
             size,
             EPSILON,
         ));
-        ops.push(residual(vec![
+        ops.push(around(vec![
             linear(name("intermediate.dense"), size, hidden),
-            Op::Gelu,
+            Op::new(Gelu),
             linear(name("output.dense"), hidden, size),
         ]));
         ops.push(layer_norm(name("output.LayerNorm"), size, EPSILON));
     }
     ops.extend([
-        Op::First,
+        Op::new(First),
         linear("bert.pooler.dense", size, size),
-        Op::Tanh,
-        Op::Dropout(0.1),
+        Op::new(Tanh),
+        Op::new(Dropout(0.1)),
     ]);
     (ops, size)
 }

@@ -1,0 +1,172 @@
+//! What every layer on the CPU can do: run, run with what its way back needs kept, and go back.
+
+use fiun::FisherError;
+use fiun::layers::Squares;
+
+use super::maps::Maps;
+use crate::error::NetError;
+
+/// An operation with its weights, ready to run on the CPU.
+pub(crate) trait CpuLayer: Send + Sync {
+    /// The output alone, with samples shared out over so many threads.
+    ///
+    /// # Errors
+    /// [`FisherError`] when a matrix product is refused.
+    fn forward(&self, input: Maps, threads: usize) -> Result<Maps, FisherError>;
+
+    /// The output; `record` keeps what [`CpuLayer::backward`] needs.
+    ///
+    /// # Errors
+    /// As [`CpuLayer::forward`].
+    fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError>;
+
+    /// The gradient at the input from that at the output; nothing when the pass ends here. A layer
+    /// with parameters shows itself to the pass before it goes back.
+    ///
+    /// # Errors
+    /// [`NetError::Backend`] when the pass does not fit what was recorded.
+    fn backward(&self, delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError>;
+}
+
+/// What an operation can do in place of the one after it.
+pub(crate) enum Fused {
+    /// A factor and a shift for each channel.
+    Affine(Affine),
+    /// The positive part.
+    Relu,
+}
+
+/// `value * factor + shift`, channel by channel.
+pub(crate) struct Affine {
+    pub(crate) factor: Vec<f32>,
+    pub(crate) shift: Vec<f32>,
+}
+
+/// What a layer keeps for its way back.
+pub(crate) struct Kept {
+    /// Its input or its output; without values where the shape is enough.
+    pub(crate) maps: Maps,
+    /// For a maximum, where it was.
+    pub(crate) places: Vec<u32>,
+}
+
+/// What a forward pass keeps, in the order of its layers.
+pub(crate) struct Record {
+    pub(crate) threads: usize,
+    kept: Vec<Kept>,
+}
+
+impl Record {
+    pub(crate) fn new(threads: usize) -> Self {
+        Self {
+            threads,
+            kept: Vec::new(),
+        }
+    }
+
+    pub(crate) fn keep(&mut self, maps: Maps) {
+        self.keep_places(maps, Vec::new());
+    }
+
+    pub(crate) fn keep_places(&mut self, maps: Maps, places: Vec<u32>) {
+        self.kept.push(Kept { maps, places });
+    }
+
+    /// Runs some layers, one after the other.
+    ///
+    /// # Errors
+    /// As [`CpuLayer::record`].
+    pub(crate) fn layers(
+        &mut self,
+        layers: &[Box<dyn CpuLayer>],
+        mut maps: Maps,
+    ) -> Result<Maps, FisherError> {
+        for layer in layers {
+            maps = layer.record(maps, self)?;
+        }
+        Ok(maps)
+    }
+}
+
+/// Runs some layers for their output alone.
+///
+/// # Errors
+/// As [`CpuLayer::forward`].
+pub(crate) fn forward(
+    layers: &[Box<dyn CpuLayer>],
+    mut maps: Maps,
+    threads: usize,
+) -> Result<Maps, FisherError> {
+    for layer in layers {
+        maps = layer.forward(maps, threads)?;
+    }
+    Ok(maps)
+}
+
+/// A layer with parameters, as the backward pass meets it.
+pub(crate) struct Tapped<'a> {
+    /// The name that its tensors start with.
+    pub(crate) name: &'a str,
+    /// The sums over groups of samples of the squared gradients of its tensors.
+    pub(crate) squares: &'a dyn Fn(usize) -> Result<Squares, FisherError>,
+}
+
+/// Is given every layer with parameters; says whether the backward pass goes on.
+pub(crate) type Sink<'a> = dyn FnMut(Tapped<'_>) -> Result<bool, NetError> + 'a;
+
+/// A backward pass: what the forward pass kept, and who looks at the layers on the way.
+pub(crate) struct Backward<'a> {
+    pub(crate) threads: usize,
+    kept: Vec<Kept>,
+    sink: &'a mut Sink<'a>,
+}
+
+impl<'a> Backward<'a> {
+    pub(crate) fn new(record: Record, sink: &'a mut Sink<'a>) -> Self {
+        Self {
+            threads: record.threads,
+            kept: record.kept,
+            sink,
+        }
+    }
+
+    /// What the layer kept on the way here.
+    ///
+    /// # Errors
+    /// [`NetError::Backend`] when nothing is left.
+    pub(crate) fn kept(&mut self) -> Result<Kept, NetError> {
+        self.kept.pop().ok_or_else(|| {
+            NetError::Backend("the backward pass does not fit the forward pass".into())
+        })
+    }
+
+    /// Shows a layer with parameters; `false` when the pass has seen enough.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub(crate) fn show(
+        &mut self,
+        name: &str,
+        squares: &dyn Fn(usize) -> Result<Squares, FisherError>,
+    ) -> Result<bool, NetError> {
+        (self.sink)(Tapped { name, squares })
+    }
+
+    /// Walks back through some layers, the last one first.
+    ///
+    /// # Errors
+    /// As [`CpuLayer::backward`].
+    pub(crate) fn layers(
+        &mut self,
+        layers: &[Box<dyn CpuLayer>],
+        mut delta: Maps,
+    ) -> Result<Option<Maps>, NetError> {
+        for layer in layers.iter().rev() {
+            match layer.backward(delta, self)? {
+                Some(next) => delta = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(delta))
+    }
+}

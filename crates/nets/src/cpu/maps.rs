@@ -1,0 +1,91 @@
+//! Activations on the CPU.
+
+/// Maps with channels last, `[samples, height, width, channels]`; vectors have one position.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Maps {
+    pub(crate) samples: usize,
+    pub(crate) size: [usize; 2],
+    pub(crate) channels: usize,
+    pub(crate) values: Vec<f32>,
+}
+
+impl Maps {
+    pub(crate) fn zeros(samples: usize, size: [usize; 2], channels: usize) -> Self {
+        Self {
+            samples,
+            size,
+            channels,
+            values: vec![0.0; samples * size[0] * size[1] * channels],
+        }
+    }
+
+    /// Values of one sample.
+    pub(crate) fn per_sample(&self) -> usize {
+        self.size[0] * self.size[1] * self.channels
+    }
+
+    /// Of the same shape as another, with other values.
+    pub(crate) fn with(&self, values: Vec<f32>) -> Self {
+        Self {
+            values,
+            samples: self.samples,
+            size: self.size,
+            channels: self.channels,
+        }
+    }
+
+    /// Adds other values to its own; with `relu`, only the positive part of each sum is kept.
+    pub(crate) fn add(&mut self, other: &Self, relu: bool) {
+        for (a, b) in self.values.iter_mut().zip(&other.values) {
+            let value = *a + b;
+            *a = if relu { value.max(0.0) } else { value };
+        }
+    }
+
+    /// As vectors in PyTorch's order: channels before positions.
+    pub(crate) fn flattened(self) -> Self {
+        let length = self.per_sample();
+        let positions = self.size[0] * self.size[1];
+        let values = if positions == 1 {
+            self.values
+        } else {
+            transposed(&self.values, positions, self.channels)
+        };
+        Self {
+            samples: self.samples,
+            size: [1, 1],
+            channels: length,
+            values,
+        }
+    }
+
+    /// The reverse of [`Maps::flattened`].
+    pub(crate) fn unflattened(self, size: [usize; 2], channels: usize) -> Self {
+        let positions = size[0] * size[1];
+        let values = if positions == 1 {
+            self.values
+        } else {
+            transposed(&self.values, channels, positions)
+        };
+        Self {
+            samples: self.samples,
+            size,
+            channels,
+            values,
+        }
+    }
+}
+
+/// Every block of `rows * cols` values transposed.
+fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    let mut out = vec![0.0; values.len()];
+    let block = (rows * cols).max(1);
+    for (out, values) in out.chunks_exact_mut(block).zip(values.chunks_exact(block)) {
+        for (row, line) in values.chunks_exact(cols).enumerate() {
+            for (col, value) in line.iter().enumerate() {
+                out[col * rows + row] = *value;
+            }
+        }
+    }
+    out
+}

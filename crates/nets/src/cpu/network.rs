@@ -1,0 +1,98 @@
+//! A network on the CPU.
+
+use super::layer::{Backward, CpuLayer, Record, Sink, forward};
+use super::maps::Maps;
+use super::weights::{Purpose, Weights};
+use crate::architecture::description::Architecture;
+use crate::array::StateDict;
+use crate::error::{NetError, backend};
+use crate::ops::operation::cpu_layers;
+
+/// The layers of an architecture with their weights.
+pub(crate) struct CpuNetwork {
+    body: Vec<Box<dyn CpuLayer>>,
+    head: Box<dyn CpuLayer>,
+}
+
+impl CpuNetwork {
+    /// Puts weights in place.
+    ///
+    /// # Errors
+    /// [`NetError`] naming the first tensor that is missing, misshapen or not finite, or the first
+    /// operation that this engine does not run.
+    pub(crate) fn new(
+        architecture: &Architecture,
+        state: &StateDict,
+        purpose: Purpose,
+    ) -> Result<Self, NetError> {
+        architecture.check(state)?;
+        let weights = Weights { state, purpose };
+        let mut body = cpu_layers(&architecture.program()?, &weights)?;
+        let head = body
+            .pop()
+            .ok_or_else(|| NetError::Backend("a network without a head".into()))?;
+        Ok(Self { body, head })
+    }
+
+    /// The features (the head's input) of some maps.
+    ///
+    /// # Errors
+    /// [`NetError::Backend`] when a matrix product is refused.
+    pub(crate) fn features(&self, input: Maps, threads: usize) -> Result<Maps, NetError> {
+        forward(&self.body, input, threads).map_err(backend)
+    }
+
+    /// The logits of some features.
+    ///
+    /// # Errors
+    /// As [`CpuNetwork::features`].
+    pub(crate) fn logits(&self, features: &Maps) -> Result<Maps, NetError> {
+        self.head.forward(features.clone(), 1).map_err(backend)
+    }
+
+    /// Runs some maps and keeps everything that the way back needs.
+    ///
+    /// # Errors
+    /// As [`CpuNetwork::features`].
+    pub(crate) fn record(&self, input: Maps, threads: usize) -> Result<Recorded<'_>, NetError> {
+        let mut record = Record::new(threads);
+        let features = record.layers(&self.body, input).map_err(backend)?;
+        let logits = self
+            .head
+            .record(features.clone(), &mut record)
+            .map_err(backend)?;
+        Ok(Recorded {
+            network: self,
+            record,
+            features,
+            logits,
+        })
+    }
+}
+
+/// A forward pass with everything that the backward pass needs.
+pub(crate) struct Recorded<'a> {
+    network: &'a CpuNetwork,
+    record: Record,
+    pub(crate) features: Maps,
+    pub(crate) logits: Maps,
+}
+
+impl Recorded<'_> {
+    /// Walks back from the gradient at the logits. Every layer with parameters is handed to `sink`,
+    /// the head first, until it says that it has seen enough.
+    ///
+    /// # Errors
+    /// Those of `sink`, and [`NetError::Backend`] when a matrix product is refused.
+    pub(crate) fn backward<'s>(
+        self,
+        residuals: Maps,
+        sink: &'s mut Sink<'s>,
+    ) -> Result<(), NetError> {
+        let mut pass = Backward::new(self.record, sink);
+        if let Some(delta) = self.network.head.backward(residuals, &mut pass)? {
+            pass.layers(&self.network.body, delta)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! The Fisher information of the layers below the head.
+
+mod autograd;
+mod closed;
+pub(crate) mod job;
+pub(crate) mod layers;
+mod sums;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! Networks that come as a graph of operations (ONNX), run as they are up to their heads.
+
+#[cfg(not(feature = "onnx"))]
+mod absent;
+#[cfg(feature = "onnx")]
+mod onnx;
+
+#[cfg(not(feature = "onnx"))]
+pub use self::absent::GraphNetwork;
+#[cfg(feature = "onnx")]
+pub use self::onnx::GraphNetwork;

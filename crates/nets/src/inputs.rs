@@ -1,0 +1,252 @@
+//! From stored bytes to the tensors that a network reads.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use disinherit_data::{DataSet, ImageShape, Samples};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::architecture::input::Input;
+use crate::cpu::maps::Maps;
+use crate::device::pass::Flow;
+use crate::error::NetError;
+use crate::preprocessing::Preprocessing;
+
+/// Pixels that an augmented image is moved by, at most.
+const SHIFT: i64 = 4;
+
+/// The samples of a data set, ready to be cut into batches.
+pub(crate) struct Inputs<'a> {
+    set: &'a DataSet,
+    input: Input,
+    preprocessing: &'a Preprocessing,
+}
+
+impl<'a> Inputs<'a> {
+    pub(crate) fn new(
+        set: &'a DataSet,
+        expected: Input,
+        preprocessing: &'a Preprocessing,
+    ) -> Result<Self, NetError> {
+        let refuse = |reason: String| Err(NetError::Data(reason));
+        match (set.samples(), expected) {
+            (Samples::Images { shape, .. }, Input::Images(expected)) => {
+                if *shape != expected {
+                    return refuse(format!(
+                        "the images of `{}` are {shape}, the network reads {expected}",
+                        set.name()
+                    ));
+                }
+                preprocessing.check(shape.channels)?;
+            }
+            (Samples::Tokens { vocabulary, .. }, Input::Text(text)) => {
+                if *vocabulary > text.vocabulary {
+                    return refuse(format!(
+                        "`{}` has {vocabulary} different tokens, the network reads {}: was it \
+                         tokenised in another way?",
+                        set.name(),
+                        text.vocabulary
+                    ));
+                }
+            }
+            (Samples::Features(tables), Input::Features(shape)) => {
+                let [table] = &tables[..] else {
+                    return refuse(format!(
+                        "`{}` has the features of several models; choose one",
+                        set.name()
+                    ));
+                };
+                if table.width != shape.features {
+                    return refuse(format!(
+                        "`{}` has {} features for a sample, the head reads {}: are they those of \
+                         another layer?",
+                        set.name(),
+                        table.width,
+                        shape.features
+                    ));
+                }
+            }
+            (samples, expected) => {
+                return refuse(format!(
+                    "`{}` holds {}, the network reads {}",
+                    set.name(),
+                    match samples {
+                        Samples::Images { .. } => "images",
+                        Samples::Tokens { .. } => "token sequences",
+                        Samples::Features(_) => "features",
+                        Samples::Elsewhere => "samples that are elsewhere",
+                    },
+                    match expected {
+                        Input::Images(_) => "images",
+                        Input::Text(_) => "text",
+                        Input::Features(_) => {
+                            "features, made where it can be run"
+                        }
+                    }
+                ));
+            }
+        }
+        Ok(Self {
+            set,
+            input: expected,
+            preprocessing,
+        })
+    }
+
+    /// The samples at these indices.
+    pub(crate) fn batch(
+        &self,
+        indices: &[usize],
+        device: &Device,
+        augment: Option<&mut ChaCha8Rng>,
+    ) -> Flow {
+        match self.input {
+            Input::Images(shape) => Flow::Maps(self.images(shape, indices, device, augment)),
+            Input::Text(text) => Flow::Tokens(self.tokens(text.length, indices, device)),
+            Input::Features(shape) => {
+                let values: Vec<f32> = self.features(indices).flatten().copied().collect();
+                let shape = [indices.len(), shape.features];
+                Flow::Vectors(Tensor::from_data(TensorData::new(values, shape), device))
+            }
+        }
+    }
+
+    /// The features at these indices.
+    fn features<'s>(&'s self, indices: &'s [usize]) -> impl Iterator<Item = &'s [f32]> {
+        let tables = match self.set.samples() {
+            Samples::Features(tables) => &tables[..],
+            _ => &[],
+        };
+        indices.iter().filter_map(|index| {
+            let table = tables.first()?;
+            table.values.chunks_exact(table.width).nth(*index)
+        })
+    }
+
+    /// `[batch, length]`: cut, and filled up with zeros.
+    fn tokens(&self, length: usize, indices: &[usize], device: &Device) -> Tensor<2, Int> {
+        let mut values = vec![0i64; indices.len() * length];
+        for (row, &index) in values.chunks_exact_mut(length.max(1)).zip(indices) {
+            let tokens = self.set.tokens(index).unwrap_or_default();
+            for (place, token) in row.iter_mut().zip(tokens) {
+                *place = i64::from(*token);
+            }
+        }
+        Tensor::from_data(TensorData::new(values, [indices.len(), length]), device)
+    }
+
+    /// `[batch, channels, height, width]`.
+    fn images(
+        &self,
+        shape: ImageShape,
+        indices: &[usize],
+        device: &Device,
+        mut augment: Option<&mut ChaCha8Rng>,
+    ) -> Tensor<4> {
+        let mut values = Vec::with_capacity(indices.len() * shape.len());
+        for &index in indices {
+            let Some((_, pixels)) = self.set.image(index) else {
+                continue;
+            };
+            let change = augment.as_mut().map(|rng| Change::draw(rng));
+            self.append(shape, pixels, change, &mut values);
+        }
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = shape;
+        let data = TensorData::new(values, [indices.len(), channels, height, width]);
+        Tensor::from_data(data, device)
+    }
+
+    /// The images at these indices with channels last, filled up to `count` with zeros.
+    pub(crate) fn maps(&self, indices: &[usize], count: usize) -> Maps {
+        let shape = self.input.maps();
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = shape;
+        let mut maps = Maps::zeros(count.max(indices.len()), [height, width], channels);
+        if let Input::Features(_) = self.input {
+            let rows = maps.values.chunks_exact_mut(channels.max(1));
+            for (row, features) in rows.zip(self.features(indices)) {
+                row.copy_from_slice(features);
+            }
+            return maps;
+        }
+        let images = maps.values.chunks_exact_mut(shape.len().max(1));
+        for (image, &index) in images.zip(indices) {
+            let Some((_, pixels)) = self.set.image(index) else {
+                continue;
+            };
+            for (channel, plane) in pixels.chunks_exact(height * width).enumerate() {
+                let (scale, offset) = self.preprocessing.scale(channel);
+                let places = image[channel..].iter_mut().step_by(channels);
+                for (place, pixel) in places.zip(plane) {
+                    *place = f32::from(*pixel) * scale + offset;
+                }
+            }
+        }
+        maps
+    }
+
+    pub(crate) fn append_plain(&self, shape: ImageShape, pixels: &[u8], values: &mut Vec<f32>) {
+        self.append(shape, pixels, None, values);
+    }
+
+    fn append(
+        &self,
+        shape: ImageShape,
+        pixels: &[u8],
+        change: Option<Change>,
+        values: &mut Vec<f32>,
+    ) {
+        let (height, width) = (shape.height, shape.width);
+        for (channel, plane) in pixels.chunks_exact(height * width).enumerate() {
+            let (scale, offset) = self.preprocessing.scale(channel);
+            match change {
+                None => values.extend(plane.iter().map(|p| f32::from(*p) * scale + offset)),
+                Some(change) => {
+                    for y in 0..height {
+                        for x in 0..width {
+                            let pixel = change.source(x, y, width, height);
+                            let pixel = pixel.map_or(0.0, |at| f32::from(plane[at]));
+                            values.push(pixel * scale + offset);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A mirror and a shift, drawn for one image: the usual augmentation of small colour images.
+#[derive(Clone, Copy)]
+struct Change {
+    mirror: bool,
+    right: i64,
+    down: i64,
+}
+
+impl Change {
+    fn draw(rng: &mut ChaCha8Rng) -> Self {
+        Self {
+            mirror: rng.random(),
+            right: rng.random_range(-SHIFT..=SHIFT),
+            down: rng.random_range(-SHIFT..=SHIFT),
+        }
+    }
+
+    /// Where the pixel at (x, y) comes from; `None` outside of the image.
+    fn source(self, x: usize, y: usize, width: usize, height: usize) -> Option<usize> {
+        let x = if self.mirror { width - 1 - x } else { x };
+        let x = usize::try_from(x as i64 + self.right)
+            .ok()
+            .filter(|x| *x < width)?;
+        let y = usize::try_from(y as i64 + self.down)
+            .ok()
+            .filter(|y| *y < height)?;
+        Some(y * width + x)
+    }
+}

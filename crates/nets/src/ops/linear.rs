@@ -1,0 +1,163 @@
+//! A linear layer: `y = W x + b`.
+
+use burn::tensor::Tensor;
+use burn::tensor::module::linear as product;
+use fiun::{Factor, FisherError, Product, Threads};
+
+use disinherit_data::ImageShape;
+
+use super::initial::Initial;
+use super::operation::{Following, Op, Operation, Tensors};
+use crate::cpu::layer::{Backward, CpuLayer, Record};
+use crate::cpu::maps::Maps;
+use crate::cpu::weights::Weights;
+use crate::device::parameters::{Builder, MatrixAt, VectorAt};
+use crate::device::pass::{DeviceLayer, Flow, Pass};
+use crate::error::{NetError, backend};
+
+/// On vectors, or on every position of a sequence.
+///
+/// # Shapes
+/// `weight`: `[outputs, inputs]`; `bias`: `[outputs]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    name: String,
+    inputs: usize,
+    outputs: usize,
+}
+
+/// A linear layer with a bias.
+pub(crate) fn linear(name: impl Into<String>, inputs: usize, outputs: usize) -> Op {
+    Op::new(Linear {
+        name: name.into(),
+        inputs,
+        outputs,
+    })
+}
+
+impl Operation for Linear {
+    fn tensors(&self) -> Tensors {
+        vec![
+            (
+                format!("{}.weight", self.name),
+                vec![self.outputs, self.inputs],
+            ),
+            (format!("{}.bias", self.name), vec![self.outputs]),
+        ]
+    }
+
+    fn initial(&self, _tensor: &str, _shape: &[usize]) -> Initial {
+        Initial::for_fan(self.inputs)
+    }
+
+    fn values(&self, _output: ImageShape) -> usize {
+        self.outputs
+    }
+
+    fn cpu(
+        &self,
+        weights: &Weights<'_>,
+        _following: &mut Following<'_>,
+    ) -> Result<Option<Box<dyn CpuLayer>>, NetError> {
+        Ok(Some(Box::new(CpuLinear {
+            name: self.name.clone(),
+            weight: weights.tensor(&self.name, "weight")?.to_vec(),
+            bias: weights.tensor(&self.name, "bias")?.to_vec(),
+        })))
+    }
+
+    fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
+        Ok(Box::new(DeviceLinear {
+            weight: builder.transposed(&format!("{}.weight", self.name))?,
+            bias: builder.vector(&format!("{}.bias", self.name))?,
+        }))
+    }
+}
+
+struct CpuLinear {
+    name: String,
+    /// `[outputs, inputs]`.
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl CpuLinear {
+    fn product(&self, input: &Maps, threads: Threads) -> Result<Maps, FisherError> {
+        let (inputs, outputs) = (input.channels, self.bias.len());
+        let mut out = Maps::zeros(input.samples, [1, 1], outputs);
+        Product {
+            shape: [input.samples, inputs, outputs],
+            left: Factor::rows(&input.values, inputs),
+            right: Factor::rows(&self.weight, inputs).transposed(),
+            threads,
+        }
+        .store(&mut out.values, outputs)?;
+        for row in out.values.chunks_exact_mut(outputs.max(1)) {
+            row.iter_mut().zip(&self.bias).for_each(|(z, b)| *z += b);
+        }
+        Ok(out)
+    }
+
+    fn back(&self, delta: &Maps) -> Result<Maps, FisherError> {
+        let outputs = self.bias.len();
+        let inputs = self.weight.len() / outputs.max(1);
+        let mut out = Maps::zeros(delta.samples, [1, 1], inputs);
+        Product {
+            shape: [delta.samples, outputs, inputs],
+            left: Factor::rows(&delta.values, outputs),
+            right: Factor::rows(&self.weight, inputs),
+            threads: Threads::All,
+        }
+        .store(&mut out.values, inputs)?;
+        Ok(out)
+    }
+}
+
+impl CpuLayer for CpuLinear {
+    fn forward(&self, input: Maps, _threads: usize) -> Result<Maps, FisherError> {
+        self.product(&input.flattened(), Threads::One)
+    }
+
+    fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
+        let out = self.product(&input, Threads::All)?;
+        record.keep(input);
+        Ok(out)
+    }
+
+    fn backward(&self, delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
+        let input = pass.kept()?.maps;
+        let layer = fiun::layers::Linear {
+            inputs: input.channels,
+            outputs: self.bias.len(),
+        };
+        let squares = |groups| layer.squares(groups, &input.values, &delta.values);
+        if !pass.show(&self.name, &squares)? {
+            return Ok(None);
+        }
+        self.back(&delta).map(Some).map_err(backend)
+    }
+}
+
+struct DeviceLinear {
+    weight: MatrixAt,
+    bias: VectorAt,
+}
+
+impl DeviceLinear {
+    fn forward<const D: usize>(&self, pass: &Pass<'_>, input: Tensor<D>) -> Tensor<D> {
+        product(
+            input,
+            pass.matrix(self.weight),
+            Some(pass.vector(self.bias)),
+        )
+    }
+}
+
+impl DeviceLayer for DeviceLinear {
+    fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
+        match input {
+            Flow::Sequence(x) => Flow::Sequence(self.forward(pass, x)),
+            other => Flow::Vectors(self.forward(pass, other.vectors())),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Training, by burn's automatic differentiation.
+
+pub(crate) mod config;
+pub(crate) mod job;
+pub(crate) mod noise;
+pub(crate) mod objective;
+pub(crate) mod run;
+mod turns;
