@@ -42,6 +42,7 @@ pub(crate) struct Cli {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use clap::CommandFactory;
 
     use super::Cli;
@@ -68,7 +69,7 @@ mod tests {
             assert!(about.is_some_and(|text| text.len() > 10), "{path}");
             let help = command.get_after_help().map(ToString::to_string);
             let help = help.unwrap_or_default();
-            assert!(help.starts_with("Example"), "{path}: {help}");
+            assert!(help.contains("Example"), "{path}: {help}");
             assert!(
                 help.contains(path),
                 "{path} is not in its own example: {help}"
@@ -92,32 +93,17 @@ mod tests {
 
     #[test]
     fn help_uses_the_terms_of_the_field() {
-        let words = [
-            "mend",
-            "heir",
-            "rival",
-            "lesson",
-            "kinship",
-            "yardstick",
-            "stand-in",
-            "stand in for",
-            "newborn",
-            "stranger",
-            "make good",
-            "whoever",
-            "nobody",
-            "of which",
-            "exam ",
-        ];
+        let banned = "mends?|mended|heirs?|rivals?|lessons?|kinship|yardstick|stand-?in|newborn|\
+                      strangers?|make good|whoever|nobody|of which|exam|examiner|tuned|lowered";
+        let banned = regex::Regex::new(&format!(r"\b({banned})\b")).unwrap();
         let mut check = |path: &str, command: &clap::Command| {
             let help = command
                 .clone()
                 .render_long_help()
                 .to_string()
                 .to_lowercase();
-            for word in words {
-                assert!(!help.contains(word), "{path}: `{word}` in {help}");
-            }
+            let found = banned.find(&help).map(|word| word.as_str());
+            assert_eq!(found, None, "{path}: {help}");
         };
         check("disinherit", &Cli::command());
         visit(&Cli::command(), "disinherit", &mut check);

@@ -1,8 +1,7 @@
 //! What to try, by kind of error. Flags and commands are named here and nowhere below: the libraries
 //! say what is wrong, each front end says what to do about it.
 //!
-//! The matches have no catch-all arm where the kinds are ours, so that a new kind of error asks for its
-//! hint when it is made.
+//! The matches have no catch-all arm, so that a new kind of error asks for its hint when it is made.
 
 use disinherit::EngineError;
 use disinherit::data::DataError;
@@ -88,7 +87,14 @@ fn registry(error: &RegistryError) -> Option<&'static str> {
 fn data(error: &DataError) -> Option<&'static str> {
     match error {
         DataError::Size { .. } => Some("for instance `--size 32x32`"),
-        _ => None,
+        DataError::Io { .. }
+        | DataError::Parquet { .. }
+        | DataError::Features { .. }
+        | DataError::Tokenizer { .. }
+        | DataError::Image { .. }
+        | DataError::Unknown { .. }
+        | DataError::Inconsistent { .. }
+        | DataError::Partition(_) => None,
     }
 }
 
@@ -138,7 +144,14 @@ fn net(error: &NetError) -> Option<&'static str> {
         NetError::NotFinite { .. } => {
             Some("the training that made this checkpoint diverged; use an earlier one")
         }
-        _ => None,
+        NetError::Diverged { .. } => Some("lower the learning rate (`--learning-rate`)"),
+        NetError::Memory { .. } => Some("allow more with `--memory`"),
+        NetError::Architecture { .. }
+        | NetError::Input { .. }
+        | NetError::Data(_)
+        | NetError::Training(_)
+        | NetError::Device { .. }
+        | NetError::Backend(_) => None,
     }
 }
 

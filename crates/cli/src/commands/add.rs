@@ -114,7 +114,7 @@ fn without_card(error: CliError, id: &ModelId) -> CliError {
     ))
 }
 
-/// What is known of a network of which only the head is known.
+/// What is known of a network that is not one of the known families: its head.
 fn known_part(architecture: &Architecture, file: &Path) -> String {
     match architecture.kind {
         Kind::Head if file.extension().is_some_and(|ending| ending == "onnx") => {

@@ -164,48 +164,56 @@ pub fn infer_parents(
             continue;
         }
         let below = descendants(&edges, &child.name);
-        let mut before: Vec<(f64, &WeightSketch, (f64, f64))> = models[..place]
-            .iter()
-            .filter(|parent| !below.contains(&parent.name))
-            .filter_map(|parent| {
-                let measured = child.compare(parent)?;
-                Some((nearness(measured), parent, measured))
-            })
-            .collect();
-        before.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let Some((near, parent, (shared, distance))) = before.first().copied() else {
-            continue;
-        };
-        // A runner-up that is as near might be the parent just as well.
-        let apart = before.get(1).map_or(1.0, |second| {
-            let (best, next) = (1.0 - near, 1.0 - second.0);
-            if next > 0.0 {
-                (next - best) / next
-            } else {
-                0.0
-            }
-        });
-        let order = if parent.time < child.time { 1.0 } else { 0.5 };
-        let confidence = near * (0.5 + apart / 2.0) * order;
-        if near < LEAST {
-            continue;
+        let before = models[..place].iter();
+        let candidates = before.filter(|parent| !below.contains(&parent.name));
+        if let Some(proposal) = propose(child, candidates) {
+            edges.insert((child.name.clone(), proposal.parent.clone()));
+            proposals.push(proposal);
         }
-        edges.insert((child.name.clone(), parent.name.clone()));
-        let frozen = child.frozen(parent);
-        proposals.push(ParentProposal {
-            child: child.name.clone(),
-            parent: parent.name.clone(),
-            relation: if shared > 0.5 {
-                Relation::Transfer { frozen }
-            } else {
-                Relation::FineTune
-            },
-            confidence,
-            shared,
-            distance,
-        });
     }
     proposals
+}
+
+/// The nearest of the candidates, if it is near enough to be the parent.
+fn propose<'a>(
+    child: &WeightSketch,
+    candidates: impl Iterator<Item = &'a WeightSketch>,
+) -> Option<ParentProposal> {
+    let mut measured: Vec<(f64, &WeightSketch, (f64, f64))> = candidates
+        .filter_map(|parent| {
+            let measured = child.compare(parent)?;
+            Some((nearness(measured), parent, measured))
+        })
+        .collect();
+    measured.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (near, parent, (shared, distance)) = measured.first().copied()?;
+    if near < LEAST {
+        return None;
+    }
+    // A runner-up that is as near might be the parent just as well.
+    let apart = measured.get(1).map_or(1.0, |second| {
+        let (best, next) = (1.0 - near, 1.0 - second.0);
+        if next > 0.0 {
+            (next - best) / next
+        } else {
+            0.0
+        }
+    });
+    let order = if parent.time < child.time { 1.0 } else { 0.5 };
+    let relation = if shared > 0.5 {
+        let frozen = child.frozen(parent);
+        Relation::Transfer { frozen }
+    } else {
+        Relation::FineTune
+    };
+    Some(ParentProposal {
+        child: child.name.clone(),
+        parent: parent.name.clone(),
+        relation,
+        confidence: near * (0.5 + apart / 2.0) * order,
+        shared,
+        distance,
+    })
 }
 
 /// The names of all descendants of a model.

@@ -5,7 +5,7 @@ use std::path::Path;
 use disinherit::{Envelope, PublicKey, Statement};
 use serde_json::json;
 
-use super::in_words;
+use super::verdict::in_words;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use disinherit::data::Splits;
 use disinherit::registry::Registry;
 use disinherit::umig::{Forget, ModelId};
-use disinherit::{CertifiedVerdict, Evaluator, FORGOTTEN};
+use disinherit::{CertifiedVerdict, FORGOTTEN};
 use serde_json::json;
 
 use crate::args::data::DataArgs;
@@ -19,10 +18,11 @@ use crate::output::{self, outln};
 use crate::table;
 
 mod certificate;
+mod verdict;
 
-/// What the verdicts rest on: the outputs of the models alone. What their inner layers keep is not
-/// looked at.
-pub(super) const EVIDENCE: &str = "outputs";
+pub(super) use verdict::{EVIDENCE, judge};
+
+use verdict::in_words;
 
 /// Measure whether models still recognise the forget data, on training and held-out samples. Exits
 /// with 1 if one does.
@@ -99,36 +99,6 @@ fn judged(registry: &Registry, args: &VerifyArgs) -> Result<(Vec<ModelId>, Forge
     Ok((ids, forget))
 }
 
-/// What models still recognise, each on its own training data and on held-out data.
-pub(super) fn judge(
-    context: &Context,
-    registry: &Registry,
-    ids: &[ModelId],
-    forget: &Forget,
-    splits: &Splits,
-    at_most: f64,
-) -> Result<Vec<CertifiedVerdict>, CliError> {
-    let features = context.features(registry).not_writing(forget);
-    let evaluator = Evaluator::new(splits, &features);
-    Ok(disinherit::judge(
-        registry,
-        &evaluator,
-        ids,
-        forget,
-        at_most,
-        &context.bars,
-    )?)
-}
-
-/// A verdict in words.
-fn in_words(passed: Option<bool>) -> &'static str {
-    match passed {
-        Some(true) => "not recognised",
-        Some(false) => "STILL RECOGNISED",
-        None => "nothing to measure",
-    }
-}
-
 fn print(forget: &Forget, verdicts: &[CertifiedVerdict]) {
     outln!("accuracy in %, forgetting {forget}; judged by outputs only");
     let rows = verdicts.iter().map(|verdict| {
@@ -151,16 +121,4 @@ fn print(forget: &Forget, verdicts: &[CertifiedVerdict]) {
         "verdict",
     ];
     table::print(&header, rows.collect(), 1);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn verdicts_claim_no_more_than_outputs_show() {
-        assert_eq!(in_words(Some(true)), "not recognised");
-        assert_eq!(in_words(Some(false)), "STILL RECOGNISED");
-        assert_eq!(in_words(None), "nothing to measure");
-    }
 }
