@@ -52,5 +52,6 @@ fn run(cli: Cli, command: &str) -> Result<Outcome, CliError> {
         Ok(outcome) => tracing::info!(command, seconds, ?outcome, "finished"),
         Err(error) => tracing::error!(command, seconds, error = error.message(), "failed"),
     }
-    output::finish().and(outcome)
+    let printed = output::finish();
+    outcome.and_then(|outcome| printed.map(|()| outcome))
 }

@@ -24,13 +24,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) quiet: bool,
 
     /// Where networks run: cpu, flex (burn's CPU engine), and, if built in, libtorch, cuda or wgpu.
-    #[arg(
-        long,
-        global = true,
-        default_value = "cpu",
-        value_name = "DEVICE",
-        hide_default_value = true
-    )]
+    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
     pub(crate) device: Compute,
 
     /// The bound of the registry's cache of features, such as 500MiB; 0 for none.
