@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use disinherit::EngineError;
+use disinherit::data::DataError;
+use disinherit::formats::FormatError;
 use disinherit::import::ImportError;
+use disinherit::registry::RegistryError;
+use disinherit::umig::{GraphError, IdError, RequestError};
 
 use crate::{exit, hints};
 
@@ -155,12 +159,12 @@ macro_rules! through_engine {
 }
 
 through_engine!(
-    disinherit::registry::RegistryError,
-    disinherit::data::DataError,
-    disinherit::formats::FormatError,
-    disinherit::umig::GraphError,
-    disinherit::umig::RequestError,
-    disinherit::umig::IdError
+    RegistryError,
+    DataError,
+    FormatError,
+    GraphError,
+    RequestError,
+    IdError
 );
 
 impl From<disinherit_report::ReportError> for CliError {

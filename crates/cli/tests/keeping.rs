@@ -144,7 +144,7 @@ fn models_are_listed_page_by_page() {
 }
 
 #[test]
-fn what_is_damaged_is_found_and_made_good() {
+fn what_is_damaged_is_found_and_repaired() {
     let place = Place::grown();
     let copy = place.copy();
     let sound = place.json(&["fsck", "--json"]);
