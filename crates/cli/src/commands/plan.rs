@@ -1,0 +1,118 @@
+//! `plan`: what a request would touch and read.
+
+use clap::Args;
+use disinherit::fiun::Estimator;
+use disinherit::umig::{Model, ModelId, Plan, Reads, Task, Umig};
+use disinherit::{FisherOptions, Fiun, FiunOptions, Layers, RunOptions};
+use serde_json::json;
+
+use crate::args::request::RequestArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Outcome;
+use crate::graph as drawing;
+use crate::output::{self, joined, out, outln};
+
+/// Say which models a request would touch, the tasks that it means, and what data it needs.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  disinherit plan --forget class=rocket
+  disinherit plan --forget source=client-3 --from base --layers all")]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    request: RequestArgs,
+    /// The layers to edit: head, all, or patterns of tensor names with commas between them.
+    #[arg(long, default_value = "head", value_name = "WHICH")]
+    layers: Layers,
+    /// The estimator of the cards.
+    #[arg(long, default_value = "empirical")]
+    estimator: Estimator,
+}
+
+impl PlanArgs {
+    fn options(&self) -> FiunOptions {
+        FiunOptions {
+            fisher: FisherOptions {
+                estimator: self.estimator,
+                layers: self.layers.clone(),
+                ..FisherOptions::default()
+            },
+            ..FiunOptions::default()
+        }
+    }
+}
+
+pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Outcome, CliError> {
+    let registry = context.registry()?;
+    let request = args.request.request(&registry.graph()?)?;
+    let engine = context.engine(registry, None);
+    let method = Fiun::new(args.options());
+    let options = RunOptions {
+        plan_only: true,
+        ..RunOptions::default()
+    };
+    let prepared = engine.prepare(&request, &method, options)?;
+    if context.json {
+        output::json(&json!({"plan": prepared.plan()}))?;
+    } else {
+        print(prepared.graph(), prepared.plan());
+    }
+    Ok(Outcome::Done)
+}
+
+fn print(graph: &Umig, plan: &Plan) {
+    outln!("forget {}", plan.request.forget);
+    let note = |model: &Model| format!(" [{}]", plan.scope.role(&model.id));
+    let current = |model: &Model| !model.superseded;
+    out!("{}", drawing::rails(graph, &current, &note));
+    for (number, stage) in plan.stages.iter().enumerate() {
+        let count = stage.tasks.len();
+        let noun = if count == 1 { "task" } else { "tasks" };
+        outln!("stage {}: {} ({count} {noun})", number + 1, stage.purpose);
+    }
+    for line in needed(plan) {
+        outln!("{line}");
+    }
+}
+
+/// What a plan reads, in words.
+fn needed(plan: &Plan) -> Vec<String> {
+    let of = |wanted: fn(&Task) -> bool| -> Vec<&ModelId> {
+        plan.tasks().filter(|t| wanted(t)).map(Task::model).collect()
+    };
+    let training_data = of(|task| matches!(task, Task::Card { .. }));
+    let forget_data = of(|task| {
+        let reads = Reads::ForgetData;
+        matches!(task, Task::ForgetFisher { reads: known, .. } if *known == reads)
+    });
+    let mut lines = Vec::new();
+    if !training_data.is_empty() {
+        lines.push(format!(
+            "needs data: no FIM card for these layers of {}",
+            joined(&training_data)
+        ));
+    }
+    if !forget_data.is_empty() {
+        lines.push(format!(
+            "needs the forget data, to be run through {}",
+            joined(&forget_data)
+        ));
+    }
+    for task in plan.tasks() {
+        if let Task::Edit {
+            model,
+            fallback_card: Some(before),
+            ..
+        } = task
+        {
+            lines.push(format!(
+                "{model} has no FIM card; that of {before} is its fallback card"
+            ));
+        }
+    }
+    if training_data.is_empty() && forget_data.is_empty() {
+        lines.push("needs no data and no forward pass: the FIM cards hold all that is read".into());
+    }
+    lines
+}
