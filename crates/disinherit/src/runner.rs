@@ -9,7 +9,7 @@ use fiun::{FisherTensor, Matrix};
 
 use crate::{EngineError, LoadedModel, Stage};
 
-/// Runs models on samples that are elsewhere ([`Samples::Elsewhere`]), which it knows by their ids.
+/// Runs models on samples that are elsewhere ([`Samples::External`]), which it knows by their ids.
 ///
 /// Weights are given with every call, all of a model's floating-point tensors in single precision: they
 /// may be ones that are tried and in no registry. Calls come from several threads.
@@ -60,11 +60,11 @@ pub(crate) fn runner_of<'a>(
     set: &DataSet,
 ) -> Result<Option<&'a dyn Runner>, EngineError> {
     match (set.samples(), runner) {
-        (Samples::Elsewhere, None) => Err(EngineError::NeedsData(format!(
+        (Samples::External, None) => Err(EngineError::NeedsData(format!(
             "the samples of `{}` are elsewhere, and nothing here runs networks on them",
             set.name()
         ))),
-        (Samples::Elsewhere, runner) => Ok(runner),
+        (Samples::External, runner) => Ok(runner),
         _ => Ok(None),
     }
 }

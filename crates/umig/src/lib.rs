@@ -28,8 +28,12 @@ mod model;
 mod relation;
 mod request;
 
-pub use error::{GraphError, IdError, RequestError};
+pub use error::{GraphError, RequestError};
 pub use graph::Umig;
-pub use model::{Model, ModelId, SampleSet, Training};
+pub use model::{IdError, Model, ModelId, SampleSet, Training};
 pub use relation::Relation;
 pub use request::{Forget, Plan, Request, Role, Scope, Stage, Task};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -176,7 +176,7 @@ pub enum Task {
     },
     /// Merge the Fisher information of `initial` and dampen `model`.
     Dampen {
-        /// The model to mend.
+        /// The model to edit.
         model: ModelId,
         /// The initial models that reach it.
         initial: BTreeSet<ModelId>,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use disinherit::{
     AddModel, EngineError, Kin, LoadedModel, NewNetwork, Proposal, describe, infer_parents,
 };
-use disinherit_formats::{ADAPTER_CONFIG, Bundle, HubCard, is_model_folder};
+use disinherit_formats::{ADAPTER_CONFIG, ModelFile, HubCard, is_model_folder};
 use serde_json::json;
 use umig::{Model, ModelId, Relation, Umig};
 
@@ -25,7 +25,7 @@ const ENDINGS: [&str; 5] = ["safetensors", "pt", "pth", "ckpt", "onnx"];
 struct Found {
     path: PathBuf,
     new: AddModel,
-    bundle: Bundle,
+    bundle: ModelFile,
     /// What it says of the models that it was made from.
     card: HubCard,
     /// When its files were last changed, in milliseconds since 1970-01-01 UTC.
@@ -82,7 +82,7 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliErro
     if !agreed(context, args.yes, found.len())? {
         return Ok(());
     }
-    let models: Vec<(AddModel, Bundle)> = found.into_iter().map(|f| (f.new, f.bundle)).collect();
+    let models: Vec<(AddModel, ModelFile)> = found.into_iter().map(|f| (f.new, f.bundle)).collect();
     let ids = disinherit::add_all(&registry, &models, &context.bars)?;
     if context.json {
         return output::json(&json!({"added": ids}));
@@ -167,8 +167,8 @@ fn examine(
         other => Unfit::Wrong(other.into()),
     })?;
     notes.extend(bundle.warnings.iter().cloned());
-    let weights = match bundle.form.files.first() {
-        Some(file) if bundle.form.folder => path.join(&file.name),
+    let weights = match bundle.format.files.first() {
+        Some(file) if bundle.format.folder => path.join(&file.name),
         _ => path.to_owned(),
     };
     let changed = std::fs::metadata(&weights)
@@ -216,14 +216,14 @@ fn named_apart(found: &[Found]) -> Result<(), CliError> {
 }
 
 /// What a model says of those that it was made from: its card, or an adapter's configuration.
-fn card_of(path: &Path, bundle: &Bundle) -> Result<HubCard, CliError> {
+fn card_of(path: &Path, bundle: &ModelFile) -> Result<HubCard, CliError> {
     const CARD: &str = "README.md";
     let mut card = HubCard::default();
     if let Some(text) = bundle.documents.get(CARD) {
         card = HubCard::parse(&path.join(CARD), &String::from_utf8_lossy(text))?;
     }
     if let Some(text) = bundle.documents.get(ADAPTER_CONFIG) {
-        let config = HubCard::of_adapter(&path.join(ADAPTER_CONFIG), text)?;
+        let config = HubCard::from_adapter(&path.join(ADAPTER_CONFIG), text)?;
         card.relation = card.relation.or(config.relation);
         if card.base_models.is_empty() {
             card.base_models = config.base_models;
@@ -371,7 +371,7 @@ fn show(
                 .collect();
             vec![
                 model.new.name.clone(),
-                model.bundle.form.describe(),
+                model.bundle.format.describe(),
                 model.new.architecture.kind.to_string(),
                 model.new.architecture.head().to_owned(),
                 model.new.labels.len().to_string(),

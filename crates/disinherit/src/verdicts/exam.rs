@@ -146,7 +146,7 @@ impl Examiner<'_> {
         model: &LoadedModel,
         set: &'s DataSet,
     ) -> Result<Cow<'s, DataSet>, EngineError> {
-        if *set.samples() == Samples::Elsewhere {
+        if *set.samples() == Samples::External {
             return Ok(Cow::Borrowed(set));
         }
         Features::new(self.registry, self.compute, 0).as_seen(model, set, self.progress)
