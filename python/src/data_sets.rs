@@ -155,7 +155,7 @@ impl Data {
     ) -> PyResult<Self> {
         Self::of(
             name,
-            Samples::Elsewhere,
+            Samples::External,
             labels.as_slice()?,
             label_names,
             Some(ids),

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use disinherit::data::Splits;
 use disinherit::Engine;
+use disinherit::data::Splits;
 use disinherit::nets::Compute;
 use disinherit::registry::{Location, Registry};
 

@@ -3,12 +3,12 @@
 //!
 //! The matches have no catch-all arm, so that a new kind of error asks for its hint when it is made.
 
-use disinherit::{EngineError, Hint, registry};
 use disinherit::data::DataError;
 use disinherit::formats::FormatError;
 use disinherit::import::{ImportError, MODEL_ENDINGS};
 use disinherit::nets::NetError;
 use disinherit::umig::{GraphError, RequestError};
+use disinherit::{EngineError, Hint, registry};
 use disinherit_lab::LabError;
 
 /// `disinherit log`.
@@ -84,7 +84,9 @@ fn of_engine(hint: &Hint) -> String {
 fn of_registry(hint: &registry::Hint) -> String {
     use registry::Hint;
     let text = match hint {
-        Hint::InitRegistry => "make one with `disinherit init`, or name one with `--registry PLACE`",
+        Hint::InitRegistry => {
+            "make one with `disinherit init`, or name one with `--registry PLACE`"
+        }
         Hint::UseNewerVersion => "use a newer disinherit",
         Hint::RunAgain => "run the command again",
         Hint::WaitForOtherProcess => "wait until the other process is done",

@@ -200,7 +200,7 @@ fn as_onnx(away: &Place, name: &str) {
         tensor: &|name| weights.tensor(name),
     };
     let file = away.path(&format!("{name}.onnx"));
-    disinherit_formats::write(&file, &template.form, &parts).unwrap();
+    disinherit_formats::write(&file, &template.format, &parts).unwrap();
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn as_onnx(place: &Place, template: &str, file: &str) {
     };
     let file = place.path(file);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    disinherit_formats::write(&file, &template.form, &parts).unwrap();
+    disinherit_formats::write(&file, &template.format, &parts).unwrap();
 }
 
 fn head(place: &Place, file: &str, name: &str) -> [Vec<f32>; 2] {

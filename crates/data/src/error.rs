@@ -68,6 +68,14 @@ pub enum DataError {
         /// The path.
         path: PathBuf,
     },
+    /// A format whose reader was left out of this build.
+    #[error("cannot read {path}: this build does not read {what}", path = path.display())]
+    Unsupported {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it would have to read.
+        what: &'static str,
+    },
     /// Parts of a data set that contradict each other.
     #[error("the data set `{name}` is inconsistent: {reason}")]
     Inconsistent {
@@ -82,6 +90,14 @@ pub enum DataError {
 }
 
 impl DataError {
+    #[cfg(not(all(feature = "images", feature = "parquet", feature = "text")))]
+    pub(crate) fn unsupported(path: &std::path::Path, what: &'static str) -> Self {
+        Self::Unsupported {
+            path: path.to_owned(),
+            what,
+        }
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }

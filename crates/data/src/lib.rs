@@ -6,19 +6,28 @@
 //! on the Hugging Face Hub, and folders of images; [`partition`] and [`DataSet::split`] deal them
 //! out over clients, seeded.
 
-mod claims;
-mod digits;
+mod digest;
 mod error;
-mod features;
-mod folder;
+#[cfg(feature = "parquet")]
+mod ids;
+mod limits;
 mod open;
-mod parquet_file;
+mod options;
 mod partition;
+mod readers;
+mod samples;
 mod set;
-mod text;
+mod splits;
 
+pub use digest::{DataDigest, DigestError};
 pub use error::DataError;
-pub use open::{OpenOptions, Splits, open};
+pub use open::open;
+pub use options::{OpenOptions, VOCABULARY};
 pub use partition::{Partition, partition};
-pub use set::{DataSet, FeatureTable, ImageShape, Samples};
-pub use text::VOCABULARY;
+pub use samples::{FeatureTable, ImageShape, Samples};
+pub use set::DataSet;
+pub use splits::Splits;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -2,122 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use crate::digest::DataDigest;
 use crate::error::DataError;
-
-/// Channels, height and width of every image of a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ImageShape {
-    /// 1 for grey, 3 for colour.
-    pub channels: usize,
-    /// Pixels from top to bottom.
-    pub height: usize,
-    /// Pixels from left to right.
-    pub width: usize,
-}
-
-impl ImageShape {
-    /// Bytes per image, one for each channel of each pixel.
-    pub fn len(&self) -> usize {
-        self.channels * self.height * self.width
-    }
-
-    /// Whether an image has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl fmt::Display for ImageShape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
-    }
-}
-
-/// The inputs of a data set.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Samples {
-    /// Images of one shape, one after the other, each channel by channel, row by row.
-    Images {
-        /// The shape of each.
-        shape: ImageShape,
-        /// All pixels, 0 to 255.
-        pixels: Vec<u8>,
-    },
-    /// Token sequences.
-    Tokens {
-        /// Different tokens: all are below this.
-        vocabulary: usize,
-        /// One for each sample.
-        sequences: Vec<Vec<u32>>,
-    },
-    /// What networks make of samples that are not here: the inputs of their heads, a table for each
-    /// network that makes others.
-    Features(Vec<FeatureTable>),
-    /// Samples that are not here, nor anything made of them: whoever runs networks on them knows them
-    /// by their ids.
-    Elsewhere,
-}
-
-/// The features of all samples, from one network.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FeatureTable {
-    /// The models whose features they are, by name; nothing where it was not said.
-    pub models: Vec<String>,
-    /// Values of a sample.
-    pub width: usize,
-    /// `[samples, width]`.
-    pub values: Vec<f32>,
-    /// What the head made of them when they were captured, `[samples, outputs]`; empty where it was
-    /// not kept.
-    pub logits: Vec<f32>,
-}
-
-impl FeatureTable {
-    fn select(&self, indices: &[usize], count: usize) -> Self {
-        let rows = |values: &[f32]| {
-            let width = values.len() / count.max(1);
-            indices
-                .iter()
-                .flat_map(|index| &values[index * width..(index + 1) * width])
-                .copied()
-                .collect()
-        };
-        Self {
-            models: self.models.clone(),
-            width: self.width,
-            values: rows(&self.values),
-            logits: rows(&self.logits),
-        }
-    }
-
-    fn check(&self, count: usize) -> Result<(), String> {
-        if self.width == 0 || Some(self.values.len()) != count.checked_mul(self.width) {
-            return Err(format!(
-                "{} features for {count} samples of {} each",
-                self.values.len(),
-                self.width
-            ));
-        }
-        if !self.logits.len().is_multiple_of(count.max(1)) {
-            return Err(format!("{} logits for {count} samples", self.logits.len()));
-        }
-        match self.values.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(format!(
-                "feature {} of sample {} is {}",
-                at % self.width,
-                at / self.width,
-                self.values[at]
-            )),
-            None => Ok(()),
-        }
-    }
-}
+use crate::samples::{FeatureTable, ImageShape, Samples};
 
 /// A data set: inputs, integer labels with names, and a stable id for each sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,40 +42,8 @@ impl DataSet {
             })
         };
         let count = labels.len();
-        match &samples {
-            Samples::Images { shape, .. } if shape.is_empty() => {
-                return refuse(format!("its images are {shape}"));
-            }
-            Samples::Images { shape, pixels }
-                if Some(pixels.len()) != count.checked_mul(shape.len()) =>
-            {
-                return refuse(format!(
-                    "{} bytes of pixels for {count} images of {shape}",
-                    pixels.len()
-                ));
-            }
-            Samples::Tokens { sequences, .. } if sequences.len() != count => {
-                return refuse(format!(
-                    "{} token sequences for {count} labels",
-                    sequences.len()
-                ));
-            }
-            Samples::Tokens {
-                vocabulary,
-                sequences,
-            } if sequences
-                .iter()
-                .flatten()
-                .any(|t| *t as usize >= *vocabulary) =>
-            {
-                return refuse(format!("a token is not below {vocabulary}"));
-            }
-            Samples::Features(tables) => {
-                if let Some(reason) = tables.iter().find_map(|table| table.check(count).err()) {
-                    return refuse(reason);
-                }
-            }
-            _ => {}
+        if let Err(reason) = samples.check(count) {
+            return refuse(reason);
         }
         if ids.len() != count {
             return refuse(format!("{} ids for {count} labels", ids.len()));
@@ -273,7 +133,7 @@ impl DataSet {
                 *shape,
                 &pixels[index * shape.len()..(index + 1) * shape.len()],
             )),
-            Samples::Tokens { .. } | Samples::Features(_) | Samples::Elsewhere => None,
+            Samples::Tokens { .. } | Samples::Features(_) | Samples::External => None,
         }
     }
 
@@ -283,7 +143,7 @@ impl DataSet {
     /// When `index` is not below [`DataSet::len`].
     pub fn tokens(&self, index: usize) -> Option<&[u32]> {
         match &self.samples {
-            Samples::Images { .. } | Samples::Features(_) | Samples::Elsewhere => None,
+            Samples::Images { .. } | Samples::Features(_) | Samples::External => None,
             Samples::Tokens { sequences, .. } => Some(&sequences[index]),
         }
     }
@@ -292,12 +152,12 @@ impl DataSet {
     pub fn image_shape(&self) -> Option<ImageShape> {
         match &self.samples {
             Samples::Images { shape, .. } => Some(*shape),
-            Samples::Tokens { .. } | Samples::Features(_) | Samples::Elsewhere => None,
+            Samples::Tokens { .. } | Samples::Features(_) | Samples::External => None,
         }
     }
 
     /// The features that a model makes, by its name: a table that names it, or else one that names
-    /// nobody. `None` for other samples, or where no table is the model's.
+    /// no model. `None` for other samples, or where no table is the model's.
     pub fn features_of(&self, model: &str) -> Option<&FeatureTable> {
         let Samples::Features(tables) = &self.samples else {
             return None;
@@ -368,7 +228,7 @@ impl DataSet {
                     .map(|table| table.select(indices, self.len()))
                     .collect(),
             ),
-            Samples::Elsewhere => Samples::Elsewhere,
+            Samples::External => Samples::External,
         };
         Self {
             name: self.name.clone(),
@@ -446,9 +306,8 @@ impl DataSet {
         (taken.into_iter().map(|(_, index)| index).collect(), rest)
     }
 
-    /// A BLAKE3 digest of inputs, labels, names and ids, in hexadecimal. Inputs that are elsewhere are
-    /// known by their ids only.
-    pub fn digest(&self) -> String {
+    /// A BLAKE3 digest of inputs, labels, names and ids. External samples are known by their ids only.
+    pub fn digest(&self) -> DataDigest {
         let mut hasher = blake3::Hasher::new();
         let mut put = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -480,14 +339,14 @@ impl DataSet {
                     put(&bytes);
                 }
             }
-            Samples::Elsewhere => put(b"elsewhere"),
+            Samples::External => put(b"elsewhere"),
         }
         let labels: Vec<u8> = self.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
         put(&labels);
         for text in self.label_names.iter().chain(&self.ids) {
             put(text.as_bytes());
         }
-        hasher.finalize().to_hex().to_string()
+        DataDigest::from_hash(hasher.finalize())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use disinherit_formats::{Bundle, HubConfig, find_head};
 use disinherit_formats::{Dtype, Tensor, TensorSource};
+use disinherit_formats::{HubConfig, ModelFile, find_head};
 use disinherit_nets::{Architecture, Input, Kind, Preprocessing, TextShape, check_finite};
 use disinherit_registry::{
     AddRecord, ImportRecord, ModelRow, NewModel, OperationRecord, Publication, Registry,
@@ -68,7 +68,7 @@ pub struct AddModel {
 /// contradicts itself.
 pub fn describe(
     path: &Path,
-    bundle: &Bundle,
+    bundle: &ModelFile,
     given: &NewNetwork,
 ) -> Result<(Architecture, Vec<String>), EngineError> {
     let refuse = |reason: String, hint| EngineError::CannotAdd {
@@ -179,7 +179,7 @@ pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> 
 pub fn add_bundle(
     registry: &Registry,
     new: &AddModel,
-    bundle: &Bundle,
+    bundle: &ModelFile,
 ) -> Result<ModelId, EngineError> {
     add_one(registry, new, bundle, Some(bundle))
 }
@@ -200,7 +200,7 @@ fn add_one(
     registry: &Registry,
     new: &AddModel,
     tensors: &dyn TensorSource,
-    form: Option<&Bundle>,
+    form: Option<&ModelFile>,
 ) -> Result<ModelId, EngineError> {
     let mut graph = registry.graph()?;
     let model = put(registry, &mut graph, new, tensors, form)?;
@@ -219,7 +219,7 @@ fn add_one(
 /// As [`add_bundle`]; nothing is published then.
 pub fn add_all(
     registry: &Registry,
-    models: &[(AddModel, Bundle)],
+    models: &[(AddModel, ModelFile)],
     progress: &dyn Progress,
 ) -> Result<Vec<ModelId>, EngineError> {
     let mut graph = registry.graph()?;
@@ -256,7 +256,7 @@ fn put(
     graph: &mut Umig,
     new: &AddModel,
     tensors: &dyn TensorSource,
-    form: Option<&Bundle>,
+    form: Option<&ModelFile>,
 ) -> Result<NewModel, EngineError> {
     let id = next_version(graph, &new.name)?;
     if new.labels.len() != new.architecture.classes {

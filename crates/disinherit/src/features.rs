@@ -225,7 +225,7 @@ impl<'a> Features<'a> {
         self.check_owner(model, set)?;
         let set = &*set.seen_by(model.id().name())?;
         let stage = progress.stage(&format!("running {}", model.id()), set.len() as u64);
-        let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::Elsewhere);
+        let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::External);
         if model.is_head_only() && is_here {
             let run = form::run_graph(&self.registry, model, set, &mut |n| {
                 stage.advance(n as u64);

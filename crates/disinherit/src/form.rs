@@ -6,7 +6,7 @@ use std::path::Path;
 use disinherit_data::DataSet;
 use disinherit_formats::preamble;
 use disinherit_formats::{
-    Bundle, Form, Format, OnnxForm, Parts, WeightFile, onnx_files, up_to_head,
+    FileFormat, ModelFile, ModelFormat, OnnxFormat, Parts, WeightFile, onnx_files, up_to_head,
 };
 use disinherit_nets::GraphNetwork;
 use disinherit_registry::{Manifest, Registry, RegistryError};
@@ -19,13 +19,13 @@ use crate::model::LoadedModel;
 pub(crate) fn keep(
     registry: &Registry,
     manifest: &mut Manifest,
-    bundle: &Bundle,
+    bundle: &ModelFile,
 ) -> Result<(), EngineError> {
     for (name, bytes) in &bundle.documents {
         let digest = registry.put_document(bytes.clone())?;
         manifest.documents.insert(name.clone(), digest);
     }
-    let form = serde_json::to_value(&bundle.form)
+    let form = serde_json::to_value(&bundle.format)
         .map_err(|error| EngineError::Document(format!("the form cannot be kept: {error}")))?;
     manifest.form = Some(form);
     Ok(())
@@ -35,7 +35,7 @@ pub(crate) fn keep(
 ///
 /// # Errors
 /// [`EngineError::Refused`] when it is none that is known.
-pub fn form_of(model: &LoadedModel) -> Result<Option<Form>, EngineError> {
+pub fn form_of(model: &LoadedModel) -> Result<Option<ModelFormat>, EngineError> {
     let read = |value| {
         serde_json::from_value(value).map_err(|error| {
             EngineError::Document(format!("the form of `{}` is unknown: {error}", model.id()))
@@ -85,7 +85,7 @@ pub fn export(
     model: &LoadedModel,
     path: &Path,
     safetensors: bool,
-) -> Result<Form, EngineError> {
+) -> Result<ModelFormat, EngineError> {
     match form_of(model)?.filter(|_| !safetensors) {
         Some(form) => {
             with_parts(registry, model, |parts| {
@@ -96,7 +96,7 @@ pub fn export(
         None => {
             let file = WeightFile {
                 name: "model.safetensors".into(),
-                format: Format::Safetensors,
+                format: FileFormat::Safetensors,
                 tensors: model.manifest.tensors.keys().cloned().collect(),
             };
             let tensors = model.manifest.tensors.iter();
@@ -104,7 +104,7 @@ pub fn export(
             let header = preamble(tensors, said(model)?)
                 .map_err(|reason| EngineError::Document(format!("`{}`: {reason}", model.id())))?;
             let header = (file.header(), header);
-            let form = Form {
+            let form = ModelFormat {
                 folder: false,
                 files: vec![file],
             };
@@ -134,10 +134,10 @@ fn said(model: &LoadedModel) -> Result<HashMap<String, String>, EngineError> {
 }
 
 /// The file with the graph of a model that came as ONNX: its name, and its form.
-fn onnx_file(form: &Form) -> Option<(&String, &OnnxForm)> {
+fn onnx_file(form: &ModelFormat) -> Option<(&String, &OnnxFormat)> {
     let file = form.files.first()?;
     match &file.format {
-        Format::Onnx(form) => Some((&file.name, form)),
+        FileFormat::Onnx(form) => Some((&file.name, form)),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::progress::Stage;
 
-/// Runs models on samples that are elsewhere ([`Samples::Elsewhere`]), which it knows by their ids.
+/// Runs models on samples that are elsewhere ([`Samples::External`]), which it knows by their ids.
 ///
 /// Weights are given with every call, all of a model's floating-point tensors in single precision: they
 /// may be ones that are tried and in no registry. Calls come from several threads.
@@ -62,14 +62,14 @@ pub(crate) fn runner_of<'a>(
     set: &DataSet,
 ) -> Result<Option<&'a dyn Runner>, EngineError> {
     match (set.samples(), runner) {
-        (Samples::Elsewhere, None) => Err(EngineError::NeedsData {
+        (Samples::External, None) => Err(EngineError::NeedsData {
             why: format!(
                 "the samples of `{}` are external, and nothing here runs networks on them",
                 set.name()
             ),
             hint: None,
         }),
-        (Samples::Elsewhere, runner) => Ok(runner),
+        (Samples::External, runner) => Ok(runner),
         _ => Ok(None),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use disinherit_data::{DataSet, ImageShape, Samples};
-use disinherit_formats::{Format, open, up_to_head};
+use disinherit_formats::{FileFormat, open, up_to_head};
 use disinherit_nets::{GraphNetwork, NetError, Preprocessing};
 
 fn network(name: &str) -> GraphNetwork {
@@ -13,7 +13,7 @@ fn network(name: &str) -> GraphNetwork {
         .join("tests/fixtures")
         .join(name);
     let bundle = open(&path).unwrap();
-    let Format::Onnx(form) = &bundle.form.files[0].format else {
+    let FileFormat::Onnx(form) = &bundle.format.files[0].format else {
         panic!("{name} is no ONNX file");
     };
     let file = std::fs::read(&path).unwrap();

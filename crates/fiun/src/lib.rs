@@ -46,3 +46,7 @@ pub use labels::RowMatch;
 pub use search::alpha::{AlphaChoice, DATA_FREE_ALPHA, Effort, LAMBDAS, Search};
 pub use search::head::{HeadProblem, largest_ratio, search_alpha};
 pub use search::score::{Target, Trial, score_trial};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -9,22 +9,11 @@ use safetensors::serialize;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 
 use crate::error::FormatError;
+use crate::source::TensorSource;
 use crate::tensor::{Dtype, Tensor, byte_length};
 
 /// The largest header that is read, as in the safetensors library.
 const LARGEST_HEADER: u64 = 100_000_000;
-
-/// Where a model's tensors are read from, one at a time.
-pub trait TensorSource {
-    /// The names of the tensors with their types and shapes.
-    fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)>;
-
-    /// One tensor.
-    ///
-    /// # Errors
-    /// [`FormatError`] when there is none of this name, or it cannot be read.
-    fn tensor(&self, name: &str) -> Result<Tensor, FormatError>;
-}
 
 /// A safetensors file whose header has been read and believed: it fits the file's length, and every
 /// tensor's shape fits its bytes. Tensors are read one at a time, so a file may be larger than memory.

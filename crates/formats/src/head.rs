@@ -20,7 +20,10 @@ const NAMES: [&str; 12] = [
     "logits",
 ];
 
-/// A linear layer that may be a head.
+/// A linear layer that may be a head, or a convolution of 1x1 that is one at every position.
+///
+/// The weight of a convolution keeps its shape, `[outputs, inputs, 1, 1]`: its values lie as those of
+/// a matrix `[outputs, inputs]` do, and its Fisher information is over that matrix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// Its name, without `.weight` and `.bias`.
@@ -33,7 +36,9 @@ pub struct Head {
 
 /// The head among a model's tensors: a matrix `NAME.weight` with a bias `NAME.bias`, with as many
 /// rows as there are labels where that is known, named as heads are named. A matrix without a bias is
-/// taken where it is named, or has a head's name and a row for each label, and nothing else has.
+/// taken where it is named, or has a head's name and a row for each label, and nothing else has. A
+/// convolution of 1x1 (`[outputs, inputs, 1, 1]`, with a bias) is taken where it is named, or where no
+/// linear layer fits.
 ///
 /// # Errors
 /// A sentence that says what was found instead, and what to give.
@@ -42,18 +47,29 @@ pub fn find_head(
     named: Option<&str>,
     labels: Option<usize>,
 ) -> Result<Head, String> {
-    let (bare, layers): (Vec<_>, Vec<_>) = matrices(tensors).partition(|(bias, _)| !bias);
-    let [bare, layers] = [bare, layers]
-        .map(|list| -> Vec<Head> { list.into_iter().map(|(_, layer)| layer).collect() });
+    let [mut layers, mut bare, mut convolutions] = [const { Vec::new() }; 3];
+    for (kind, layer) in candidates(tensors) {
+        match kind {
+            Kind::Linear => layers.push(layer),
+            Kind::Bare => bare.push(layer),
+            Kind::Convolution => convolutions.push(layer),
+        }
+    }
     if let Some(name) = named {
         let name = name.strip_suffix(".weight").unwrap_or(name);
-        return match layers.iter().chain(&bare).find(|layer| layer.name == name) {
+        let mut all = layers.iter().chain(&bare).chain(&convolutions);
+        return match all.find(|layer| layer.name == name) {
             Some(layer) => fits(layer, labels),
             None => Err(absent(tensors, name, &layers)),
         };
     }
     match chosen(&layers, labels) {
-        // Embeddings are such matrices too.
+        Err(reason) if fitting(&layers, labels).is_empty() => {
+            // Embeddings are such matrices too.
+            let bare = labels.and_then(|_| by_name(&fitting(&bare, labels)));
+            let found = bare.or_else(|| chosen(&convolutions, labels).ok());
+            found.ok_or(reason)
+        }
         Err(reason) if labels.is_some() => by_name(&fitting(&bare, labels)).ok_or(reason),
         found => found,
     }
@@ -95,7 +111,7 @@ fn chosen(layers: &[Head], labels: Option<usize>) -> Result<Head, String> {
             }
         }),
         (None, several) => Err(format!(
-            "several linear layers may be the head ({}); name it with `--head`",
+            "several linear layers may be the head ({}); say which one is the head",
             several
                 .iter()
                 .map(|layer| layer.name.as_str())
@@ -141,26 +157,82 @@ fn listed(layers: &[Head]) -> String {
     }
 }
 
-/// All matrices that linear layers may have, and whether a bias goes with them.
-fn matrices(
+/// What a weight may belong to.
+enum Kind {
+    /// A matrix with a bias.
+    Linear,
+    /// A matrix without one.
+    Bare,
+    /// A convolution of 1x1 with a bias.
+    Convolution,
+}
+
+/// All weights that heads may have.
+fn candidates(
     tensors: &BTreeMap<String, (Dtype, Vec<usize>)>,
-) -> impl Iterator<Item = (bool, Head)> + '_ {
+) -> impl Iterator<Item = (Kind, Head)> + '_ {
     let float = |dtype: &Dtype| matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64);
     tensors.iter().filter_map(move |(name, (dtype, shape))| {
         let name = name.strip_suffix(".weight")?;
-        let [outputs, inputs] = shape[..] else {
-            return None;
+        let (outputs, inputs, flat) = match shape[..] {
+            [outputs, inputs] => (outputs, inputs, true),
+            [outputs, inputs, 1, 1] => (outputs, inputs, false),
+            _ => return None,
         };
         let bias = match tensors.get(&format!("{name}.bias")) {
             None => false,
             Some((other, bias)) if float(other) && bias[..] == [outputs] => true,
             Some(_) => return None,
         };
+        let kind = match (flat, bias) {
+            (true, true) => Kind::Linear,
+            (true, false) => Kind::Bare,
+            (false, true) => Kind::Convolution,
+            (false, false) => return None,
+        };
         let head = Head {
             name: name.to_owned(),
             outputs,
             inputs,
         };
-        float(dtype).then_some((bias, head))
+        float(dtype).then_some((kind, head))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn tensors(list: &[(&str, &[usize])]) -> BTreeMap<String, (Dtype, Vec<usize>)> {
+        let tensors = list.iter();
+        tensors
+            .map(|(name, shape)| ((*name).to_owned(), (Dtype::F32, shape.to_vec())))
+            .collect()
+    }
+
+    #[test]
+    fn a_convolution_of_one_position_is_a_head_where_no_linear_layer_fits() {
+        // SqueezeNet: the squeezing layers are such convolutions too.
+        let mut squeezed = tensors(&[
+            ("features.3.squeeze.weight", &[16, 64, 1, 1]),
+            ("features.3.squeeze.bias", &[16]),
+            ("classifier.1.weight", &[10, 512, 1, 1]),
+            ("classifier.1.bias", &[10]),
+        ]);
+        for (named, labels) in [
+            (None, Some(10)),
+            (None, None),
+            (Some("classifier.1"), Some(10)),
+        ] {
+            let head = find_head(&squeezed, named, labels).unwrap();
+            assert_eq!(head.name, "classifier.1");
+            assert_eq!((head.outputs, head.inputs), (10, 512));
+        }
+        assert!(find_head(&squeezed, None, Some(7)).is_err());
+        squeezed.extend(tensors(&[("fc.weight", &[10, 4]), ("fc.bias", &[10])]));
+        assert_eq!(find_head(&squeezed, None, Some(10)).unwrap().name, "fc");
+        let wide = tensors(&[("head.weight", &[10, 4, 3, 3]), ("head.bias", &[10])]);
+        assert!(find_head(&wide, None, Some(10)).is_err());
+    }
 }

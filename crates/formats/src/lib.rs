@@ -1,31 +1,37 @@
-//! Models in the forms that others keep them in, read and given back: safetensors files, alone or in
+//! Models in the formats that others keep them in, read and given back: safetensors files, alone or in
 //! shards with an index; PyTorch state dicts, of which nothing is ever run; ONNX files; folders as on
 //! the Hugging Face Hub.
 //!
-//! [`open`] reads any of them into a [`Bundle`]: tensors one at a time, and whatever else belongs to
-//! the form. [`write`] gives a model back in the form that it came in, with the same names and types.
+//! [`open`] reads any of them into a [`ModelFile`]: tensors one at a time, and whatever else belongs to
+//! the format. [`write`] gives a model back in the format that it came in, with the same names and types.
 
-mod bundle;
 mod checkpoint;
 mod error;
-mod folder;
 mod head;
 mod hub;
+mod model_file;
 mod onnx;
-mod pickle;
+mod open;
 mod pytorch;
+mod source;
 mod tensor;
 mod write;
 
-pub use bundle::{Bundle, Form, Format, WeightFile, open};
 pub use checkpoint::{
-    Checkpoint, TensorSource, preamble, read_checkpoint, to_safetensors, write_checkpoint,
-    write_file,
+    Checkpoint, preamble, read_checkpoint, to_safetensors, write_checkpoint, write_file,
 };
 pub use error::FormatError;
-pub use folder::{ADAPTER_CONFIG, is_model_folder};
 pub use head::{Head, find_head};
-pub use hub::{HubCard, HubConfig};
-pub use onnx::{Cut, GraphInput, OnnxForm, up_to_head};
+pub use hub::adapter::ADAPTER_CONFIG;
+pub use hub::cards::{HubCard, HubConfig};
+pub use hub::folder::is_model_folder;
+pub use model_file::{FileFormat, ModelFile, ModelFormat, WeightFile};
+pub use onnx::{Cut, GraphInput, OnnxFormat, up_to_head};
+pub use open::open;
+pub use source::{Describe, TensorSource};
 pub use tensor::{Dtype, Tensor, byte_length};
-pub use write::{Describe, Parts, onnx_files, write};
+pub use write::{Parts, onnx_files, write};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -5,15 +5,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use crate::tensor::{Dtype, Tensor};
-
-use crate::bundle::{Form, Format, WeightFile};
+use crate::checkpoint::write_file;
 use crate::error::FormatError;
+use crate::model_file::{FileFormat, ModelFormat, WeightFile};
 use crate::onnx;
-use crate::pickle::{self, Trouble};
-
-/// The type and the shape of a tensor, by its name.
-pub type Describe<'a> = dyn Fn(&str) -> Option<(Dtype, Vec<usize>)> + 'a;
+use crate::pytorch::pickle::{self, PickleError};
+use crate::source::Describe;
+use crate::tensor::Tensor;
 
 /// Where the parts of a model come from when it is written.
 pub struct Parts<'a> {
@@ -30,11 +28,11 @@ pub struct Parts<'a> {
 /// # Errors
 /// [`FormatError`] when a part is missing.
 pub fn onnx_files(
-    form: &Form,
+    format: &ModelFormat,
     parts: &Parts<'_>,
 ) -> Result<BTreeMap<String, Vec<u8>>, FormatError> {
     let mut files = BTreeMap::new();
-    for file in &form.files {
+    for file in &format.files {
         if let Some(bytes) = cut_file(Path::new(&file.name), file, parts)? {
             files.insert(file.name.clone(), bytes);
         }
@@ -49,8 +47,8 @@ fn cut_file(
     parts: &Parts<'_>,
 ) -> Result<Option<Vec<u8>>, FormatError> {
     let cuts = match &file.format {
-        Format::Onnx(form) => &form.cuts,
-        Format::OnnxData { cuts } => cuts,
+        FileFormat::Onnx(format) => &format.cuts,
+        FileFormat::OnnxData { cuts } => cuts,
         _ => return Ok(None),
     };
     let rest = parts.documents.get(&file.header()).ok_or_else(|| {
@@ -63,28 +61,28 @@ fn cut_file(
 ///
 /// # Errors
 /// [`FormatError`] when it cannot be written, or the form does not fit the tensors.
-pub fn write(path: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), FormatError> {
+pub fn write(path: &Path, format: &ModelFormat, parts: &Parts<'_>) -> Result<(), FormatError> {
     let beside = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     let io = |error: std::io::Error| FormatError::unreadable(path)(error);
     std::fs::create_dir_all(beside).map_err(io)?;
-    if !form.folder {
-        return alone(path, beside, form, parts);
+    if !format.folder {
+        return alone(path, beside, format, parts);
     }
     let folder = tempfile::Builder::new()
         .prefix(".export-")
         .tempdir_in(beside)
         .map_err(io)?;
-    for file in &form.files {
+    for file in &format.files {
         let place = folder.path().join(&file.name);
         one(&File::create(&place).map_err(io)?, path, file, parts)?;
     }
-    let headers: Vec<String> = form.files.iter().map(WeightFile::header).collect();
+    let headers: Vec<String> = format.files.iter().map(WeightFile::header).collect();
     for (name, bytes) in &parts.documents {
         if !headers.contains(name) {
-            crate::checkpoint::write_file(&folder.path().join(name), bytes)?;
+            write_file(&folder.path().join(name), bytes)?;
         }
     }
     if path.exists() {
@@ -96,12 +94,17 @@ pub fn write(path: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), FormatEr
 
 /// Writes a model that is a file, and the files that go with it, which keep their names: the graph names
 /// them. All are complete before the first takes its place, the model's own file the last.
-fn alone(path: &Path, beside: &Path, form: &Form, parts: &Parts<'_>) -> Result<(), FormatError> {
+fn alone(
+    path: &Path,
+    beside: &Path,
+    format: &ModelFormat,
+    parts: &Parts<'_>,
+) -> Result<(), FormatError> {
     let io = |error: std::io::Error| FormatError::unreadable(path)(error);
-    let (file, others) = form
+    let (file, others) = format
         .files
         .split_first()
-        .ok_or_else(|| FormatError::file(path, "the model's form has no file"))?;
+        .ok_or_else(|| FormatError::file(path, "the model's format has no file"))?;
     let mut written = Vec::new();
     for other in others {
         let place = beside.join(&other.name);
@@ -138,7 +141,7 @@ fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<
     let io = |error: std::io::Error| FormatError::unreadable(path)(error);
     let mut out = BufWriter::new(out);
     match &file.format {
-        Format::Safetensors => {
+        FileFormat::Safetensors => {
             let header = parts.documents.get(&file.header()).ok_or_else(|| {
                 FormatError::file(path, format!("the header of `{}` is missing", file.name))
             })?;
@@ -147,11 +150,11 @@ fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<
                 out.write_all(&(parts.tensor)(name)?.bytes).map_err(io)?;
             }
         }
-        Format::Onnx(_) | Format::OnnxData { .. } => {
+        FileFormat::Onnx(_) | FileFormat::OnnxData { .. } => {
             let bytes = cut_file(path, file, parts)?.unwrap_or_default();
             out.write_all(&bytes).map_err(io)?;
         }
-        Format::Pytorch { key } => {
+        FileFormat::Pytorch { key } => {
             let written = pickle::write(
                 &mut out,
                 key.as_deref(),
@@ -160,7 +163,7 @@ fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<
                 parts.tensor,
             );
             written.map_err(|trouble| match trouble {
-                Trouble::Store(error) => error.into(),
+                PickleError::Format(error) => error.into(),
                 other => FormatError::file(path, other.to_string()),
             })?;
         }

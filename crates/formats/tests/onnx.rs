@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use disinherit_formats::{Bundle, Format, FormatError, Parts, open, up_to_head, write};
-use disinherit_registry::{Tensor, TensorSource};
+use disinherit_formats::{FileFormat, FormatError, ModelFile, Parts, open, up_to_head, write};
+use disinherit_formats::{Tensor, TensorSource};
 use tempfile::TempDir;
 
 fn recorded(name: &str) -> PathBuf {
@@ -16,16 +16,16 @@ fn recorded(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn give_back(bundle: &Bundle, path: &Path, change: &dyn Fn(&str, Tensor) -> Tensor) {
+fn give_back(bundle: &ModelFile, path: &Path, change: &dyn Fn(&str, Tensor) -> Tensor) {
     give_changed(bundle, path, change).unwrap();
 }
 
-fn give(bundle: &Bundle, path: &Path) -> Result<(), String> {
+fn give(bundle: &ModelFile, path: &Path) -> Result<(), String> {
     give_changed(bundle, path, &|_, tensor| tensor).map_err(|error| error.to_string())
 }
 
 fn give_changed(
-    bundle: &Bundle,
+    bundle: &ModelFile,
     path: &Path,
     change: &dyn Fn(&str, Tensor) -> Tensor,
 ) -> Result<(), FormatError> {
@@ -35,7 +35,7 @@ fn give_changed(
         describe: &|name| known.get(name).cloned(),
         tensor: &|name| Ok(change(name, bundle.tensor(name)?)),
     };
-    write(path, &bundle.form, &parts)
+    write(path, &bundle.format, &parts)
 }
 
 fn refused(path: &Path) -> String {
@@ -45,9 +45,9 @@ fn refused(path: &Path) -> String {
     }
 }
 
-fn features(bundle: &Bundle) -> String {
-    match &bundle.form.files[0].format {
-        Format::Onnx(form) => form.features.clone(),
+fn features(bundle: &ModelFile) -> String {
+    match &bundle.format.files[0].format {
+        FileFormat::Onnx(form) => form.features.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -124,7 +124,7 @@ fn weights_beside_the_graph_are_taken_out_and_put_back() {
     let read = |folder: &Path, name: &str| fs::read(folder.join(name)).unwrap();
     let bundle = open(&recorded("external.onnx")).unwrap();
     assert_eq!(bundle.head().unwrap().name, "fc");
-    assert_eq!(bundle.form.files.len(), 2);
+    assert_eq!(bundle.format.files.len(), 2);
     let out = folder.path().join("other-name.onnx");
     give_back(&bundle, &out, &|_, tensor| tensor);
     for (new, old) in [

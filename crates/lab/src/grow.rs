@@ -175,7 +175,7 @@ impl GrownModel<'_> {
             .filter(|(_, n)| *n > 0)
             .map(|(label, _)| label);
         let mut training = Provenance::new(self.set.name(), seen.cloned());
-        training.digest = Some(self.set.digest());
+        training.digest = Some(self.set.digest().to_string());
         training.split = Some(format!("train/client-{}", self.model.client));
         training.source = Some(format!("client-{}", self.model.client));
         training.samples = SampleSet::Listed(self.set.ids().iter().cloned().collect());

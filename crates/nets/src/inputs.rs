@@ -73,7 +73,7 @@ impl<'a> Inputs<'a> {
                         Samples::Images { .. } => "images",
                         Samples::Tokens { .. } => "token sequences",
                         Samples::Features(_) => "features",
-                        Samples::Elsewhere => "samples that are elsewhere",
+                        Samples::External => "samples that are elsewhere",
                     },
                     match expected {
                         Input::Images(_) => "images",

@@ -1,16 +1,6 @@
-//! What can be wrong with a graph, an id or a request.
+//! What can be wrong with a graph or a request.
 
 use crate::model::ModelId;
-
-/// A model id that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a model id: {reason}")]
-pub struct IdError {
-    /// What was read.
-    pub text: String,
-    /// What is wrong with it.
-    pub reason: &'static str,
-}
 
 /// A graph that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -29,9 +29,13 @@ mod plan;
 mod relation;
 mod request;
 
-pub use error::{GraphError, IdError, RequestError};
+pub use error::{GraphError, RequestError};
 pub use graph::Umig;
-pub use model::{Model, ModelId, SampleSet, Training};
+pub use model::{IdError, Model, ModelId, SampleSet, Training};
 pub use plan::{Plan, Reads, Stage, Task};
 pub use relation::Relation;
 pub use request::{Forget, Request, Role, Scope};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -7,7 +7,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::IdError;
+/// A model id that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a model id: {reason}")]
+pub struct IdError {
+    /// What was read.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
 
 /// The identity of one immutable model version, written `name@version`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -5,10 +5,12 @@ use std::slice;
 use std::time::Instant;
 
 use clap::Args;
-use disinherit::registry::Registry;
 use disinherit::Layers;
 use disinherit::evaluation::{Depth, Scores};
-use disinherit_lab::{Compared, MethodKind, MethodResult, Recipe, Study, StudyOptions, Variant, run_study};
+use disinherit::registry::Registry;
+use disinherit_lab::{
+    Compared, MethodKind, MethodResult, Recipe, Study, StudyOptions, Variant, run_study,
+};
 use serde_json::{Value, json};
 
 use crate::args::recipe::RecipeArgs;

@@ -79,7 +79,10 @@ fn print(graph: &Umig, plan: &Plan) {
 /// What a plan reads, in words.
 fn needed(plan: &Plan) -> Vec<String> {
     let of = |wanted: fn(&Task) -> bool| -> Vec<&ModelId> {
-        plan.tasks().filter(|t| wanted(t)).map(Task::model).collect()
+        plan.tasks()
+            .filter(|t| wanted(t))
+            .map(Task::model)
+            .collect()
     };
     let training_data = of(|task| matches!(task, Task::Card { .. }));
     let forget_data = of(|task| {

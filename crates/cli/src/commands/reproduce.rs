@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use disinherit::data::Splits;
-use disinherit::registry::{Registry, RegistryError};
 use disinherit::evaluation::{Depth, Verdicts};
+use disinherit::registry::{Registry, RegistryError};
 use disinherit_lab::{MethodKind, Recipe, Study, StudyOptions, Variant, mean, run_study};
 use serde_json::json;
 

@@ -70,7 +70,7 @@ impl CardMaker<'_> {
         };
         let source = CardSource {
             model: model.digest,
-            data: set.digest(),
+            data: set.digest().to_string(),
             head: model.manifest.head.clone(),
             outputs: model.manifest.labels.clone(),
             classes: set.label_names().to_vec(),

@@ -170,7 +170,7 @@ impl<'a> Evaluator<'a> {
         model: &LoadedModel,
         set: &'s DataSet,
     ) -> Result<Cow<'s, DataSet>, EngineError> {
-        if *set.samples() == Samples::Elsewhere {
+        if *set.samples() == Samples::External {
             return Ok(Cow::Borrowed(set));
         }
         self.features.as_seen(model, set, self.engine.progress())

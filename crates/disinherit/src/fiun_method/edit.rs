@@ -73,7 +73,10 @@ impl Dampen<'_> {
         };
         let dampening = Dampening::new(alpha, lambda).map_err(self.wrap())?;
         let mut edited = self.edited(&decision, dampening)?;
-        if let Some(suppression) = choice.as_ref().and_then(|choice| choice.suppression.as_ref()) {
+        if let Some(suppression) = choice
+            .as_ref()
+            .and_then(|choice| choice.suppression.as_ref())
+        {
             self.suppress(suppression, &mut edited)?;
         }
         Ok(Edit {
@@ -186,7 +189,11 @@ impl Dampen<'_> {
     }
 
     /// Suppresses the logits of the forgotten labels in what an edit made.
-    fn suppress(&self, suppression: &LogitSuppression, edited: &mut Edited) -> Result<(), EngineError> {
+    fn suppress(
+        &self,
+        suppression: &LogitSuppression,
+        edited: &mut Edited,
+    ) -> Result<(), EngineError> {
         let model = self.model;
         let [weight, bias] = model.head_tensors();
         let name = match suppression.part {
@@ -318,7 +325,13 @@ impl Dampen<'_> {
         if !choice.reached && !evidence.suppressible.is_empty() {
             let (_, logits) = logits(choice.alpha, choice.lambda)?;
             choice
-                .suppress(logits, rows, is_forget, &evidence.suppressible, evidence.target)
+                .suppress(
+                    logits,
+                    rows,
+                    is_forget,
+                    &evidence.suppressible,
+                    evidence.target,
+                )
                 .map_err(wrap())?;
         }
         Ok(choice)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use disinherit_formats::{ADAPTER_CONFIG, Bundle, HubCard};
+use disinherit_formats::{ADAPTER_CONFIG, HubCard, ModelFile};
 
 use super::notes::ParentEvidence;
 use crate::add::AddModel;
@@ -14,7 +14,7 @@ pub(super) struct Candidate {
     /// What is added; its parents are filled in step by step.
     pub(super) new: AddModel,
     /// Its tensors and documents.
-    pub(super) bundle: Bundle,
+    pub(super) bundle: ModelFile,
     /// What it says of the models that it was made from.
     pub(super) card: HubCard,
     /// When its files were last changed, in milliseconds since 1970-01-01 UTC.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use disinherit_formats::{ADAPTER_CONFIG, Bundle, FormatError, HubCard};
+use disinherit_formats::{ADAPTER_CONFIG, FormatError, HubCard, ModelFile};
 use umig::{Relation, Umig};
 
 use super::candidate::Candidate;
@@ -16,13 +16,13 @@ const CARD: &str = "README.md";
 ///
 /// # Errors
 /// [`FormatError`] when the card or the adapter's configuration cannot be read.
-pub(super) fn card_of(path: &Path, bundle: &Bundle) -> Result<HubCard, FormatError> {
+pub(super) fn card_of(path: &Path, bundle: &ModelFile) -> Result<HubCard, FormatError> {
     let mut card = HubCard::default();
     if let Some(text) = bundle.documents.get(CARD) {
         card = HubCard::parse(&path.join(CARD), &String::from_utf8_lossy(text))?;
     }
     if let Some(text) = bundle.documents.get(ADAPTER_CONFIG) {
-        let config = HubCard::of_adapter(&path.join(ADAPTER_CONFIG), text)?;
+        let config = HubCard::from_adapter(&path.join(ADAPTER_CONFIG), text)?;
         card.relation = card.relation.or(config.relation);
         if card.base_models.is_empty() {
             card.base_models = config.base_models;

@@ -261,7 +261,7 @@ mod tests {
                 .collect()
         }
 
-        fn tensor(&self, name: &str) -> Result<Tensor, disinherit_formats::FormatError> {
+        fn tensor(&self, name: &str) -> Result<Tensor, FormatError> {
             Ok(self.0[name].clone())
         }
     }

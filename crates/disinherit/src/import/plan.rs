@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use disinherit_formats::Bundle;
+use disinherit_formats::ModelFile;
 use disinherit_registry::Registry;
 use serde::Serialize;
 use umig::{Model, ModelId, Relation, Umig};
@@ -12,9 +12,10 @@ use super::error::ImportError;
 use super::notes::{ImportNote, ParentEvidence};
 use super::options::ImportOptions;
 use super::tree::Tree;
-use crate::add::{AddModel, add_all, next_version};
+use crate::add::{AddModel, add_all};
 use crate::error::EngineError;
 use crate::model::find;
+use crate::model::next_version;
 use crate::progress::Progress;
 
 /// One model that an import adds.
@@ -42,7 +43,7 @@ pub struct ImportedModel {
 pub struct ImportPlan {
     models: Vec<ImportedModel>,
     notes: Vec<ImportNote>,
-    pending: Vec<(AddModel, Bundle)>,
+    pending: Vec<(AddModel, ModelFile)>,
 }
 
 impl ImportPlan {
@@ -62,7 +63,7 @@ impl ImportPlan {
         let models = found.iter().map(|model| ImportedModel {
             name: model.new.name.clone(),
             path: model.path.clone(),
-            format: model.bundle.form.describe(),
+            format: model.bundle.format.describe(),
             network: model.new.architecture.kind.to_string(),
             head: model.new.architecture.head().to_owned(),
             labels: model.new.labels.clone(),

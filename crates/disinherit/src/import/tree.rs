@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use disinherit_formats::{ADAPTER_CONFIG, Bundle};
+use disinherit_formats::{ADAPTER_CONFIG, ModelFile};
 use disinherit_registry::Registry;
 use umig::Umig;
 
@@ -194,9 +194,9 @@ impl<'a> Tree<'a> {
 }
 
 /// When a model's weights were last changed, in milliseconds since 1970-01-01 UTC; 0 when unknown.
-fn changed(path: &Path, bundle: &Bundle) -> u64 {
-    let weights = match bundle.form.files.first() {
-        Some(file) if bundle.form.folder => path.join(&file.name),
+fn changed(path: &Path, bundle: &ModelFile) -> u64 {
+    let weights = match bundle.format.files.first() {
+        Some(file) if bundle.format.folder => path.join(&file.name),
         _ => path.to_owned(),
     };
     std::fs::metadata(&weights)

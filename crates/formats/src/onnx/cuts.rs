@@ -6,12 +6,12 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::TensorSource;
+use crate::source::TensorSource;
 use crate::tensor::{Dtype, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::graph::Weight;
 use crate::error::FormatError;
+use crate::onnx::graph::Weight;
 
 /// A tensor that was taken out of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::tensor::Dtype;
 
-use super::wire::{self, Field, Value};
+use crate::onnx::wire::{self, Field, Value};
 
 /// A weight (`TensorProto`).
 #[derive(Debug, Clone)]

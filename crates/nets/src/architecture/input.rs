@@ -45,7 +45,7 @@ impl Input {
             Samples::Features(tables) => Self::Features(FeatureShape {
                 features: tables.first().map_or(0, |table| table.width),
             }),
-            Samples::Elsewhere => Self::Features(FeatureShape { features: 0 }),
+            Samples::External => Self::Features(FeatureShape { features: 0 }),
         }
     }
 

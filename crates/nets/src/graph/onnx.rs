@@ -81,7 +81,7 @@ impl GraphNetwork {
                         set.name()
                     )));
                 }
-                Samples::Elsewhere => {
+                Samples::External => {
                     return Err(NetError::Data(format!(
                         "the samples of `{}` are elsewhere",
                         set.name()

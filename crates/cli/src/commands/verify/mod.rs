@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use disinherit::registry::Registry;
-use disinherit::umig::{Forget, ModelId};
 use disinherit::FORGOTTEN;
 use disinherit::evaluation::CertifiedVerdict;
+use disinherit::registry::Registry;
+use disinherit::umig::{Forget, ModelId};
 use serde_json::json;
 
 use crate::args::data::DataArgs;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::bundle::Bundle;
 use crate::error::FormatError;
+use crate::model_file::ModelFile;
 
 /// The names that weights have on the Hub, the preferred first: an index of shards, or one file.
 const WEIGHTS: [&str; 6] = [
@@ -17,9 +17,6 @@ const WEIGHTS: [&str; 6] = [
     "adapter_model.safetensors",
     "adapter_model.bin",
 ];
-
-/// What PEFT writes beside an adapter's weights.
-pub const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 /// Documents beside the weights are smaller.
 const LARGEST_DOCUMENT: u64 = 64 << 20;
@@ -58,20 +55,20 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-pub(crate) fn open(path: &Path) -> Result<Bundle, FormatError> {
+pub(crate) fn open(path: &Path) -> Result<ModelFile, FormatError> {
     let weights = weights(path).ok_or_else(|| {
         FormatError::file(
             path,
             format!("it holds no model: expected {}", WEIGHTS.join(", or ")),
         )
     })?;
-    let mut bundle = Bundle::new(true);
+    let mut model = ModelFile::new(true);
     let mut taken = BTreeSet::new();
     if weights.extension().is_some_and(|ending| ending == "json") {
-        taken.extend(shards(&mut bundle, path, &weights)?);
+        taken.extend(shards(&mut model, path, &weights)?);
     } else {
         let name = file_name(&weights);
-        bundle.add(&weights, name.clone())?;
+        model.add(&weights, name.clone())?;
         taken.insert(name);
     }
     for file in files(path)? {
@@ -81,19 +78,19 @@ pub(crate) fn open(path: &Path) -> Result<Bundle, FormatError> {
         }
         let size = std::fs::metadata(&file).map_err(FormatError::unreadable(&file))?;
         if size.len() > LARGEST_DOCUMENT || other_weights(&name) {
-            bundle.warnings.push(format!(
+            model.warnings.push(format!(
                 "{}: stays behind, and will not be in what is exported",
                 file.display()
             ));
             continue;
         }
         let bytes = std::fs::read(&file).map_err(FormatError::unreadable(&file))?;
-        bundle.documents.insert(name, bytes);
+        model.documents.insert(name, bytes);
     }
-    Ok(bundle)
+    Ok(model)
 }
 
-/// Whether a file is the same weights in another form: what is forgotten must not stay in it.
+/// Whether a file is the same weights in another format: what is forgotten must not stay in it.
 fn other_weights(name: &str) -> bool {
     let endings = [
         ".safetensors",
@@ -112,7 +109,7 @@ fn other_weights(name: &str) -> bool {
 
 /// Adds the shards that an index names.
 fn shards(
-    bundle: &mut Bundle,
+    model: &mut ModelFile,
     folder: &Path,
     index: &Path,
 ) -> Result<BTreeSet<String>, FormatError> {
@@ -139,10 +136,10 @@ fn shards(
         });
     }
     for name in &shards {
-        bundle.add(&folder.join(name), name.clone())?;
+        model.add(&folder.join(name), name.clone())?;
     }
     for (tensor, shard) in &map.weight_map {
-        let file = bundle.form.files.iter().find(|file| file.name == *shard);
+        let file = model.format.files.iter().find(|file| file.name == *shard);
         if !file.is_some_and(|file| file.tensors.contains(tensor)) {
             return Err(FormatError::file(
                 index,

@@ -1,25 +1,25 @@
-//! A model in some form: its tensors, and what else the form holds.
+//! A model file: its tensors, and what else its format holds.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::checkpoint::{Checkpoint, TensorSource};
+use crate::checkpoint::Checkpoint;
+use crate::source::TensorSource;
 use crate::tensor::{Dtype, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FormatError;
-use crate::folder;
 use crate::head::Head;
-use crate::onnx::{self, Cut, CutFile, OnnxForm, OnnxModel};
-use crate::pytorch::StateDict;
+use crate::onnx::{self, Cut, CutFile, OnnxFormat, OnnxModel};
+use crate::pytorch::state_dict::StateDict;
 
 /// How one file keeps tensors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "format")]
-pub enum Format {
-    /// safetensors; the header is a document of the bundle.
+pub enum FileFormat {
+    /// safetensors; the header is a document of the model file.
     Safetensors,
     /// A PyTorch state dict.
     Pytorch {
@@ -27,24 +27,24 @@ pub enum Format {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
     },
-    /// ONNX; what is left of the file without its tensors is a document of the bundle.
-    Onnx(OnnxForm),
+    /// ONNX; what is left of the file without its tensors is a document of the model file.
+    Onnx(OnnxFormat),
     /// Weights of an ONNX model in a file beside it; what is left of it without its tensors is a
-    /// document of the bundle.
+    /// document of the model file.
     OnnxData {
         /// How it is put together again.
         cuts: Vec<Cut>,
     },
 }
 
-/// One file of a form.
+/// One file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightFile {
     /// Its name, inside of the folder where there is one.
     pub name: String,
     /// How it keeps its tensors.
     #[serde(flatten)]
-    pub format: Format,
+    pub format: FileFormat,
     /// Its tensors, in their order.
     pub tensors: Vec<String>,
 }
@@ -56,22 +56,22 @@ impl WeightFile {
     }
 }
 
-/// The form that a model came in: all that is needed, besides tensors and documents, to write it
+/// The format that a model came in: all that is needed, besides tensors and documents, to write it
 /// again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Form {
+pub struct ModelFormat {
     /// Whether it is a folder.
     pub folder: bool,
     /// The files with tensors.
     pub files: Vec<WeightFile>,
 }
 
-impl Form {
+impl ModelFormat {
     /// In words.
     pub fn describe(&self) -> String {
         let kind = match self.files.first().map(|file| &file.format) {
-            Some(Format::Pytorch { .. }) => "PyTorch",
-            Some(Format::Onnx(_)) => "ONNX",
+            Some(FileFormat::Pytorch { .. }) => "PyTorch",
+            Some(FileFormat::Onnx(_)) => "ONNX",
             _ => "safetensors",
         };
         match (self.folder, self.files.len()) {
@@ -100,11 +100,11 @@ impl Source {
     }
 }
 
-/// A model in some form, opened: every tensor's name, type and shape is known and believed, its
+/// A model file, opened: every tensor's name, type and shape is known and believed, its
 /// bytes are read when they are asked for.
-pub struct Bundle {
-    /// The form.
-    pub form: Form,
+pub struct ModelFile {
+    /// Its format.
+    pub format: ModelFormat,
     /// Headers, configuration and whatever else belongs to it, by name.
     pub documents: BTreeMap<String, Vec<u8>>,
     sources: Vec<Source>,
@@ -114,10 +114,10 @@ pub struct Bundle {
     pub warnings: Vec<String>,
 }
 
-impl Bundle {
+impl ModelFile {
     pub(crate) fn new(folder: bool) -> Self {
         Self {
-            form: Form {
+            format: ModelFormat {
                 folder,
                 files: Vec::new(),
             },
@@ -131,61 +131,70 @@ impl Bundle {
     /// Adds a file of weights under a name, and those that go with it.
     pub(crate) fn add(&mut self, path: &Path, name: String) -> Result<(), FormatError> {
         if ends_with(path, &["onnx"]) {
-            let OnnxModel { form, file, others } = OnnxModel::open(path)?;
-            let rest = Some(file.rest()?);
-            let names = form.cuts.iter().map(|cut| cut.tensor.clone()).collect();
-            self.put(
-                path,
-                name,
-                Source::Cut(file),
-                Format::Onnx(form),
-                names,
-                rest,
-            )?;
-            for (name, file, cuts) in others {
-                let rest = Some(file.rest()?);
-                let names = cuts.iter().map(|cut| cut.tensor.clone()).collect();
-                let format = Format::OnnxData { cuts };
-                self.put(path, name, Source::Cut(file), format, names, rest)?;
-            }
-            return Ok(());
+            return self.add_onnx(path, name);
         }
         if is_safetensors(path)? {
-            let file = Checkpoint::open(path)?;
-            let (names, rest) = (file.order(), Some(file.preamble().to_vec()));
-            let source = Source::Safetensors(file);
-            return self.put(path, name, source, Format::Safetensors, names, rest);
+            let source = Checkpoint::open(path)?;
+            let rest = Some(source.preamble().to_vec());
+            let file = WeightFile {
+                name,
+                format: FileFormat::Safetensors,
+                tensors: source.order(),
+            };
+            return self.put(path, Source::Safetensors(source), file, rest);
         }
-        let file = StateDict::open(path)?;
-        self.warnings.extend(file.warnings.iter().cloned());
-        let format = Format::Pytorch {
-            key: file.key.clone(),
+        let source = StateDict::open(path)?;
+        self.warnings.extend(source.warnings.iter().cloned());
+        let file = WeightFile {
+            name,
+            format: FileFormat::Pytorch {
+                key: source.key.clone(),
+            },
+            tensors: source.tensors().into_keys().collect(),
         };
-        let names = file.tensors().into_keys().collect();
-        self.put(path, name, Source::Pytorch(file), format, names, None)
+        self.put(path, Source::Pytorch(source), file, None)
+    }
+
+    /// Adds an ONNX file, and the files of weights beside it.
+    fn add_onnx(&mut self, path: &Path, name: String) -> Result<(), FormatError> {
+        let OnnxModel {
+            format,
+            file: source,
+            others,
+        } = OnnxModel::open(path)?;
+        let rest = Some(source.rest()?);
+        let file = WeightFile {
+            name,
+            tensors: cut_names(&format.cuts),
+            format: FileFormat::Onnx(format),
+        };
+        self.put(path, Source::Cut(source), file, rest)?;
+        for (name, source, cuts) in others {
+            let rest = Some(source.rest()?);
+            let file = WeightFile {
+                name,
+                tensors: cut_names(&cuts),
+                format: FileFormat::OnnxData { cuts },
+            };
+            self.put(path, Source::Cut(source), file, rest)?;
+        }
+        Ok(())
     }
 
     /// Adds one file: its tensors in their order, and what is left without them.
     fn put(
         &mut self,
         path: &Path,
-        name: String,
         source: Source,
-        format: Format,
-        tensors: Vec<String>,
+        file: WeightFile,
         rest: Option<Vec<u8>>,
     ) -> Result<(), FormatError> {
-        let file = WeightFile {
-            name,
-            format,
-            tensors,
-        };
         self.documents
             .extend(rest.map(|bytes| (file.header(), bytes)));
         let place = self.sources.len();
         for tensor in &file.tensors {
             if let Some(other) = self.places.insert(tensor.clone(), place) {
-                let other = &self.form.files[other].name;
+                let other = &self.format.files[other].name;
                 return Err(FormatError::file(
                     path,
                     format!("it holds `{tensor}`, which `{other}` holds too"),
@@ -193,21 +202,21 @@ impl Bundle {
             }
         }
         self.sources.push(source);
-        self.form.files.push(file);
+        self.format.files.push(file);
         Ok(())
     }
 
-    /// The head, where the form itself tells which layer it is.
+    /// The head, where the format itself tells which layer it is.
     pub fn head(&self) -> Option<Head> {
-        let file = self.form.files.first()?;
+        let file = self.format.files.first()?;
         match &file.format {
-            Format::Onnx(form) => onnx::head_of(form, self),
+            FileFormat::Onnx(format) => onnx::head_of(format, self),
             _ => None,
         }
     }
 }
 
-impl TensorSource for Bundle {
+impl TensorSource for ModelFile {
     fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
         let sources = self.sources.iter();
         sources
@@ -221,22 +230,8 @@ impl TensorSource for Bundle {
     }
 }
 
-/// Opens a model: a safetensors file, a PyTorch state dict, an ONNX file, an index of shards, or a folder with one
-/// of them.
-///
-/// # Errors
-/// [`FormatError`] saying what is wrong and what to do.
-pub fn open(path: &Path) -> Result<Bundle, FormatError> {
-    if path.is_dir() {
-        return folder::open(path);
-    }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if name.ends_with(".index.json") {
-        return folder::open(path.parent().unwrap_or(Path::new(".")));
-    }
-    let mut bundle = Bundle::new(false);
-    bundle.add(path, name.into_owned())?;
-    Ok(bundle)
+fn cut_names(cuts: &[Cut]) -> Vec<String> {
+    cuts.iter().map(|cut| cut.tensor.clone()).collect()
 }
 
 fn ends_with(path: &Path, endings: &[&str]) -> bool {

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use disinherit_formats::{Bundle, FormatError, HubCard, HubConfig, Parts, find_head, open, write};
-use disinherit_registry::{Dtype, Tensor, TensorSource, write_checkpoint};
+use disinherit_formats::{Dtype, Tensor, TensorSource, write_checkpoint};
+use disinherit_formats::{
+    FormatError, HubCard, HubConfig, ModelFile, Parts, find_head, open, write,
+};
 use tempfile::TempDir;
 
 fn recorded(name: &str) -> PathBuf {
@@ -16,17 +18,17 @@ fn recorded(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn give_back(bundle: &Bundle, path: &Path) {
+fn give_back(bundle: &ModelFile, path: &Path) {
     let known = bundle.tensors();
     let parts = Parts {
         documents: bundle.documents.clone(),
         describe: &|name| known.get(name).cloned(),
         tensor: &|name| bundle.tensor(name),
     };
-    write(path, &bundle.form, &parts).unwrap();
+    write(path, &bundle.format, &parts).unwrap();
 }
 
-fn all(bundle: &Bundle) -> BTreeMap<String, Tensor> {
+fn all(bundle: &ModelFile) -> BTreeMap<String, Tensor> {
     let names = bundle.tensors().into_keys();
     names
         .map(|name| {
@@ -74,7 +76,7 @@ fn state_dicts_are_read_as_pytorch_wrote_them() {
         give_back(&bundle, &again);
         let again = open(&again).unwrap();
         assert_eq!(all(&again), tensors, "{name}");
-        assert_eq!(again.form.files[0].format, bundle.form.files[0].format);
+        assert_eq!(again.format.files[0].format, bundle.format.files[0].format);
     }
 }
 
@@ -183,7 +185,7 @@ fn folders_come_back_byte_for_byte() {
         folder.path().join("model.safetensors.index.json"),
     ] {
         let bundle = open(&from).unwrap();
-        assert_eq!(bundle.form.describe(), "folder, safetensors in 2 shards");
+        assert_eq!(bundle.format.describe(), "folder, safetensors in 2 shards");
         give_back(&bundle, &again);
         assert_eq!(files(&again), files(folder.path()));
     }

@@ -1,14 +1,11 @@
-//! Folders of images, one sub-folder for each label; and decoding, shared with Parquet.
-
-use std::path::{Path, PathBuf};
+//! One encoded image decoded, and many of them put together.
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader, Limits};
-use rayon::prelude::*;
 
 use crate::error::DataError;
-use crate::open::OpenOptions;
-use crate::set::{DataSet, ImageShape, Samples};
+use crate::options::OpenOptions;
+use crate::samples::ImageShape;
 
 /// No image of a training set is larger; a file that claims to be is refused before memory is
 /// taken for it.
@@ -26,45 +23,6 @@ impl Picture {
     pub(crate) fn bytes(&self) -> usize {
         self.pixels.len()
     }
-}
-
-pub(crate) fn read(
-    name: &str,
-    root: &Path,
-    prefix: &str,
-    options: &OpenOptions,
-) -> Result<DataSet, DataError> {
-    let mut label_names = Vec::new();
-    let mut files: Vec<(PathBuf, u32, String)> = Vec::new();
-    for folder in sorted(root)?.into_iter().filter(|path| path.is_dir()) {
-        let label = file_name(&folder);
-        let index = label_names.len() as u32;
-        for file in sorted(&folder)?.into_iter().filter(|path| is_image(path)) {
-            let id = format!("{prefix}{label}/{}", file_name(&file));
-            files.push((file, index, id));
-        }
-        label_names.push(label);
-    }
-    if files.is_empty() {
-        return Err(DataError::Unknown { path: root.into() });
-    }
-    let pictures: Result<Vec<Picture>, DataError> = files
-        .par_iter()
-        .map(|(path, _, id)| {
-            let bytes = std::fs::read(path).map_err(DataError::io(path))?;
-            decode(id, &bytes, options)
-        })
-        .collect();
-    let labels = files.iter().map(|(_, label, _)| *label).collect();
-    let ids: Vec<String> = files.into_iter().map(|(_, _, id)| id).collect();
-    let (shape, pixels) = assemble(&ids, pictures?)?;
-    DataSet::new(
-        name,
-        Samples::Images { shape, pixels },
-        labels,
-        label_names,
-        ids,
-    )
 }
 
 pub(crate) fn decode(id: &str, bytes: &[u8], options: &OpenOptions) -> Result<Picture, DataError> {
@@ -137,26 +95,4 @@ pub(crate) fn assemble(
         }
     }
     Ok((shape, pixels))
-}
-
-fn sorted(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map_err(DataError::io(folder))?
-        .map(|entry| entry.map(|e| e.path()).map_err(DataError::io(folder)))
-        .collect::<Result<_, _>>()?;
-    entries.sort();
-    Ok(entries)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default()
-}
-
-fn is_image(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .map(|e| e.to_string_lossy().to_ascii_lowercase());
-    extension.is_some_and(|e| matches!(e.as_str(), "png" | "jpg" | "jpeg"))
 }

@@ -8,7 +8,7 @@ use crate::tensor::{Dtype, Tensor};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use crate::write::Describe;
+use crate::source::Describe;
 
 /// The folder that all files of the archive are in, as in `torch.save`.
 const FOLDER: &str = "archive";
@@ -105,7 +105,7 @@ pub(crate) fn write(
     names: &[String],
     describe: &Describe<'_>,
     tensor: &dyn Fn(&str) -> Result<Tensor, FormatError>,
-) -> Result<(), Trouble> {
+) -> Result<(), PickleError> {
     let mut pickle = Pickle(vec![0x80, 2]);
     if let Some(key) = key {
         pickle.0.push(b'}');
@@ -114,10 +114,10 @@ pub(crate) fn write(
     pickle.ordered_dict();
     pickle.0.push(b'(');
     for (place, name) in names.iter().enumerate() {
-        let (dtype, shape) =
-            describe(name).ok_or_else(|| Trouble::Other(format!("it has no tensor `{name}`")))?;
+        let (dtype, shape) = describe(name)
+            .ok_or_else(|| PickleError::Other(format!("it has no tensor `{name}`")))?;
         let class = storage(dtype).ok_or_else(|| {
-            Trouble::Other(format!(
+            PickleError::Other(format!(
                 "PyTorch's state dicts have no type for `{name}` ({dtype:?})"
             ))
         })?;
@@ -135,7 +135,7 @@ pub(crate) fn write(
         .compression_method(CompressionMethod::Stored)
         .large_file(true)
         .with_alignment(ALIGNMENT);
-    let mut entry = |name: String, bytes: &[u8]| -> Result<(), Trouble> {
+    let mut entry = |name: String, bytes: &[u8]| -> Result<(), PickleError> {
         archive.start_file(format!("{FOLDER}/{name}"), options)?;
         archive.write_all(bytes)?;
         Ok(())
@@ -152,7 +152,7 @@ pub(crate) fn write(
 
 /// Why a state dict cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum PickleError {
     #[error("{0}")]
     Other(String),
     #[error(transparent)]
@@ -160,5 +160,5 @@ pub(crate) enum Trouble {
     #[error(transparent)]
     Archive(#[from] zip::result::ZipError),
     #[error(transparent)]
-    Store(#[from] FormatError),
+    Format(#[from] FormatError),
 }

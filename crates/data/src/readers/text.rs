@@ -12,10 +12,8 @@ use tokenizers::{
 };
 
 use crate::error::DataError;
-use crate::set::{DataSet, Samples};
-
-/// Different tokens where nothing else is said, padding and the unknown word included.
-pub const VOCABULARY: usize = 20_000;
+use crate::samples::Samples;
+use crate::set::DataSet;
 
 /// Token 0 fills up short texts; token 1 stands for words that are not in the vocabulary.
 const PADDING: &str = "[PAD]";
@@ -71,7 +69,7 @@ impl Tokeniser {
 
     /// The most frequent words of some texts, lower case, without accents, punctuation apart; at
     /// most `vocabulary` tokens, padding and the unknown word included.
-    pub(crate) fn of_words(texts: &[String], vocabulary: usize) -> Result<Self, DataError> {
+    pub(crate) fn from_words(texts: &[String], vocabulary: usize) -> Result<Self, DataError> {
         let refuse = |reason: String| DataError::Tokenizer {
             path: "the words of the texts".into(),
             reason,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::TensorSource;
+use crate::source::TensorSource;
 use crate::tensor::{Dtype, Tensor};
 use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader, Tensor as Pickled};
 

@@ -80,7 +80,7 @@ impl HubConfig {
             if seen.get(name).copied() != row {
                 return refuse(format!(
                     "its label maps contradict each other: `label2id` puts `{name}` in row {}, \
-                     `id2label` in {}; correct one of them, or give `--labels`",
+                     `id2label` in {}; correct one of them, or give the labels",
                     row.map_or("none".into(), |row| row.to_string()),
                     seen.get(name)
                         .map_or("none".into(), |row| format!("row {row}"))
@@ -98,7 +98,7 @@ impl HubConfig {
     }
 }
 
-/// The head of a model card (`README.md`).
+/// The metadata of a model card (`README.md`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HubCard {
     /// The models that it was made from.
@@ -122,30 +122,7 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-#[derive(Deserialize)]
-struct AdapterConfig {
-    #[serde(default)]
-    base_model_name_or_path: Option<String>,
-}
-
 impl HubCard {
-    /// What `adapter_config.json`, as PEFT writes it, says of the model that an adapter belongs to.
-    ///
-    /// # Errors
-    /// [`FormatError::File`] when it is no JSON.
-    pub fn of_adapter(path: &Path, text: &[u8]) -> Result<Self, FormatError> {
-        let config: AdapterConfig = serde_json::from_slice(text).map_err(|error| {
-            FormatError::file(
-                path,
-                format!("it is no configuration of an adapter: {error}"),
-            )
-        })?;
-        Ok(Self {
-            base_models: config.base_model_name_or_path.into_iter().collect(),
-            relation: Some("adapter".into()),
-        })
-    }
-
     /// Reads the YAML between the first two lines of dashes; nothing where there is none.
     ///
     /// # Errors

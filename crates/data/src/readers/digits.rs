@@ -1,7 +1,8 @@
 //! The embedded data set: 1,797 real handwritten digits.
 
 use crate::error::DataError;
-use crate::set::{DataSet, ImageShape, Samples};
+use crate::samples::{ImageShape, Samples};
+use crate::set::DataSet;
 
 /// Grey values of the source run from 0 to 16.
 const TOP: f32 = 16.0;
