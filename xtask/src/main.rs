@@ -1,11 +1,16 @@
-//! Chores of the workspace: `cargo xtask bench [NAME] [--json]`.
+//! Chores of the workspace: `cargo xtask bench [NAME]`, `cargo xtask modules`, `cargo xtask exports`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::process::{Command, ExitCode, Stdio};
+mod bench;
+mod exports;
+mod finding;
+mod modules;
+mod source;
+mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use comfy_table::{CellAlignment, Table, presets};
-use serde_json::Value;
 
 /// Chores of the workspace.
 #[derive(Debug, Parser)]
@@ -24,66 +29,37 @@ enum Chore {
         #[arg(long)]
         json: bool,
     },
+    /// Check the rooms of the house: arrows between crates, circles between files, imports through a
+    /// crate's root, sizes. Exits with 1 when something is found.
+    Modules {
+        /// Only these crates, by package name.
+        #[arg(value_name = "CRATE")]
+        only: Vec<String>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check what the engine exports: how much, and whether a front end or an example uses it. Exits with
+    /// 1 when something is found.
+    Exports {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
-    let Chore::Bench { name, json } = Chores::parse().chore;
-    match bench(name, json) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match Chores::parse().chore {
+        Chore::Bench { name, json } => bench::bench(name, json).map(|()| true),
+        Chore::Modules { only, json } => modules::modules(&only, json),
+        Chore::Exports { json } => exports::exports(json),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(message) => {
             eprintln!("error: {message}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// Three digits that count.
-fn digits(number: f64) -> String {
-    let places = match number.abs() {
-        n if n >= 100.0 => 0,
-        n if n >= 10.0 => 1,
-        n if n >= 1.0 => 2,
-        n if n >= 0.1 => 3,
-        _ => 5,
-    };
-    format!("{number:.places$}")
-}
-
-fn bench(name: Option<String>, json: bool) -> Result<(), String> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["run", "--quiet", "--release", "--package", "benches", "--"])
-        .args(name)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("cannot run the benchmarks: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        return Err("the benchmarks failed".into());
-    }
-    if json {
-        print!("{text}");
-        return Ok(());
-    }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["name", "ours", "other", "ratio", "unit", "against"]);
-    for line in text.lines() {
-        let line: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        let number = |key: &str| line[key].as_f64().map_or("-".into(), digits);
-        let words = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
-        table.add_row([
-            words("name"),
-            number("ours"),
-            number("other"),
-            number("ratio"),
-            words("unit"),
-            words("against"),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(1).take(3) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("{table}");
-    Ok(())
 }

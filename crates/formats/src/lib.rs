@@ -3,7 +3,7 @@
 //! the Hugging Face Hub.
 //!
 //! [`open`] reads any of them into a [`ModelFile`]: tensors one at a time, and whatever else belongs to
-//! the format. [`write`] gives a model back in the format that it came in, with the same names and types.
+//! the format. [`write()`] gives a model back in the format that it came in, with the same names and types.
 
 mod checkpoint;
 mod error;
