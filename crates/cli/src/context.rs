@@ -66,7 +66,7 @@ impl Context {
     /// The registry named, made if it is not there.
     pub(crate) fn registry_or_new(&self) -> Result<Registry, CliError> {
         match self.registry() {
-            Err(error) => match self.place.as_deref().map(Location::parse).transpose()? {
+            Err(error) => match self.place.as_deref().map(location).transpose()? {
                 Some(place @ Location::Folder(_)) if !has_registry(&place) => {
                     Ok(Registry::create_with(&place, None)?.used_by(&self.actor))
                 }
@@ -97,9 +97,14 @@ fn has_registry(place: &Location) -> bool {
     folder.join("registry.json").exists() || folder.join(".disinherit/registry.json").exists()
 }
 
+/// A registry's place, with the storage's settings from the environment.
+pub(crate) fn location(place: &str) -> Result<Location, CliError> {
+    Ok(Location::parse(place)?.with_settings(std::env::vars()))
+}
+
 /// Opens the registry at a place.
 pub(crate) fn open(place: &str) -> Result<Registry, CliError> {
-    Ok(Registry::open_at(&Location::parse(place)?)?)
+    Ok(Registry::open_at(&location(place)?)?)
 }
 
 /// The account and the machine, for the operation log.

@@ -17,7 +17,16 @@ fn the_demonstration_keeps_its_promises() {
     let place = Place::new();
     let demo = |seed: &str, report: &str| {
         place.json(&[
-            "demo", "--json", "--epochs", "60", "--seed", seed, "--report", report,
+            "demo",
+            "--json",
+            "--epochs",
+            "60",
+            "--seed",
+            seed,
+            "--report",
+            report,
+            "--picture",
+            "demo.svg",
         ])
     };
     let first = demo("1", "report.html");
@@ -57,6 +66,8 @@ fn the_demonstration_keeps_its_promises() {
     for part in ["fisher", "unlearn", "retrain"] {
         assert!(first["seconds"][part].as_f64().unwrap() > 0.0);
     }
+    let picture = fs::read_to_string(place.path("demo.svg")).unwrap();
+    assert!(picture.starts_with("<svg"), "{picture}");
     let page = fs::read_to_string(place.path("report.html")).unwrap();
     for needle in [
         "<svg class=\"graph\"",
@@ -115,7 +126,7 @@ fn every_paradigm_forgets() {
 fn a_session() {
     let place = Place::new();
     let base = place.checkpoint("base.safetensors", |_| {});
-    let child = place.checkpoint("child.safetensors", |state| {
+    let child = place.checkpoint("heir.safetensors", |state| {
         state.get_mut("fc2.weight").unwrap().values[0] += 1.0;
     });
     let seen = [

@@ -142,7 +142,7 @@ fn an_experiment_writes_numbers_and_a_page_that_draws() {
         &["reproduce", "fl", "--epochs", "41", "--out", "fl"],
         &["another recipe", "--out"],
     );
-    place.refuse(
+    place.misuse(
         &["reproduce", "fl", "--methods", "scrubb", "--out", "other"],
         &["unknown method `scrubb`", "did you mean `scrub`"],
     );

@@ -27,7 +27,7 @@ pub(crate) fn keep(
     }
     let form = serde_json::to_value(&bundle.format)
         .map_err(|error| EngineError::Document(format!("the form cannot be kept: {error}")))?;
-    manifest.form = Some(form);
+    manifest.format = Some(form);
     Ok(())
 }
 
@@ -41,7 +41,7 @@ pub fn form_of(model: &LoadedModel) -> Result<Option<ModelFormat>, EngineError> 
             EngineError::Document(format!("the form of `{}` is unknown: {error}", model.id()))
         })
     };
-    model.manifest.form.clone().map(read).transpose()
+    model.manifest.format.clone().map(read).transpose()
 }
 
 /// Gives `use_them` the parts that a model is written from.

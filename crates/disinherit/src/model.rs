@@ -305,7 +305,7 @@ pub fn manifest(
         labels: labels.to_vec(),
         head: architecture.head().to_owned(),
         tensors: BTreeMap::new(),
-        form: None,
+        format: None,
         documents: BTreeMap::new(),
     })
 }

@@ -29,6 +29,7 @@ use crate::{files, recipes, table};
 Examples:
   disinherit demo
   disinherit demo --forget class=7 --seed 2
+  disinherit demo --picture demo.svg
   disinherit demo --recipe il-digits --registry demo/ --json")]
 pub(crate) struct DemoArgs {
     /// A TOML file, or the name of a built-in recipe (`disinherit recipes` lists them).
@@ -44,6 +45,9 @@ pub(crate) struct DemoArgs {
     /// Where the page goes.
     #[arg(long, default_value = "report.html", value_name = "FILE")]
     report: PathBuf,
+    /// Write a picture too: the graph and the headline, as SVG.
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     /// Leave out the retrained baseline.
     #[arg(long)]
     no_retrain: bool,
@@ -60,6 +64,9 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<Outcome, CliErro
         &args.report,
         disinherit_report::page(slice::from_ref(&study))?,
     )?;
+    if let Some(file) = &args.picture {
+        files::write(file, disinherit_report::picture(&study)?)?;
+    }
     if context.json {
         output::json(&json!({
             "forget": recipe.forget.classes,
@@ -73,6 +80,9 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<Outcome, CliErro
         return Ok(Outcome::Done);
     }
     print(&study, &recipe, &args.unlearning.layers);
+    if let Some(file) = &args.picture {
+        outln!("wrote {}", file.display());
+    }
     outln!(
         "wrote {} ({:.1} s in all)",
         args.report.display(),

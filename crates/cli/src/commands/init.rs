@@ -4,7 +4,7 @@ use clap::Args;
 use disinherit::registry::{Location, Registry};
 use serde_json::json;
 
-use crate::context::Context;
+use crate::context::{Context, location};
 use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::files;
@@ -28,7 +28,7 @@ pub(crate) struct InitArgs {
 
 pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Outcome, CliError> {
     let place = args.place.as_deref().or(context.place());
-    let place = Location::parse(place.unwrap_or("."))?;
+    let place = location(place.unwrap_or("."))?;
     if let Location::Folder(folder) = &place {
         files::make_folder(folder)?;
     }

@@ -41,9 +41,9 @@ pub struct Manifest {
     pub head: String,
     /// The tensors by name.
     pub tensors: BTreeMap<String, TensorRef>,
-    /// The form of the file that it came in, as the crate that reads such files describes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub form: Option<Value>,
+    /// The format of the file that it came in, as the crate that reads such files describes it.
+    #[serde(default, rename = "form", skip_serializing_if = "Option::is_none")]
+    pub format: Option<Value>,
     /// Whatever else that file held, by name: headers, configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub documents: BTreeMap<String, Digest>,
