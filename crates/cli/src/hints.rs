@@ -110,6 +110,7 @@ fn of_registry(hint: &registry::Hint) -> String {
         Hint::BuildWith { feature } => {
             return format!("use a build with the feature `{feature}`");
         }
+        _ => "see `disinherit help`",
     };
     text.to_owned()
 }
@@ -146,6 +147,7 @@ pub(crate) fn import(error: &ImportError) -> Option<String> {
 fn data(error: &DataError) -> Option<&'static str> {
     match error {
         DataError::Size { .. } => Some("for instance `--size 32x32`"),
+        DataError::Unsupported { .. } => Some("use a build with all features"),
         DataError::Io { .. }
         | DataError::Parquet { .. }
         | DataError::Features { .. }
@@ -204,6 +206,7 @@ fn net(error: &NetError) -> Option<&'static str> {
             Some("the training that made this checkpoint diverged; use an earlier one")
         }
         NetError::Diverged { .. } => Some("lower the learning rate (`--learning-rate`)"),
+        NetError::NoGraphs => Some("use a build with all features"),
         NetError::Memory { .. } => Some("allow more with `--memory`"),
         NetError::Architecture { .. }
         | NetError::Input { .. }

@@ -1,7 +1,7 @@
 //! What replaces a recipe's settings.
 
 use clap::Args;
-use disinherit::Recipe;
+use disinherit_lab::Recipe;
 use disinherit::nets::Kind;
 
 use super::data::DataArgs;

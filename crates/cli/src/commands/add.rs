@@ -84,9 +84,9 @@ pub(super) fn run(context: &Context, args: &AddArgs) -> Result<Outcome, CliError
     };
     let id = disinherit::add_bundle(&registry, &new, &bundle)?;
     if let Some(splits) = &splits {
-        let options = args.card.options(context.compute);
+        let engine = context.engine(registry, Some(splits));
         let ids = std::slice::from_ref(&id);
-        fisher::compute(context, &registry, ids, splits, &options)
+        fisher::cards(&engine, ids, &args.card.options(), false)
             .map_err(|error| without_card(error, &id))?;
     }
     for remark in &bundle.warnings {

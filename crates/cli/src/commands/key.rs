@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use disinherit::SecretKey;
+use disinherit::certificate::SecretKey;
 use serde_json::json;
 
 use crate::context::Context;

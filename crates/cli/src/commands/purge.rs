@@ -80,7 +80,7 @@ fn chosen(registry: &Registry, args: &PurgeArgs) -> Result<Vec<ModelId>, CliErro
         Ok(registry.superseded_before(before)?)
     };
     if let Some(request) = &args.request {
-        let (_, models) = disinherit::last_request(registry, Some(request))?;
+        let models = disinherit::past_request(registry, Some(request))?.models;
         return Ok(models.into_iter().map(|model| model.before).collect());
     }
     if let Some(length) = args.older_than {

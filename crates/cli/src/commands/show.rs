@@ -35,15 +35,15 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliErro
 
 fn operation(context: &Context, number: i64) -> Result<(), CliError> {
     let list = context.registry()?.operations()?;
-    let Some(row) = list.iter().find(|row| row.id == number) else {
+    let Some(row) = list.iter().find(|row| row.id.get() == number) else {
         return Err(CliError::new(format!("there is no operation {number}"))
             .help("`disinherit log --operations` lists them"));
     };
     if context.json {
         return output::json(row);
     }
-    outln!("operation {number}: {}", row.operation.command);
-    outln!("  time        {}", output::time(row.operation.time));
+    outln!("operation {number}: {}", row.command);
+    outln!("  time        {}", output::time(row.time));
     outln!("  actor       {}", row.actor);
     outln!("  hash        {}", row.hash);
     outln!("  follows     {}", row.previous);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use disinherit::certificate::{Envelope, PublicKey, Statement};
+use disinherit::certificate::{self, Envelope, PublicKey, Statement};
 use serde_json::json;
 
 use super::verdict::in_words;
@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context, file: &Path, key: &Path) -> Result<Outcome,
         }
     };
     let problems = match context.named_registry()? {
-        Some(registry) => Some(statement.compare(&registry)?),
+        Some(registry) => Some(certificate::compare(&statement, &registry)?),
         None => None,
     };
     let sound = problems.as_ref().is_none_or(Vec::is_empty);
@@ -67,7 +67,7 @@ fn print(statement: &Statement, key: &PublicKey, problems: Option<&[String]>) {
     );
     for model in &certificate.models {
         let verdict = certificate.verdicts.iter().find(|v| v.model == model.after);
-        let judged = verdict.map_or("not judged", |verdict| in_words(verdict.passed));
+        let judged = verdict.map_or("not judged", |verdict| in_words(verdict.judgement()));
         outln!(
             "  {} -> {} ({judged}), digest {}",
             model.before,
