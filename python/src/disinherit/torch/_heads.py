@@ -36,8 +36,10 @@ def find_head(module: nn.Module, classes: Optional[int] = None) -> str:
     Where none fits, the last 1x1 convolution that does.
     """
     named = list(module.named_modules())
-    linear = [(name, layer) for name, layer in named if isinstance(layer, nn.Linear)]
-    pointwise = [(name, layer) for name, layer in named if isinstance(layer, nn.Conv2d) and _is_pointwise(layer)]
+    linear: List[Tuple[str, Head]] = [(name, layer) for name, layer in named if isinstance(layer, nn.Linear)]
+    pointwise: List[Tuple[str, Head]] = [
+        (name, layer) for name, layer in named if isinstance(layer, nn.Conv2d) and _is_pointwise(layer)
+    ]
     for layers in (linear, pointwise):
         fitting = [name for name, layer in layers if classes is None or _outputs(layer) == classes]
         if fitting:
@@ -180,9 +182,9 @@ class HeadRecorder:
 
     def _pop(self) -> Tuple[torch.Tensor, torch.Tensor]:
         seen, self.seen = self.seen, []
-        wanted = "[samples, features]" if isinstance(self.layer, nn.Linear) else "[samples, channels, height, width]"
-        fits = (lambda dim: dim >= 2) if isinstance(self.layer, nn.Linear) else (lambda dim: dim == 4)
-        if len(seen) != 1 or not fits(seen[0][0].dim()):
+        linear = isinstance(self.layer, nn.Linear)
+        wanted = "[samples, features]" if linear else "[samples, channels, height, width]"
+        if len(seen) != 1 or (seen[0][0].dim() < 2 if linear else seen[0][0].dim() != 4):
             raise DisinheritError(
                 f"the head `{self.name}` ran {len(seen)} times in one pass"
                 + (f" on {list(seen[0][0].shape)}" if seen else "")
