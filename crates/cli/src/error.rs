@@ -1,35 +1,111 @@
-//! Messages: what failed, why, what to try.
+//! Failures as the user reads them: what failed, where, and what to try.
 
 use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use disinherit::EngineError;
+use disinherit::import::ImportError;
 
-/// A failure as the user reads it.
+use crate::{exit, hints};
+
+/// A failure, with something to try where there is something.
 #[derive(Debug)]
 pub(crate) struct CliError {
-    message: String,
+    cause: Box<Cause>,
     help: Option<String>,
+}
+
+/// What failed.
+#[derive(Debug)]
+enum Cause {
+    /// The command line itself is wrong.
+    Usage(String),
+    /// Something else, in words.
+    Other(String),
+    /// A file that a command reads or writes itself.
+    File {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// Standard output.
+    Output(io::Error),
+    /// The engine, or a crate below it.
+    Engine(EngineError),
+    /// An import.
+    Import(ImportError),
 }
 
 impl CliError {
     /// A failure in words.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: None,
+        Cause::Other(message.into()).into()
+    }
+
+    /// A command line that cannot be right, whatever the registry holds.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Cause::Usage(message.into()).into()
+    }
+
+    /// Standard output cannot be written.
+    pub(crate) fn output(error: io::Error) -> Self {
+        Cause::Output(error).into()
+    }
+
+    /// Wraps an error of the disk with what was tried, and where.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| {
+            Cause::File {
+                action,
+                path,
+                source,
+            }
+            .into()
         }
     }
 
-    /// The same with something to try.
+    /// The same failure with something to try.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// What failed, without what to try.
+    pub(crate) fn message(&self) -> String {
+        self.cause.to_string()
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(match *self.cause {
+            Cause::Usage(_) => exit::USAGE,
+            _ => exit::FAILED,
+        })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) | Self::Other(message) => write!(f, "{message}"),
+            Self::File {
+                action,
+                path,
+                source,
+            } => write!(f, "cannot {action} {}: {source}", path.display()),
+            Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
+            Self::Engine(error) => write!(f, "{error}"),
+            Self::Import(error) => write!(f, "{error}"),
+        }
     }
 }
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        write!(f, "error: {}", self.cause)?;
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),
             None => Ok(()),
@@ -37,49 +113,33 @@ impl fmt::Display for CliError {
     }
 }
 
-impl From<disinherit_formats::FormatError> for CliError {
-    fn from(error: disinherit_formats::FormatError) -> Self {
-        EngineError::from(error).into()
+impl From<Cause> for CliError {
+    fn from(cause: Cause) -> Self {
+        let hint = match &cause {
+            Cause::Engine(error) => hints::engine(error),
+            Cause::Import(error) => hints::import(error),
+            Cause::Usage(_) | Cause::Other(_) | Cause::File { .. } | Cause::Output(_) => None,
+        };
+        let message = cause.to_string();
+        let help = hint.filter(|hint| !hints::said(hint, &message));
+        Self {
+            cause: Box::new(cause),
+            help,
+        }
     }
 }
 
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
-        let help = match &error {
-            EngineError::Net {
-                source: disinherit_nets::NetError::Shape { name, .. },
-                ..
-            } if name.contains("fc") || name.contains("classifier") => Some(
-                "the number of labels must be the head's number of rows, and `--architecture` and \
-                 `--input` those of the checkpoint",
-            ),
-            EngineError::Net {
-                source:
-                    disinherit_nets::NetError::Missing { .. } | disinherit_nets::NetError::Shape { .. },
-                ..
-            } => Some("is `--architecture` the checkpoint's? Tensors are named as in torchvision"),
-            EngineError::Net {
-                source: disinherit_nets::NetError::NotFinite { .. },
-                ..
-            } => Some("the training that made this checkpoint diverged; use an earlier one"),
-            EngineError::Format(disinherit_formats::FormatError::Checkpoint { .. }) => {
-                Some("copy or download the file again")
-            }
-            EngineError::Graph(umig::GraphError::Unknown(..))
-            | EngineError::UnknownModel { .. } => Some("`disinherit log` lists the models"),
-            EngineError::Graph(umig::GraphError::OlderThanParent { .. }) => {
-                Some("give the time when the child was made, not before its parent's")
-            }
-            EngineError::Data(disinherit_data::DataError::Size { .. }) => {
-                Some("for instance `--size 32x32`")
-            }
-            _ => None,
-        };
-        let message = error.to_string();
-        let said = help.is_some_and(|help| message.contains(help));
-        Self {
-            help: help.filter(|_| !said).map(str::to_owned),
-            message,
+        Cause::Engine(error).into()
+    }
+}
+
+impl From<ImportError> for CliError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Engine(error) => error.into(),
+            other => Cause::Import(other).into(),
         }
     }
 }
@@ -95,18 +155,13 @@ macro_rules! through_engine {
 }
 
 through_engine!(
-    disinherit_registry::RegistryError,
-    disinherit_data::DataError,
-    umig::GraphError,
-    umig::RequestError,
-    umig::IdError
+    disinherit::registry::RegistryError,
+    disinherit::data::DataError,
+    disinherit::formats::FormatError,
+    disinherit::umig::GraphError,
+    disinherit::umig::RequestError,
+    disinherit::umig::IdError
 );
-
-impl From<disinherit_nets::NetError> for CliError {
-    fn from(error: disinherit_nets::NetError) -> Self {
-        Self::new(error.to_string())
-    }
-}
 
 impl From<disinherit_report::ReportError> for CliError {
     fn from(error: disinherit_report::ReportError) -> Self {
@@ -117,5 +172,36 @@ impl From<disinherit_report::ReportError> for CliError {
 impl From<serde_json::Error> for CliError {
     fn from(error: serde_json::Error) -> Self {
         Self::new(format!("the result cannot be written as JSON: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_where_and_what_to_try() {
+        let error = CliError::file("read", Path::new("keys/none.pem"))(io::Error::other("gone"));
+        assert_eq!(error.to_string(), "error: cannot read keys/none.pem: gone");
+        let error = error.help("make it first");
+        assert!(error.to_string().ends_with("\n  help: make it first"));
+    }
+
+    #[test]
+    fn wrong_usage_and_failure_have_codes_of_their_own() {
+        let code = |error: CliError| format!("{:?}", error.code());
+        assert_eq!(
+            code(CliError::usage("x")),
+            format!("{:?}", ExitCode::from(2))
+        );
+        assert_eq!(code(CliError::new("x")), format!("{:?}", ExitCode::from(3)));
+    }
+
+    #[test]
+    fn hints_are_not_said_twice() {
+        let wordless = EngineError::NeedsData("it works on training data".into());
+        assert!(CliError::from(wordless).to_string().contains("--data"));
+        let said = EngineError::NeedsData("give it with `--data`".into());
+        assert!(!CliError::from(said).to_string().contains("help:"));
     }
 }

@@ -1,6 +1,6 @@
 //! The inheritance graph as text: rails as in `git log --graph`, Graphviz, Mermaid.
 
-use umig::{Model, ModelId, Umig};
+use disinherit::umig::{Model, ModelId, Relation, Umig};
 
 /// Roots first, every model on a line of its own, with rails from parents to children.
 pub(crate) fn rails(
@@ -149,7 +149,7 @@ pub(crate) fn mermaid(graph: &Umig, keep: &dyn Fn(&Model) -> bool) -> String {
 fn kept_edges<'a>(
     graph: &'a Umig,
     keep: &'a dyn Fn(&Model) -> bool,
-) -> impl Iterator<Item = (&'a ModelId, &'a ModelId, &'a umig::Relation)> {
+) -> impl Iterator<Item = (&'a ModelId, &'a ModelId, &'a Relation)> {
     let kept = move |id: &ModelId| graph.get(id).is_some_and(keep);
     graph
         .edges()

@@ -17,6 +17,12 @@ pub(crate) struct Bars {
 }
 
 impl Bars {
+    /// The place where bars are drawn; other lines to standard error are written while it is
+    /// suspended.
+    pub(crate) fn all(&self) -> &MultiProgress {
+        &self.all
+    }
+
     /// Bars, unless standard error is no terminal or the user wants quiet.
     pub(crate) fn new(quiet: bool) -> Self {
         Self {

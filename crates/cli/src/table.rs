@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use crate::output::outln;
+
 /// A table without a frame; the first `left` columns are aligned left, the others right.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, left: usize) -> Table {
     let mut table = Table::new();
@@ -22,6 +24,6 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, left: usize) -> Tab
 /// Prints a table without trailing blanks.
 pub(crate) fn print(header: &[&str], rows: Vec<Vec<String>>, left: usize) {
     for line in table(header, rows, left).to_string().lines() {
-        println!("{}", line.trim_end());
+        outln!("{}", line.trim_end());
     }
 }

@@ -155,7 +155,7 @@ fn features_from_elsewhere_give_the_same_heads_as_the_network() {
         &inner,
     ]
     .concat();
-    let refused = away.run(&all).failure().code(1);
+    let refused = away.run(&all).failure().code(3);
     let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
     assert!(said.contains("only the head is known"), "{said}");
     // Given back: the head has changed, and nothing else.
@@ -399,8 +399,18 @@ fn tree(place: &Place) {
 fn a_tree_of_models_is_imported_with_its_graph() {
     let place = Place::new();
     tree(&place);
-    // Nobody is there to agree.
-    place.refuse(&["import", "hub"], &["--yes"]);
+    // There is no terminal to ask on.
+    place.misuse(&["import", "hub"], &["--yes"]);
+    let dry = place.json(&["import", "hub", "--dry-run", "--json"]);
+    let names: Vec<&str> = dry["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["base", "silent", "tuned", "merged"]);
+    assert_eq!(dry["models"][2]["evidence"]["from"], "model_card");
+    assert_eq!(place.json(&["list", "--json"])["models"], json!([]));
     place.refuse(
         &["import", "hub", "--labels", "a,b,c", "--yes"],
         &["3 outputs", "labels"],

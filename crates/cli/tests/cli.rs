@@ -115,7 +115,7 @@ fn every_paradigm_forgets() {
 fn a_session() {
     let place = Place::new();
     let base = place.checkpoint("base.safetensors", |_| {});
-    let heir = place.checkpoint("heir.safetensors", |state| {
+    let child = place.checkpoint("child.safetensors", |state| {
         state.get_mut("fc2.weight").unwrap().values[0] += 1.0;
     });
     let seen = [
@@ -133,8 +133,8 @@ fn a_session() {
         &["--time", "2026-01-02T00:00:00Z"],
     ]
     .concat();
-    assert_eq!(place.json(&add(&heir, "heir", &more))["model"], "heir@1");
-    let time = ["--time", "2026-01-03T00:00:00Z", "--parent", "heir"];
+    assert_eq!(place.json(&add(&child, "child", &more))["model"], "child@1");
+    let time = ["--time", "2026-01-03T00:00:00Z", "--parent", "child"];
     let leaf = place.checkpoint("leaf.safetensors", |state| {
         state.get_mut("fc2.bias").unwrap().values[0] += 1.0;
     });
@@ -147,7 +147,7 @@ fn a_session() {
     insta::assert_snapshot!("dot", place.text(&["graph", "--dot"]));
     insta::assert_snapshot!("mermaid", place.text(&["graph", "--mermaid"]));
     insta::assert_snapshot!("log", place.text(&["log"]));
-    insta::assert_snapshot!("show", place.text(&["show", "heir"]));
+    insta::assert_snapshot!("show", place.text(&["show", "child"]));
     insta::assert_snapshot!(
         "plan",
         place.text(&["plan", "--forget", "class=3", "--from", "base"])
@@ -157,7 +157,7 @@ fn a_session() {
     let plan = &plan["plan"];
     assert_eq!(
         plan["scope"]["initial"],
-        serde_json::json!(["base@1", "heir@1"])
+        serde_json::json!(["base@1", "child@1"])
     );
     assert_eq!(plan["scope"]["inherited"], serde_json::json!(["leaf@1"]));
 
@@ -166,26 +166,26 @@ fn a_session() {
         &["unlearn", "--forget", "class=3", "--data", "digits"],
         &["leaf@1", "FIM card"],
     );
-    let cards = place.text(&["fisher", "base", "heir", "--data", "digits"]);
+    let cards = place.text(&["fisher", "base", "child", "--data", "digits"]);
     assert!(cards.contains("computed 2 cards"), "{cards}");
     let dry = [
         "unlearn",
         "--forget",
         "class=3",
         "--from",
-        "heir",
+        "child",
         "--alpha",
         "2",
         "--dry-run",
     ];
     place.refuse(&dry, &["leaf@1"]);
-    place.run(&["export", "heir", "out.safetensors"]).success();
+    place.run(&["export", "child", "out.safetensors"]).success();
     assert_eq!(
         disinherit_formats::read_checkpoint(&place.path("out.safetensors")).unwrap(),
-        disinherit_formats::read_checkpoint(Path::new(&heir)).unwrap()
+        disinherit_formats::read_checkpoint(Path::new(&child)).unwrap()
     );
     place.refuse(
-        &["export", "heir", "out.safetensors"],
+        &["export", "child", "out.safetensors"],
         &["already", "--force"],
     );
 }
@@ -222,14 +222,15 @@ fn growing_unlearning_and_verifying() {
     assert_eq!(done["unlearned"]["models"].as_array().unwrap().len(), 4);
     assert_eq!(done["from_cards"], 4);
     let verified = place.json(&["verify", "--data", "digits", "--json"]);
+    assert_eq!(verified["evidence"], "outputs");
     for model in verified["models"].as_array().unwrap() {
         assert_eq!(model["passed"], true, "{model}");
     }
-    // The old versions still know the class, and verify says so with its exit code.
+    // The old versions still recognise the class, and verify says so with its exit code.
     let args = ["verify", "r1@1", "--forget", "class=3", "--data", "digits"];
     let failed = place.run(&args).failure().code(1);
     let text = String::from_utf8(failed.get_output().stdout.clone()).unwrap();
-    assert!(text.contains("NOT forgotten"), "{text}");
+    assert!(text.contains("STILL RECOGNISED"), "{text}");
     assert!(place.text(&["graph"]).contains("r4@2"));
     assert!(place.text(&["log", "--operations"]).contains("unlearn"));
     place.refuse(
@@ -292,7 +293,7 @@ fn bad_models_are_refused() {
         &add(&good, "x", &["--parent", "base@9"]),
         &["did you mean `base@1`"],
     );
-    place.refuse(
+    place.misuse(
         &add(&good, "x", &["--parent", "base:cousin"]),
         &["cousin", "fine_tune"],
     );
@@ -349,7 +350,7 @@ fn bad_requests_are_refused() {
         &["unlearn", "--forget", "class=3"],
         &["no FIM card", "--data"],
     );
-    place.refuse(
+    place.misuse(
         &["unlearn", "--forget", "everything"],
         &["cannot understand", "class=NAME"],
     );
@@ -367,7 +368,7 @@ fn bad_requests_are_refused() {
     );
     place.refuse(&["grow", "nothing.toml"], &["nothing.toml", "fl-digits"]);
     place.refuse(&["grow", "fl-cifar10"], &["--data"]);
-    place.refuse(&["demo", "--device", "abacus"], &["abacus", "cpu"]);
+    place.misuse(&["demo", "--device", "abacus"], &["abacus", "cpu"]);
     let cycle = place.path("cycle.toml");
     let text =
         include_str!("../../../recipes/fl-digits.toml").replace(r#"["d", "s"]"#, r#"["d", "r4"]"#);
@@ -377,13 +378,13 @@ fn bad_requests_are_refused() {
         &["`r4`", "no model before it"],
     );
 
-    // Wrong usage is another exit code.
-    place.run(&["unlearn"]).failure().code(2);
-    place
-        .run(&["unlearn", "--forget", "class=3", "--alpha", "soft"])
-        .failure()
-        .code(2);
-    place.run(&["frobnicate"]).failure().code(2);
+    place.misuse(&["unlearn"], &["--forget"]);
+    place.misuse(
+        &["unlearn", "--forget", "class=3", "--alpha", "soft"],
+        &["soft", "`auto`"],
+    );
+    place.misuse(&["frobnicate"], &["frobnicate"]);
+    place.misuse(&["log", "--log", "a=b=c"], &["log filter", "a=b=c"]);
 }
 
 #[test]
@@ -398,7 +399,7 @@ fn bad_registries_are_refused() {
             .args(arguments)
             .assert()
             .failure();
-        String::from_utf8(failed.code(1).get_output().stderr.clone()).unwrap()
+        String::from_utf8(failed.code(3).get_output().stderr.clone()).unwrap()
     };
     assert!(run(&["log"]).contains("disinherit init"));
     let file = elsewhere.path().join("file");
@@ -415,7 +416,7 @@ fn bad_registries_are_refused() {
         "not a database, not at all",
     )
     .unwrap();
-    let failed = place.run(&["log"]).failure().code(1);
+    let failed = place.run(&["log"]).failure().code(3);
     let message = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
     assert!(message.starts_with("error: "), "{message}");
 }

@@ -347,7 +347,7 @@ fn refused_to_nobody(place: &Place, command: &[&str]) -> Result<(), String> {
             "the tests run as root, and nobody else may run: {text}"
         ));
     }
-    assert_eq!(tried.status.code(), Some(1), "{text}");
+    assert_eq!(tried.status.code(), Some(3), "{text}");
     assert!(text.contains("ermission"), "{text}");
     Ok(())
 }

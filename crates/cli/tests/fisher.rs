@@ -132,9 +132,9 @@ fn a_second_class_goes_without_data_too() {
     assert!(plan.contains("needs no data and no forward pass"), "{plan}");
     let first = forget("3");
     assert_eq!(first["from_cards"], 4);
-    // New versions have no cards; those of the versions before stand in, less the class.
+    // New versions have no cards; those of the versions before are their fallback, less the class.
     let plan = place.text(&["plan", "--forget", "class=5", "--from", "r1"]);
-    assert!(plan.contains("that of r1@1 can stand in for it"), "{plan}");
+    assert!(plan.contains("that of r1@1 is its fallback card"), "{plan}");
     let second = forget("5");
     let models = second["unlearned"]["models"].as_array().unwrap();
     assert_eq!(models[0]["stand_in"], "r1@1");

@@ -69,7 +69,7 @@ fn a_request_is_undone_repeated_and_purged() {
         &["purge", "r1@2", "--reason", "test"],
         &["r1@2", "is in use"],
     );
-    place.refuse(&["purge", "r1@1", "--reason", " "], &["needs a reason"]);
+    place.misuse(&["purge", "r1@1", "--reason", " "], &["needs a reason"]);
     place.refuse(
         &["purge", "--due", "--reason", "test"],
         &["no retention policy"],
@@ -78,7 +78,7 @@ fn a_request_is_undone_repeated_and_purged() {
         place.json(&["retention", "30d", "--json"])["retention"],
         "30d"
     );
-    place.refuse(&["retention", "soon"], &["no length of time"]);
+    place.misuse(&["retention", "soon"], &["no length of time"]);
     let due = place.json(&["purge", "--due", "--reason", "test", "--json"]);
     assert_eq!(due["models"], json!([]), "nothing is older than 30 days");
 
@@ -208,7 +208,7 @@ fn garbage_goes_and_nothing_else() {
     fs::write(place.path(".disinherit/objects/ab"), "a file").ok();
     fs::write(place.path(".disinherit/.tmpXYZ"), "half a file").unwrap();
     assert!(objects(&place).len() > before.len());
-    // Whoever writes keeps the objects that nobody speaks of yet.
+    // A writer keeps the objects that no manifest names yet.
     place.refuse(&["gc"], &["another process is writing"]);
     drop(registry);
     let dry = place.json(&["gc", "--dry-run", "--json"]);
@@ -287,12 +287,13 @@ fn certificates_stand_on_their_own() {
     envelope["payload"] = tampered.into();
     let file = elsewhere.path("certificate.json");
     fs::write(&file, envelope.to_string()).unwrap();
-    elsewhere.refuse(&verify, &["altered since it was signed"]);
+    elsewhere.stop(1, &verify, &["altered since it was signed"]);
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     elsewhere.refuse(&verify, &["certificate cannot be used"]);
     fs::write(&file, &whole).unwrap();
     elsewhere.run(&["key", "other.pem"]).success();
-    elsewhere.refuse(
+    elsewhere.stop(
+        1,
         &[&verify[..3], &["--public-key", "other.pem.pub"]].concat(),
         &["signed with the key"],
     );
@@ -364,6 +365,10 @@ fn a_log_that_was_tampered_with_is_found() {
         assert_eq!(output.status.code(), Some(1), "{statement}");
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains(words), "{statement}: {text}");
+        if statement.contains("operations") {
+            let log = place.command(&["log", "--operations"]).output().unwrap();
+            assert_eq!(log.status.code(), Some(1), "{statement}");
+        }
     }
     // The last entries leave no gap; but a certificate that was issued after them speaks of them.
     let cut = whole.copy();

@@ -32,7 +32,7 @@ fn objects_in_s3_and_the_catalog_in_postgres() {
     let refused = |arguments: &[&str], words: &str| {
         let output = run(arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert_eq!(output.status.code(), Some(3), "{errors}");
         assert!(errors.contains(words), "{errors}");
     };
     refused(&["log"], "there is no registry at s3://models/team");
@@ -72,7 +72,7 @@ fn objects_in_s3_and_the_catalog_in_postgres() {
 }
 
 #[test]
-fn places_that_nobody_knows_are_refused() {
+fn places_of_an_unknown_kind_are_refused() {
     let place = Place::new();
     place.refuse(
         &["log", "--registry", "gs://bucket/models"],

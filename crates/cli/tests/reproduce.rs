@@ -279,9 +279,9 @@ fn a_rival_answers_a_request_and_its_page_is_written() {
     assert!(dry["cost"]["processor_seconds"].as_f64().unwrap() > 0.0);
     let again = ["--method", "retrain", "--recipe", "tl.toml"];
     let done = place.text(&[&request[..], &again].concat());
-    assert!(done.contains("forgot by retrain"), "{done}");
+    assert!(done.contains("unlearned by retrain"), "{done}");
     let verdict = place.text(&["verify", "--data", "digits"]);
-    assert!(!verdict.contains("NOT forgotten"), "{verdict}");
+    assert!(!verdict.contains("STILL RECOGNISED"), "{verdict}");
     let page = place.json(&["report", "--data", "digits", "--out", "page.html", "--json"]);
     assert_eq!(page["study"]["results"][0]["variant"], "retrain");
     assert!(

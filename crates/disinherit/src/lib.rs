@@ -16,7 +16,7 @@ mod features;
 mod fisher;
 mod form;
 mod grow;
-mod kinship;
+pub mod import;
 mod layers;
 mod lesson;
 mod methods;
@@ -29,6 +29,13 @@ mod runner;
 mod study;
 mod unlearn;
 mod verdicts;
+
+// The lower crates that a front end needs, so that it depends on the engine alone.
+pub use disinherit_data as data;
+pub use disinherit_formats as formats;
+pub use disinherit_nets as nets;
+pub use disinherit_registry as registry;
+pub use {fiun, umig};
 
 pub use add::{
     AddModel, NewNetwork, add, add_all, add_bundle, add_tensors, describe, next_version,
@@ -44,7 +51,6 @@ pub use features::{FEATURE_CACHE, Features};
 pub use fisher::{FisherOptions, compute_cards, import_card};
 pub use form::{export, form_of};
 pub use grow::{GrowOptions, Grown, check_recipe, grow, lesson_of};
-pub use kinship::{Kin, Proposal, infer_parents};
 pub use layers::Layers;
 pub use lesson::Lesson;
 pub use methods::{Mended, Method, Settings, SettingsPatch, Trial, Variant, run_method};

@@ -1,6 +1,9 @@
 //! Values that flags take, read from text.
 
-pub(super) fn numbers<const N: usize>(text: &str) -> Result<[usize; N], String> {
+use disinherit::Alpha;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+
+fn numbers<const N: usize>(text: &str) -> Result<[usize; N], String> {
     let parts: Vec<usize> = text
         .split('x')
         .map(|part| part.parse().ok().filter(|n| *n > 0))
@@ -11,20 +14,35 @@ pub(super) fn numbers<const N: usize>(text: &str) -> Result<[usize; N], String> 
         .map_err(|_| format!("expected {N} numbers with x between them"))
 }
 
-pub(super) fn shape(text: &str) -> Result<[usize; 3], String> {
+/// Channels, height and width.
+pub(crate) fn shape(text: &str) -> Result<[usize; 3], String> {
     numbers(text)
 }
 
-pub(super) fn size(text: &str) -> Result<(usize, usize), String> {
+/// Height and width.
+pub(crate) fn size(text: &str) -> Result<(usize, usize), String> {
     numbers::<2>(text).map(|[height, width]| (height, width))
 }
 
-pub(super) fn timestamp(text: &str) -> Result<u64, String> {
+/// A time (RFC 3339), in milliseconds since 1970-01-01 UTC.
+pub(crate) fn timestamp(text: &str) -> Result<u64, String> {
     let time: jiff::Timestamp = text.parse().map_err(|error| format!("{error}"))?;
     u64::try_from(time.as_millisecond()).map_err(|_| "before 1970".into())
 }
 
-pub(super) fn precision(text: &str) -> Result<f64, String> {
+/// A length of time, such as `30d`, in milliseconds.
+pub(crate) fn duration(text: &str) -> Result<u64, String> {
+    let wrong =
+        || format!("`{text}` is no length of time; a number with a unit: 90d, 12h, 30min, 10s");
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let length: SignedDuration = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| wrong())?;
+    u64::try_from(length.as_millis()).map_err(|_| wrong())
+}
+
+/// The largest share of selection decisions that may stay open.
+pub(crate) fn precision(text: &str) -> Result<f64, String> {
     match text {
         "auto" => Ok(0.001),
         number => match number.parse::<f64>() {
@@ -34,13 +52,39 @@ pub(super) fn precision(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn alpha(text: &str) -> Result<disinherit::Alpha, String> {
+/// The selection threshold, or how it is chosen.
+pub(crate) fn alpha(text: &str) -> Result<Alpha, String> {
     match text {
-        "auto" => Ok(disinherit::Alpha::Auto),
-        "rule" => Ok(disinherit::Alpha::Rule),
+        "auto" => Ok(Alpha::Auto),
+        "rule" => Ok(Alpha::Rule),
         number => match number.parse::<f64>() {
-            Ok(value) if value.is_finite() && value >= 0.0 => Ok(disinherit::Alpha::Value(value)),
+            Ok(value) if value.is_finite() && value >= 0.0 => Ok(Alpha::Value(value)),
             _ => Err("expected `auto`, `rule` or a number of at least 0".into()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_or_refused_with_an_example() {
+        assert_eq!(shape("3x32x32"), Ok([3, 32, 32]));
+        assert!(shape("3x32").is_err() && shape("3x0x32").is_err());
+        assert_eq!(size("8x9"), Ok((8, 9)));
+        assert_eq!(duration("30d"), Ok(30 * 24 * 3_600_000));
+        assert_eq!(duration("10s"), Ok(10_000));
+        for wrong in ["soon", "30", "-1d", ""] {
+            assert!(
+                duration(wrong).is_err_and(|text| text.contains("90d")),
+                "{wrong}"
+            );
+        }
+        assert_eq!(timestamp("1970-01-01T00:00:01Z"), Ok(1000));
+        assert!(timestamp("yesterday").is_err());
+        assert_eq!(precision("auto"), Ok(0.001));
+        assert!(precision("1").is_err());
+        assert!(alpha("soft").is_err() && alpha("-1").is_err());
     }
 }

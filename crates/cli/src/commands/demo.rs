@@ -1,50 +1,66 @@
-//! The demonstration: grow, forget, retrain, compare, write a page.
+//! `demo`: the whole way on embedded data: grow, forget, retrain, compare, write a page.
 
+use std::path::PathBuf;
+use std::slice;
 use std::time::Instant;
 
-use disinherit::{Depth, Layers, Method, Recipe, Scores, Study, StudyOptions, Variant, run_study};
-use serde_json::json;
-use umig::Forget;
+use clap::Args;
+use disinherit::registry::Registry;
+use disinherit::{
+    Compared, Depth, Layers, Method, MethodResult, Recipe, Scores, Study, StudyOptions, Variant,
+    run_study,
+};
+use serde_json::{Value, json};
 
-use super::{Context, grow, request};
-use crate::args::DemoArgs;
+use crate::args::recipe::RecipeArgs;
+use crate::args::request::forget_classes;
+use crate::args::unlearning::UnlearningArgs;
+use crate::context::Context;
 use crate::error::CliError;
-use crate::{output, table};
+use crate::exit::Outcome;
+use crate::output::{self, out, outln, warning};
+use crate::{files, recipes, table};
 
-pub(super) fn demo(context: &Context, args: &DemoArgs) -> Result<(), CliError> {
+/// The whole way on embedded data: grow a small network, forget a class everywhere, compare with
+/// retraining, write a page.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  disinherit demo
+  disinherit demo --forget class=7 --seed 2
+  disinherit demo --recipe il-digits --registry demo/ --json")]
+pub(crate) struct DemoArgs {
+    /// A TOML file, or the name of a built-in recipe (`disinherit recipes` lists them).
+    #[arg(long, default_value = "fl-digits")]
+    recipe: String,
+    #[command(flatten)]
+    settings: RecipeArgs,
+    #[command(flatten)]
+    unlearning: UnlearningArgs,
+    /// Replaces the recipe's class to forget: class=NAME[,NAME].
+    #[arg(long, value_name = "WHAT")]
+    forget: Option<String>,
+    /// Where the page goes.
+    #[arg(long, default_value = "report.html", value_name = "FILE")]
+    report: PathBuf,
+    /// Leave out the retrained baseline.
+    #[arg(long)]
+    no_retrain: bool,
+}
+
+pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<Outcome, CliError> {
     let start = Instant::now();
-    let mut recipe = grow::recipe(&args.recipe, Some(&args.settings))?;
+    let mut recipe = recipes::load_with(&args.recipe, &args.settings)?;
     if let Some(text) = &args.forget {
-        let Forget::Classes(classes) = request::forget(text)? else {
-            return Err(CliError::new("the demonstration forgets classes").help("class=NAME"));
-        };
-        recipe.forget.classes = classes.into_iter().collect();
+        recipe.forget.classes = forget_classes(text)?;
     }
-    let splits = grow::recipe_data(&recipe)?;
-    // Without --registry the demonstration leaves nothing behind but its page.
-    let temporary =
-        tempfile::tempdir().map_err(disinherit_registry::RegistryError::io("make", "a folder"))?;
-    let registry = match &context.registry {
-        Some(_) => context.registry_or_new()?,
-        None => disinherit_registry::Registry::create(temporary.path())?,
-    };
-    let retrain = (!args.no_retrain).then(|| Method::Retrain.into());
-    let options = StudyOptions {
-        compute: context.compute,
-        unlearn: request::unlearn_options(context, &args.method, None),
-        variants: [Variant::default()].into_iter().chain(retrain).collect(),
-        depth: Depth::QUICK,
-        publish: true,
-        keep: None,
-    };
-    let study = run_study(&registry, &recipe, &splits, &options, &context.bars)?;
-    let page = disinherit_report::page(std::slice::from_ref(&study))?;
-    std::fs::write(&args.report, page).map_err(disinherit_registry::RegistryError::io(
-        "write",
+    let study = study(context, args, &recipe)?;
+    files::write(
         &args.report,
-    ))?;
+        disinherit_report::page(slice::from_ref(&study))?,
+    )?;
     if context.json {
-        return output::json(&json!({
+        output::json(&json!({
             "forget": recipe.forget.classes,
             "models": study.compared(),
             "seconds": seconds(&study),
@@ -52,19 +68,43 @@ pub(super) fn demo(context: &Context, args: &DemoArgs) -> Result<(), CliError> {
             "recipe": study.title,
             "seed": study.seed,
             "device": study.device,
-        }));
+        }))?;
+        return Ok(Outcome::Done);
     }
-    print(&study, &recipe, &args.method.layers);
-    println!(
+    print(&study, &recipe, &args.unlearning.layers);
+    outln!(
         "wrote {} ({:.1} s in all)",
         args.report.display(),
         start.elapsed().as_secs_f64()
     );
-    Ok(())
+    Ok(Outcome::Done)
+}
+
+/// Grows the network, forgets, and measures.
+fn study(context: &Context, args: &DemoArgs, recipe: &Recipe) -> Result<Study, CliError> {
+    let splits = recipes::open_data(recipe)?;
+    // Without --registry the demonstration leaves nothing behind but its page.
+    let temporary = tempfile::tempdir()
+        .map_err(|error| CliError::new(format!("cannot make a temporary folder: {error}")))?;
+    let registry = match context.place() {
+        Some(_) => context.registry_or_new()?,
+        None => Registry::create(temporary.path())?,
+    };
+    let retrain = (!args.no_retrain).then(|| Method::Retrain.into());
+    let options = StudyOptions {
+        compute: context.compute,
+        unlearn: args.unlearning.options(context.compute),
+        variants: [Variant::default()].into_iter().chain(retrain).collect(),
+        depth: Depth::QUICK,
+        publish: true,
+        keep: None,
+    };
+    let study = run_study(&registry, recipe, &splits, &options, &context.bars)?;
+    Ok(study)
 }
 
 /// Seconds of each part of FIUn, and of retraining where it was measured.
-fn seconds(study: &Study) -> serde_json::Value {
+fn seconds(study: &Study) -> Value {
     let (fisher, all) = study
         .result(Variant::default())
         .map_or((0.0, 0.0), |r| (r.preparation.seconds, r.cost.seconds));
@@ -77,54 +117,22 @@ fn seconds(study: &Study) -> serde_json::Value {
 }
 
 fn print(study: &Study, recipe: &Recipe, layers: &Layers) {
-    println!(
-        "{}: {} on {}, forgetting {} from {} and all that inherited from it",
+    let from = if recipe.forget.from.is_empty() {
+        "every model trained on it".to_owned()
+    } else {
+        recipe.forget.from.join(", ")
+    };
+    outln!(
+        "{}: {} on {}, forgetting {} from {from} and all that inherited from it",
         recipe.name,
         recipe.network.architecture,
         recipe.data.source,
-        study.forget,
-        if recipe.forget.from.is_empty() {
-            "every model trained on it".to_owned()
-        } else {
-            recipe.forget.from.join(", ")
-        }
+        study.forget
     );
-    println!("accuracy in %: before > after (retrained)");
+    outln!("accuracy in %: before > after (retrained)");
     let fiun = study.result(Variant::default());
-    let rows = study
-        .compared()
-        .iter()
-        .map(|model| {
-            let cell = |pick: fn(&Scores) -> Option<f64>| {
-                let (before, after) = (pick(&model.before), pick(&model.after));
-                let again = pick(&model.retrained);
-                let again = again.map_or(String::new(), |a| format!(" ({:.1})", a * 100.0));
-                format!(
-                    "{} > {}{again}",
-                    output::percent(before),
-                    output::percent(after)
-                )
-            };
-            let outcome = fiun
-                .and_then(|r| r.models.iter().find(|m| m.id.name() == model.name))
-                .map(|m| &m.outcome);
-            let number = |value: Option<f64>, places: usize| {
-                value.map_or("-".into(), |v| format!("{v:.places$}"))
-            };
-            vec![
-                model.name.clone(),
-                model.role.to_string(),
-                cell(|s| s.forget.train),
-                cell(|s| s.forget.heldout),
-                cell(|s| s.retain.train),
-                cell(|s| s.retain.heldout),
-                output::grouped(model.parameters_changed),
-                number(outcome.and_then(|o| o.alpha), 2),
-                number(outcome.and_then(|o| o.lambda), 1),
-                number(outcome.map(|o| o.seconds * 1e3), 1),
-            ]
-        })
-        .collect();
+    let compared = study.compared();
+    let rows = compared.iter().map(|model| row(model, fiun)).collect();
     let header = [
         "model",
         "role",
@@ -138,25 +146,59 @@ fn print(study: &Study, recipe: &Recipe, layers: &Layers) {
         "ms",
     ];
     table::print(&header, rows, 2);
-    let Some(fiun) = fiun else {
-        return;
+    if let Some(fiun) = fiun {
+        print_times(study, fiun);
+        outln!("{}", disinherit_report::honest(layers));
+    }
+}
+
+/// One model: before, after, and retrained.
+fn row(model: &Compared, fiun: Option<&MethodResult>) -> Vec<String> {
+    let cell = |pick: fn(&Scores) -> Option<f64>| {
+        let (before, after) = (pick(&model.before), pick(&model.after));
+        let again = pick(&model.retrained);
+        let again = again.map_or(String::new(), |a| format!(" ({:.1})", a * 100.0));
+        format!(
+            "{} > {}{again}",
+            output::percent(before),
+            output::percent(after)
+        )
     };
-    for warning in &fiun.warnings {
-        eprintln!("warning: {warning}");
+    let outcome = fiun
+        .and_then(|r| r.models.iter().find(|m| m.id.name() == model.name))
+        .map(|m| &m.outcome);
+    let number =
+        |value: Option<f64>, places: usize| value.map_or("-".into(), |v| format!("{v:.places$}"));
+    vec![
+        model.name.clone(),
+        model.role.to_string(),
+        cell(|s| s.forget.train),
+        cell(|s| s.forget.heldout),
+        cell(|s| s.retain.train),
+        cell(|s| s.retain.heldout),
+        output::grouped(model.parameters_changed),
+        number(outcome.and_then(|o| o.alpha), 2),
+        number(outcome.and_then(|o| o.lambda), 1),
+        number(outcome.map(|o| o.seconds * 1e3), 1),
+    ]
+}
+
+fn print_times(study: &Study, fiun: &MethodResult) {
+    for remark in &fiun.warnings {
+        warning!("{remark}");
     }
     let (all, fisher) = (fiun.cost.seconds, fiun.preparation.seconds);
-    print!(
+    out!(
         "FIUn: {all:.3} s (Fisher information {fisher:.3} s, edit {:.3} s)",
         all - fisher
     );
     let retrain = study.result(Method::Retrain.into());
     match (retrain, study.time_ratio(Variant::default())) {
-        (Some(retrain), Some(ratio)) => println!(
+        (Some(retrain), Some(ratio)) => outln!(
             "; retraining: {:.1} s; FIUn takes {:.2} % of it",
             retrain.cost.seconds,
             ratio * 100.0
         ),
-        _ => println!(),
+        _ => outln!(),
     }
-    println!("{}", disinherit_report::honest(layers));
 }

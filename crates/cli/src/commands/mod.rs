@@ -1,154 +1,93 @@
-//! One function for each command.
+//! The commands, one file each: flags, what it does, what it prints.
 
-mod bring;
+use clap::Subcommand;
+
+mod add;
+mod certify;
 mod demo;
+mod export;
 mod fisher;
+mod fsck;
+mod gc;
+mod graph;
 mod grow;
 mod import;
-mod keeping;
-mod models;
-mod proof;
+mod init;
+mod key;
+mod list;
+mod log;
+mod methods;
+mod plan;
+mod purge;
+mod recipes;
+mod report;
 mod reproduce;
-mod request;
+mod retention;
+mod show;
+mod undo;
+mod unlearn;
+mod verify;
 
-use std::path::Path;
-use std::process::ExitCode;
-
-use disinherit::Features;
-use disinherit_data::{OpenOptions, Splits};
-use disinherit_nets::Compute;
-use disinherit_registry::{Location, Registry};
-
-use crate::args::{Cli, Command, DataArgs};
+use crate::context::Context;
 use crate::error::CliError;
-use crate::progress::Bars;
+use crate::exit::Outcome;
 
-/// What every command needs to know.
-pub(crate) struct Context {
-    registry: Option<String>,
-    actor: String,
-    /// Whether to print JSON.
-    pub(crate) json: bool,
-    /// Where networks run.
-    pub(crate) compute: Compute,
-    /// The bound of the cache of features, in bytes.
-    pub(crate) feature_cache: u64,
-    /// Progress bars.
-    pub(crate) bars: Bars,
-}
-
-impl Context {
-    /// The registry: the one named, or the nearest one upwards.
-    fn registry(&self) -> Result<Registry, CliError> {
-        let registry = match &self.registry {
-            Some(place) => open(place)?,
-            None => Registry::discover(Path::new("."))?,
-        };
-        Ok(registry.used_by(&self.actor))
-    }
-
-    /// The registry named, if one is.
-    fn named_registry(&self) -> Result<Option<Registry>, CliError> {
-        self.registry.as_deref().map(open).transpose()
-    }
-
-    /// The features of a registry's models.
-    fn features<'a>(&self, registry: &'a Registry) -> Features<'a> {
-        Features::new(registry, self.compute, self.feature_cache)
-    }
-
-    /// The registry named, made if it is not there.
-    fn registry_or_new(&self) -> Result<Registry, CliError> {
-        match self.registry() {
-            Err(error) => match self.registry.as_deref().map(Location::parse).transpose()? {
-                Some(place @ Location::Folder(_)) if !has_registry(&place) => {
-                    Ok(Registry::create_with(&place, None)?.used_by(&self.actor))
-                }
-                _ => Err(error),
-            },
-            found => found,
-        }
-    }
-}
-
-fn has_registry(place: &Location) -> bool {
-    let Location::Folder(folder) = place else {
-        return true;
-    };
-    folder.join("registry.json").exists() || folder.join(".disinherit/registry.json").exists()
-}
-
-fn open(place: &str) -> Result<Registry, CliError> {
-    Ok(Registry::open_at(&Location::parse(place)?)?)
-}
-
-/// Who does this, when nobody says: the account and the machine.
-fn somebody() -> String {
-    let account = ["USER", "LOGNAME", "USERNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok())
-        .unwrap_or_else(|| "unknown".into());
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("COMPUTERNAME").ok())
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .unwrap_or_default();
-    match machine.trim() {
-        "" => account,
-        machine => format!("{account}@{machine}"),
-    }
-}
-
-fn read_data(args: &DataArgs) -> Result<Option<Splits>, CliError> {
-    let Some(source) = &args.data else {
-        return Ok(None);
-    };
-    let options = OpenOptions {
-        size: args.size,
-        tokenizer: args.tokenizer.clone(),
-        ..OpenOptions::default()
-    };
-    Ok(Some(disinherit_data::open(source, &options)?))
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::InitArgs),
+    Add(Box<add::AddArgs>),
+    Import(Box<import::ImportArgs>),
+    Grow(grow::GrowArgs),
+    Fisher(Box<fisher::FisherArgs>),
+    Graph(graph::GraphArgs),
+    Log(log::LogArgs),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Undo(undo::UndoArgs),
+    Purge(purge::PurgeArgs),
+    Retention(retention::RetentionArgs),
+    Gc(gc::GcArgs),
+    Fsck(fsck::FsckArgs),
+    Key(key::KeyArgs),
+    Certify(Box<certify::CertifyArgs>),
+    Plan(plan::PlanArgs),
+    Unlearn(Box<unlearn::UnlearnArgs>),
+    Verify(Box<verify::VerifyArgs>),
+    Export(export::ExportArgs),
+    Report(report::ReportArgs),
+    Reproduce(Box<reproduce::ReproduceArgs>),
+    Methods(methods::MethodsArgs),
+    Recipes(recipes::RecipesArgs),
+    Demo(Box<demo::DemoArgs>),
 }
 
 /// Runs a command.
-pub(crate) fn run(cli: Cli) -> Result<ExitCode, CliError> {
-    let context = Context {
-        registry: cli.registry,
-        actor: cli.actor.unwrap_or_else(somebody),
-        json: cli.json,
-        compute: cli.device.parse()?,
-        feature_cache: cli.feature_cache.as_u64(),
-        bars: Bars::new(cli.quiet),
-    };
-    let done = |()| ExitCode::SUCCESS;
-    match cli.command {
-        Command::Init { place, catalog } => {
-            models::init(&context, place, catalog.as_deref()).map(done)
-        }
-        Command::Add(args) => bring::add(&context, &args).map(done),
-        Command::Import(args) => import::import(&context, &args).map(done),
-        Command::Grow(args) => grow::grow(&context, &args).map(done),
-        Command::Fisher(args) => fisher::fisher(&context, &args).map(done),
-        Command::Graph(args) => models::graph(&context, &args).map(done),
-        Command::Log { operations } => models::log(&context, operations).map(done),
-        Command::List(args) => keeping::list(&context, &args).map(done),
-        Command::Show { what } => models::show(&context, &what).map(done),
-        Command::Undo { operation } => keeping::undo(&context, operation).map(done),
-        Command::Purge(args) => keeping::purge(&context, &args).map(done),
-        Command::Retention { keep } => keeping::retention(&context, keep.as_deref()).map(done),
-        Command::Gc { dry_run, drafts } => keeping::gc(&context, dry_run, drafts).map(done),
-        Command::Fsck { repair, from } => keeping::fsck(&context, repair, from.as_deref()),
-        Command::Key { file } => proof::key(&context, &file).map(done),
-        Command::Certify(args) => proof::certify(&context, &args).map(done),
-        Command::Plan(args) => request::plan(&context, &args).map(done),
-        Command::Unlearn(args) => request::unlearn(&context, &args).map(done),
-        Command::Verify(args) => request::verify(&context, &args),
-        Command::Export(args) => bring::export(&context, &args).map(done),
-        Command::Report(args) => reproduce::report(&context, &args).map(done),
-        Command::Reproduce(args) => reproduce::reproduce(&context, &args).map(done),
-        Command::Methods => reproduce::methods(&context).map(done),
-        Command::Recipes { name } => grow::recipes(&context, name.as_deref()).map(done),
-        Command::Demo(args) => demo::demo(&context, &args).map(done),
+pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliError> {
+    match command {
+        Command::Init(args) => init::run(context, &args),
+        Command::Add(args) => add::run(context, &args),
+        Command::Import(args) => import::run(context, &args),
+        Command::Grow(args) => grow::run(context, &args),
+        Command::Fisher(args) => fisher::run(context, &args),
+        Command::Graph(args) => graph::run(context, &args),
+        Command::Log(args) => log::run(context, &args),
+        Command::List(args) => list::run(context, &args),
+        Command::Show(args) => show::run(context, &args),
+        Command::Undo(args) => undo::run(context, &args),
+        Command::Purge(args) => purge::run(context, &args),
+        Command::Retention(args) => retention::run(context, &args),
+        Command::Gc(args) => gc::run(context, &args),
+        Command::Fsck(args) => fsck::run(context, &args),
+        Command::Key(args) => key::run(context, &args),
+        Command::Certify(args) => certify::run(context, &args),
+        Command::Plan(args) => plan::run(context, &args),
+        Command::Unlearn(args) => unlearn::run(context, &args),
+        Command::Verify(args) => verify::run(context, &args),
+        Command::Export(args) => export::run(context, &args),
+        Command::Report(args) => report::run(context, &args),
+        Command::Reproduce(args) => reproduce::run(context, &args),
+        Command::Methods(args) => methods::run(context, &args),
+        Command::Recipes(args) => recipes::run(context, &args),
+        Command::Demo(args) => demo::run(context, &args),
     }
 }

@@ -1,37 +1,82 @@
-//! The paper's experiments, and pages about requests.
+//! `reproduce`: the paper's experiments.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Instant;
 
-use disinherit::{Depth, Method, Recipe, Study, StudyOptions, Variant, mean, revisit, run_study};
-use disinherit_formats::write_file;
-use disinherit_registry::{Registry, RegistryError};
+use clap::{Args, ValueEnum};
+use disinherit::data::Splits;
+use disinherit::registry::{Registry, RegistryError};
+use disinherit::{Depth, Method, Recipe, Study, StudyOptions, Variant, Verdicts, mean, run_study};
 use serde_json::json;
-use umig::Forget;
 
-use super::{Context, grow, read_data, request};
-use crate::args::{Experiment, ReportArgs, ReproduceArgs};
+use crate::args::recipe::RecipeArgs;
+use crate::args::request::forget_classes;
+use crate::args::unlearning::UnlearningArgs;
+use crate::context::Context;
 use crate::error::CliError;
-use crate::{output, table};
+use crate::exit::Outcome;
+use crate::output::{self, outln, warning};
+use crate::{files, recipes, table};
 
-/// The methods by name, what each does and where it comes from.
-pub(super) fn methods(context: &Context) -> Result<(), CliError> {
-    if context.json {
-        let list: Vec<_> = Method::all()
-            .map(|method| {
-                json!({"name": method, "purpose": method.purpose(), "source": method.source()})
-            })
-            .collect();
-        return output::json(&json!({"methods": list}));
-    }
-    for method in Method::all() {
-        println!(
-            "{method}\n    {}\n    {}",
-            method.purpose(),
-            method.source()
-        );
-    }
-    Ok(())
+/// Repeat one of the paper's experiments: grow what is missing, run the methods, measure, write
+/// results.json, results.csv and report.html.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  disinherit reproduce fl
+  disinherit reproduce tl --recipe tl-cifar10 --data cifar10/ --methods all --seeds 1,2,3")]
+pub(crate) struct ReproduceArgs {
+    /// The experiment.
+    experiment: Experiment,
+    /// Another recipe for it: a TOML file, or the name of a built-in one (`disinherit recipes`);
+    /// the experiment's recipe on the embedded digits when not given.
+    #[arg(long, value_name = "RECIPE")]
+    recipe: Option<String>,
+    #[command(flatten)]
+    settings: RecipeArgs,
+    /// Replaces the recipe's class to forget: class=NAME[,NAME].
+    #[arg(long, value_name = "WHAT")]
+    forget: Option<String>,
+    /// The methods to compare, or `all`; `fiun+all` edits every layer, `fiun+raw` compares FIMs as
+    /// they are.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask"
+    )]
+    methods: Vec<Choice>,
+    #[command(flatten)]
+    unlearning: UnlearningArgs,
+    /// The seeds; the recipe's own when not given.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    seeds: Vec<u64>,
+    /// Leave out relearning, the verdict that trains.
+    #[arg(long)]
+    no_relearning: bool,
+    /// The folder for models, results.json, results.csv and report.html. A run that was stopped
+    /// goes on where it was.
+    #[arg(long, default_value = "reproduction", value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// The paper's experiments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Experiment {
+    /// Federated learning.
+    Fl,
+    /// Distributed data-parallel learning.
+    Ddpl,
+    /// Incremental learning: heads that grow.
+    Il,
+    /// Transfer learning: frozen backbones.
+    Tl,
+    /// Several initial models with different classes: FIMs are merged (MFIM).
+    Multi,
+    /// A long chain.
+    Depth,
 }
 
 /// The experiment's recipe on the embedded digits.
@@ -46,47 +91,55 @@ fn default_recipe(experiment: Experiment) -> &'static str {
     }
 }
 
-fn variants(names: &[String]) -> Result<Vec<Variant>, CliError> {
-    let mut list: Vec<Variant> = Vec::new();
-    for name in names {
-        let more = match name.as_str() {
-            "all" => Method::all().map(Variant::from).collect(),
-            name => vec![name.parse::<Variant>().map_err(CliError::new)?],
-        };
-        list.extend(more);
+/// What `--methods` takes: one method, or all of them.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    All,
+    One(Variant),
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            name => name.parse().map(Self::One),
+        }
     }
-    let mut seen = std::collections::BTreeSet::new();
+}
+
+/// The methods that are chosen, each once.
+fn variants(choices: &[Choice]) -> Vec<Variant> {
+    let mut list: Vec<Variant> = Vec::new();
+    for choice in choices {
+        match choice {
+            Choice::All => list.extend(Method::all().map(Variant::from)),
+            Choice::One(variant) => list.push(*variant),
+        }
+    }
+    let mut seen = BTreeSet::new();
     list.retain(|variant| seen.insert(*variant));
-    Ok(list)
+    list
 }
 
 fn recipe(args: &ReproduceArgs) -> Result<Recipe, CliError> {
-    let name = args
-        .recipe
-        .as_deref()
-        .unwrap_or(default_recipe(args.experiment));
-    let mut recipe = grow::recipe(name, Some(&args.settings))?;
+    let name = args.recipe.as_deref();
+    let name = name.unwrap_or(default_recipe(args.experiment));
+    let mut recipe = recipes::load_with(name, &args.settings)?;
     if let Some(text) = &args.forget {
-        let Forget::Classes(classes) = request::forget(text)? else {
-            return Err(CliError::new("a reproduction forgets classes").help("class=NAME"));
-        };
-        recipe.forget.classes = classes.into_iter().collect();
+        recipe.forget.classes = forget_classes(text)?;
     }
     Ok(recipe)
 }
 
-fn folder(path: &Path) -> Result<(), CliError> {
-    Ok(std::fs::create_dir_all(path).map_err(RegistryError::io("make", path))?)
-}
-
-pub(super) fn reproduce(context: &Context, args: &ReproduceArgs) -> Result<(), CliError> {
+pub(super) fn run(context: &Context, args: &ReproduceArgs) -> Result<Outcome, CliError> {
     let start = Instant::now();
-    let variants = variants(&args.methods)?;
     let recipe = recipe(args)?;
-    let splits = grow::recipe_data(&recipe)?;
+    let splits = recipes::open_data(&recipe)?;
     // Before the folder is marked as this recipe's.
     disinherit::check_recipe(&recipe, &splits.train)?;
-    folder(&args.out)?;
+    files::make_folder(&args.out)?;
     let seeds = match &args.seeds[..] {
         [] => vec![recipe.seed],
         seeds => seeds.to_vec(),
@@ -97,43 +150,49 @@ pub(super) fn reproduce(context: &Context, args: &ReproduceArgs) -> Result<(), C
             seed,
             ..recipe.clone()
         };
-        let place = args.out.join(format!("seed-{seed}"));
-        folder(&place)?;
-        check_same(&place, &recipe)?;
-        let registry = match Registry::open(&place) {
-            Err(RegistryError::NoRegistry(_)) => Registry::create(&place)?,
-            other => other?,
-        };
-        let options = StudyOptions {
-            compute: context.compute,
-            unlearn: request::unlearn_options(context, &args.dampening, None),
-            variants: variants.clone(),
-            depth: Depth {
-                attacks: true,
-                relearning: !args.no_relearning,
-            },
-            publish: false,
-            keep: Some(place),
-        };
-        studies.push(run_study(
-            &registry,
-            &recipe,
-            &splits,
-            &options,
-            &context.bars,
-        )?);
+        studies.push(study(context, args, &recipe, &splits)?);
     }
     let written = write(&args.out, &studies)?;
     if context.json {
-        return output::json(&json!({"studies": studies, "files": written}));
+        output::json(&json!({"studies": studies, "files": written}))?;
+        return Ok(Outcome::Done);
     }
     print(&studies);
-    println!(
+    outln!(
         "wrote {} ({:.1} s in all)",
         written.join(", "),
         start.elapsed().as_secs_f64()
     );
-    Ok(())
+    Ok(Outcome::Done)
+}
+
+/// The study of one seed, in a folder of its own.
+fn study(
+    context: &Context,
+    args: &ReproduceArgs,
+    recipe: &Recipe,
+    splits: &Splits,
+) -> Result<Study, CliError> {
+    let place = args.out.join(format!("seed-{}", recipe.seed));
+    files::make_folder(&place)?;
+    check_same(&place, recipe)?;
+    let registry = match Registry::open(&place) {
+        Err(RegistryError::NoRegistry(_)) => Registry::create(&place)?,
+        other => other?,
+    };
+    let options = StudyOptions {
+        compute: context.compute,
+        unlearn: args.unlearning.options(context.compute),
+        variants: variants(&args.methods),
+        depth: Depth {
+            attacks: true,
+            relearning: !args.no_relearning,
+        },
+        publish: false,
+        keep: Some(place),
+    };
+    let study = run_study(&registry, recipe, splits, &options, &context.bars)?;
+    Ok(study)
 }
 
 /// Refuses to mix results of different recipes in one folder.
@@ -147,7 +206,7 @@ fn check_same(place: &Path, recipe: &Recipe) -> Result<(), CliError> {
             place.display()
         ))
         .help("give another folder with `--out`")),
-        Err(_) => Ok(write_file(&path, &text)?),
+        Err(_) => files::write(&path, &text),
     }
 }
 
@@ -160,7 +219,7 @@ fn write(out: &Path, studies: &[Study]) -> Result<Vec<String>, CliError> {
     let mut written = Vec::new();
     for (name, text) in files {
         let path = out.join(name);
-        write_file(&path, text.as_bytes())?;
+        files::write(&path, text)?;
         written.push(path.display().to_string());
     }
     Ok(written)
@@ -170,8 +229,8 @@ fn print(studies: &[Study]) {
     let Some(first) = studies.first() else {
         return;
     };
-    println!("{}, forgetting {}", first.title, first.forget);
-    println!("means over touched models and seeds; accuracy in %");
+    outln!("{}, forgetting {}", first.title, first.forget);
+    outln!("means over touched models and seeds; accuracy in %");
     let rows = first
         .results
         .iter()
@@ -193,21 +252,21 @@ fn print(studies: &[Study]) {
     table::print(&header, rows, 1);
     for result in first.results.iter() {
         if let Some(why) = &result.failed {
-            eprintln!("warning: {} failed: {why}", result.variant);
+            warning!("{} failed: {why}", result.variant);
         }
     }
 }
 
 fn row(studies: &[Study], variant: Variant) -> Vec<String> {
     let results = || studies.iter().filter_map(|study| study.result(variant));
-    let share = |pick: fn(&disinherit::Verdicts) -> Option<f64>| {
+    let share = |pick: fn(&Verdicts) -> Option<f64>| {
         output::percent(mean(results().filter_map(|r| r.mean(pick))))
     };
     let worst = results()
         .flat_map(|r| r.models.iter())
         .filter_map(|m| m.verdicts.scores.forget.heldout)
         .reduce(f64::max);
-    let steps = |v: &disinherit::Verdicts| {
+    let steps = |v: &Verdicts| {
         let relearning = v.relearning?;
         Some(relearning.steps.unwrap_or(relearning.limit) as f64)
     };
@@ -227,30 +286,17 @@ fn row(studies: &[Study], variant: Variant) -> Vec<String> {
     ]
 }
 
-pub(super) fn report(context: &Context, args: &ReportArgs) -> Result<(), CliError> {
-    let registry = context.registry()?;
-    let splits = read_data(&args.data)?;
-    let depth = Depth {
-        attacks: true,
-        relearning: args.relearning,
-    };
-    let study = revisit(
-        &registry,
-        args.request.as_deref(),
-        splits.as_ref(),
-        depth,
-        context.compute,
-        None,
-        &context.bars,
-    )?;
-    let page = disinherit_report::page(std::slice::from_ref(&study))?;
-    write_file(&args.out, page.as_bytes())?;
-    if context.json {
-        return output::json(&json!({"study": study, "report": args.out}));
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn methods_are_chosen_once_each() {
+        let choices = ["fiun+all", "all", "fiun"].map(|text| text.parse().unwrap());
+        let list = variants(&choices);
+        assert_eq!(list.len(), Method::all().count() + 1);
+        assert_eq!(list[0].to_string(), "fiun+all");
+        assert!("magic".parse::<Choice>().is_err());
     }
-    println!("wrote {}", args.out.display());
-    if splits.is_none() {
-        println!("give data (`--data PATH`) to have the models judged");
-    }
-    Ok(())
 }

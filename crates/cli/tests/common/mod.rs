@@ -75,11 +75,23 @@ impl Place {
         String::from_utf8(self.run(arguments).success().get_output().stdout.clone()).unwrap()
     }
 
-    /// A command that must fail with exit code 1, say so, and change nothing.
+    /// A command that must fail (exit code 3), say so, and change nothing.
     pub(crate) fn refuse(&self, arguments: &[&str], words: &[&str]) {
+        self.stop(3, arguments, words);
+    }
+
+    /// A command line that is wrong (exit code 2): it must say so, and change nothing.
+    pub(crate) fn misuse(&self, arguments: &[&str], words: &[&str]) {
+        self.stop(2, arguments, words);
+    }
+
+    /// A command that must end with this exit code and an error, and change nothing.
+    pub(crate) fn stop(&self, code: i32, arguments: &[&str], words: &[&str]) {
         let before = contents(&self.path(".disinherit"));
-        let failed = self.run(arguments).failure().code(1);
+        let failed = self.run(arguments).failure();
         let message = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
+        let failed = failed.get_output().status.code();
+        assert_eq!(failed, Some(code), "{arguments:?}: {message}");
         assert!(message.starts_with("error: "), "{message}");
         for word in words {
             assert!(message.contains(word), "`{word}` is not in: {message}");

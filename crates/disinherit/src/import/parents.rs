@@ -1,14 +1,14 @@
-//! Who inherited from whom, told from weights alone.
+//! Parent inference: proposes which model inherited from which, from weights alone.
 //!
 //! A model that goes on from another stays near it: fine-tuning moves weights by a fraction of their
-//! length, frozen tensors not at all, while two networks that started apart are about sqrt(2) lengths
-//! away from each other (random vectors of many dimensions are nearly orthogonal). The nearest earlier
-//! model is proposed as the parent. It is a proposal: who is nearest need not be who is the parent.
+//! norm, frozen tensors not at all, while two networks with separate initial weights are about sqrt(2)
+//! norms apart (random vectors of many dimensions are nearly orthogonal). The nearest earlier model is
+//! proposed as the parent. It is a proposal: the nearest model need not be the parent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit_formats::{Dtype, TensorSource};
-use disinherit_registry::{Digest, RegistryError};
+use disinherit_formats::{Dtype, FormatError, TensorSource};
+use disinherit_registry::Digest;
 use umig::Relation;
 
 /// Values of a tensor that are compared.
@@ -17,16 +17,16 @@ const VALUES: usize = 4096;
 /// Below this nothing is proposed.
 const LEAST: f64 = 0.25;
 
-/// What is known of one model.
-pub struct Kin {
+/// A small summary of a model's weights, enough to compare it with others.
+pub struct WeightSketch {
     name: String,
-    /// When it was made, by its file.
+    /// When it was made, in milliseconds since 1970-01-01 UTC, by its file.
     time: u64,
-    tensors: BTreeMap<String, Trace>,
+    tensors: BTreeMap<String, TensorSketch>,
 }
 
-/// What is left of a tensor for comparing.
-struct Trace {
+/// The part of a [`WeightSketch`] about one tensor.
+struct TensorSketch {
     dtype: Dtype,
     shape: Vec<usize>,
     digest: Digest,
@@ -35,52 +35,52 @@ struct Trace {
     values: Vec<f32>,
 }
 
-impl Trace {
+impl TensorSketch {
     fn weight(&self) -> f64 {
         self.shape.iter().map(|length| *length as f64).product()
     }
 }
 
-/// Who one model seems to come from.
+/// A parent that the weights suggest for one model.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Proposal {
+pub struct ParentProposal {
     /// The model.
     pub child: String,
     /// The parent.
     pub parent: String,
-    /// How.
+    /// How the model seems to have inherited.
     pub relation: Relation,
-    /// 0 to 1.
+    /// How sure the proposal is, 0 to 1.
     pub confidence: f64,
-    /// The share of parameters in tensors that are the same in both.
+    /// The share of parameters in tensors that are the same in both, 0 to 1.
     pub shared: f64,
-    /// How far the others are apart, in lengths of the weights: 0 for the same, about 1.4 for
-    /// strangers.
+    /// The distance of the other tensors, in units of their norm: 0 for equal ones, about 1.4 for
+    /// unrelated models.
     pub distance: f64,
 }
 
-impl Kin {
+impl WeightSketch {
     /// Reads a model's tensors, one at a time, and keeps what comparing needs.
     ///
     /// # Errors
-    /// [`RegistryError`] when a tensor cannot be read.
-    pub fn of(
+    /// [`FormatError`] when a tensor cannot be read.
+    pub fn from_tensors(
         name: impl Into<String>,
         time: u64,
         source: &dyn TensorSource,
-    ) -> Result<Self, RegistryError> {
+    ) -> Result<Self, FormatError> {
         let mut tensors = BTreeMap::new();
         for name in source.tensors().into_keys() {
             let tensor = source.tensor(&name)?;
             let values = tensor.to_f32().unwrap_or_default();
             let step = values.len().div_ceil(VALUES).max(1);
-            let trace = Trace {
+            let sketch = TensorSketch {
                 dtype: tensor.dtype,
                 digest: Digest::of(&tensor.bytes),
                 values: values.into_iter().step_by(step).collect(),
                 shape: tensor.shape,
             };
-            tensors.insert(name, trace);
+            tensors.insert(name, sketch);
         }
         Ok(Self {
             name: name.into(),
@@ -89,25 +89,25 @@ impl Kin {
         })
     }
 
-    /// The share of parameters in equal tensors, and the distance of the others; nothing where they
-    /// have too little in common to be compared.
+    /// The share of parameters in equal tensors, and the distance of the others; nothing where the
+    /// models have too little in common to be compared.
     fn compare(&self, other: &Self) -> Option<(f64, f64)> {
         let (mut same, mut compared, mut all) = (0.0, 0.0, 0.0);
         let (mut apart, mut length) = (0.0, 0.0);
-        for (name, trace) in &self.tensors {
-            all += trace.weight();
+        for (name, sketch) in &self.tensors {
+            all += sketch.weight();
             let Some(twin) = other.tensors.get(name) else {
                 continue;
             };
-            if twin.shape != trace.shape {
+            if twin.shape != sketch.shape {
                 continue;
             }
-            compared += trace.weight();
-            if twin.digest == trace.digest && twin.dtype == trace.dtype {
-                same += trace.weight();
+            compared += sketch.weight();
+            if twin.digest == sketch.digest && twin.dtype == sketch.dtype {
+                same += sketch.weight();
                 continue;
             }
-            for (a, b) in trace.values.iter().zip(&twin.values) {
+            for (a, b) in sketch.values.iter().zip(&twin.values) {
                 let (a, b) = (f64::from(*a), f64::from(*b));
                 apart += (a - b).powi(2);
                 length += (a * a + b * b) / 2.0;
@@ -126,30 +126,34 @@ impl Kin {
 
     /// The tensors that are the same in both.
     fn frozen(&self, other: &Self) -> Vec<String> {
-        let same = |(name, trace): &(&String, &Trace)| {
+        let same = |(name, sketch): &(&String, &TensorSketch)| {
             let twin = other.tensors.get(*name);
-            twin.is_some_and(|twin| twin.digest == trace.digest && twin.shape == trace.shape)
+            twin.is_some_and(|twin| twin.digest == sketch.digest && twin.shape == sketch.shape)
         };
         let frozen = self.tensors.iter().filter(same);
         frozen.map(|(name, _)| name.clone()).collect()
     }
 }
 
-/// How near two models are, 0 for strangers to 1 for the same.
+/// How near two models are: 0 for unrelated ones, 1 for equal ones.
 fn nearness((shared, distance): (f64, f64)) -> f64 {
     let near = (1.0 - distance / std::f64::consts::SQRT_2).clamp(0.0, 1.0);
     shared + (1.0 - shared) * near
 }
 
-/// Proposes a parent for each of `models` that has none in `known` (child, parent) and seems to have
-/// one among those made before it. Models of the same time are ordered so that the most central one
-/// comes first, and trusted half as much. Nobody's descendant is proposed as its parent.
-pub fn infer_parents(mut models: Vec<Kin>, known: &[(String, String)]) -> Vec<Proposal> {
+/// Proposes a parent for each of `models` that has none in `known` (pairs of child and parent) and
+/// seems to have one among the models made before it. Models of the same time are ordered so that the
+/// most central one comes first; such proposals get half the confidence. A model's own descendant is
+/// never proposed as its parent.
+pub fn infer_parents(
+    mut models: Vec<WeightSketch>,
+    known: &[(String, String)],
+) -> Vec<ParentProposal> {
     let mut edges: BTreeSet<(String, String)> = known.iter().cloned().collect();
     let central = centrality(&models);
     models.sort_by(|a, b| {
         let by_time = a.time.cmp(&b.time);
-        let far = |kin: &Kin| central.get(&kin.name).copied().unwrap_or(0.0);
+        let far = |sketch: &WeightSketch| central.get(&sketch.name).copied().unwrap_or(0.0);
         by_time
             .then(far(b).total_cmp(&far(a)))
             .then(a.name.cmp(&b.name))
@@ -159,52 +163,60 @@ pub fn infer_parents(mut models: Vec<Kin>, known: &[(String, String)]) -> Vec<Pr
         if known.iter().any(|(name, _)| *name == child.name) {
             continue;
         }
-        let heirs = descendants(&edges, &child.name);
-        let mut before: Vec<(f64, &Kin, (f64, f64))> = models[..place]
-            .iter()
-            .filter(|parent| !heirs.contains(&parent.name))
-            .filter_map(|parent| {
-                let measured = child.compare(parent)?;
-                Some((nearness(measured), parent, measured))
-            })
-            .collect();
-        before.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let Some((near, parent, (shared, distance))) = before.first().copied() else {
-            continue;
-        };
-        // A runner-up that is as near might be the parent just as well.
-        let apart = before.get(1).map_or(1.0, |second| {
-            let (best, next) = (1.0 - near, 1.0 - second.0);
-            if next > 0.0 {
-                (next - best) / next
-            } else {
-                0.0
-            }
-        });
-        let order = if parent.time < child.time { 1.0 } else { 0.5 };
-        let confidence = near * (0.5 + apart / 2.0) * order;
-        if near < LEAST {
-            continue;
+        let below = descendants(&edges, &child.name);
+        let before = models[..place].iter();
+        let candidates = before.filter(|parent| !below.contains(&parent.name));
+        if let Some(proposal) = propose(child, candidates) {
+            edges.insert((child.name.clone(), proposal.parent.clone()));
+            proposals.push(proposal);
         }
-        edges.insert((child.name.clone(), parent.name.clone()));
-        let frozen = child.frozen(parent);
-        proposals.push(Proposal {
-            child: child.name.clone(),
-            parent: parent.name.clone(),
-            relation: if shared > 0.5 {
-                Relation::Transfer { frozen }
-            } else {
-                Relation::FineTune
-            },
-            confidence,
-            shared,
-            distance,
-        });
     }
     proposals
 }
 
-/// Everybody below a model.
+/// The nearest of the candidates, if it is near enough to be the parent.
+fn propose<'a>(
+    child: &WeightSketch,
+    candidates: impl Iterator<Item = &'a WeightSketch>,
+) -> Option<ParentProposal> {
+    let mut measured: Vec<(f64, &WeightSketch, (f64, f64))> = candidates
+        .filter_map(|parent| {
+            let measured = child.compare(parent)?;
+            Some((nearness(measured), parent, measured))
+        })
+        .collect();
+    measured.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (near, parent, (shared, distance)) = measured.first().copied()?;
+    if near < LEAST {
+        return None;
+    }
+    // A runner-up that is as near might be the parent just as well.
+    let apart = measured.get(1).map_or(1.0, |second| {
+        let (best, next) = (1.0 - near, 1.0 - second.0);
+        if next > 0.0 {
+            (next - best) / next
+        } else {
+            0.0
+        }
+    });
+    let order = if parent.time < child.time { 1.0 } else { 0.5 };
+    let relation = if shared > 0.5 {
+        let frozen = child.frozen(parent);
+        Relation::Transfer { frozen }
+    } else {
+        Relation::FineTune
+    };
+    Some(ParentProposal {
+        child: child.name.clone(),
+        parent: parent.name.clone(),
+        relation,
+        confidence: near * (0.5 + apart / 2.0) * order,
+        shared,
+        distance,
+    })
+}
+
+/// The names of all descendants of a model.
 fn descendants(edges: &BTreeSet<(String, String)>, of: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = vec![of.to_owned()];
@@ -219,7 +231,7 @@ fn descendants(edges: &BTreeSet<(String, String)>, of: &str) -> BTreeSet<String>
 }
 
 /// The sum of each model's nearness to all others.
-fn centrality(models: &[Kin]) -> BTreeMap<String, f64> {
+fn centrality(models: &[WeightSketch]) -> BTreeMap<String, f64> {
     models
         .iter()
         .map(|model| {
@@ -277,22 +289,24 @@ mod tests {
     }
 
     #[test]
-    fn families_are_told_from_strangers() {
+    fn inherited_models_are_told_from_unrelated_ones() {
         let (body, head) = (random(2000, 1.0, 1), random(160, 1.0, 2));
         let tuned = moved(&body, 0.2, 3);
         let again = moved(&tuned, 0.2, 4);
-        let kin = |name: &str, time, weights: &Weights| Kin::of(name, time, weights).unwrap();
+        let sketch = |name: &str, time, weights: &Weights| {
+            WeightSketch::from_tensors(name, time, weights).unwrap()
+        };
         let found = infer_parents(
             vec![
-                kin(
-                    "stranger",
+                sketch(
+                    "unrelated",
                     1,
                     &model(&random(2000, 1.0, 9), &random(160, 1.0, 8)),
                 ),
-                kin("grandchild", 4, &model(&again, &moved(&head, 0.2, 7))),
-                kin("base", 1, &model(&body, &head)),
-                kin("frozen", 3, &model(&body, &moved(&head, 0.5, 6))),
-                kin("tuned", 2, &model(&tuned, &moved(&head, 0.2, 5))),
+                sketch("grandchild", 4, &model(&again, &moved(&head, 0.2, 7))),
+                sketch("base", 1, &model(&body, &head)),
+                sketch("frozen", 3, &model(&body, &moved(&head, 0.5, 6))),
+                sketch("fine-tuned", 2, &model(&tuned, &moved(&head, 0.2, 5))),
             ],
             &[],
         );
@@ -301,9 +315,9 @@ mod tests {
             .map(|p| (p.child.as_str(), p.parent.as_str(), p.relation.name()))
             .collect();
         let expected = [
-            ("tuned", "base", "fine_tune"),
+            ("fine-tuned", "base", "fine_tune"),
             ("frozen", "base", "transfer"),
-            ("grandchild", "tuned", "fine_tune"),
+            ("grandchild", "fine-tuned", "fine_tune"),
         ];
         assert_eq!(told, expected, "{found:?}");
         assert!(found.iter().all(|p| p.confidence > 0.3), "{found:?}");
@@ -311,18 +325,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_believed() {
+    fn known_parents_are_kept() {
         let (body, head) = (random(2000, 1.0, 1), random(160, 1.0, 2));
-        let kin = |name: &str, seed| {
+        let sketch = |name: &str, seed| {
             let weights = model(&moved(&body, 0.1, seed), &head);
-            Kin::of(name, 5, &weights).unwrap()
+            WeightSketch::from_tensors(name, 5, &weights).unwrap()
         };
         let known = [
             ("a".to_owned(), "b".to_owned()),
             ("b".to_owned(), "c".to_owned()),
         ];
         let found = infer_parents(
-            vec![kin("a", 1), kin("b", 2), kin("c", 3), kin("d", 4)],
+            vec![
+                sketch("a", 1),
+                sketch("b", 2),
+                sketch("c", 3),
+                sketch("d", 4),
+            ],
             &known,
         );
         let children: Vec<&str> = found.iter().map(|p| p.child.as_str()).collect();
@@ -338,12 +357,12 @@ mod tests {
     #[test]
     fn without_times_the_most_central_comes_first_and_is_trusted_less() {
         let (body, head) = (random(2000, 1.0, 1), random(160, 1.0, 2));
-        let heirs = (0..3u64).map(|n| {
+        let inherited = (0..3u64).map(|n| {
             let weights = model(&moved(&body, 0.3, 10 + n), &head);
-            Kin::of(format!("heir{n}"), 5, &weights).unwrap()
+            WeightSketch::from_tensors(format!("inherited{n}"), 5, &weights).unwrap()
         });
-        let base = Kin::of("root", 5, &model(&body, &head)).unwrap();
-        let found = infer_parents(heirs.chain([base]).collect(), &[]);
+        let base = WeightSketch::from_tensors("root", 5, &model(&body, &head)).unwrap();
+        let found = infer_parents(inherited.chain([base]).collect(), &[]);
         assert_eq!(found.len(), 3);
         assert!(
             found

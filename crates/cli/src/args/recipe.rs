@@ -1,0 +1,54 @@
+//! What replaces a recipe's settings.
+
+use clap::Args;
+use disinherit::Recipe;
+use disinherit::nets::Kind;
+
+use super::data::DataArgs;
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct RecipeArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Replaces the recipe's network.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) architecture: Option<Kind>,
+    /// Replaces the recipe's number of epochs.
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<usize>,
+    /// Replaces the recipe's learning rate.
+    #[arg(long, value_name = "X")]
+    pub(crate) learning_rate: Option<f64>,
+    /// Use at most this many training samples.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Replaces the recipe's seed.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl RecipeArgs {
+    /// Replaces what is given.
+    pub(crate) fn apply(&self, recipe: &mut Recipe) {
+        if let Some(architecture) = self.architecture {
+            recipe.network.architecture = architecture;
+        }
+        if let Some(source) = &self.data.data {
+            recipe.data.source.clone_from(source);
+        }
+        if let Some(tokenizer) = &self.data.tokenizer {
+            recipe.data.tokenizer = Some(tokenizer.clone());
+        }
+        recipe.data.size = self.data.size.or(recipe.data.size);
+        recipe.data.limit = self.limit.or(recipe.data.limit);
+        recipe.seed = self.seed.unwrap_or(recipe.seed);
+        recipe.training.learning_rate = self.learning_rate.unwrap_or(recipe.training.learning_rate);
+        if let Some(epochs) = self.epochs {
+            recipe.training.epochs = epochs;
+            recipe
+                .models
+                .iter_mut()
+                .for_each(|model| model.epochs = None);
+        }
+    }
+}

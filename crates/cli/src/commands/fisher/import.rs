@@ -1,0 +1,44 @@
+//! `fisher import`: adds a card that was computed elsewhere.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use disinherit::registry::FisherCard;
+use serde_json::json;
+
+use crate::args::model::resolve;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Outcome;
+use crate::files;
+use crate::output::{self, outln};
+
+/// Add a card that was computed elsewhere, by someone who may not share the data.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disinherit fisher import clinic.card --model clinic")]
+pub(crate) struct ImportCardArgs {
+    /// The card, a safetensors file.
+    file: PathBuf,
+    /// The model that it must be of; the one that it names when not given.
+    #[arg(long)]
+    model: Option<String>,
+}
+
+pub(super) fn run(context: &Context, args: &ImportCardArgs) -> Result<Outcome, CliError> {
+    let registry = context.registry()?;
+    let graph = registry.graph()?;
+    let card = FisherCard::from_bytes(&files::read_bytes(&args.file)?)?;
+    let named = args.model.as_deref();
+    let named = named.map(|text| resolve(&graph, text)).transpose()?;
+    let id = disinherit::import_card(&registry, &graph, &card, named.as_ref())?;
+    let estimator = card.header.estimator;
+    if context.json {
+        output::json(&json!({"model": id, "estimator": estimator.to_string()}))?;
+    } else {
+        let samples = output::grouped(card.header.samples());
+        outln!("kept the card of {id}: {estimator}, {samples} samples");
+    }
+    Ok(Outcome::Done)
+}

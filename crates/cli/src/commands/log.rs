@@ -1,0 +1,98 @@
+//! `log`: models in the order in which they were added, or the operations.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use disinherit::registry::{ModelRow, OperationRow, Registry, check_chain};
+use disinherit::umig::ModelId;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Outcome;
+use crate::output::{self, warning};
+use crate::table;
+
+/// List the models, newest last; or the operations.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  disinherit log
+  disinherit log --operations")]
+pub(crate) struct LogArgs {
+    /// List what was done instead. Exits with 1 if the log has been altered.
+    #[arg(long)]
+    operations: bool,
+}
+
+pub(super) fn run(context: &Context, args: &LogArgs) -> Result<Outcome, CliError> {
+    let registry = context.registry()?;
+    if args.operations {
+        return operations(context, &registry.operations()?);
+    }
+    models(context, &registry)?;
+    Ok(Outcome::Done)
+}
+
+fn models(context: &Context, registry: &Registry) -> Result<(), CliError> {
+    let graph = registry.graph()?;
+    if context.json {
+        return output::json(&graph.models().collect::<Vec<_>>());
+    }
+    let known: BTreeMap<ModelId, ModelRow> = registry
+        .models()?
+        .into_iter()
+        .map(|row| (row.vertex.id.clone(), row))
+        .collect();
+    let rows = graph.models().map(|model| {
+        let row = known.get(&model.id);
+        let digest = row.map(|row| row.manifest.to_string()).unwrap_or_default();
+        let parents = graph.parents(&model.id);
+        vec![
+            model.id.to_string(),
+            row.map_or("", |row| row.state().name()).to_owned(),
+            output::time(model.time),
+            output::short(&digest),
+            output::joined(parents.iter().map(|(id, _)| id)),
+        ]
+    });
+    let header = ["model", "state", "time", "digest", "parents"];
+    table::print(&header, rows.collect(), 5);
+    Ok(())
+}
+
+fn operations(context: &Context, list: &[OperationRow]) -> Result<Outcome, CliError> {
+    let problems = check_chain(list);
+    if context.json {
+        output::json(&list)?;
+    } else {
+        let rows = list.iter().map(|row| {
+            vec![
+                row.id.to_string(),
+                output::time(row.operation.time),
+                row.actor.clone(),
+                row.operation.command.clone(),
+                subject(&row.operation.detail),
+                output::short(&row.hash),
+            ]
+        });
+        let header = ["operation", "time", "actor", "command", "subject", "hash"];
+        table::print(&header, rows.collect(), 6);
+    }
+    for problem in &problems {
+        warning!("{problem}");
+    }
+    Ok(Outcome::from_sound(problems.is_empty()))
+}
+
+/// What an operation was about, in a word.
+fn subject(detail: &Value) -> String {
+    ["model", "models", "id", "undoes", "reason"]
+        .iter()
+        .find_map(|key| match detail.get(key) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Number(number)) => Some(format!("operation {number}")),
+            _ => None,
+        })
+        .unwrap_or_default()
+}

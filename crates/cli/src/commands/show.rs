@@ -1,0 +1,165 @@
+//! `show`: one model, or one operation.
+
+use clap::Args;
+use disinherit::LoadedModel;
+use disinherit::registry::CardHeader;
+use disinherit::umig::{ModelId, Relation, SampleSet, Training, Umig};
+use serde_json::json;
+
+use super::fisher;
+use crate::args::model::resolve;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Outcome;
+use crate::output::{self, outln};
+
+/// Show a model (network, labels, provenance, parents, children), or an operation by its number.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  disinherit show clinic
+  disinherit show clinic@1 --json
+  disinherit show 13")]
+pub(crate) struct ShowArgs {
+    /// `name` (the current version), `name@version`, or an operation's number.
+    what: String,
+}
+
+pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Outcome, CliError> {
+    match args.what.parse() {
+        Ok(number) => operation(context, number)?,
+        Err(_) => model(context, &args.what)?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn operation(context: &Context, number: i64) -> Result<(), CliError> {
+    let list = context.registry()?.operations()?;
+    let Some(row) = list.iter().find(|row| row.id == number) else {
+        return Err(CliError::new(format!("there is no operation {number}"))
+            .help("`disinherit log --operations` lists them"));
+    };
+    if context.json {
+        return output::json(row);
+    }
+    outln!("operation {number}: {}", row.operation.command);
+    outln!("  time        {}", output::time(row.operation.time));
+    outln!("  actor       {}", row.actor);
+    outln!("  hash        {}", row.hash);
+    outln!("  follows     {}", row.previous);
+    let made = &row.made;
+    for (id, digest) in &made.models {
+        outln!("  made        {id}, digest {digest}");
+    }
+    for (what, list) in [
+        ("superseded", &made.superseded),
+        ("restored", &made.restored),
+        ("taken out", &made.removed),
+        ("purged", &made.purged),
+    ] {
+        for id in list {
+            outln!("  {what:11} {id}");
+        }
+    }
+    for card in &made.cards {
+        outln!("  FIM card    of {} ({})", card.model, card.estimator);
+    }
+    outln!("{}", serde_json::to_string_pretty(&row.operation.detail)?);
+    Ok(())
+}
+
+fn model(context: &Context, name: &str) -> Result<(), CliError> {
+    let registry = context.registry()?;
+    let graph = registry.graph()?;
+    let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, name)?)?;
+    let cards = registry
+        .cards(loaded.digest)?
+        .iter()
+        .map(|row| registry.card_of(row))
+        .collect::<Result<Vec<_>, _>>()?;
+    let headers: Vec<&CardHeader> = cards.iter().map(|card| card.header()).collect();
+    if context.json {
+        let id = loaded.id();
+        return output::json(&json!({
+            "model": loaded.vertex,
+            "digest": loaded.digest,
+            "manifest": loaded.manifest,
+            "parents": graph.parents(id),
+            "children": graph.children(id),
+            "depth": depth(&graph, id),
+            "cards": headers,
+        }));
+    }
+    print(&graph, &loaded, &headers);
+    Ok(())
+}
+
+fn depth(graph: &Umig, id: &ModelId) -> usize {
+    graph.depths().get(id).copied().unwrap_or_default()
+}
+
+fn print(graph: &Umig, loaded: &LoadedModel, cards: &[&CardHeader]) {
+    let id = loaded.id();
+    let superseded = if loaded.vertex.superseded {
+        " (superseded)"
+    } else {
+        ""
+    };
+    outln!("{id}{superseded}");
+    outln!("  digest      {}", loaded.digest);
+    outln!("  made        {}", output::time(loaded.vertex.time));
+    outln!(
+        "  network     {} on {}",
+        loaded.architecture.kind,
+        loaded.architecture.input
+    );
+    outln!(
+        "  parameters  {} in {} tensors, head `{}`",
+        output::grouped(loaded.manifest.parameters()),
+        loaded.manifest.tensors.len(),
+        loaded.manifest.head
+    );
+    outln!("  labels      {}", loaded.manifest.labels.join(", "));
+    for training in &loaded.vertex.training {
+        outln!("  trained on  {training}, {}", samples(training));
+    }
+    outln!("  parents     {}", relatives(&graph.parents(id)));
+    outln!("  children    {}", relatives(&graph.children(id)));
+    outln!("  depth       {}", depth(graph, id));
+    if cards.is_empty() {
+        outln!("  FIM card    none");
+    }
+    for card in cards {
+        outln!("  FIM card    {}", card_in_words(card));
+    }
+}
+
+fn samples(training: &Training) -> String {
+    match &training.samples {
+        SampleSet::Listed(ids) => format!("{} samples", output::grouped(ids.len() as u64)),
+        SampleSet::All => "all samples".into(),
+        SampleSet::Unknown => "samples not recorded".into(),
+    }
+}
+
+fn relatives(list: &[(&ModelId, &Relation)]) -> String {
+    if list.is_empty() {
+        return "none".to_owned();
+    }
+    output::joined(
+        list.iter()
+            .map(|(id, relation)| format!("{id} ({relation})")),
+    )
+}
+
+fn card_in_words(header: &CardHeader) -> String {
+    let layers = match header.layers.len() {
+        0 => "head".to_owned(),
+        count => format!("head and {count} inner tensors"),
+    };
+    let samples = match &header.precision {
+        Some(precision) => fisher::in_words(precision),
+        None => format!("{} samples", output::grouped(header.samples())),
+    };
+    format!("{}, {layers}, {samples}", header.estimator)
+}

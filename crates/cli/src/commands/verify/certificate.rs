@@ -1,0 +1,88 @@
+//! `verify --certificate`: checks a certificate by its signature, and against a registry.
+
+use std::path::Path;
+
+use disinherit::{Envelope, PublicKey, Statement};
+use serde_json::json;
+
+use super::verdict::in_words;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Outcome;
+use crate::files;
+use crate::output::{self, complain, outln};
+
+pub(super) fn run(context: &Context, file: &Path, key: &Path) -> Result<Outcome, CliError> {
+    let key = PublicKey::from_pem(&files::read_text(key)?)?;
+    let envelope = Envelope::read(&files::read_bytes(file)?)?;
+    let statement = match envelope.open(&key) {
+        Ok(statement) => statement,
+        // The file could be read, but this key did not sign what it says.
+        Err(error) => {
+            complain(format_args!("{}\n", CliError::from(error)));
+            return Ok(Outcome::Found);
+        }
+    };
+    let problems = match context.named_registry()? {
+        Some(registry) => Some(statement.compare(&registry)?),
+        None => None,
+    };
+    let sound = problems.as_ref().is_none_or(Vec::is_empty);
+    if context.json {
+        output::json(&json!({
+            "key": key.id(),
+            "statement": statement,
+            "compared": problems.is_some(),
+            "problems": problems.unwrap_or_default(),
+        }))?;
+    } else {
+        print(&statement, &key, problems.as_deref());
+    }
+    Ok(Outcome::from_sound(sound))
+}
+
+fn print(statement: &Statement, key: &PublicKey, problems: Option<&[String]>) {
+    let certificate = &statement.predicate;
+    outln!("signed with the key {}, and not altered since", key.id());
+    outln!(
+        "  request   {}, forget {}",
+        certificate.request,
+        certificate.asked.forget
+    );
+    outln!(
+        "  answered  {} by {}",
+        output::time(certificate.time),
+        certificate.actor
+    );
+    outln!("  method    {}", certificate.method);
+    outln!(
+        "  issued    {} by {}",
+        output::time(certificate.issued),
+        certificate.tool
+    );
+    outln!(
+        "  log       operation {}, {}",
+        certificate.log.operation,
+        certificate.log.hash.chars().take(16).collect::<String>()
+    );
+    for model in &certificate.models {
+        let verdict = certificate.verdicts.iter().find(|v| v.model == model.after);
+        let judged = verdict.map_or("not judged", |verdict| in_words(verdict.passed));
+        outln!(
+            "  {} -> {} ({judged}), digest {}",
+            model.before,
+            model.after,
+            model.digest_after
+        );
+    }
+    for remark in &certificate.warnings {
+        outln!("  warning   {remark}");
+    }
+    match problems {
+        None => outln!("not compared with a registry; give `--registry` to do so"),
+        Some([]) => outln!("the registry has it all as certified"),
+        Some(problems) => problems
+            .iter()
+            .for_each(|problem| outln!("PROBLEM: {problem}")),
+    }
+}

@@ -1,0 +1,26 @@
+//! Import of whole trees: finds the models below some folders, reads what each is and which models it
+//! was made from, and adds them to the registry in one operation.
+//!
+//! ```text
+//! find -> open and describe -> parents from cards -> parents from weights -> order -> add
+//! ```
+//!
+//! [`ImportPlan::new`] does everything but the last step, so that a front end can show the plan first;
+//! [`ImportPlan::run`] adds the models.
+
+mod candidate;
+mod cards;
+mod error;
+mod find;
+mod notes;
+mod options;
+mod parents;
+mod plan;
+mod tree;
+
+pub use error::ImportError;
+pub use find::{MODEL_ENDINGS, find_models};
+pub use notes::{ImportNote, ParentEvidence};
+pub use options::{ImportOptions, TrainedOn};
+pub use parents::{ParentProposal, WeightSketch, infer_parents};
+pub use plan::{ImportPlan, ImportedModel};
