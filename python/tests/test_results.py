@@ -63,7 +63,7 @@ def registry(tmp_path_factory):
         parents={"base": Relation("transfer", frozen=["body"])},
         trained_on="insects",
     )
-    made.add("merged", state(base), labels=LABELS, parents={"base": "merged=0.25", "child": "merged"})
+    made.add("merged", state(base), labels=LABELS, parents={"base": "merged=0.25", "child": "merged"}, trained_on="insects")
     return made
 
 
