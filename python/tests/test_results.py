@@ -48,14 +48,14 @@ def check(value, wanted, where):
 
 
 seen = set()
+TRAINED_ON = Training("insects", labels=LABELS, samples=sorted(f"sample-{n}" for n in range(300)), source="zoo")
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
     made = Registry.create(tmp_path_factory.mktemp("registry"), actor="tester")
     base = trained()
-    seen_in_training = Training("insects", labels=LABELS, samples=["sample-1", "sample-2"], source="zoo")
-    made.add("base", state(base), labels=LABELS, trained_on=seen_in_training)
+    made.add("base", state(base), labels=LABELS, trained_on=TRAINED_ON)
     made.add(
         "child",
         state(trained(100, start=base)),
@@ -82,9 +82,7 @@ def test_every_result_is_what_its_class_says(registry):
     verdicts = of(registry.verify(everything, progress=False), typing.List[results.Verdict])
     assert all(verdict.passed for verdict in verdicts)
     models = of(registry.models(), typing.List[results.Model])
-    assert models[0].training == [
-        Training("insects", labels=LABELS, samples=["sample-1", "sample-2"], source="zoo")
-    ]
+    assert models[0].training == [TRAINED_ON]
     graph = of(registry.graph(), results.Graph)
     assert [edge.relation for edge in graph.parents("child@1")] == [Relation("transfer", frozen=["body"])]
     assert [edge.relation.weight for edge in graph.parents("merged@1")] == [0.25, None]

@@ -192,7 +192,7 @@ def test_a_head_without_a_bias_is_suppressed_towards_the_mean_of_the_others(load
     done = dt.forget(
         alone, made, classes="cat", layers="all", loader=loader, heldout=heldout(), dampen_only=True
     )
-    assert done.verdict.passed is False and "no alpha meets the target" in done.warnings[0]
+    assert "no alpha meets the target" in done.warnings[0]
 
 
 class Decoder(nn.Module):
