@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use disinherit::import::{ImportOptions, TrainedOn as TreeTraining};
 use disinherit::{AddModel, Alpha, EngineError, FisherOptions, NewNetwork, Scale, UnlearnOptions};
 use disinherit_nets::{Architecture, Preprocessing};
 use pyo3::prelude::*;
@@ -125,6 +126,26 @@ struct TrainedOn {
     source: Option<String>,
 }
 
+/// What a family's name and the shape of its images say of a network.
+fn network(
+    architecture: Option<&str>,
+    input: Option<(usize, usize, usize)>,
+) -> PyResult<NewNetwork> {
+    let kind = architecture.map(str::parse).transpose();
+    let shape = |(channels, height, width)| disinherit_data::ImageShape {
+        channels,
+        height,
+        width,
+    };
+    Ok(NewNetwork {
+        kind: kind.map_err(refused)?,
+        images: input.map(shape),
+        vocabulary: disinherit_data::VOCABULARY,
+        length: 128,
+        ..NewNetwork::default()
+    })
+}
+
 /// A new model.
 #[derive(FromPyObject)]
 pub(crate) struct NewModel {
@@ -141,21 +162,12 @@ pub(crate) struct NewModel {
 impl NewModel {
     /// What is known about its network.
     pub(crate) fn network(&self) -> PyResult<NewNetwork> {
-        let kind = self.architecture.as_deref().map(str::parse).transpose();
+        let named = network(self.architecture.as_deref(), self.input)?;
         Ok(NewNetwork {
-            kind: kind.map_err(refused)?,
             head: self.head.clone(),
             labels: self.labels.clone(),
-            images: self
-                .input
-                .map(|(channels, height, width)| disinherit_data::ImageShape {
-                    channels,
-                    height,
-                    width,
-                }),
-            vocabulary: disinherit_data::VOCABULARY,
-            length: 128,
             untied: self.untied,
+            ..named
         })
     }
 
@@ -195,5 +207,44 @@ impl NewModel {
             time: None,
             untied: self.untied,
         }
+    }
+}
+
+/// What holds for all models of a tree: `disinherit._arguments.TreeOptions`.
+#[derive(FromPyObject)]
+pub(crate) struct TreeOptions {
+    labels: Option<Vec<String>>,
+    head: Option<String>,
+    architecture: Option<String>,
+    input: Option<(usize, usize, usize)>,
+    trained_on: Vec<TrainedOn>,
+    infer_parents: Option<f64>,
+    untied: bool,
+    pub(crate) dry_run: bool,
+}
+
+impl TreeOptions {
+    pub(crate) fn read(self) -> PyResult<ImportOptions> {
+        let named = network(self.architecture.as_deref(), self.input)?;
+        let trained = self.trained_on.into_iter().map(|trained| TreeTraining {
+            data: trained.data,
+            labels: trained.labels,
+            samples: match trained.samples {
+                Some(samples) => SampleSet::Listed(samples.into_iter().collect()),
+                None => SampleSet::Unknown,
+            },
+            source: trained.source,
+        });
+        Ok(ImportOptions {
+            network: NewNetwork {
+                head: self.head,
+                labels: self.labels,
+                untied: self.untied,
+                ..named
+            },
+            preprocessing: Preprocessing::default(),
+            trained_on: trained.collect(),
+            infer_parents: self.infer_parents,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use disinherit::import::{ImportOptions, ImportPlan};
 use disinherit::{
     CertifiedVerdict, Depth, EngineError, Evaluator, FEATURE_CACHE, Features, LoadedModel, Needs,
     UnlearnOptions, Unlearned,
@@ -15,8 +16,9 @@ use umig::{Forget, ModelId, Plan, Request};
 
 use crate::arguments::{Asked, NewModel};
 use crate::data_sets::Data;
-use crate::errors::{raised, refused};
+use crate::errors::{not_imported, raised, refused};
 use crate::progress::Shown;
+use crate::results::Imported;
 use crate::tensors::Arrays;
 
 /// Opens the registry at a place.
@@ -95,6 +97,22 @@ pub(crate) fn add_tensors(
     let architecture = Architecture::of_head(head.name, head.inputs, head.outputs);
     let new = new.model(PathBuf::new(), architecture, labels, parents);
     disinherit::add_tensors(registry, &new, tensors).map_err(raised)
+}
+
+/// Adds the models at and below some paths, in one operation.
+pub(crate) fn import_tree(
+    registry: &Registry,
+    paths: &[PathBuf],
+    options: &ImportOptions,
+    dry_run: bool,
+    progress: &Shown,
+) -> PyResult<Imported> {
+    let plan = ImportPlan::new(registry, paths, options, progress).map_err(not_imported)?;
+    let added = match dry_run {
+        true => Vec::new(),
+        false => plan.run(registry, progress).map_err(raised)?,
+    };
+    Ok(Imported { plan, added })
 }
 
 /// Computes and keeps FIM cards; says how many were made.

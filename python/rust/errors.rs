@@ -2,6 +2,7 @@
 //! words that name arguments and methods of Python.
 
 use disinherit::EngineError;
+use disinherit::import::ImportError;
 use disinherit_registry::RegistryError;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
@@ -62,6 +63,14 @@ pub(crate) fn raised(error: impl Into<EngineError>) -> PyErr {
             _ => DisinheritError::new_err(words),
         },
         _ => DisinheritError::new_err(words),
+    }
+}
+
+/// A tree that cannot be imported, likewise.
+pub(crate) fn not_imported(error: ImportError) -> PyErr {
+    match error {
+        ImportError::Engine(error) => raised(error),
+        other => refused(in_python(&other.to_string())),
     }
 }
 

@@ -7,7 +7,7 @@ use disinherit_registry::{ModelRow, Purge};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
-use crate::arguments::{Asked, NewModel, Options};
+use crate::arguments::{Asked, NewModel, Options, TreeOptions};
 use crate::data_sets::Data;
 use crate::engine;
 use crate::errors::raised;
@@ -91,6 +91,20 @@ impl Registry {
         let arrays = Arrays::new(tensors)?;
         let id = py.detach(|| engine::add_tensors(&self.inner, &arrays, new))?;
         Ok(id.to_string())
+    }
+
+    /// Adds the models at and below some paths, in one operation.
+    fn import_tree<'py>(
+        &self,
+        py: Python<'py>,
+        paths: Vec<PathBuf>,
+        options: TreeOptions,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (dry_run, shown) = (options.dry_run, Shown(progress));
+        let options = options.read()?;
+        py.detach(|| engine::import_tree(&self.inner, &paths, &options, dry_run, &shown))?
+            .record(py)
     }
 
     /// All versions, in their order.

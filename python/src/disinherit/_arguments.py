@@ -86,6 +86,20 @@ class NewModel:
     untied: bool = False
 
 
+@dataclass(frozen=True)
+class TreeOptions:
+    """What holds for all models of a tree."""
+
+    labels: Optional[List[str]] = None
+    head: Optional[str] = None
+    architecture: Optional[str] = None
+    input: Optional[Tuple[int, int, int]] = None
+    trained_on: List[Training] = field(default_factory=list)
+    infer_parents: Optional[float] = None
+    untied: bool = False
+    dry_run: bool = False
+
+
 def bar(title: str, total: int) -> Any:
     """A progress bar."""
     from tqdm.auto import tqdm

@@ -5,11 +5,12 @@ from typing import Any, Callable, Final, List, Optional, Sequence, Tuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arguments import NewModel, Options, PathLike
+from ._arguments import NewModel, Options, PathLike, TreeOptions
 from .results import (
     Garbage,
     Graph,
     Health,
+    Imported,
     Model,
     ModelDetails,
     Operation,
@@ -88,6 +89,7 @@ class Registry:
     def add_tensors(
         self, tensors: Sequence[Tuple[str, str, List[int], NDArray[np.uint8]]], new: NewModel
     ) -> str: ...
+    def import_tree(self, paths: List[str], options: TreeOptions, progress: _Progress) -> Imported: ...
     def models(self) -> List[Model]: ...
     def graph(self) -> Graph: ...
     def show(self, model: str) -> ModelDetails: ...

@@ -10,7 +10,18 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arguments import Labels, NewModel, Options, PathLike, listed, parents_of, patterns, progress_bars, request
+from ._arguments import (
+    Labels,
+    NewModel,
+    Options,
+    PathLike,
+    TreeOptions,
+    listed,
+    parents_of,
+    patterns,
+    progress_bars,
+    request,
+)
 from ._data import Data
 from ._disinherit import Registry as _Registry
 from ._tensors import floats, given
@@ -18,6 +29,7 @@ from .results import (
     Garbage,
     Graph,
     Health,
+    Imported,
     Model,
     ModelDetails,
     Operation,
@@ -116,6 +128,43 @@ class Registry:
         if isinstance(source, (str, os.PathLike)):
             return self._inner.add_file(os.fspath(source), new)
         return self._inner.add_tensors(given(source), new)
+
+    def import_tree(
+        self,
+        *paths: PathLike,
+        labels: Optional[Sequence[str]] = None,
+        head: Optional[str] = None,
+        architecture: Optional[str] = None,
+        input: Optional[Tuple[int, int, int]] = None,
+        trained_on: Union[None, str, Training, Sequence[Training]] = None,
+        infer_parents: Union[bool, float] = False,
+        untied: bool = False,
+        dry_run: bool = False,
+        progress: bool = True,
+    ) -> Imported:
+        """Add all models at and below some paths in one operation, or none of them.
+
+        Files, model folders, or folders with any number of both below them. Parents are those that model cards
+        and adapters name; with ``infer_parents`` those that the weights suggest too, of at least this confidence
+        (``True``: 0.3). The other arguments hold for all models. With ``dry_run`` nothing is added; what would be
+        is in :attr:`~disinherit.results.Imported.models`, and what to look at in ``notes``.
+        """
+        if isinstance(trained_on, str):
+            trained_on = Training(trained_on)
+        if isinstance(trained_on, Training):
+            trained_on = [trained_on]
+        least = {True: 0.3, False: None}[infer_parents] if isinstance(infer_parents, bool) else infer_parents
+        options = TreeOptions(
+            labels=None if labels is None else [str(label) for label in labels],
+            head=head,
+            architecture=architecture,
+            input=input,
+            trained_on=list(trained_on or ()),
+            infer_parents=least,
+            untied=untied,
+            dry_run=dry_run,
+        )
+        return self._inner.import_tree([os.fspath(path) for path in paths], options, progress_bars(progress))
 
     def models(self) -> List[Model]:
         """All versions."""

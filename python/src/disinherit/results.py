@@ -18,6 +18,9 @@ __all__ = [
     "Garbage",
     "Graph",
     "Health",
+    "ImportNote",
+    "Imported",
+    "ImportedModel",
     "LogitSuppression",
     "Manifest",
     "Model",
@@ -25,6 +28,7 @@ __all__ = [
     "Needs",
     "Operation",
     "Outcome",
+    "ParentEvidence",
     "Plan",
     "Purged",
     "Record",
@@ -126,6 +130,56 @@ class Graph(Record):
     def children(self, model: str) -> List[Edge]:
         """The edges that go out from a version."""
         return [edge for edge in self.edges if edge.parent == model]
+
+
+@dataclass(frozen=True)
+class ParentEvidence(Record):
+    """Where a model's parents are known from."""
+
+    #: ``model_card``, ``adapter`` or ``weights``.
+    source: str
+    #: Of weights: how sure the proposal is, 0 to 1.
+    confidence: Optional[float] = None
+    #: Of weights: the share of parameters that are the same, 0 to 1.
+    shared: Optional[float] = None
+    #: Of weights: the distance of the others, in units of their norm.
+    distance: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class ImportedModel(Record):
+    """One model that an import adds."""
+
+    name: str
+    path: str
+    #: The format of its files, in words.
+    format: str
+    #: The family of its network; ``head`` where only its head is known.
+    network: str
+    head: str
+    labels: List[str]
+    #: By name or id, each with the relation.
+    parents: List[Tuple[str, Relation]]
+    evidence: Optional[ParentEvidence]
+
+
+@dataclass(frozen=True)
+class ImportNote(Record):
+    """What should be known of an import: ``left_out``, ``reader``, ``unknown_base`` or ``doubtful``, in words."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Imported(Record):
+    """What an import found."""
+
+    #: The versions that were added; none in a dry run.
+    added: List[str]
+    #: The models, parents before children.
+    models: List[ImportedModel]
+    notes: List[ImportNote]
 
 
 @dataclass(frozen=True)
