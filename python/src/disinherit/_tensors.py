@@ -35,12 +35,14 @@ def floats(dtype: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The values of a floating-point tensor in single precision."""
     if dtype == "BF16":
         # The upper half of a single-precision number.
-        widened: NDArray[np.uint32] = raw.view(np.uint16).astype(np.uint32) << 16
+        widened = raw.view(np.uint16).astype(np.uint32)
+        np.left_shift(widened, 16, out=widened)
         return widened.view(np.float32)
     names: Dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
     if dtype not in names:
         raise DisinheritError(f"a tensor of the type {dtype} is not one of floating-point numbers")
-    return raw.view(names[dtype]).astype(np.float32, copy=False)
+    values: NDArray[np.float32] = raw.view(names[dtype]).astype(np.float32, copy=False)
+    return values
 
 
 def _bytes(value: Any) -> Tuple[str, List[int], NDArray[np.uint8]]:
