@@ -21,6 +21,21 @@ fn library() -> PathBuf {
         .unwrap()
 }
 
+/// Copies the package's files; what an earlier build or run left beside them stays.
+fn copy_sources(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        let known = path.extension().and_then(|end| end.to_str());
+        if path.is_dir() && name != "__pycache__" {
+            copy_sources(&path, &to.join(name));
+        } else if matches!(known, Some("py" | "pyi" | "typed")) {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_package_keeps_its_promises_in_python() {
     let python = std::env::var("DISINHERIT_PYTHON").unwrap_or_else(|_| "python3".into());
@@ -45,20 +60,13 @@ fn the_package_keeps_its_promises_in_python() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();
     let package = folder.path().join("disinherit");
-    std::fs::create_dir(&package).unwrap();
-    for entry in std::fs::read_dir(root.join("disinherit")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            std::fs::copy(&path, package.join(path.file_name().unwrap())).unwrap();
-        }
-    }
+    copy_sources(&root.join("src/disinherit"), &package);
     std::fs::copy(library(), package.join("_disinherit.abi3.so")).unwrap();
     let done = Command::new(&python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .arg(root.join("tests"))
         .env("PYTHONPATH", folder.path())
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        // Not beside the sources of the package, which Python would take instead.
         .current_dir(folder.path())
         .output()
         .unwrap();

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::Command;
 
-use disinherit::{Features, Silent, UnlearnOptions, prepare, unlearn};
+use disinherit::{Engine, Fiun, RunOptions};
 use disinherit_formats::Tensor;
 use disinherit_nets::Compute;
 use disinherit_registry::{
@@ -84,10 +84,12 @@ pub(crate) fn child() -> Result<(), Box<dyn Error>> {
     let start = std::time::Instant::now();
     let from = (0..initial).map(base).collect::<Result<Vec<_>, _>>()?;
     let request = Request::new(Forget::classes(["c3"])).from_models(from);
-    let options = UnlearnOptions::default();
-    let features = Features::new(&registry, Compute::Cpu, 0);
-    let prepared = prepare(&registry, &request, None, &options, &features, &Silent)?;
-    let done = unlearn(&registry, &prepared, &options, &Silent)?;
+    let engine = Engine::new(registry)
+        .with_compute(Compute::Cpu)
+        .with_feature_cache(0);
+    let method = Fiun::default();
+    let prepared = engine.prepare(&request, &method, RunOptions::default())?;
+    let done = prepared.run()?.unlearned;
     let seconds = start.elapsed().as_secs_f64();
     if done
         .models
@@ -112,7 +114,7 @@ fn base(number: usize) -> Result<ModelId, Box<dyn Error>> {
     Ok(ModelId::new(format!("base{number}"), 1)?)
 }
 
-/// Initial models, a merge of them where there are several, and heirs with heads of their own.
+/// Initial models, a merge of them where there are several, and descendants with heads of their own.
 /// Returns the bytes of a card without its per-class part, and of a whole one.
 fn set_up(folder: &Path, initial: usize, heirs: usize) -> Result<[f64; 2], Box<dyn Error>> {
     let registry = Registry::create(folder)?;

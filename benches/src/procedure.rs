@@ -7,8 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use disinherit::{
-    Alpha, Features, FisherOptions, LoadedModel, Silent, UnlearnOptions, compute_cards, prepare,
-    unlearn,
+    Alpha, Engine, FisherOptions, Fiun, FiunOptions, LoadedModel, RunOptions, compute_cards,
 };
 use disinherit_data::{DataSet, Splits};
 use disinherit_formats::{Tensor, write_checkpoint};
@@ -108,30 +107,32 @@ fn registry(
     Ok((folder, registry))
 }
 
-fn options(samples: Option<usize>) -> UnlearnOptions {
-    UnlearnOptions {
+fn options(samples: Option<usize>) -> FiunOptions {
+    FiunOptions {
         alpha: Alpha::Value(2.0),
         fisher: FisherOptions {
             samples,
             ..FisherOptions::default()
         },
-        ..UnlearnOptions::default()
+        ..FiunOptions::default()
     }
 }
 
 fn forget(
-    registry: &Registry,
+    registry: Registry,
     data: Option<&Splits>,
     samples: Option<usize>,
 ) -> Result<f64, Box<dyn Error>> {
     let start = Instant::now();
     let request = Request::new(Forget::classes(["c3"])).from_models([ModelId::new("m0", 1)?]);
-    let options = options(samples);
-    let features = Features::new(registry, Compute::Cpu, 0);
-    let prepared = prepare(registry, &request, data, &options, &features, &Silent)?;
-    let done = unlearn(registry, &prepared, &options, &Silent)?;
-    if done.models.len() != MODELS {
-        return Err("not all models were mended".into());
+    let method = Fiun::new(options(samples));
+    let engine = Engine::new(registry)
+        .with_data(data)
+        .with_compute(Compute::Cpu)
+        .with_feature_cache(0);
+    let prepared = engine.prepare(&request, &method, RunOptions::default())?;
+    if prepared.run()?.unlearned.models.len() != MODELS {
+        return Err("not all models were edited".into());
     }
     Ok(start.elapsed().as_secs_f64())
 }
@@ -149,7 +150,7 @@ fn cold(
     samples: Option<usize>,
 ) -> Result<f64, Box<dyn Error>> {
     let (_folder, registry) = registry(states, all)?;
-    forget(&registry, Some(&splits(all)), samples)
+    forget(registry, Some(&splits(all)), samples)
 }
 
 fn cold_few(states: &[StateDict], all: &DataSet) -> Result<f64, Box<dyn Error>> {
@@ -163,18 +164,20 @@ fn warm(states: &[StateDict], all: &DataSet) -> Result<f64, Box<dyn Error>> {
         .models()
         .map(|model| LoadedModel::open(&registry, &graph, &model.id))
         .collect::<Result<_, _>>()?;
-    let features = Features::new(&registry, Compute::Cpu, 0);
-    let fisher = options(None).fisher;
-    compute_cards(&registry, &models, all, &fisher, &features, false, &Silent)?;
-    drop(features);
-    drop(registry);
+    let data = splits(all);
+    let engine = Engine::new(registry)
+        .with_data(&data)
+        .with_compute(Compute::Cpu)
+        .with_feature_cache(0);
+    compute_cards(&engine, &models, &options(None).fisher, false)?;
+    drop(engine);
     // So short that the disk's mood shows: the shortest of several, each on a copy of its own.
     let mut best = f64::INFINITY;
     for _ in 0..WARM_ROUNDS {
         let copy = tempfile::tempdir()?;
         copy_folder(folder.path(), copy.path())?;
         let registry = Registry::open(copy.path())?;
-        best = best.min(forget(&registry, None, None)?);
+        best = best.min(forget(registry, None, None)?);
     }
     Ok(best)
 }

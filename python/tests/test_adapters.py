@@ -1,4 +1,4 @@
-"""Adapters as PEFT makes and saves them: heirs of one base model, each with a head of its own."""
+"""Adapters as PEFT makes and saves them: descendants of one base model, each with a head of its own."""
 
 import copy
 
@@ -37,7 +37,7 @@ def test_a_base_and_its_adapters_forget_and_come_back(tmp_path):
         model.save_pretrained(tmp_path / name)
         parents = {} if name == "base" else {"base": "adapter"}
         registry.add(name, tmp_path / name, labels=LABELS, parents=parents, trained_on="captured")
-    registry.unlearn(classes="cat", initial="base", data=dt.data_of(seen, "captured"), progress=False)
+    registry.unlearn(classes="cat", initial="base", data=dt.data_from(seen, "captured"), progress=False)
     for name, model in models.items():
         before, wanted = answers(model, loader)
         registry.export(name, tmp_path / "back" / name)
@@ -57,6 +57,6 @@ def test_an_adapted_module_forgets_in_place():
     kept = copy.deepcopy(model.state_dict())
     done = dt.forget(model, dt.capture(model, loader, labels=LABELS), classes="cat")
     after, wanted = answers(model, loader)
-    assert done.verdict["passed"] and not (after == wanted)[wanted == 2].any()
+    assert done.verdict.passed and not (after == wanted)[wanted == 2].any()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, kept[name])}
     assert changed and all("classifier.modules_to_save" in name for name in changed)

@@ -34,9 +34,9 @@ def test_a_known_network_is_told_by_its_configuration(tmp_path):
     save(tmp_path / "tiny")
     registry = Registry.create(tmp_path / "registry")
     registry.add("tiny", tmp_path / "tiny")
-    manifest = registry.show("tiny")["manifest"]
-    assert manifest["architecture"]["kind"] == "bert-tiny"
-    assert manifest["labels"] == LABELS and manifest["head"] == "classifier"
+    manifest = registry.show("tiny").manifest
+    assert manifest.architecture["kind"] == "bert-tiny"
+    assert manifest.labels == LABELS and manifest.head == "classifier"
     registry.export("tiny", tmp_path / "back")
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "back" / name).read_bytes() == (tmp_path / "tiny" / name).read_bytes()
@@ -48,7 +48,7 @@ def test_any_other_is_its_head(tmp_path):
     save(tmp_path / "odd", num_hidden_layers=1)
     registry = Registry.create(tmp_path / "registry")
     registry.add("odd", tmp_path / "odd")
-    architecture = registry.show("odd")["manifest"]["architecture"]
+    architecture = registry.show("odd").manifest.architecture
     assert (architecture["kind"], architecture["input"]) == ("head", {"features": 128})
 
 

@@ -1,4 +1,4 @@
-"""Networks of any framework, here of plain NumPy: inner layers in a registry, samples that stay outside."""
+"""Networks of any framework, here of plain NumPy: inner layers in a registry, external samples."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ class Plain:
         return self.inputs[[int(name.split("-")[1]) for name in ids]]
 
     def inner_tensors(self, model, head):
-        assert head == "fc" and model in ("base", "heir")
+        assert head == "fc" and model in ("base", "child")
         return INNER
 
     def capture(self, model, head, weights, ids):
@@ -85,13 +85,14 @@ class Plain:
 def data(networks):
     labels = np.concatenate([samples(1)[1], samples(2)[1]])
     heldout = np.repeat([False, True], 240)
-    return Data.elsewhere(networks, labels, LABELS, ids=[f"sample-{n}" for n in range(480)], heldout=heldout, name="x")
+    ids = [f"sample-{n}" for n in range(480)]
+    return Data.external(networks, labels, LABELS, ids=ids[:240], heldout_ids=ids[240:], heldout=heldout, name="x")
 
 
 @pytest.fixture(scope="module")
 def family():
     base = trained(400)
-    return {"base": base, "heir": trained(50, start=base)}
+    return {"base": base, "child": trained(50, start=base)}
 
 
 @pytest.fixture()
@@ -144,21 +145,21 @@ def test_a_family_forgets_and_is_judged_by_what_it_is_now(registry, family, tmp_
     networks = Plain()
     everywhere = data(networks)
     assert len(everywhere) == 480 and everywhere.train_ids[0] == "sample-0"
-    assert registry.fisher(["base", "heir"], everywhere, layers="all", progress=False) == 2
+    assert registry.fisher(["base", "child"], everywhere, layers="all", progress=False) == 2
     asked = networks.asked
     registry.unlearn(classes="cat", initial="base", data=everywhere, layers="all", progress=False)
     assert networks.asked > asked
     inputs, labels = samples(2)
     for model, verdict in zip(family, registry.verify(everywhere, progress=False)):
         said = forward(values(registry, model), inputs)[1].argmax(1)
-        assert verdict["passed"] is True
-        scores = verdict["scores"]
-        assert scores["forget"]["heldout"] == (said == labels)[labels == 2].mean()
-        assert scores["retain"]["heldout"] == pytest.approx((said == labels)[labels != 2].mean())
+        assert verdict.passed is True
+        scores = verdict.scores
+        assert scores.forget.heldout == (said == labels)[labels == 2].mean()
+        assert scores.retain.heldout == pytest.approx((said == labels)[labels != 2].mean())
         new = values(registry, model)
         assert any(not np.array_equal(new[name], value) for name, value in family[model].items())
     registry.report(tmp_path / "page.html", everywhere, progress=False)
-    assert "heir" in (tmp_path / "page.html").read_text()
+    assert "child" in (tmp_path / "page.html").read_text()
 
 
 class Raising(Plain):
@@ -221,4 +222,4 @@ class Negative(Plain):
 def test_what_networks_do_wrong_is_said_and_nothing_is_published(registry, networks, error, words):
     with pytest.raises(error, match=words):
         registry.unlearn(classes="cat", initial="base", data=data(networks), layers="all", progress=False)
-    assert [model["id"] for model in registry.models()] == ["base@1", "heir@1"]
+    assert [model.id for model in registry.models()] == ["base@1", "child@1"]

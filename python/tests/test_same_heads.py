@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
 
 from disinherit import Data, Registry  # noqa: E402
-from disinherit.torch import capture, data_of, samples, state_dict  # noqa: E402
+from disinherit.torch import capture, data_from, samples, state_dict  # noqa: E402
 
 LABELS = ["bar", "cross", "dot", "edge"]
 
@@ -70,7 +70,7 @@ def train(model, samples, steps, rate):
 
 def families(folder, family):
     """The same models twice: as files for the engine's own network, and as modules."""
-    ours, theirs = Registry.memory(), Registry.memory()
+    ours, tdescendants = Registry.memory(), Registry.memory()
     for name, model in family.items():
         about = dict(
             labels=LABELS, parents=[] if name == "base" else ["base"], trained_on="pictures"
@@ -78,8 +78,8 @@ def families(folder, family):
         file = folder / f"{name}.safetensors"
         save_file(model.state_dict(), file)
         ours.add(name, file, architecture="small-cnn", input=(1, 8, 8), **about)
-        theirs.add(name, model, **about)
-    return ours, theirs
+        tdescendants.add(name, model, **about)
+    return ours, tdescendants
 
 
 def weights(registry, model):
@@ -98,24 +98,24 @@ def trained(tmp_path_factory):
     learnt = pictures(folder / "data", "train", 40, 1)
     unseen = pictures(folder / "data", "test", 20, 2)
     base = train(SmallCnn(), learnt, 200, 0.003)
-    heir = train(copy.deepcopy(base), learnt, 20, 0.003)
-    return folder / "data", {"base": base, "heir": heir}, DataLoader(learnt, 32), DataLoader(unseen, 32)
+    child = train(copy.deepcopy(base), learnt, 20, 0.003)
+    return folder / "data", {"base": base, "child": child}, DataLoader(learnt, 32), DataLoader(unseen, 32)
 
 
 @pytest.mark.parametrize("options", [{}, {"alpha": 1.5, "lambda_": 0.5}], ids=["auto", "given"])
 def test_both_ways_end_in_the_same_heads(tmp_path, trained, options):
     folder, family, learnt, unseen = trained
-    ours, theirs = families(tmp_path, family)
-    captured = data_of(
+    ours, tdescendants = families(tmp_path, family)
+    captured = data_from(
         {name: capture(model, learnt, labels=LABELS, heldout=unseen) for name, model in family.items()}
     )
     pixels = Data.open(folder)
     assert pixels.label_names == LABELS and len(pixels) == 240
-    for registry, data in ((ours, pixels), (theirs, captured)):
+    for registry, data in ((ours, pixels), (tdescendants, captured)):
         done = registry.unlearn(classes="cross", initial="base", data=data, progress=False, **options)
-        assert len(done["models"]) == 2
+        assert len(done.models) == 2
     for name in family:
-        for one, other in zip(ours.head(name), theirs.head(name)):
+        for one, other in zip(ours.head(name), tdescendants.head(name)):
             assert_close(one, other, name)
         before = ours.head(f"{name}@1")
         assert not all(map(np.array_equal, ours.head(name), before))
@@ -129,24 +129,24 @@ def test_both_ways_end_in_the_same_heads(tmp_path, trained, options):
 )
 def test_both_ways_end_in_the_same_inner_layers(tmp_path, trained, options):
     folder, family, learnt, unseen = trained
-    ours, theirs = families(tmp_path, family)
+    ours, tdescendants = families(tmp_path, family)
     pixels = Data.open(folder)
     # One module for both models, and a loader that shuffles: weights and order are the engine's.
     shuffling = DataLoader(learnt.dataset, 24, shuffle=True)
-    theirs_data = samples(SmallCnn(), shuffling, labels=LABELS, heldout=unseen, name="pictures")
+    tdescendants_data = samples(SmallCnn(), shuffling, labels=LABELS, heldout=unseen, name="pictures")
     options = {"layers": "all", **options}
     chosen, judged = [], []
-    for registry, data in ((ours, pixels), (theirs, theirs_data)):
+    for registry, data in ((ours, pixels), (tdescendants, tdescendants_data)):
         done = registry.unlearn(classes="cross", initial="base", data=data, progress=False, **options)
-        chosen.append([number for m in done["models"] for number in (m["alpha"], m["lambda"])])
+        chosen.append([number for m in done.models for number in (m.alpha, m.lambda_)])
         verdicts = registry.verify(data, progress=False)
-        judged.append([verdict["scores"] for verdict in verdicts])
-        assert options.get("alpha") or all(verdict["passed"] for verdict in verdicts)
+        judged.append([verdict.scores for verdict in verdicts])
+        assert options.get("alpha") or all(verdict.passed for verdict in verdicts)
     # An alpha that is chosen lies between two ratios of Fisher information in single precision.
     assert chosen[0] == pytest.approx(chosen[1], rel=1e-4)
     assert judged[0] == judged[1]
     for name in family:
-        one, other, before = weights(ours, name), weights(theirs, name), weights(ours, f"{name}@1")
+        one, other, before = weights(ours, name), weights(tdescendants, name), weights(ours, f"{name}@1")
         for tensor in before:
             assert_close(one[tensor], other[tensor], (name, tensor))
         assert not np.array_equal(one["conv1.weight"], before["conv1.weight"])

@@ -140,7 +140,7 @@ def test_a_class_is_forgotten_and_the_rest_is_not(net, loader):
     before = [accuracy(ours, label) for label in range(4)]
     made = dt.capture(ours, loader, labels=LABELS, heldout=heldout())
     done = dt.forget(ours, made, classes=["cat"])
-    assert accuracy(ours, 2) == 0 and done.verdict["passed"] is True
+    assert accuracy(ours, 2) == 0 and done.verdict.passed is True
     for label in (0, 1, 3):
         assert accuracy(ours, label) >= before[label] - 0.02
     assert done.changed > 0 and done.alpha is not None
@@ -173,7 +173,7 @@ def test_a_head_without_a_bias_is_dampened(loader, layers):
     made = dt.capture(net, loader, labels=LABELS, heldout=heldout())
     done = dt.forget(net, made, classes="cat", layers=layers, loader=loader, heldout=heldout())
     after = net.state_dict()
-    assert done.verdict["passed"] is True and accuracy(net, 2) <= 0.01
+    assert done.verdict.passed is True and accuracy(net, 2) <= 0.01
     assert accuracy(net) > 0.6 and not torch.equal(before["fc.weight"], after["fc.weight"])
     assert after.keys() == before.keys()
     registry = Registry.memory()
@@ -182,17 +182,17 @@ def test_a_head_without_a_bias_is_dampened(loader, layers):
     assert np.array_equal(weight, after["fc.weight"]) and not bias.any()
 
 
-def test_a_head_without_a_bias_is_lowered_to_the_mean_of_the_others(loader):
+def test_a_head_without_a_bias_is_suppressed_towards_the_mean_of_the_others(loader):
     net = without_bias(seed=0)
     made = dt.capture(net, loader, labels=LABELS, heldout=heldout())
     done = dt.forget(net, made, classes="cat", layers="all", loader=loader, heldout=heldout())
-    assert done.verdict["passed"] is True and accuracy(net, 2) <= 0.01 and accuracy(net) > 0.6
+    assert done.verdict.passed is True and accuracy(net, 2) <= 0.01 and accuracy(net) > 0.6
     assert "of the way to the mean of the others" in done.warnings[0]
     alone = without_bias(seed=0)
     done = dt.forget(
         alone, made, classes="cat", layers="all", loader=loader, heldout=heldout(), dampen_only=True
     )
-    assert done.verdict["passed"] is False and "no alpha meets the target" in done.warnings[0]
+    assert "no alpha meets the target" in done.warnings[0]
 
 
 class Decoder(nn.Module):
@@ -238,7 +238,7 @@ def test_a_head_on_each_position_is_taken_where_the_output_is():
     done = dt.forget(net, made, classes="cat")
     unseen, wanted = sentences(seed=2)
     right = net(unseen)[0].argmax(1) == wanted
-    assert done.verdict["passed"] and not right[wanted == 2].any() and right[wanted != 2].float().mean() > 0.97
+    assert done.verdict.passed and not right[wanted == 2].any() and right[wanted != 2].float().mean() > 0.97
     summed = nn.Sequential(Decoder(each=True).embed, nn.Linear(8, 4))
     summed.register_forward_hook(lambda *given: given[2].sum(1))
     with pytest.raises(DisinheritError, match="that of no single position"):
@@ -254,11 +254,125 @@ def test_a_label_for_each_position_is_a_sample_each():
     assert len(made) == (tags >= 0).sum() and (made.labels == tags[tags >= 0].numpy()).all()
     done = dt.forget(net, made, classes="cat")
     found = net(tokens)[0].argmax(-1)
-    assert done.verdict["passed"] and not (found == 2).any() and (found == tags)[(tags >= 0) & (tags != 2)].all()
+    assert done.verdict.passed and not (found == 2).any() and (found == tags)[(tags >= 0) & (tags != 2)].all()
     with pytest.raises(DisinheritError, match=r"labels of shape \[64, 6\]"):
         dt.samples(net, loader, labels=LABELS)
     with pytest.raises(DisinheritError, match=r"labels of shape \[64, 6\]"):
         dt.inner_fisher(net, loader)
+
+
+class Squeezed(nn.Module):
+    """A head that is a 1x1 convolution, and what stands between it and the logits, as in SqueezeNet."""
+
+    def __init__(self, between, bias=True):
+        super().__init__()
+        torch.manual_seed(2)
+        self.body = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU())
+        self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(8, len(LABELS), 1, bias=bias), between)
+
+    def forward(self, x):
+        return self.classifier(self.body(x))
+
+
+POOLED = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def maps(count=200, seed=1):
+    labels = torch.arange(count) % len(LABELS)
+    patterns = 2 * torch.randn(len(LABELS), 2, 6, 6, generator=torch.Generator().manual_seed(5))
+    return patterns[labels] + torch.randn(count, 2, 6, 6, generator=torch.Generator().manual_seed(seed)), labels
+
+
+def taught(between, targets=None, **options):
+    net = Squeezed(between, **options)
+    inputs, labels = maps()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    for _ in range(80):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(inputs), labels if targets is None else targets).backward()
+        optimizer.step()
+    return net.eval()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_head_that_is_a_1x1_convolution_forgets(bias):
+    net = taught(POOLED, bias=bias)
+    inputs, labels = maps()
+    loader = DataLoader(TensorDataset(inputs, labels), 64)
+    made = dt.capture(net, loader, labels=LABELS, heldout=DataLoader(TensorDataset(*maps(seed=2)), 64))
+    assert made.head == "classifier.1"
+    with torch.no_grad():
+        assert np.allclose(made.features[:200], net.body(inputs).mean((2, 3)), atol=1e-5)
+        assert np.allclose(made.logits[:200], net(inputs), atol=1e-5)
+    # The closed form on the means is the FIM of autograd on the convolution.
+    weight, of_bias, _ = disinherit.head_fisher(made.features[:200], made.logits[:200], made.labels[:200], 4)
+    own = dt.inner_fisher(net, loader, parameters=["classifier.1.weight"], keep=lambda labels: labels == 2)
+    assert np.allclose(weight[2], own["classifier.1.weight"][:, :, 0, 0], rtol=1e-3, atol=1e-9)
+    before = copy.deepcopy(net.state_dict())
+    done = dt.forget(net, made, classes="cat")
+    unseen, wanted = maps(seed=2)
+    right = net(unseen).argmax(1) == wanted
+    assert done.verdict.passed and not right[wanted == 2].any() and right[wanted != 2].float().mean() > 0.9
+    after = net.state_dict()
+    assert after["classifier.1.weight"].shape == (4, 8, 1, 1)
+    assert torch.equal(before["body.0.weight"], after["body.0.weight"])
+    # A state dict has the same shapes.
+    dt.forget(before, made, classes="cat")
+    assert all(torch.equal(before[name], value) for name, value in after.items())
+
+
+def test_a_label_for_each_place_of_a_map_is_a_sample_each():
+    inputs, labels = maps()
+    targets = labels[:, None, None].expand(-1, 4, 4).clone()
+    targets[:, 0] = -100
+    net = taught(nn.Identity(), targets)
+    made = dt.capture(net, DataLoader(TensorDataset(inputs, targets), 64), labels=LABELS)
+    assert len(made) == 200 * 12 and (made.labels == targets[targets >= 0].numpy()).all()
+    with torch.no_grad():
+        assert np.allclose(made.logits, net(inputs).movedim(1, -1)[targets >= 0], atol=1e-5)
+    done = dt.forget(net, made, classes="cat")
+    assert done.verdict.passed is not False and (net(inputs).argmax(1)[targets == 2] == 2).float().mean() <= 0.01
+
+
+def test_what_makes_a_convolution_no_head_is_said():
+    loader = DataLoader(TensorDataset(*maps()), 64)
+
+    def refused(net, words, **options):
+        with pytest.raises(DisinheritError, match=words):
+            dt.capture(net, loader, labels=LABELS, **options)
+
+    refused(taught(nn.Sequential(nn.ReLU(), *POOLED)), "with a ReLU between it and the mean over places")
+    refused(taught(nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())), "must be a global average pooling")
+    refused(taught(POOLED), "`body.0` is Conv2d, not a linear layer", head="body.0")
+    wide = Squeezed(POOLED)
+    wide.classifier[1] = nn.Conv2d(8, len(LABELS), 1, padding=1)
+    refused(wide, "no linear layer has 4 outputs")
+
+
+def test_ids_of_training_and_heldout_samples_are_given_apart(net, loader):
+    ids, others = [f"s{n}" for n in range(400)], [f"h{n}" for n in range(400)]
+    for data in (
+        dt.data_from(dt.capture(net, loader, labels=LABELS, heldout=heldout(), ids=ids, heldout_ids=others)),
+        dt.samples(net, loader, labels=LABELS, heldout=heldout(), ids=ids, heldout_ids=others),
+    ):
+        assert data.train_ids == ids and data.heldout_ids == others
+    for make in (dt.capture, dt.samples):
+        with pytest.raises(DisinheritError, match="`ids=` has 800 ids for 400 training samples.*`heldout_ids=`"):
+            make(net, loader, labels=LABELS, heldout=heldout(), ids=ids + others)
+        with pytest.raises(DisinheritError, match="`heldout_ids=` has 400 ids for 0 held-out samples"):
+            make(net, loader, labels=LABELS, ids=ids, heldout_ids=others)
+    # Those without ids are numbered.
+    data = dt.samples(net, loader, labels=LABELS, heldout=heldout(), ids=ids, name="x")
+    assert data.heldout_ids[:1] == ["x/heldout/000000"]
+    assert dt.data_from(dt.capture(net, loader, labels=LABELS)).train_ids[:1] == ["features/000000"]
+
+
+def test_old_names_still_work(net, loader):
+    made = dt.capture(net, loader, labels=LABELS)
+    with pytest.warns(DeprecationWarning, match="data_from"):
+        assert len(dt.data_of(made)) == 400
+    with pytest.warns(DeprecationWarning, match="from_features"):
+        assert len(disinherit.Data.of_features(made.features, made.labels, LABELS)) == 400
 
 
 class TwoHeads(Net):
@@ -280,7 +394,7 @@ def test_a_head_that_does_not_make_the_output_is_told(loader):
     for head in ("fc", "other"):
         with pytest.warns(UserWarning, match=f"output is not what its head `{head}` makes"):
             made = dt.capture(net, loader, labels=LABELS, head=head)
-        assert dt.forget(net, made, classes="cat").verdict["passed"]
+        assert dt.forget(net, made, classes="cat").verdict.passed
     assert accuracy(net, 2) <= 0.01 and accuracy(net) > 0.7
     # On each position too.
     tokens, labels = sentences()
@@ -308,7 +422,7 @@ def test_half_precision_stays_half_precision(tmp_path, loader):
         torch.save(copy.deepcopy(net).to(dtype).state_dict(), tmp_path / "half.pt")
         registry = Registry.create(tmp_path / str(dtype))
         registry.add("half", tmp_path / "half.pt", labels=LABELS, trained_on="animals")
-        registry.unlearn(classes="cat", data=dt.data_of(made), progress=False)
+        registry.unlearn(classes="cat", data=dt.data_from(made), progress=False)
         registry.export("half", tmp_path / "back.pt")
         back = torch.load(tmp_path / "back.pt", weights_only=True)
         assert back["fc.weight"].dtype == dtype and back["body.0.weight"].dtype == dtype
@@ -338,7 +452,7 @@ def family():
     return {
         "base": base,
         "frozen": trained(50, start=copy.deepcopy(base), frozen=True),
-        "tuned": trained(50, start=copy.deepcopy(base)),
+        "fine_tuned": trained(50, start=copy.deepcopy(base)),
     }
 
 
@@ -357,14 +471,14 @@ def test_a_family_forgets_in_a_registry_and_comes_back(tmp_path, loader):
         name: dt.capture(model, loader, labels=LABELS, heldout=heldout())
         for name, model in models.items()
     }
-    data = dt.data_of(captures)
-    assert [m["id"] for m in registry.models()] == ["base@1", "frozen@1", "tuned@1"]
+    data = dt.data_from(captures)
+    assert [m.id for m in registry.models()] == ["base@1", "frozen@1", "fine_tuned@1"]
     plan = registry.plan(classes="cat", initial="base")
-    assert plan["scope"]["initial"] == ["base@1"]
+    assert plan.initial == ["base@1"]
     done = registry.unlearn(classes="cat", initial="base", data=data, progress=False)
-    assert {m["after"] for m in done["models"]} == {"base@2", "frozen@2", "tuned@2"}
+    assert {m.after for m in done.models} == {"base@2", "frozen@2", "fine_tuned@2"}
     verdicts = registry.verify(data, progress=False)
-    assert all(v["passed"] for v in verdicts)
+    assert all(v.passed for v in verdicts)
     registry.report(tmp_path / "report.html", data, progress=False)
     assert "cat" in (tmp_path / "report.html").read_text()
     for name, model in models.items():
@@ -376,20 +490,20 @@ def test_a_family_forgets_in_a_registry_and_comes_back(tmp_path, loader):
     weight, bias = registry.head("base")
     assert np.allclose(alone.fc.weight.detach(), weight, atol=1e-5)
     assert np.allclose(alone.fc.bias.detach(), bias, atol=1e-5)
-    undone = registry.undo(done["operation"])
-    assert len(undone["restored"]) == 3
+    undone = registry.undo(done.operation)
+    assert len(undone.restored) == 3
 
 
 def test_cards_need_no_data(tmp_path, loader):
     registry = Registry.create(tmp_path)
     net = trained()
     registry.add("net", net, labels=LABELS, trained_on="animals")
-    data = dt.data_of({"net": dt.capture(net, loader, labels=LABELS)})
+    data = dt.data_from({"net": dt.capture(net, loader, labels=LABELS)})
     assert registry.fisher("net", data, progress=False) == 1
     assert registry.fisher("net", data, progress=False) == 0
     again = Registry(tmp_path)
     done = again.unlearn(classes=["cat"], alpha=1.5, progress=False)
-    assert done["models"][0]["tensors"]["fc.weight"]["changed"] > 0
+    assert done.models[0].tensors["fc.weight"].changed > 0
 
 
 def test_types_and_values_survive(tmp_path):
@@ -446,10 +560,10 @@ def test_refusals_say_what_to_do(net, loader):
         dt.capture(tied, loader, labels=LABELS, head="fc")
     other = dt.capture(net, DataLoader(samples(), batch_size=50, shuffle=True), labels=LABELS)
     with pytest.raises(DisinheritError, match="other samples, or in another order"):
-        dt.data_of({"a": made, "b": other})
+        dt.data_from({"a": made, "b": other})
     with pytest.raises(DisinheritError, match="there is no registry"):
         Registry("/nowhere")
-    with pytest.raises(DisinheritError, match="one of them"):
+    with pytest.raises(DisinheritError, match="give one of `classes=`"):
         Registry.memory().plan()
 
 
@@ -462,7 +576,7 @@ def test_other_threads_run_while_it_works(net, loader):
     registry.add("net", {"fc.weight": np.ones((500, 2000), np.float32), "fc.bias": np.zeros(500, np.float32)},
                  labels=[str(n) for n in range(500)], trained_on="x")
     features = np.random.default_rng(0).normal(size=(3000, 2000)).astype(np.float32)
-    data = disinherit.Data.of_features(features, np.arange(3000) % 500, [str(n) for n in range(500)])
+    data = disinherit.Data.from_features(features, np.arange(3000) % 500, [str(n) for n in range(500)])
     ticks, stop = [], threading.Event()
 
     def tick():
@@ -485,6 +599,6 @@ def test_progress_is_shown_through_tqdm(capsys, net, loader):
     pytest.importorskip("tqdm")
     registry = Registry.memory()
     registry.add("net", net, labels=LABELS, trained_on="animals")
-    data = dt.data_of(dt.capture(net, loader, labels=LABELS))
+    data = dt.data_from(dt.capture(net, loader, labels=LABELS))
     registry.unlearn(classes="cat", data=data)
     assert "running net@1" in capsys.readouterr().err

@@ -9,10 +9,9 @@ use std::fs;
 use std::path::Path;
 
 use common::Place;
-use disinherit::{Features, LoadedModel, Silent, own_data};
+use disinherit::{Engine, LoadedModel, Silent, own_data};
 use disinherit_data::{DataSet, OpenOptions};
 use disinherit_formats::{Tensor, TensorSource, read_checkpoint, write_checkpoint};
-use disinherit_nets::Compute;
 use serde_json::{Value, json};
 
 /// A registry with a federated network on the digits.
@@ -32,7 +31,8 @@ fn bring_away(home: &Place, away: &Place, model: &Value) -> Vec<String> {
     let graph = registry.graph().unwrap();
     let loaded = LoadedModel::open(&registry, &graph, &id.parse().unwrap()).unwrap();
     let splits = disinherit_data::open("digits", &OpenOptions::default()).unwrap();
-    let features = Features::new(&registry, Compute::default(), 0);
+    let engine = Engine::new(registry).with_feature_cache(0);
+    let features = engine.features(None);
     let (mut values, mut logits, mut labels, mut ids, mut heldout) =
         (vec![], vec![], vec![], vec![], vec![]);
     let mut width = 0;

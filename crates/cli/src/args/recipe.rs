@@ -1,8 +1,8 @@
 //! What replaces a recipe's settings.
 
 use clap::Args;
-use disinherit_lab::Recipe;
 use disinherit::nets::Kind;
+use disinherit_lab::Recipe;
 
 use super::data::DataArgs;
 

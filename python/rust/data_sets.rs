@@ -1,30 +1,31 @@
 //! Data sets: read by the engine, or features from arrays.
 
+use disinherit::data::{DataSet, FeatureTable, Samples, Splits};
 use disinherit::{EngineError, Runner};
-use disinherit_data::{DataSet, FeatureTable, OpenOptions, Samples, Splits};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use crate::raised;
+use crate::engine;
+use crate::errors::{raised, refused};
 use crate::runner::Networks;
 
 /// Training and held-out samples.
 #[pyclass(frozen, module = "disinherit._disinherit")]
 pub(crate) struct Data {
     pub(crate) splits: Splits,
-    /// Who runs networks on samples that are elsewhere.
+    /// Who runs networks on external samples.
     networks: Option<Networks>,
 }
 
 impl Data {
-    /// Who runs networks on samples that are elsewhere.
+    /// Who runs networks on external samples.
     pub(crate) fn runner(&self) -> Option<&dyn Runner> {
         let networks = self.networks.as_ref()?;
         Some(networks)
     }
 
     /// A failure of the engine as a Python exception.
-    pub(crate) fn raised(&self, error: &EngineError) -> PyErr {
+    pub(crate) fn raised(&self, error: EngineError) -> PyErr {
         match &self.networks {
             Some(networks) => networks.raised(error),
             None => raised(error),
@@ -32,7 +33,7 @@ impl Data {
     }
 
     /// Training samples and held-out ones apart; all with ids.
-    fn of(
+    fn new(
         name: &str,
         samples: Samples,
         labels: &[i64],
@@ -42,7 +43,7 @@ impl Data {
         networks: Option<Networks>,
     ) -> PyResult<Self> {
         if heldout.len() != labels.len() {
-            return Err(raised(format!(
+            return Err(refused(format!(
                 "{} marks of held-out samples for {} labels",
                 heldout.len(),
                 labels.len()
@@ -52,7 +53,7 @@ impl Data {
             .iter()
             .map(|label| {
                 u32::try_from(*label)
-                    .map_err(|_| raised(format!("the label {label} is out of range")))
+                    .map_err(|_| refused(format!("the label {label} is out of range")))
             })
             .collect::<PyResult<Vec<u32>>>()?;
         let ids = ids.unwrap_or_else(|| {
@@ -85,7 +86,7 @@ type Table<'py> = (
 
 #[pymethods]
 impl Data {
-    /// Reads a data set, as the command line's `--data` does.
+    /// Reads a data set.
     #[staticmethod]
     #[pyo3(signature = (source, size=None, tokenizer=None))]
     fn open(
@@ -94,14 +95,7 @@ impl Data {
         size: Option<(usize, usize)>,
         tokenizer: Option<std::path::PathBuf>,
     ) -> PyResult<Self> {
-        let options = OpenOptions {
-            size,
-            tokenizer,
-            ..OpenOptions::default()
-        };
-        let splits = py
-            .detach(|| disinherit_data::open(&source, &options))
-            .map_err(raised)?;
+        let splits = py.detach(|| engine::open_data(&source, size, tokenizer))?;
         Ok(Self {
             splits,
             networks: None,
@@ -110,7 +104,7 @@ impl Data {
 
     /// Features of samples, from arrays.
     #[staticmethod]
-    fn of_features(
+    fn from_features(
         name: &str,
         tables: Vec<Table<'_>>,
         labels: PyReadonlyArray1<'_, i64>,
@@ -132,7 +126,7 @@ impl Data {
                 })
             })
             .collect::<PyResult<Vec<_>>>()?;
-        Self::of(
+        Self::new(
             name,
             Samples::Features(tables),
             labels.as_slice()?,
@@ -145,7 +139,7 @@ impl Data {
 
     /// Samples that stay with Python, which runs networks on them.
     #[staticmethod]
-    fn elsewhere(
+    fn external(
         name: &str,
         labels: PyReadonlyArray1<'_, i64>,
         label_names: Vec<String>,
@@ -153,7 +147,7 @@ impl Data {
         heldout: PyReadonlyArray1<'_, bool>,
         networks: Py<PyAny>,
     ) -> PyResult<Self> {
-        Self::of(
+        Self::new(
             name,
             Samples::External,
             labels.as_slice()?,
@@ -174,6 +168,12 @@ impl Data {
     #[getter]
     fn train_ids(&self) -> Vec<String> {
         self.splits.train.ids().to_vec()
+    }
+
+    /// The ids of the held-out samples.
+    #[getter]
+    fn heldout_ids(&self) -> Vec<String> {
+        self.splits.heldout.ids().to_vec()
     }
 
     /// Training and held-out samples.

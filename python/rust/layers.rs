@@ -1,13 +1,13 @@
 //! The formulas on arrays: the closed-form FIM of a head, and dampening in place.
 
-use fiun::{Dampening, Estimator, FisherTensor, MatrixRef, residuals};
+use disinherit::fiun::{Dampening, Estimator, FisherTensor, MatrixRef, residuals};
 use numpy::{
     IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
     PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
 
-use crate::raised;
+use crate::errors::refused;
 
 /// What one class's FIM is: of the weight and of the bias.
 type ClassFisher<'py> = (
@@ -36,7 +36,7 @@ pub(crate) fn head_fisher<'py>(
         .as_slice()?
         .iter()
         .map(|label| {
-            u32::try_from(*label).map_err(|_| raised(format!("the label {label} is out of range")))
+            u32::try_from(*label).map_err(|_| refused(format!("the label {label} is out of range")))
         })
         .collect::<PyResult<Vec<u32>>>()?;
     let fisher = py
@@ -44,7 +44,7 @@ pub(crate) fn head_fisher<'py>(
             let logits = MatrixRef::new(rows, outputs, &z)?;
             let made = residuals(logits, &labels, Estimator::Empirical)?;
             let features = MatrixRef::new(rows, inputs, &h)?;
-            fiun::head_fisher(
+            disinherit::fiun::head_fisher(
                 features,
                 made.view(),
                 &labels,
@@ -52,8 +52,8 @@ pub(crate) fn head_fisher<'py>(
                 Estimator::Empirical,
             )
         })
-        .map_err(raised)?;
-    let values = |pick: &dyn Fn(&fiun::LayerFisher) -> Vec<f64>| -> Vec<f64> {
+        .map_err(refused)?;
+    let values = |pick: &dyn Fn(&disinherit::fiun::LayerFisher) -> Vec<f64>| -> Vec<f64> {
         fisher.per_class.iter().flat_map(pick).collect()
     };
     let weight = values(&|layer| layer.weight.entries().collect()).into_pyarray(py);
@@ -77,14 +77,14 @@ pub(crate) fn dampen<'py>(
     alpha: f64,
     lambda_: f64,
 ) -> PyResult<u64> {
-    let dampening = Dampening::new(alpha, lambda_).map_err(raised)?;
+    let dampening = Dampening::new(alpha, lambda_).map_err(refused)?;
     let shape = values.shape().to_vec();
     let tensor = |array: &PyReadonlyArrayDyn<'py, f32>| -> PyResult<FisherTensor> {
-        FisherTensor::from_values(array.shape(), array.as_slice()?).map_err(raised)
+        FisherTensor::from_values(array.shape(), array.as_slice()?).map_err(refused)
     };
     let (own, forget) = (tensor(&own)?, tensor(&forget)?);
     if own.shape() != shape {
-        return Err(raised(format!(
+        return Err(refused(format!(
             "the FIM is of the shape {:?}, the parameters of {shape:?}",
             own.shape()
         )));
@@ -93,8 +93,8 @@ pub(crate) fn dampen<'py>(
     let selection = py
         .detach(|| {
             let before = slice.to_vec();
-            fiun::dampen(&before, &forget, &own, dampening, slice)
+            disinherit::fiun::dampen(&before, &forget, &own, dampening, slice)
         })
-        .map_err(raised)?;
+        .map_err(refused)?;
     Ok(selection.selected)
 }

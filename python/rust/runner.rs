@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use disinherit::data::DataSet;
+use disinherit::fiun::{FisherTensor, Matrix};
+use disinherit::nets::{Capture, StateDict};
 use disinherit::{EngineError, LoadedModel, Runner, Stage};
-use disinherit_data::DataSet;
-use disinherit_nets::{Capture, StateDict};
-use fiun::{FisherTensor, Matrix};
 use numpy::{
     IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
@@ -15,7 +15,7 @@ use numpy::{
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::{DisinheritError, raised};
+use crate::errors::{DisinheritError, raised, refused};
 
 /// Asks an object of Python to run networks.
 pub(crate) struct Networks {
@@ -37,7 +37,7 @@ impl Networks {
 
     /// A failure of the engine as a Python exception: the one that was raised while a network ran, where
     /// that is what failed.
-    pub(crate) fn raised(&self, error: &EngineError) -> PyErr {
+    pub(crate) fn raised(&self, error: EngineError) -> PyErr {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         match failed.take() {
             Some((words, known)) if error.to_string().contains(&words) => known,
@@ -113,7 +113,7 @@ impl Rows {
 
 /// Says what a method must give, where it gave something else.
 fn expected<T>(given: PyResult<T>, what: &str) -> PyResult<T> {
-    given.map_err(|error| raised(format!("{what} ({error})")))
+    given.map_err(|error| refused(format!("{what} ({error})")))
 }
 
 impl Runner for Networks {
@@ -201,16 +201,18 @@ impl Runner for Networks {
                 let own = own.map(|tensor| &tensor.shape[..]);
                 if own != Some(sums.shape()) {
                     let shape = own.map_or("no such tensor".into(), |shape| format!("{shape:?}"));
-                    return Err(raised(format!(
+                    return Err(refused(format!(
                         "the sums of `{name}` are {:?}, the model has {shape}",
                         sums.shape()
                     )));
                 }
                 let fisher = FisherTensor::from_sums(sums.shape(), values, 1.0 / samples);
-                tensors.insert(name, fisher.map_err(raised)?);
+                tensors.insert(name, fisher.map_err(refused)?);
             }
             match wanted.iter().find(|name| !tensors.contains_key(*name)) {
-                Some(name) => Err(raised(format!("`inner_squares` gave no sums for `{name}`"))),
+                Some(name) => Err(refused(format!(
+                    "`inner_squares` gave no sums for `{name}`"
+                ))),
                 None => Ok(tensors),
             }
         })

@@ -1,0 +1,240 @@
+//! The calls into the engine, gathered: registry and arguments in, the engine's own values out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use disinherit::data::{OpenOptions, Splits};
+use disinherit::evaluation::{CertifiedVerdict, Depth, Evaluator};
+use disinherit::formats::{self, TensorSource};
+use disinherit::import::{ImportOptions, ImportPlan};
+use disinherit::nets::Architecture;
+use disinherit::registry::{Location, Registry, RegistryError};
+use disinherit::umig::{Forget, ModelId, Plan, Request};
+use disinherit::{Engine, EngineError, Fiun, FiunOptions, LoadedModel, RunOptions, Unlearned};
+use disinherit_lab::{LabError, request_report};
+use pyo3::prelude::*;
+
+use crate::arguments::{Asked, NewModel, Way};
+use crate::data_sets::Data;
+use crate::errors::{not_imported, raised, refused};
+use crate::progress::Shown;
+use crate::results::Imported;
+use crate::tensors::Arrays;
+
+/// A place with the settings of its storage, which Python hands on from its environment.
+fn location(place: &str) -> Result<Location, RegistryError> {
+    Ok(Location::parse(place)?.with_settings(std::env::vars()))
+}
+
+/// Opens the registry at a place.
+pub(crate) fn open(place: &str, actor: String) -> Result<Registry, RegistryError> {
+    Ok(Registry::open_at(&location(place)?)?.used_by(actor))
+}
+
+/// Makes a registry at a place, and the folder where there is none.
+pub(crate) fn create(
+    place: &str,
+    catalog: Option<&str>,
+    actor: String,
+) -> Result<Registry, RegistryError> {
+    let place = location(place)?;
+    if let Location::Folder(folder) = &place {
+        std::fs::create_dir_all(folder).map_err(RegistryError::io("make", folder))?;
+    }
+    Ok(Registry::create_with(&place, catalog)?.used_by(actor))
+}
+
+/// The versions that names mean.
+pub(crate) fn ids(registry: &Registry, names: &[String]) -> Result<Vec<ModelId>, EngineError> {
+    let graph = registry.graph()?;
+    let found = names
+        .iter()
+        .map(|name| disinherit::resolve(&graph, name).map(|model| model.id.clone()));
+    found.collect()
+}
+
+/// One version.
+pub(crate) fn loaded(registry: &Registry, name: &str) -> Result<LoadedModel, EngineError> {
+    let graph = registry.graph()?;
+    let id = disinherit::resolve(&graph, name)?.id.clone();
+    LoadedModel::open(registry, &graph, &id)
+}
+
+/// A request.
+pub(crate) fn request(registry: &Registry, asked: &Asked) -> Result<Request, EngineError> {
+    let forget = asked.forget()?;
+    Ok(Request::new(forget).from_models(ids(registry, &asked.initial)?))
+}
+
+/// The engine over a registry, with data and what runs its networks, where it has some.
+fn engine<'a>(registry: &Arc<Registry>, data: Option<&'a Data>, progress: &'a Shown) -> Engine<'a> {
+    Engine::new(Arc::clone(registry))
+        .with_data(data.map(|data| &data.splits))
+        .with_runner(data.and_then(Data::runner))
+        .with_progress(progress)
+}
+
+/// Adds a model from a file or a folder.
+pub(crate) fn add_file(registry: &Registry, path: PathBuf, new: NewModel) -> PyResult<ModelId> {
+    let (network, parents) = (new.network()?, new.parents()?);
+    let bundle = formats::open(&path).map_err(raised)?;
+    let (architecture, labels) = disinherit::describe(&path, &bundle, &network).map_err(raised)?;
+    let new = new.model(path, architecture, labels, parents);
+    disinherit::add_bundle(registry, &new, &bundle).map_err(raised)
+}
+
+/// Adds a model from arrays.
+pub(crate) fn add_tensors(
+    registry: &Registry,
+    tensors: &Arrays,
+    new: NewModel,
+) -> PyResult<ModelId> {
+    let parents = new.parents()?;
+    let count = new.labels.as_ref().map(Vec::len);
+    let head =
+        formats::find_head(&tensors.tensors(), new.head.as_deref(), count).map_err(|reason| {
+            raised(EngineError::CannotAdd {
+                reason: format!("`{}` cannot be added: {reason}", new.name),
+                hint: Some(disinherit::Hint::GiveHead),
+            })
+        })?;
+    let labels = new
+        .labels
+        .clone()
+        .unwrap_or_else(|| (0..head.outputs).map(|row| row.to_string()).collect());
+    let architecture = Architecture::for_head(head.name, head.inputs, head.outputs);
+    let new = new.model(PathBuf::new(), architecture, labels, parents);
+    disinherit::add_tensors(registry, &new, tensors).map_err(raised)
+}
+
+/// Adds the models at and below some paths, in one operation.
+pub(crate) fn import_tree(
+    registry: &Registry,
+    paths: &[PathBuf],
+    options: &ImportOptions,
+    dry_run: bool,
+    progress: &Shown,
+) -> PyResult<Imported> {
+    let plan = ImportPlan::new(registry, paths, options, progress).map_err(not_imported)?;
+    let added = match dry_run {
+        true => Vec::new(),
+        false => plan.run(registry, progress).map_err(raised)?,
+    };
+    Ok(Imported { plan, added })
+}
+
+/// Computes and keeps FIM cards; says how many were made.
+pub(crate) fn fisher(
+    registry: &Arc<Registry>,
+    models: &[String],
+    data: &Data,
+    options: &FiunOptions,
+    again: bool,
+    progress: &Shown,
+) -> Result<usize, EngineError> {
+    let graph = registry.graph()?;
+    let loaded = ids(registry, models)?
+        .iter()
+        .map(|id| LoadedModel::open(registry, &graph, id))
+        .collect::<Result<Vec<_>, _>>()?;
+    let engine = engine(registry, Some(data), progress);
+    let made = disinherit::compute_cards(&engine, &loaded, &options.fisher, again)?;
+    Ok(made.len())
+}
+
+/// Which models a request touches, and the tasks that it means.
+pub(crate) fn plan(
+    registry: &Arc<Registry>,
+    asked: &Asked,
+    way: &Way,
+) -> Result<Plan, EngineError> {
+    let request = request(registry, asked)?;
+    let shown = Shown(None);
+    let engine = engine(registry, None, &shown);
+    let method = Fiun::new(way.fiun.clone());
+    let options = RunOptions {
+        plan_only: true,
+        ..way.run
+    };
+    let prepared = engine.prepare(&request, &method, options)?;
+    Ok(prepared.plan().clone())
+}
+
+/// Forgets.
+pub(crate) fn unlearn(
+    registry: &Arc<Registry>,
+    asked: &Asked,
+    data: Option<&Data>,
+    way: &Way,
+    progress: &Shown,
+) -> Result<Unlearned, EngineError> {
+    let request = request(registry, asked)?;
+    let engine = engine(registry, data, progress);
+    let method = Fiun::new(way.fiun.clone());
+    let done = engine.prepare(&request, &method, way.run)?.run()?;
+    Ok(done.unlearned)
+}
+
+/// Whether models have forgotten: those of the last request, and what it asked for, where nothing is named.
+pub(crate) fn verify(
+    registry: &Arc<Registry>,
+    data: &Data,
+    models: &[String],
+    asked: Option<&Asked>,
+    at_most: f64,
+    progress: &Shown,
+) -> Result<Vec<CertifiedVerdict>, EngineError> {
+    let last = || disinherit::past_request(registry, None);
+    let forget: Forget = match asked {
+        Some(asked) => asked.forget()?,
+        None => last()?.request.forget,
+    };
+    let ids = if models.is_empty() {
+        let models = last()?.models.into_iter();
+        models.map(|model| model.after).collect()
+    } else {
+        ids(registry, models)?
+    };
+    let engine = engine(registry, Some(data), progress);
+    Evaluator::new(&engine, &forget, Depth::OUTPUTS)?.judge(&ids, at_most)
+}
+
+/// The page of the last request.
+pub(crate) fn report(
+    registry: &Arc<Registry>,
+    data: Option<&Data>,
+    progress: &Shown,
+) -> Result<String, EngineError> {
+    let engine = engine(registry, data, progress);
+    let study = request_report(&engine, None, Depth::QUICK).map_err(|error| match error {
+        LabError::Engine(error) => error,
+        other => EngineError::Document(other.to_string()),
+    })?;
+    disinherit_report::page(std::slice::from_ref(&study))
+        .map_err(|error| EngineError::Document(error.to_string()))
+}
+
+/// Writes a model in the format that it came in.
+pub(crate) fn export(registry: &Registry, model: &str, path: &Path) -> Result<(), EngineError> {
+    let model = loaded(registry, model)?;
+    disinherit::export(registry, &model, path, false).map(drop)
+}
+
+/// Reads a data set.
+pub(crate) fn open_data(
+    source: &str,
+    size: Option<(usize, usize)>,
+    tokenizer: Option<PathBuf>,
+) -> PyResult<Splits> {
+    let options = OpenOptions {
+        size,
+        tokenizer,
+        ..OpenOptions::default()
+    };
+    disinherit::data::open(source, &options).map_err(raised)
+}
+
+/// Writes a page.
+pub(crate) fn write_page(path: &Path, page: &str) -> PyResult<()> {
+    formats::write_file(path, page.as_bytes()).map_err(refused)
+}

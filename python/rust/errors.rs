@@ -1,0 +1,148 @@
+//! Failures as Python exceptions: one class for each kind that a program may want to tell apart, with
+//! words that name arguments and methods of Python.
+
+use disinherit::import::ImportError;
+use disinherit::registry::{self, RegistryError};
+use disinherit::{EngineError, Hint};
+use pyo3::create_exception;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+
+/// Declares the exceptions, and a function that adds all of them to the module.
+macro_rules! exceptions {
+    ($($name:ident($base:ty): $about:literal;)*) => {
+        $(create_exception!(disinherit, $name, $base, $about);)*
+
+        /// Adds the exceptions to the module.
+        pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+            $(module.add(stringify!($name), module.py().get_type::<$name>())?;)*
+            Ok(())
+        }
+    };
+}
+
+exceptions! {
+    DisinheritError(PyException): "Something that disinherit refuses, or that failed.";
+    UnknownModel(DisinheritError): "A model that the registry does not have.";
+    UnknownLabel(DisinheritError): "A label that no model has.";
+    NeedsData(DisinheritError): "The request needs data that was not given.";
+    NothingRetained(DisinheritError): "A model would have nothing left: it should be taken out of use.";
+    NotRunnable(DisinheritError): "A network that cannot be run, or that gave something unusable.";
+    UnusableData(DisinheritError): "A data set that cannot be read or used.";
+    UnusableFile(DisinheritError): "A model file that cannot be read or written.";
+    NoRegistry(DisinheritError): "There is no registry at this place.";
+    RegistryExists(DisinheritError): "There is a registry at this place already.";
+    Conflict(DisinheritError): "Another process published or is writing; the call can be made again.";
+    Damaged(DisinheritError): "A stored object that is missing or not what it was.";
+    WeightsPurged(DisinheritError): "A version whose weights were deleted; its record is left.";
+}
+
+/// A refusal in words of ours.
+pub(crate) fn refused(words: impl std::fmt::Display) -> PyErr {
+    DisinheritError::new_err(words.to_string())
+}
+
+/// A failure of the engine as an exception of its kind.
+pub(crate) fn raised(error: impl Into<EngineError>) -> PyErr {
+    let error = error.into();
+    let words = words(&error);
+    match &error {
+        EngineError::UnknownModel { .. } => UnknownModel::new_err(words),
+        EngineError::UnknownLabel { .. } => UnknownLabel::new_err(words),
+        EngineError::NeedsData { .. } => NeedsData::new_err(words),
+        EngineError::NothingRetained(_) => NothingRetained::new_err(words),
+        EngineError::NotRunnable { .. } => NotRunnable::new_err(words),
+        EngineError::Data(_) => UnusableData::new_err(words),
+        EngineError::Format(_) => UnusableFile::new_err(words),
+        EngineError::Registry(error) => match error {
+            RegistryError::NoRegistry(_) => NoRegistry::new_err(words),
+            RegistryError::Exists(_) => RegistryExists::new_err(words),
+            RegistryError::Conflict(_) | RegistryError::Busy(_) => Conflict::new_err(words),
+            RegistryError::Missing(_) | RegistryError::Damaged(_) => Damaged::new_err(words),
+            RegistryError::Purged(_) => WeightsPurged::new_err(words),
+            _ => DisinheritError::new_err(words),
+        },
+        _ => DisinheritError::new_err(words),
+    }
+}
+
+/// A tree that cannot be imported, likewise.
+pub(crate) fn not_imported(error: ImportError) -> PyErr {
+    match error {
+        ImportError::Engine(error) => raised(error),
+        other => refused(other),
+    }
+}
+
+/// What is wrong and what to do about it, as Python says it.
+fn words(error: &EngineError) -> String {
+    let hint = match error {
+        EngineError::Registry(error) => error.hint().and_then(|hint| of_registry(&hint)),
+        error => error.hint().and_then(|hint| of_engine(&hint)),
+    };
+    match hint {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    }
+}
+
+/// A hint of the engine in the words of Python.
+fn of_engine(hint: &Hint) -> Option<String> {
+    Some(match hint {
+        Hint::GiveData => "give the data (`data=`)".into(),
+        Hint::GiveDataOrCard(model) => format!(
+            "give its training data (`data=`), or compute its FIM card first, with the same `layers=`: \
+             `Registry.fisher(\"{model}\", data)`"
+        ),
+        Hint::GiveDataOrAlpha => "give data (`data=`) or a value (`alpha=`)".into(),
+        Hint::EditHeadOnly => {
+            "edit the head only (`layers=\"head\"`), or the layers that both have".into()
+        }
+        Hint::EditWhereNetworkRuns => {
+            "leave `layers=` out, or give samples with the module (`disinherit.torch.samples`)"
+                .into()
+        }
+        Hint::ChooseLayers => "give patterns of tensor names, such as `layers=\"layer4.*\"`".into(),
+        Hint::ListModels => "`Registry.models()` lists the models".into(),
+        Hint::ListOperations => "`Registry.log()` lists them".into(),
+        Hint::NameModelsAndForget => "name the models and say what is forgotten".into(),
+        Hint::GiveLabels => "give the label names in their order (`labels=[...]`)".into(),
+        Hint::GiveHead => "name it with `head=`".into(),
+        Hint::AddUntied => "give the head weights of its own (layer.weight = \
+             torch.nn.Parameter(layer.weight.detach().clone())) and add it with `untied=True`"
+            .into(),
+        Hint::UseSampleEstimator => "take `estimator=\"empirical\"`".into(),
+        Hint::UseOtherRegistry => "use another registry".into(),
+        Hint::CheckArchitecture => {
+            "is `architecture=` the one that the weights were trained in?".into()
+        }
+        Hint::UseEarlierCheckpoint => {
+            "the training that made these weights diverged; use earlier ones".into()
+        }
+        Hint::FetchAgain => "copy or download the file again".into(),
+        Hint::GiveSize => "give the size of images (`size=(32, 32)`)".into(),
+        _ => return None,
+    })
+}
+
+/// A hint of the registry in the words of Python.
+fn of_registry(hint: &registry::Hint) -> Option<String> {
+    use registry::Hint;
+    Some(match hint {
+        Hint::InitRegistry => "make one with `Registry.create(place)`".into(),
+        Hint::UseNewerVersion => "use a newer version of this package".into(),
+        Hint::RunAgain => "make the call again".into(),
+        Hint::WaitForOtherProcess => "wait until the other process is done".into(),
+        Hint::ShowLog => "`Registry.log()` shows who did what, and why".into(),
+        Hint::UndoLaterFirst => {
+            "undo the later operation first; `Registry.log()` lists them".into()
+        }
+        Hint::CheckRegistry => {
+            "`Registry.check(repair=True, source=...)` fetches objects from another registry".into()
+        }
+        Hint::CreateBucket { bucket } => format!("create the bucket `{bucket}` first"),
+        Hint::GiveCatalog => "give a database: `catalog=\"postgres://user@host/database\"`".into(),
+        Hint::BuildWith { feature } => format!("use a build with the feature `{feature}`"),
+        _ => return None,
+    })
+}

@@ -1,0 +1,27 @@
+//! The engine for Python. What crosses the border is arrays, arguments as dataclasses, and results as
+//! dataclasses; the package's Python files make it pleasant.
+
+mod arguments;
+mod data_sets;
+mod engine;
+mod errors;
+mod layers;
+mod progress;
+mod registry;
+mod results;
+mod runner;
+mod tensors;
+
+use pyo3::prelude::*;
+
+/// The compiled half of the package.
+#[pymodule]
+fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    errors::add_to(module)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<registry::Registry>()?;
+    module.add_class::<data_sets::Data>()?;
+    module.add_function(wrap_pyfunction!(layers::dampen, module)?)?;
+    module.add_function(wrap_pyfunction!(layers::head_fisher, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,318 @@
+//! The registry for Python: thin, over `engine` and `results`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use disinherit::EngineError;
+use disinherit::registry::{ModelRow, OperationId, Purge};
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::prelude::*;
+
+use crate::arguments::{Asked, NewModel, Options, TreeOptions};
+use crate::data_sets::Data;
+use crate::engine;
+use crate::errors::raised;
+use crate::progress::Shown;
+use crate::results::{Details, Graph, Record, list};
+use crate::tensors::{Arrays, Given, dtype_name};
+
+/// A registry of models.
+#[pyclass(frozen, module = "disinherit._disinherit")]
+pub(crate) struct Registry {
+    inner: Arc<disinherit::registry::Registry>,
+}
+
+/// A failure on some data as an exception: what Python raised itself, where that is what failed.
+fn raised_by(data: Option<&Data>, error: EngineError) -> PyErr {
+    match data {
+        Some(data) => data.raised(error),
+        None => raised(error),
+    }
+}
+
+impl Registry {
+    fn details(&self, model: &str) -> Result<Option<Details>, EngineError> {
+        let loaded = engine::loaded(&self.inner, model)?;
+        let cards = self.inner.cards(loaded.digest)?;
+        let row: Option<ModelRow> = self.inner.model(loaded.id())?;
+        Ok(row.map(|row| Details {
+            row,
+            loaded,
+            cards: cards.into_iter().map(|card| card.estimator).collect(),
+        }))
+    }
+}
+
+#[pymethods]
+impl Registry {
+    /// Opens the registry at a place (a folder or a URL).
+    #[staticmethod]
+    fn open(py: Python<'_>, place: &str, actor: String) -> PyResult<Self> {
+        let inner = py.detach(|| engine::open(place, actor)).map_err(raised)?;
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Makes a registry at a place.
+    #[staticmethod]
+    fn create(py: Python<'_>, place: &str, catalog: Option<&str>, actor: String) -> PyResult<Self> {
+        let inner = py
+            .detach(|| engine::create(place, catalog, actor))
+            .map_err(raised)?;
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// A registry in memory, gone with the object.
+    #[staticmethod]
+    fn memory(actor: String) -> PyResult<Self> {
+        let inner = disinherit::registry::Registry::in_memory()
+            .map_err(raised)?
+            .used_by(actor);
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Where it is, in words.
+    #[getter]
+    fn address(&self) -> String {
+        self.inner.address().to_owned()
+    }
+
+    /// Adds a model from a file or a folder; returns its id.
+    fn add_file(&self, py: Python<'_>, path: PathBuf, new: NewModel) -> PyResult<String> {
+        let id = py.detach(|| engine::add_file(&self.inner, path, new))?;
+        Ok(id.to_string())
+    }
+
+    /// Adds a model from arrays of bytes, each with its type and shape as in safetensors.
+    fn add_tensors(
+        &self,
+        py: Python<'_>,
+        tensors: Vec<Given<'_>>,
+        new: NewModel,
+    ) -> PyResult<String> {
+        let arrays = Arrays::new(tensors)?;
+        let id = py.detach(|| engine::add_tensors(&self.inner, &arrays, new))?;
+        Ok(id.to_string())
+    }
+
+    /// Adds the models at and below some paths, in one operation.
+    fn import_tree<'py>(
+        &self,
+        py: Python<'py>,
+        paths: Vec<PathBuf>,
+        options: TreeOptions,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (dry_run, shown) = (options.dry_run, Shown(progress));
+        let options = options.read()?;
+        py.detach(|| engine::import_tree(&self.inner, &paths, &options, dry_run, &shown))?
+            .record(py)
+    }
+
+    /// All versions, in their order.
+    fn models<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let rows = py.detach(|| self.inner.models()).map_err(raised)?;
+        Ok(list(py, &rows)?.into_any())
+    }
+
+    /// The inheritance graph.
+    fn graph<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let read = || -> Result<Graph, EngineError> {
+            Ok(Graph(self.inner.models()?, self.inner.graph()?))
+        };
+        py.detach(read).map_err(raised)?.record(py)
+    }
+
+    /// One version: provenance, manifest, cards.
+    fn show<'py>(&self, py: Python<'py>, model: &str) -> PyResult<Bound<'py, PyAny>> {
+        let details = py.detach(|| self.details(model)).map_err(raised)?;
+        details
+            .ok_or_else(|| {
+                raised(EngineError::UnknownModel {
+                    name: model.to_owned(),
+                    near: None,
+                })
+            })?
+            .record(py)
+    }
+
+    /// The operation log, oldest first.
+    fn log<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let rows = py.detach(|| self.inner.operations()).map_err(raised)?;
+        Ok(list(py, &rows)?.into_any())
+    }
+
+    /// Takes an operation back.
+    fn undo<'py>(&self, py: Python<'py>, operation: i64) -> PyResult<Bound<'py, PyAny>> {
+        let undone = py
+            .detach(|| self.inner.undo(OperationId::new(operation)))
+            .map_err(raised)?;
+        undone.record(py)
+    }
+
+    /// Deletes the weights of superseded versions.
+    fn purge<'py>(
+        &self,
+        py: Python<'py>,
+        models: Vec<String>,
+        reason: String,
+        dry_run: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let purge = || -> Result<_, EngineError> {
+            Ok(self.inner.purge(&Purge {
+                models: engine::ids(&self.inner, &models)?,
+                reason,
+                dry_run,
+            })?)
+        };
+        py.detach(purge).map_err(raised)?.record(py)
+    }
+
+    /// Removes objects that nothing speaks of.
+    fn collect_garbage<'py>(
+        &self,
+        py: Python<'py>,
+        dry_run: bool,
+        drafts: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let garbage = py.detach(|| self.inner.collect_garbage(dry_run, drafts));
+        garbage.map_err(raised)?.record(py)
+    }
+
+    /// Reads everything and says what is not what it was.
+    fn check<'py>(
+        &self,
+        py: Python<'py>,
+        repair: bool,
+        source: Option<&Self>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let from = source.map(|other| &*other.inner);
+        let health = py.detach(|| self.inner.check(repair, from, &mut |_, _| ()));
+        health.map_err(raised)?.record(py)
+    }
+
+    /// Computes and keeps FIM cards; returns how many were made.
+    fn fisher(
+        &self,
+        py: Python<'_>,
+        models: Vec<String>,
+        data: &Data,
+        options: Options,
+        again: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<usize> {
+        let (options, shown) = (options.read()?, Shown(progress));
+        py.detach(|| engine::fisher(&self.inner, &models, data, &options.fiun, again, &shown))
+            .map_err(|error| data.raised(error))
+    }
+
+    /// Which models a request touches, and the work that it means.
+    fn plan<'py>(
+        &self,
+        py: Python<'py>,
+        request: Asked,
+        options: Options,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = options.read()?;
+        let plan = py.detach(|| engine::plan(&self.inner, &request, &options));
+        plan.map_err(raised)?.record(py)
+    }
+
+    /// Forgets; says what it did.
+    fn unlearn<'py>(
+        &self,
+        py: Python<'py>,
+        request: Asked,
+        data: Option<&Data>,
+        options: Options,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (options, shown) = (options.read()?, Shown(progress));
+        py.detach(|| engine::unlearn(&self.inner, &request, data, &options, &shown))
+            .map_err(|error| raised_by(data, error))?
+            .record(py)
+    }
+
+    /// Whether models have forgotten; those of the last request when none is named.
+    fn verify<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Data,
+        models: Vec<String>,
+        request: Option<Asked>,
+        at_most: f64,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let shown = Shown(progress);
+        let verdicts = py.detach(|| {
+            engine::verify(
+                &self.inner,
+                data,
+                &models,
+                request.as_ref(),
+                at_most,
+                &shown,
+            )
+        });
+        let verdicts = verdicts.map_err(|error| data.raised(error))?;
+        Ok(list(py, &verdicts)?.into_any())
+    }
+
+    /// Writes the page of the last request.
+    fn report(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        data: Option<&Data>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let shown = Shown(progress);
+        let page = py
+            .detach(|| engine::report(&self.inner, data, &shown))
+            .map_err(|error| raised_by(data, error))?;
+        engine::write_page(&path, &page)
+    }
+
+    /// Writes a model in the format that it came in.
+    fn export(&self, py: Python<'_>, model: &str, path: PathBuf) -> PyResult<()> {
+        py.detach(|| engine::export(&self.inner, model, &path))
+            .map_err(raised)
+    }
+
+    /// The names of a model's tensors with their types and shapes.
+    fn tensor_names(
+        &self,
+        py: Python<'_>,
+        model: &str,
+    ) -> PyResult<Vec<(String, String, Vec<usize>)>> {
+        let loaded = py.detach(|| engine::loaded(&self.inner, model));
+        let loaded = loaded.map_err(raised)?;
+        let tensors = loaded.manifest.tensors.into_iter();
+        Ok(tensors
+            .map(|(name, tensor)| (name, dtype_name(tensor.dtype), tensor.shape))
+            .collect())
+    }
+
+    /// The bytes of one tensor.
+    fn tensor<'py>(
+        &self,
+        py: Python<'py>,
+        model: &str,
+        name: &str,
+    ) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        let read = || -> Result<Vec<u8>, EngineError> {
+            let loaded = engine::loaded(&self.inner, model)?;
+            Ok(loaded.tensor(&self.inner, name)?.bytes)
+        };
+        Ok(py.detach(read).map_err(raised)?.into_pyarray(py))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<disinherit.Registry at {}>", self.inner.address())
+    }
+}

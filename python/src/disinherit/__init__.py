@@ -1,0 +1,55 @@
+"""When training data must be forgotten: make a model, and every model that inherited from it, forget.
+
+A :class:`Registry` keeps models, which of them inherited from which, and what each was trained on. Tell it
+what must go, and it edits every affected model in parallel, from the Fisher information of the forget data
+on the initial models alone (FIUn, arXiv:2408.08493). :mod:`disinherit.torch` does the same for modules of
+your own. What methods give back is described in :mod:`disinherit.results`.
+"""
+
+from . import results
+from ._data import Data, Networks
+from ._disinherit import (
+    Conflict,
+    Damaged,
+    DisinheritError,
+    NeedsData,
+    NoRegistry,
+    NothingRetained,
+    NotRunnable,
+    RegistryExists,
+    UnknownLabel,
+    UnknownModel,
+    UnusableData,
+    UnusableFile,
+    WeightsPurged,
+    __version__,
+    dampen,
+    head_fisher,
+)
+from ._registry import Registry
+from .results import Relation, Training
+
+__all__ = [
+    "Conflict",
+    "Damaged",
+    "Data",
+    "DisinheritError",
+    "NeedsData",
+    "Networks",
+    "NoRegistry",
+    "NotRunnable",
+    "NothingRetained",
+    "Registry",
+    "RegistryExists",
+    "Relation",
+    "Training",
+    "UnknownLabel",
+    "UnknownModel",
+    "UnusableData",
+    "UnusableFile",
+    "WeightsPurged",
+    "__version__",
+    "dampen",
+    "head_fisher",
+    "results",
+]

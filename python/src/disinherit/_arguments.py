@@ -1,0 +1,118 @@
+"""What is handed to the engine, as dataclasses that it reads by their attributes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+
+from .results import Relation, Request, Training
+
+PathLike = Union[str, "os.PathLike[str]"]
+Labels = Union[str, Sequence[str]]
+
+
+def listed(names: Labels) -> List[str]:
+    """One name or several, as a list."""
+    return [names] if isinstance(names, str) else [str(name) for name in names]
+
+
+def request(
+    classes: Optional[Labels],
+    source: Optional[str],
+    samples: Optional[Iterable[str]],
+    initial: Labels = (),
+) -> Request:
+    """A request from a method's arguments."""
+    return Request(
+        classes=None if classes is None else listed(classes),
+        source=source,
+        samples=None if samples is None else [str(sample) for sample in samples],
+        initial=listed(initial),
+    )
+
+
+def patterns(layers: Optional[Labels]) -> Optional[str]:
+    """Layers as the engine reads them."""
+    return None if layers is None else ",".join(listed(layers))
+
+
+def relation(how: Union[str, Relation]) -> Relation:
+    """A relation from ``fine_tune``, ``federated_average=0.5`` and so on."""
+    if isinstance(how, Relation):
+        return how
+    kind, _, weight = how.partition("=")
+    return Relation(kind, float(weight) if weight else None)
+
+
+def parents_of(
+    parents: Union[str, Sequence[str], Mapping[str, Union[str, Relation]]],
+) -> List[Tuple[str, Relation]]:
+    """Parents with their relations."""
+    if isinstance(parents, Mapping):
+        return [(parent, relation(how)) for parent, how in parents.items()]
+    return [(parent, Relation("fine_tune")) for parent in listed(parents)]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a request is done: the options of :meth:`disinherit.Registry.unlearn`."""
+
+    alpha: Optional[float] = None
+    rule: bool = False
+    lambda_: Optional[float] = None
+    raw: bool = False
+    merge_scale: Optional[float] = None
+    target_forget: Optional[float] = None
+    target_loss: Optional[float] = None
+    layers: Optional[str] = None
+    estimator: Optional[str] = None
+    jobs: int = 0
+    dry_run: bool = False
+    dampen_only: bool = False
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """What is said of a new model."""
+
+    name: str
+    labels: Optional[List[str]] = None
+    head: Optional[str] = None
+    architecture: Optional[str] = None
+    input: Optional[Tuple[int, int, int]] = None
+    parents: List[Tuple[str, Relation]] = field(default_factory=list)
+    trained_on: List[Training] = field(default_factory=list)
+    untied: bool = False
+
+
+@dataclass(frozen=True)
+class TreeOptions:
+    """What holds for all models of a tree."""
+
+    labels: Optional[List[str]] = None
+    head: Optional[str] = None
+    architecture: Optional[str] = None
+    input: Optional[Tuple[int, int, int]] = None
+    trained_on: List[Training] = field(default_factory=list)
+    infer_parents: Optional[float] = None
+    untied: bool = False
+    dry_run: bool = False
+
+
+def bar(title: str, total: int) -> Any:
+    """A progress bar."""
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, desc=title, leave=False)
+
+
+def progress_bars(wanted: bool) -> Optional[Callable[[str, int], Any]]:
+    """What makes progress bars, where they are wanted and ``tqdm`` is there."""
+    if not wanted:
+        return None
+    try:
+        import tqdm  # noqa: F401
+    except ImportError:
+        return None
+    return bar

@@ -1,0 +1,336 @@
+"""The registry."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._arguments import (
+    Labels,
+    NewModel,
+    Options,
+    PathLike,
+    TreeOptions,
+    listed,
+    parents_of,
+    patterns,
+    progress_bars,
+    request,
+)
+from ._data import Data
+from ._disinherit import Registry as _Registry
+from ._tensors import floats, given
+from .results import (
+    Garbage,
+    Graph,
+    Health,
+    Imported,
+    Model,
+    ModelDetails,
+    Operation,
+    Plan,
+    Purged,
+    Relation,
+    Training,
+    Undone,
+    Unlearned,
+    Verdict,
+)
+
+
+def _somebody() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):
+        return "unknown"
+
+
+class Registry:
+    """Models, which of them inherited from which, and what each was trained on.
+
+    ``place`` is a folder with a registry (or a URL, such as ``s3://bucket/path``).
+    """
+
+    def __init__(self, place: PathLike = ".", *, actor: Optional[str] = None) -> None:
+        self._inner = _Registry.open(os.fspath(place), actor or _somebody())
+
+    @classmethod
+    def _from_inner(cls, inner: _Registry) -> Registry:
+        registry = cls.__new__(cls)
+        registry._inner = inner
+        return registry
+
+    @classmethod
+    def create(
+        cls,
+        place: PathLike = ".",
+        *,
+        catalog: Optional[str] = None,
+        actor: Optional[str] = None,
+    ) -> Registry:
+        """Make an empty registry; ``catalog`` is a PostgreSQL URL where it is not to be a file."""
+        return cls._from_inner(_Registry.create(os.fspath(place), catalog, actor or _somebody()))
+
+    @classmethod
+    def memory(cls) -> Registry:
+        """A registry that is gone with this object."""
+        return cls._from_inner(_Registry.memory(_somebody()))
+
+    def add(
+        self,
+        name: str,
+        source: Any,
+        *,
+        labels: Optional[Sequence[str]] = None,
+        head: Optional[str] = None,
+        architecture: Optional[str] = None,
+        input: Optional[Tuple[int, int, int]] = None,
+        parents: Union[str, Sequence[str], Mapping[str, Union[str, Relation]]] = (),
+        trained_on: Union[None, str, Training, Sequence[Training]] = None,
+        trained_labels: Optional[Sequence[str]] = None,
+        samples: Optional[Iterable[str]] = None,
+        provider: Optional[str] = None,
+        untied: bool = False,
+    ) -> str:
+        """Add a model and return its id, ``name@version``.
+
+        ``source`` is a path (safetensors, ``.pt``, ONNX, a Hugging Face folder), a ``torch.nn.Module``, or a
+        mapping of names to tensors or arrays. ``parents`` names those it came from, or maps each to how: a
+        :class:`~disinherit.results.Relation`, or its words (``fine_tune``, ``federated_average=0.5``,
+        ``transfer``, ...). ``trained_on`` names the data that it was trained on itself, with ``samples`` for
+        their ids and ``provider`` for who supplied it; or it is a :class:`~disinherit.results.Training`, or
+        several.
+        """
+        if isinstance(trained_on, str):
+            trained_on = Training(
+                trained_on,
+                labels=None if trained_labels is None else list(trained_labels),
+                samples=None if samples is None else [str(sample) for sample in samples],
+                source=provider,
+            )
+        if isinstance(trained_on, Training):
+            trained_on = [trained_on]
+        new = NewModel(
+            name=name,
+            labels=None if labels is None else [str(label) for label in labels],
+            head=head,
+            architecture=architecture,
+            input=input,
+            parents=parents_of(parents),
+            trained_on=list(trained_on or ()),
+            untied=untied,
+        )
+        if isinstance(source, (str, os.PathLike)):
+            return self._inner.add_file(os.fspath(source), new)
+        return self._inner.add_tensors(given(source), new)
+
+    def import_tree(
+        self,
+        *paths: PathLike,
+        labels: Optional[Sequence[str]] = None,
+        head: Optional[str] = None,
+        architecture: Optional[str] = None,
+        input: Optional[Tuple[int, int, int]] = None,
+        trained_on: Union[None, str, Training, Sequence[Training]] = None,
+        infer_parents: Union[bool, float] = False,
+        untied: bool = False,
+        dry_run: bool = False,
+        progress: bool = True,
+    ) -> Imported:
+        """Add all models at and below some paths in one operation, or none of them.
+
+        Files, model folders, or folders with any number of both below them. Parents are those that model cards
+        and adapters name; with ``infer_parents`` those that the weights suggest too, of at least this confidence
+        (``True``: 0.3). The other arguments hold for all models. With ``dry_run`` nothing is added; what would be
+        is in :attr:`~disinherit.results.Imported.models`, and what to look at in ``notes``.
+        """
+        if isinstance(trained_on, str):
+            trained_on = Training(trained_on)
+        if isinstance(trained_on, Training):
+            trained_on = [trained_on]
+        least = {True: 0.3, False: None}[infer_parents] if isinstance(infer_parents, bool) else infer_parents
+        options = TreeOptions(
+            labels=None if labels is None else [str(label) for label in labels],
+            head=head,
+            architecture=architecture,
+            input=input,
+            trained_on=list(trained_on or ()),
+            infer_parents=least,
+            untied=untied,
+            dry_run=dry_run,
+        )
+        return self._inner.import_tree([os.fspath(path) for path in paths], options, progress_bars(progress))
+
+    def models(self) -> List[Model]:
+        """All versions."""
+        return self._inner.models()
+
+    def graph(self) -> Graph:
+        """The inheritance graph."""
+        return self._inner.graph()
+
+    def show(self, model: str) -> ModelDetails:
+        """One version: provenance, manifest, FIM cards."""
+        return self._inner.show(model)
+
+    def log(self) -> List[Operation]:
+        """What was done, oldest first."""
+        return self._inner.log()
+
+    def undo(self, operation: int) -> Undone:
+        """Take an operation back."""
+        return self._inner.undo(operation)
+
+    def purge(self, models: Labels, *, reason: str, dry_run: bool = False) -> Purged:
+        """Delete the weights and FIM cards of superseded versions for good; the record stays."""
+        return self._inner.purge(listed(models), reason, dry_run)
+
+    def collect_garbage(self, *, drafts: bool = False, dry_run: bool = False) -> Garbage:
+        """Remove objects that nothing speaks of; with ``drafts`` what stopped requests have kept, too."""
+        return self._inner.collect_garbage(dry_run, drafts)
+
+    def check(self, *, repair: bool = False, source: Optional[Registry] = None) -> Health:
+        """Read everything, and say what is not what it was.
+
+        With ``repair``, objects are fetched from ``source``, another registry, where it has them.
+        """
+        return self._inner.check(repair, None if source is None else source._inner)
+
+    def fisher(
+        self,
+        models: Labels,
+        data: Data,
+        *,
+        layers: Labels = "head",
+        estimator: Optional[str] = None,
+        again: bool = False,
+        progress: bool = True,
+    ) -> int:
+        """Compute and keep FIM cards, so that classes can be forgotten later without data.
+
+        ``layers`` is ``head``, ``all`` or patterns of tensor names; of inner layers a card keeps the FIM of all
+        classes together. Returns how many were made; models that have one are passed over, unless ``again``.
+        """
+        options = Options(layers=patterns(layers), estimator=estimator)
+        return self._inner.fisher(listed(models), data._inner, options, again, progress_bars(progress))
+
+    def plan(
+        self,
+        *,
+        classes: Optional[Labels] = None,
+        source: Optional[str] = None,
+        samples: Optional[Iterable[str]] = None,
+        initial: Labels = (),
+        layers: Optional[Labels] = None,
+        estimator: Optional[str] = None,
+    ) -> Plan:
+        """Which models a request would touch, the work that it means, and what that work reads."""
+        options = Options(layers=patterns(layers), estimator=estimator)
+        return self._inner.plan(request(classes, source, samples, initial), options)
+
+    def unlearn(
+        self,
+        *,
+        classes: Optional[Labels] = None,
+        source: Optional[str] = None,
+        samples: Optional[Iterable[str]] = None,
+        initial: Labels = (),
+        data: Optional[Data] = None,
+        progress: bool = True,
+        layers: Optional[Labels] = None,
+        alpha: Optional[float] = None,
+        lambda_: Optional[float] = None,
+        rule: bool = False,
+        raw: bool = False,
+        merge_scale: Optional[float] = None,
+        target_forget: Optional[float] = None,
+        target_loss: Optional[float] = None,
+        estimator: Optional[str] = None,
+        jobs: int = 0,
+        dry_run: bool = False,
+        dampen_only: bool = False,
+    ) -> Unlearned:
+        """Forget classes, a source or samples, in every model that is concerned.
+
+        ``initial`` names the models that the forget data came in through; without it provenance tells.
+        With FIM cards, classes need no ``data``.
+
+        ``layers`` are those that are edited (``head``, ``all``, patterns). ``alpha`` and ``lambda_`` are chosen
+        on the data when not given; ``rule`` takes alpha by the rule that needs none, and ``raw`` compares FIMs
+        without bringing them to a common scale. ``target_forget`` and ``target_loss`` say what the choice aims
+        at, ``merge_scale`` divides merged FIMs, ``jobs`` models are edited at a time (0: one for each core).
+        With ``dampen_only`` logits are not suppressed where no alpha is enough; with ``dry_run`` nothing is
+        written.
+        """
+        options = Options(
+            alpha=alpha,
+            rule=rule,
+            lambda_=lambda_,
+            raw=raw,
+            merge_scale=merge_scale,
+            target_forget=target_forget,
+            target_loss=target_loss,
+            layers=patterns(layers),
+            estimator=estimator,
+            jobs=jobs,
+            dry_run=dry_run,
+            dampen_only=dampen_only,
+        )
+        asked = request(classes, source, samples, initial)
+        return self._inner.unlearn(asked, None if data is None else data._inner, options, progress_bars(progress))
+
+    def verify(
+        self,
+        data: Data,
+        *,
+        models: Labels = (),
+        classes: Optional[Labels] = None,
+        source: Optional[str] = None,
+        samples: Optional[Iterable[str]] = None,
+        at_most: float = 0.01,
+        progress: bool = True,
+    ) -> List[Verdict]:
+        """Whether models have forgotten; those of the last request, and what it forgot, when not given."""
+        asked = None
+        if classes is not None or source is not None or samples is not None:
+            asked = request(classes, source, samples)
+        return self._inner.verify(data._inner, listed(models), asked, at_most, progress_bars(progress))
+
+    def report(self, path: PathLike, data: Optional[Data] = None, *, progress: bool = True) -> None:
+        """Write the page of the last request."""
+        inner = None if data is None else data._inner
+        self._inner.report(os.fspath(path), inner, progress_bars(progress))
+
+    def export(self, model: str, path: PathLike) -> None:
+        """Write a model in the format that it came in."""
+        self._inner.export(model, os.fspath(path))
+
+    def tensors(self, model: str) -> Dict[str, Tuple[str, Tuple[int, ...], NDArray[np.uint8]]]:
+        """A model's tensors: type as in safetensors, shape, bytes."""
+        names = self._inner.tensor_names(model)
+        return {name: (dtype, tuple(shape), self._inner.tensor(model, name)) for name, dtype, shape in names}
+
+    def head(self, model: str) -> Tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A model's head: weight ``[outputs, inputs]`` and bias ``[outputs]``, single precision.
+
+        Where the head has no bias, zeros stand for it.
+        """
+        manifest = self.show(model).manifest
+        parts: List[NDArray[np.float32]] = []
+        for part in ("weight", "bias"):
+            name = f"{manifest.head}.{part}"
+            if name not in manifest.tensors:
+                parts.append(np.zeros(len(parts[0]), np.float32))
+                continue
+            info = manifest.tensors[name]
+            parts.append(floats(info.dtype, self._inner.tensor(model, name)).reshape(info.shape))
+        weight = parts[0].reshape(parts[0].shape[:2])
+        return weight, parts[1]
+
+    def __repr__(self) -> str:
+        return repr(self._inner)

@@ -1,0 +1,530 @@
+"""What a registry gives back: frozen dataclasses, comparable, with :meth:`Record.to_dict`.
+
+Times are in milliseconds since 1970-01-01 UTC, digests hexadecimal BLAKE3, accuracies between 0 and 1
+(``None`` where there is nothing to measure).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
+
+__all__ = [
+    "Accuracy",
+    "AlphaChoice",
+    "Changes",
+    "Damage",
+    "Edge",
+    "Garbage",
+    "Graph",
+    "Health",
+    "ImportNote",
+    "Imported",
+    "ImportedModel",
+    "LogitSuppression",
+    "Manifest",
+    "Model",
+    "ModelDetails",
+    "Needs",
+    "Operation",
+    "Outcome",
+    "ParentEvidence",
+    "Plan",
+    "Purged",
+    "Record",
+    "Relation",
+    "Request",
+    "Scores",
+    "Stage",
+    "Task",
+    "TensorEdit",
+    "TensorInfo",
+    "Training",
+    "Trial",
+    "Undone",
+    "Unlearned",
+    "Verdict",
+]
+
+
+class Record:
+    """What all results have in common."""
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The same as plain values, ready for JSON."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+
+@dataclass(frozen=True)
+class Training(Record):
+    """Data that a model was trained on itself, not through its parents."""
+
+    #: The name of the data.
+    data: str
+    #: The labels that occurred; for a new model ``None`` stands for all of its labels.
+    labels: Optional[List[str]] = None
+    #: The ids of the samples, where they were recorded.
+    samples: Optional[List[str]] = None
+    #: Who supplied the data.
+    source: Optional[str] = None
+    #: The share of the data, for instance ``client-1``.
+    split: Optional[str] = None
+    #: The digest of the data.
+    digest: Optional[str] = None
+    #: Whether every sample of the data was seen.
+    all_samples: bool = False
+
+
+@dataclass(frozen=True)
+class Model(Record):
+    """One version of a model."""
+
+    #: ``name@version``.
+    id: str
+    name: str
+    version: int
+    #: ``current``, ``superseded`` or ``purged``.
+    state: str
+    digest: str
+    #: The label names of the head's rows.
+    labels: List[str]
+    training: List[Training]
+    time: int
+
+
+@dataclass(frozen=True)
+class Relation(Record):
+    """How a model came from a parent."""
+
+    #: ``fine_tune``, ``incremental``, ``transfer``, ``federated_average``, ``distributed_average``,
+    #: ``distilled``, ``merged``, ``quantised``, ``adapter`` or ``unlearned_from``.
+    kind: str
+    #: The parent's share of an average or a merge.
+    weight: Optional[float] = None
+    #: The tensors that a transfer did not train.
+    frozen: List[str] = field(default_factory=list)
+    #: The request after which an unlearned version was made.
+    request: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Edge(Record):
+    """An edge of the inheritance graph."""
+
+    parent: str
+    child: str
+    relation: Relation
+
+
+@dataclass(frozen=True)
+class Graph(Record):
+    """The inheritance graph."""
+
+    models: List[Model]
+    edges: List[Edge]
+
+    def parents(self, model: str) -> List[Edge]:
+        """The edges that lead to a version."""
+        return [edge for edge in self.edges if edge.child == model]
+
+    def children(self, model: str) -> List[Edge]:
+        """The edges that go out from a version."""
+        return [edge for edge in self.edges if edge.parent == model]
+
+
+@dataclass(frozen=True)
+class ParentEvidence(Record):
+    """Where a model's parents are known from."""
+
+    #: ``model_card``, ``adapter`` or ``weights``.
+    source: str
+    #: Of weights: how sure the proposal is, 0 to 1.
+    confidence: Optional[float] = None
+    #: Of weights: the share of parameters that are the same, 0 to 1.
+    shared: Optional[float] = None
+    #: Of weights: the distance of the others, in units of their norm.
+    distance: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class ImportedModel(Record):
+    """One model that an import adds."""
+
+    name: str
+    path: str
+    #: The format of its files, in words.
+    format: str
+    #: The family of its network; ``head`` where only its head is known.
+    network: str
+    head: str
+    labels: List[str]
+    #: By name or id, each with the relation.
+    parents: List[Tuple[str, Relation]]
+    evidence: Optional[ParentEvidence]
+
+
+@dataclass(frozen=True)
+class ImportNote(Record):
+    """What should be known of an import: ``left_out``, ``reader``, ``unknown_base`` or ``doubtful``, in words."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Imported(Record):
+    """What an import found."""
+
+    #: The versions that were added; none in a dry run.
+    added: List[str]
+    #: The models, parents before children.
+    models: List[ImportedModel]
+    notes: List[ImportNote]
+
+
+@dataclass(frozen=True)
+class TensorInfo(Record):
+    """A tensor of a model: type as in safetensors, shape, digest of its bytes."""
+
+    dtype: str
+    shape: List[int]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Manifest(Record):
+    """What a version consists of."""
+
+    #: The name of the head, without ``.weight`` and ``.bias``.
+    head: str
+    #: The label names of the head's rows.
+    labels: List[str]
+    tensors: Dict[str, TensorInfo]
+    #: The network, as it is stored.
+    architecture: Optional[Dict[str, Any]]
+    #: How inputs are prepared, as it is stored.
+    preprocessing: Optional[Dict[str, Any]]
+    #: The format of the file that the model came in, as it is stored.
+    format: Optional[Any]
+    #: Digests of whatever else that file held, by name.
+    documents: Dict[str, str]
+
+
+@dataclass(frozen=True)
+class ModelDetails(Record):
+    """One version, what it consists of, and the estimators of its FIM cards."""
+
+    model: Model
+    manifest: Manifest
+    cards: List[str]
+
+
+@dataclass(frozen=True)
+class Request(Record):
+    """What must be forgotten: one of classes, a source and samples."""
+
+    classes: Optional[List[str]] = None
+    source: Optional[str] = None
+    samples: Optional[List[str]] = None
+    #: The initial models that were named; without any, provenance tells.
+    initial: List[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Task(Record):
+    """A piece of work.
+
+    ``card`` computes a model's own FIM card, ``forget_fisher`` the Fisher information of the forget data on an
+    initial model, ``edit`` merges, selects and dampens in one model.
+    """
+
+    kind: str
+    model: str
+    #: The initial models whose FIMs are merged, for an edit.
+    initial: List[str]
+    #: What is read: ``card``, ``training_data``, ``forget_data``; nothing but what is there for an edit.
+    reads: Optional[str]
+    #: The version whose card an edit uses in place of one of its own.
+    fallback_card: Optional[str]
+
+
+@dataclass(frozen=True)
+class Stage(Record):
+    """Tasks that may all run at the same time."""
+
+    purpose: str
+    tasks: List[Task]
+
+
+@dataclass(frozen=True)
+class Needs(Record):
+    """What the work of a plan reads besides the registry."""
+
+    #: Models without a FIM card for these layers: their training data is needed.
+    training_data: List[str]
+    #: Initial models that the forget data must be run through.
+    forget_data: List[str]
+    #: Models that have no card of their own, with the version whose card is used instead.
+    fallback_cards: Dict[str, str]
+
+
+@dataclass(frozen=True)
+class Plan(Record):
+    """Which models a request touches, and the work that it means."""
+
+    request: Request
+    #: ``initial`` or ``inherited``, for each touched model.
+    roles: Dict[str, str]
+    #: To be run one after the other.
+    stages: List[Stage]
+
+    @property
+    def needs(self) -> Needs:
+        """What the tasks read besides the registry."""
+        tasks = [task for stage in self.stages for task in stage.tasks]
+        return Needs(
+            training_data=[task.model for task in tasks if task.reads == "training_data"],
+            forget_data=[task.model for task in tasks if task.reads == "forget_data"],
+            fallback_cards={task.model: task.fallback_card for task in tasks if task.fallback_card is not None},
+        )
+
+    @property
+    def initial(self) -> List[str]:
+        """The models that the forget data came in through."""
+        return [model for model, role in self.roles.items() if role == "initial"]
+
+    @property
+    def inherited(self) -> List[str]:
+        """The models that descend from those."""
+        return [model for model, role in self.roles.items() if role == "inherited"]
+
+
+@dataclass(frozen=True)
+class TensorEdit(Record):
+    """What was done to a tensor."""
+
+    parameters: int
+    #: Parameters whose forget FIM exceeds alpha times their own.
+    selected: int
+    changed: int
+    #: The sum of the factors of the selected ones.
+    factor_sum: float
+
+
+@dataclass(frozen=True)
+class Trial(Record):
+    """One tried pair of alpha and lambda."""
+
+    alpha: float
+    lambda_: float
+    #: The accuracy on forget samples.
+    forget: float
+    #: The accuracy on retained samples.
+    retain: float
+    #: The probability that a forget sample's own label still gets, at the 95th percentile.
+    forget_probability: float
+    selected: int
+
+
+@dataclass(frozen=True)
+class LogitSuppression(Record):
+    """By how much the logits of forgotten labels were lowered besides dampening."""
+
+    #: Rows of the head.
+    rows: List[int]
+    #: Subtracted from a bias; of a weight, the share of the way to the mean of the retained rows.
+    by: float
+    #: The accuracy on forget samples with dampening alone.
+    forget_before: float
+    #: ``bias`` or ``weight``.
+    part: str
+
+
+@dataclass(frozen=True)
+class AlphaChoice(Record):
+    """How alpha and lambda were chosen on data."""
+
+    alpha: float
+    lambda_: float
+    #: Whether the target is met.
+    reached: bool
+    suppression: Optional[LogitSuppression]
+    #: Accuracies before any edit.
+    forget_before: float
+    retain_before: float
+    curve: List[Trial]
+
+
+@dataclass(frozen=True)
+class Outcome(Record):
+    """What happened to one model."""
+
+    before: str
+    after: str
+    #: ``initial`` or ``inherited``.
+    role: str
+    #: The initial models whose FIMs were merged.
+    initial: List[str]
+    digest_before: str
+    #: ``None`` in a dry run.
+    digest_after: Optional[str]
+    #: ``None`` for methods that do not dampen.
+    alpha: Optional[float]
+    lambda_: Optional[float]
+    choice: Optional[AlphaChoice]
+    tensors: Dict[str, TensorEdit]
+    #: Labels that no initial model has; their rows stayed as they were.
+    unmatched: List[str]
+    #: The version whose FIM card was used instead of one of its own.
+    fallback_card: Optional[str]
+    seconds: float
+
+    @property
+    def changed(self) -> int:
+        """Parameters that changed, in all tensors."""
+        return sum(tensor.changed for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True)
+class Unlearned(Record):
+    """A finished request."""
+
+    request: str
+    method: str
+    #: The number in the log; ``None`` in a dry run.
+    operation: Optional[int]
+    models: List[Outcome]
+    seconds: float
+    warnings: List[str]
+
+
+@dataclass(frozen=True)
+class Accuracy(Record):
+    """On a model's own training data, and on held-out data."""
+
+    train: Optional[float]
+    heldout: Optional[float]
+
+
+@dataclass(frozen=True)
+class Scores(Record):
+    """How well a model knows what was to be forgotten, and the rest."""
+
+    forget: Accuracy
+    retain: Accuracy
+
+
+@dataclass(frozen=True)
+class Verdict(Record):
+    """What a model's outputs still say of what was forgotten."""
+
+    model: str
+    scores: Scores
+    #: The largest accuracy on forgotten held-out samples that passes.
+    at_most: float
+    #: ``None`` where there was nothing to measure.
+    passed: Optional[bool]
+    #: ``not_recognised``, ``recognised`` or ``not_measured``: of the outputs alone.
+    judgement: str
+
+
+@dataclass(frozen=True)
+class Changes(Record):
+    """What an operation changed in the catalog."""
+
+    #: New versions with their digests.
+    models: List[Tuple[str, str]]
+    superseded: List[str]
+    #: New FIM cards: the digest of the model, the estimator.
+    cards: List[Tuple[str, str]]
+    #: Versions that became current again.
+    restored: List[str]
+    #: Versions that were taken out.
+    removed: List[str]
+    #: Versions whose weights were deleted.
+    purged: List[str]
+
+
+@dataclass(frozen=True)
+class Operation(Record):
+    """An entry of the log."""
+
+    id: int
+    time: int
+    actor: str
+    command: str
+    #: What was done, as it is stored.
+    detail: Any
+    changes: Changes
+    #: The hash of the entry before; empty for the first.
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Undone(Record):
+    """An operation that was taken back."""
+
+    operation: int
+    undone: int
+    removed: List[str]
+    restored: List[str]
+
+
+@dataclass(frozen=True)
+class Purged(Record):
+    """What was deleted, or in a dry run would be."""
+
+    operation: Optional[int]
+    #: The versions with their digests, which stay on record.
+    models: List[Tuple[str, str]]
+    cards: int
+    objects: int
+    bytes: int
+    #: Objects of these versions that others share, and that therefore stay.
+    shared: int
+    #: Entries of the feature cache.
+    features: int
+
+
+@dataclass(frozen=True)
+class Garbage(Record):
+    """What was cleared away, or in a dry run would be."""
+
+    objects: int
+    bytes: int
+    #: Files of writes that were cut short.
+    files: int
+    #: Finished tasks of requests that were never published.
+    drafts: int
+    #: Objects on shared storage that are too young to tell.
+    young: int
+
+
+@dataclass(frozen=True)
+class Damage(Record):
+    """Something that is not what it was."""
+
+    what: str
+    models: List[str]
+    #: How it was repaired, if it was.
+    repaired: Optional[str]
+
+
+@dataclass(frozen=True)
+class Health(Record):
+    """What a check found."""
+
+    models: int
+    cards: int
+    operations: int
+    objects: int
+    bytes: int
+    #: Objects that nothing speaks of.
+    garbage: int
+    damages: List[Damage]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return all(damage.repaired is not None for damage in self.damages)

@@ -1,0 +1,25 @@
+"""Modules of your own: capture what goes into their heads, and make them forget, in place.
+
+>>> from disinherit.torch import capture, forget
+>>> forget(model, capture(model, loader, labels=names), classes=["cat"])
+"""
+
+from ._capture import Capture, capture, data_from, data_of
+from ._fisher import inner_fisher
+from ._forget import Forgotten, forget, load, state_dict
+from ._heads import find_head
+from ._samples import samples
+
+__all__ = [
+    "Capture",
+    "Forgotten",
+    "capture",
+    "data_from",
+    "data_of",
+    "find_head",
+    "forget",
+    "inner_fisher",
+    "load",
+    "samples",
+    "state_dict",
+]

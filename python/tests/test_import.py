@@ -1,0 +1,61 @@
+"""A folder of models comes in at once, with what their weights say of each other."""
+
+import os
+import typing
+
+import numpy as np
+import pytest
+
+from disinherit import DisinheritError, Registry, results
+from test_registry import LABELS, data, state, trained
+from test_results import check
+
+save_file = pytest.importorskip("safetensors.numpy").save_file
+
+
+@pytest.fixture()
+def tree(tmp_path):
+    base = trained()
+    child = trained(20, start=base)
+    (tmp_path / "more").mkdir()
+    save_file(state(base), tmp_path / "base.safetensors")
+    save_file(state(child), tmp_path / "more" / "child.safetensors")
+    # The same body in both, another in the third.
+    stranger = {**state(trained(300, seed=7)), "body": np.full((4, 4), 9.0, np.float16)}
+    save_file(stranger, tmp_path / "stranger.safetensors")
+    # Parents are older than their children.
+    for age, name in enumerate(["more/child", "stranger", "base"]):
+        os.utime(tmp_path / f"{name}.safetensors", (1e9 - age, 1e9 - age))
+    return tmp_path
+
+
+def test_a_folder_of_three_models_comes_in(tree):
+    registry = Registry.memory()
+    would = registry.import_tree(tree, labels=LABELS, infer_parents=True, dry_run=True, progress=False)
+    check(would, results.Imported, "imported")
+    assert would.added == [] and registry.models() == []
+    done = registry.import_tree(tree, labels=LABELS, infer_parents=True, trained_on="insects", progress=False)
+    assert sorted(done.added) == ["base@1", "child@1", "stranger@1"] and done.models == would.models
+    (found,) = [model for model in done.models if model.name == "child"]
+    check(done.models, typing.List[results.ImportedModel], "models")
+    assert found.parents[0][0].startswith("base") and found.evidence.source == "weights"
+    assert found.evidence.confidence > 0.3 and found.head == "fc" and found.labels == LABELS
+    assert [edge.parent for edge in registry.graph().parents("child@1")] == ["base@1"]
+    # One operation, and a family that forgets.
+    assert len(registry.log()) == 1
+    everything = data(["base", "child", "stranger"])
+    registry.unlearn(classes="cat", initial=["base", "stranger"], data=everything, progress=False)
+    assert all(verdict.passed for verdict in registry.verify(everything, progress=False))
+
+
+def test_what_cannot_be_imported_is_said(tree, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    registry = Registry.memory()
+    with pytest.raises(DisinheritError, match="no model below"):
+        registry.import_tree(empty, progress=False)
+    with pytest.raises(DisinheritError, match="the trained label `cow`"):
+        registry.import_tree(
+            tree, labels=LABELS, trained_on=results.Training("insects", labels=["cow"]), progress=False
+        )
+    assert registry.models() == []
