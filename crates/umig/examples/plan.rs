@@ -47,11 +47,12 @@ pub fn plan(label: &str) -> Result<Plan, Box<dyn Error>> {
         println!("stage {}: {}", number + 1, stage.purpose);
         for task in &stage.tasks {
             match task {
-                Task::ForgetFisher { model } => println!("  FIM of the forget data on {model}"),
-                Task::Dampen { model, initial } => {
+                Task::ForgetFisher { model, .. } => println!("  FIM of the forget data on {model}"),
+                Task::Edit { model, initial, .. } => {
                     let from: Vec<String> = initial.iter().map(ToString::to_string).collect();
                     println!("  dampen {model} with the FIM of {}", from.join(", "));
                 }
+                other => println!("  {} first", other.model()),
             }
         }
     }
