@@ -12,7 +12,7 @@ use umig::{Model, ModelId, Relation, Training, Umig};
 
 use crate::error::{EngineError, Hint};
 use crate::form;
-use crate::model::{find, manifest, next_version, now, time_after};
+use crate::model::{find, manifest, matrix_shape, next_version, now, time_after};
 use crate::progress::Progress;
 
 /// The name of a configuration on the Hugging Face Hub.
@@ -306,7 +306,7 @@ fn put(
 /// than memory.
 fn check(file: &dyn TensorSource, network: &Architecture, id: &ModelId) -> Result<(), EngineError> {
     let known = file.tensors();
-    let bias = format!("{}.bias", network.head());
+    let [weight, bias] = ["weight", "bias"].map(|part| format!("{}.{part}", network.head()));
     // A head that nobody here knows may do without.
     let no_bias = network.kind == Kind::Head && !known.contains_key(&bias);
     let floats = |name: &str| {
@@ -315,7 +315,12 @@ fn check(file: &dyn TensorSource, network: &Architecture, id: &ModelId) -> Resul
         }
         let (dtype, shape) = known.get(name)?;
         let float = matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64);
-        float.then(|| shape.clone())
+        // A head of which the network is not known may be a convolution.
+        let shape = match network.kind == Kind::Head && name == weight {
+            true => matrix_shape(shape).to_vec(),
+            false => shape.clone(),
+        };
+        float.then_some(shape)
     };
     network
         .check_shapes(&floats)

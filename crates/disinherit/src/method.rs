@@ -133,7 +133,7 @@ impl Edit {
         let mut edit = Self::default();
         for (name, array) in state {
             let before = model.tensor(registry, name)?;
-            let after = in_format(before.dtype, &array.shape, &array.values);
+            let after = in_format(before.dtype, &before.shape, &array.values);
             let (Some(old), Some(new)) = (before.to_f32(), after.to_f32()) else {
                 continue;
             };

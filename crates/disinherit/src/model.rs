@@ -122,7 +122,8 @@ impl LoadedModel {
             Ok::<_, EngineError>((tensor.shape, values))
         };
         let (shape, values) = floats(&weight)?;
-        let [rows, cols] = shape[..] else {
+        // A convolution of one by one pixel is a matrix too.
+        let ([rows, cols] | [rows, cols, 1, 1]) = shape[..] else {
             return Err(refuse(format!(
                 "its tensor `{weight}` is {shape:?}, not a matrix"
             )));
@@ -151,7 +152,27 @@ impl LoadedModel {
             };
             state.insert(bias, zeros);
         }
+        self.flatten_head(&mut state);
         Ok(state)
+    }
+
+    /// Some weights of this model with what an edit changed.
+    pub fn edited_state(
+        &self,
+        mut state: StateDict,
+        changed: &BTreeMap<String, Tensor>,
+    ) -> StateDict {
+        state.extend(to_state(changed));
+        self.flatten_head(&mut state);
+        state
+    }
+
+    /// Makes the matrix that it is of a head that is a convolution of one by one pixel.
+    fn flatten_head(&self, state: &mut StateDict) {
+        let [weight, _] = self.head_tensors();
+        if let Some(array) = state.get_mut(&weight).filter(|_| self.is_head_only()) {
+            array.shape = matrix_shape(&array.shape).to_vec();
+        }
     }
 
     /// The network, ready to run.
@@ -250,6 +271,15 @@ pub fn find<'a>(graph: &'a Umig, text: &str) -> Result<&'a Model, EngineError> {
             near,
         }
     })
+}
+
+/// The shape of a head's weight as a matrix, `[outputs, inputs]`: that of a convolution of one by one
+/// pixel has two dimensions of length one more.
+pub fn matrix_shape(shape: &[usize]) -> &[usize] {
+    match shape {
+        [_, _, 1, 1] => &shape[..2],
+        _ => shape,
+    }
 }
 
 /// Tensors as weights in single precision; those of other kinds are left out.

@@ -46,74 +46,66 @@ pub(crate) fn publish(
     publishing: &Publishing<'_>,
     done: &Unlearned,
 ) -> Result<OperationId, EngineError> {
-    let Publishing {
-        registry,
-        graph,
-        request,
-        becomes,
-        cards,
-        drafts,
-    } = publishing;
-    let forget = &request.forget;
-    let by_id: BTreeMap<&ModelId, &ModelOutcome> = done
-        .models
-        .iter()
-        .map(|outcome| (&outcome.before, outcome))
-        .collect();
-    let old: Vec<ModelId> = becomes.keys().cloned().collect();
-    let time = time_after(graph, &old);
-    let mut models = Vec::new();
-    for id in graph.ordered() {
-        let (Some(outcome), Some(vertex)) = (by_id.get(id), graph.get(id)) else {
-            continue;
-        };
-        let Some(manifest) = outcome.digest_after else {
-            continue;
-        };
-        let mut parents: Vec<(ModelId, Relation)> = graph
-            .parents(id)
-            .into_iter()
-            .filter(|(_, relation)| !matches!(relation, Relation::UnlearnedFrom { .. }))
-            .map(|(parent, relation)| {
-                (
-                    becomes.get(parent).unwrap_or(parent).clone(),
-                    relation.clone(),
-                )
+    let record = UnlearnRecord {
+        id: done.request.clone(),
+        request: publishing.request.clone(),
+        method: done.method.clone(),
+        models: done.models.clone(),
+        warnings: done.warnings.clone(),
+    };
+    Ok(publishing.registry.publish(&Publication {
+        models: publishing.new_models(done),
+        superseded: publishing.becomes.keys().cloned().collect(),
+        cards: publishing.cards.clone(),
+        finished: publishing.drafts.clone(),
+        ..Publication::new(now(), OperationRecord::Unlearn(Box::new(record)))
+    })?)
+}
+
+impl Publishing<'_> {
+    /// The new versions, parents before children.
+    fn new_models(&self, done: &Unlearned) -> Vec<NewModel> {
+        let outcomes = done.models.iter();
+        let by_id: BTreeMap<&ModelId, &ModelOutcome> =
+            outcomes.map(|outcome| (&outcome.before, outcome)).collect();
+        let old: Vec<ModelId> = self.becomes.keys().cloned().collect();
+        let time = time_after(self.graph, &old);
+        let ordered = self.graph.ordered().into_iter();
+        ordered
+            .filter_map(|id| {
+                let (outcome, vertex) = (by_id.get(id)?, self.graph.get(id)?);
+                Some(NewModel {
+                    row: ModelRow::new(self.vertex(vertex, outcome, time), outcome.digest_after?),
+                    parents: self.parents(id, done),
+                })
             })
-            .collect();
+            .collect()
+    }
+
+    /// The vertex of a new version: trained on what is left.
+    fn vertex(&self, before: &Model, outcome: &ModelOutcome, time: u64) -> Model {
+        let trainings = before.training.iter();
+        Model {
+            id: outcome.after.clone(),
+            time,
+            training: trainings
+                .filter_map(|training| self.request.forget.remainder(training))
+                .collect(),
+            ..before.clone()
+        }
+    }
+
+    /// The parents of the version that replaces `id`.
+    fn parents(&self, id: &ModelId, done: &Unlearned) -> Vec<(ModelId, Relation)> {
+        let current = |parent: &ModelId| self.becomes.get(parent).unwrap_or(parent).clone();
         let from = Relation::UnlearnedFrom {
             request: done.request.to_string(),
         };
-        parents.push((id.clone(), from));
-        let vertex = Model {
-            id: outcome.after.clone(),
-            time,
-            training: vertex
-                .training
-                .iter()
-                .filter_map(|t| forget.remainder(t))
-                .collect(),
-            ..vertex.clone()
-        };
-        models.push(NewModel {
-            row: ModelRow::new(vertex, manifest),
-            parents,
-        });
+        let parents = self.graph.parents(id).into_iter();
+        parents
+            .filter(|(_, relation)| !matches!(relation, Relation::UnlearnedFrom { .. }))
+            .map(|(parent, relation)| (current(parent), relation.clone()))
+            .chain([(id.clone(), from)])
+            .collect()
     }
-    Ok(registry.publish(&Publication {
-        models,
-        superseded: old,
-        cards: cards.clone(),
-        finished: drafts.clone(),
-        ..Publication::new(
-            now(),
-            OperationRecord::Unlearn(Box::new(UnlearnRecord {
-                id: done.request.clone(),
-                request: (*request).clone(),
-                method: done.method.clone(),
-                models: done.models.clone(),
-                warnings: done.warnings.clone(),
-            })),
-        )
-    })?)
 }

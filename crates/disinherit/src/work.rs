@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::{EngineError, Hint};
 use crate::features::Features;
 use crate::layers::Selected;
-use crate::model::{LoadedModel, to_state};
+use crate::model::LoadedModel;
 use crate::progress::Progress;
 use crate::provenance::{forget_samples, own_samples};
 
@@ -113,7 +113,7 @@ impl<'a> Work<'a> {
         };
         let mut state = model.state(self.registry())?;
         if let Some(changed) = self.edited.get(id) {
-            state.extend(to_state(changed));
+            state = model.edited_state(state, changed);
         }
         Ok((state, model.manifest.labels.clone()))
     }

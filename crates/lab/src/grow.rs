@@ -39,73 +39,107 @@ pub fn grow(
     recipe: &Recipe,
     training_data: &DataSet,
 ) -> Result<Grown, LabError> {
-    let registry = engine.registry();
     recipe.check()?;
     check_recipe(recipe, training_data)?;
-    let shares = shares(recipe, training_data)?;
-    let whole = architecture(recipe, training_data)?;
-    let fingerprints = fingerprints(recipe, training_data)?;
+    let growing = Growing {
+        engine,
+        recipe,
+        shares: shares(recipe, training_data)?,
+        whole: architecture(recipe, training_data)?,
+        fingerprints: fingerprints(recipe, training_data)?,
+    };
     let mut grown = Grown {
         models: Vec::new(),
         seconds: BTreeMap::new(),
     };
     let mut ids: BTreeMap<String, ModelId> = BTreeMap::new();
     for model in &recipe.models {
-        let graph = registry.graph()?;
-        let (id, seconds) = match made_before(registry, &graph, model, &fingerprints)? {
-            Some(id) => (id, 0.0),
-            None => {
-                let set = own_share(recipe, model, &shares);
-                let parents: Vec<ModelId> = model.parents.iter().map(|p| ids[p].clone()).collect();
-                let start = Instant::now();
-                let opened = parents
-                    .iter()
-                    .map(|id| LoadedModel::open(registry, &graph, id))
-                    .collect::<Result<Vec<_>, EngineError>>()?;
-                let labels = head_labels(recipe, &set, &opened);
-                let architecture = Architecture {
-                    classes: labels.len(),
-                    ..whole.clone()
-                };
-                let parent_weights = opened
-                    .iter()
-                    .map(|parent| {
-                        Ok(ParentWeights {
-                            weight: 1.0,
-                            labels: parent.manifest.labels.clone(),
-                            state: parent.state(registry)?,
-                        })
-                    })
-                    .collect::<Result<Vec<_>, EngineError>>()?;
-                let training = training(recipe, model);
-                let state = TrainingRun {
-                    name: &model.name,
-                    architecture: &architecture,
-                    preprocessing: &recipe.network.preprocessing,
-                    labels: &labels,
-                    set: &set,
-                    training: &training,
-                    compute: engine.compute(),
-                }
-                .run(&parent_weights, "training", engine.progress())?;
-                let seconds = start.elapsed().as_secs_f64();
-                let new = GrownModel {
-                    recipe,
-                    model,
-                    parents,
-                    set: &set,
-                    labels: &labels,
-                    architecture: &architecture,
-                    fingerprint: fingerprints[0],
-                };
-                (new.publish(registry, &graph, &state, seconds)?, seconds)
-            }
-        };
+        let (id, seconds) = growing.model(model, &ids)?;
         ids.insert(model.name.clone(), id.clone());
         grown.seconds.insert(id.clone(), seconds);
         grown.models.push(id);
     }
     Ok(grown)
+}
+
+/// A network while it is grown.
+struct Growing<'a> {
+    engine: &'a Engine<'a>,
+    recipe: &'a Recipe,
+    /// Every client's share of the training data.
+    shares: Vec<DataSet>,
+    /// The network with an output for every label.
+    whole: Architecture,
+    fingerprints: [Digest; 2],
+}
+
+impl Growing<'_> {
+    /// One model, with the seconds that its training took: 0 for one that was there.
+    fn model(
+        &self,
+        model: &ModelRecipe,
+        ids: &BTreeMap<String, ModelId>,
+    ) -> Result<(ModelId, f64), LabError> {
+        let registry = self.engine.registry();
+        let graph = registry.graph()?;
+        if let Some(id) = made_before(registry, &graph, model, &self.fingerprints)? {
+            return Ok((id, 0.0));
+        }
+        let set = own_share(self.recipe, model, &self.shares);
+        let parents: Vec<ModelId> = model.parents.iter().map(|p| ids[p].clone()).collect();
+        let start = Instant::now();
+        let opened = parents
+            .iter()
+            .map(|id| LoadedModel::open(registry, &graph, id))
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        let labels = head_labels(self.recipe, &set, &opened);
+        let architecture = Architecture {
+            classes: labels.len(),
+            ..self.whole.clone()
+        };
+        let state = TrainingRun {
+            name: &model.name,
+            architecture: &architecture,
+            preprocessing: &self.recipe.network.preprocessing,
+            labels: &labels,
+            set: &set,
+            training: &training(self.recipe, model),
+            compute: self.engine.compute(),
+        }
+        .run(
+            &weights(registry, &opened)?,
+            "training",
+            self.engine.progress(),
+        )?;
+        let seconds = start.elapsed().as_secs_f64();
+        let new = GrownModel {
+            recipe: self.recipe,
+            model,
+            parents,
+            set: &set,
+            labels: &labels,
+            architecture: &architecture,
+            fingerprint: self.fingerprints[0],
+        };
+        Ok((new.publish(registry, &graph, &state, seconds)?, seconds))
+    }
+}
+
+/// The weights of the parents, all with the same part in the average.
+fn weights(
+    registry: &Registry,
+    parents: &[LoadedModel],
+) -> Result<Vec<ParentWeights>, EngineError> {
+    let parents = parents.iter();
+    parents
+        .map(|parent| {
+            Ok(ParentWeights {
+                weight: 1.0,
+                labels: parent.manifest.labels.clone(),
+                state: parent.state(registry)?,
+            })
+        })
+        .collect()
 }
 
 /// How the models of a recipe are trained.
@@ -153,6 +187,23 @@ struct GrownModel<'a> {
 }
 
 impl GrownModel<'_> {
+    /// What it was trained on.
+    fn provenance(&self) -> Provenance {
+        let labels = self.set.label_names();
+        let counts = self.set.counts();
+        let seen = labels
+            .iter()
+            .zip(counts)
+            .filter(|(_, n)| *n > 0)
+            .map(|(label, _)| label);
+        let mut training = Provenance::new(self.set.name(), seen.cloned());
+        training.digest = Some(self.set.digest().to_string());
+        training.split = Some(format!("train/client-{}", self.model.client));
+        training.source = Some(format!("client-{}", self.model.client));
+        training.samples = SampleSet::Listed(self.set.ids().iter().cloned().collect());
+        training
+    }
+
     fn publish(
         &self,
         registry: &Registry,
@@ -167,23 +218,11 @@ impl GrownModel<'_> {
                 self.model.name
             )));
         }
-        let labels = self.set.label_names();
-        let counts = self.set.counts();
-        let seen = labels
-            .iter()
-            .zip(counts)
-            .filter(|(_, n)| *n > 0)
-            .map(|(label, _)| label);
-        let mut training = Provenance::new(self.set.name(), seen.cloned());
-        training.digest = Some(self.set.digest().to_string());
-        training.split = Some(format!("train/client-{}", self.model.client));
-        training.source = Some(format!("client-{}", self.model.client));
-        training.samples = SampleSet::Listed(self.set.ids().iter().cloned().collect());
         let vertex = Model {
             id: id.clone(),
             time: time_after(graph, &self.parents),
             labels: self.labels.to_vec(),
-            training: vec![training],
+            training: vec![self.provenance()],
             superseded: false,
         };
         let manifest = manifest(

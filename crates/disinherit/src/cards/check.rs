@@ -7,7 +7,7 @@ use fiun::{MatrixRef, linear};
 
 use crate::error::EngineError;
 use crate::layers::Selected;
-use crate::model::LoadedModel;
+use crate::model::{LoadedModel, matrix_shape};
 
 /// The largest part of the logits' range by which captured logits may differ from the head's own. A
 /// head in half precision may have been captured before it was rounded.
@@ -97,7 +97,11 @@ pub(crate) fn check_values(model: &LoadedModel, card: &FisherCard) -> Result<(),
     let head = [(&weight, &total.weight), (&bias, &total.bias)];
     let parts = if model.has_bias() { 2 } else { 1 };
     for (name, fisher) in head.into_iter().take(parts).chain(&card.inner) {
-        let own = model.manifest.tensors.get(name).map(|t| &t.shape[..]);
+        let tensor = model.manifest.tensors.get(name);
+        let own = tensor.map(|t| match *name == weight {
+            true => matrix_shape(&t.shape),
+            false => &t.shape[..],
+        });
         if own != Some(fisher.shape()) {
             let found = own.map_or("no such tensor".into(), |shape| format!("{shape:?}"));
             return Err(EngineError::Registry(RegistryError::Card(format!(

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use disinherit_data::DataSet;
 use disinherit_nets::{
-    Network, Optimizer, Phase, Schedule, StateDict, Term, TrainingConfig, TuningJob, capture, tune,
+    Compute, Network, Optimizer, Phase, Schedule, StateDict, Term, TrainingConfig, TuningJob,
+    capture, tune,
 };
 use serde::{Deserialize, Serialize};
 
@@ -49,22 +51,53 @@ pub(super) fn relearn(
         Some(before) if before > 0.0 => before / 2.0,
         _ => return Ok(None),
     };
-    let own = &set.own;
     let looked_at = thinned(&set.heldout.forget, SEEN);
-    if own.forget.is_empty() || own.retain.is_empty() || looked_at.is_empty() {
+    if set.own.forget.is_empty() || set.own.retain.is_empty() || looked_at.is_empty() {
         return Ok(None);
     }
-    let model = &set.model;
-    let net = || EngineError::net(model.id());
-    let seen = set.heldout.set.select(&looked_at);
-    let rows: Vec<Option<u32>> = looked_at.iter().map(|&i| set.heldout.rows[i]).collect();
+    let relearner = Relearner {
+        set,
+        compute: engine.compute(),
+        seen: set.heldout.set.select(&looked_at),
+        rows: looked_at.iter().map(|&i| set.heldout.rows[i]).collect(),
+    };
+    let limit = LOOKS[LOOKS.len() - 1];
+    let title = format!("relearning {}", set.model.id());
+    let stage = engine.progress().stage(&title, limit as u64);
     let mut state = state.clone();
     let mut done = 0;
-    let title = format!("relearning {}", model.id());
-    let stage = engine
-        .progress()
-        .stage(&title, LOOKS[LOOKS.len() - 1] as u64);
     for look in LOOKS {
+        state = relearner.train(&state, done, look)?;
+        stage.advance((look - done) as u64);
+        done = look;
+        if relearner.accuracy(&state)? >= bound {
+            return Ok(Some(Relearning {
+                steps: Some(look),
+                limit,
+                bound,
+            }));
+        }
+    }
+    Ok(Some(Relearning {
+        steps: None,
+        limit: done,
+        bound,
+    }))
+}
+
+/// A model that relearns.
+struct Relearner<'a> {
+    set: &'a EvaluationSet,
+    compute: Compute,
+    /// The held-out forget samples that it is looked at with, and their rows.
+    seen: DataSet,
+    rows: Vec<Option<u32>>,
+}
+
+impl Relearner<'_> {
+    /// The weights after the steps from `done` to `look`.
+    fn train(&self, state: &StateDict, done: usize, look: usize) -> Result<StateDict, EngineError> {
+        let (own, model) = (&self.set.own, &self.set.model);
         let part = |list: &[usize]| -> Vec<usize> {
             let range = done * BATCH..look * BATCH;
             range.map(|at| list[at % list.len()]).collect()
@@ -82,45 +115,47 @@ pub(super) fn relearn(
             ],
             epochs: 1,
         };
-        let config = TrainingConfig {
-            optimizer: Optimizer::Sgd,
-            learning_rate: RATE,
-            momentum: 0.0,
-            weight_decay: 0.0,
-            schedule: Schedule::Constant,
-            epochs: 1,
-            batch_size: BATCH,
-            augment: false,
-            clip: Some(10.0),
-        };
         let job = TuningJob {
             architecture: &model.architecture,
-            state: &state,
+            state,
             preprocessing: &model.preprocessing,
-            config: &config,
+            config: &plain_descent(),
             frozen: &|_| false,
             masks: &BTreeMap::new(),
-            compute: engine.compute(),
+            compute: self.compute,
             seed: look as u64,
         };
-        state = tune(&job, &[phase], &mut |_| {}).map_err(net())?.state;
-        stage.advance((look - done) as u64);
-        done = look;
-        let network = Network::new(&model.architecture, &state, engine.compute()).map_err(net())?;
-        let captured = capture(&network, &seen, &model.preprocessing, &mut |_| {}).map_err(net())?;
-        let said = captured.predictions();
-        let right = said.iter().zip(&rows).filter(|(s, r)| Some(**s) == **r);
-        if right.count() as f64 / rows.len() as f64 >= bound {
-            return Ok(Some(Relearning {
-                steps: Some(look),
-                limit: LOOKS[LOOKS.len() - 1],
-                bound,
-            }));
-        }
+        let tuned = tune(&job, &[phase], &mut |_| {});
+        Ok(tuned.map_err(EngineError::net(model.id()))?.state)
     }
-    Ok(Some(Relearning {
-        steps: None,
-        limit: done,
-        bound,
-    }))
+
+    /// The share of the held-out forget samples that weights recognise.
+    fn accuracy(&self, state: &StateDict) -> Result<f64, EngineError> {
+        let model = &self.set.model;
+        let net = || EngineError::net(model.id());
+        let network = Network::new(&model.architecture, state, self.compute).map_err(net())?;
+        let captured =
+            capture(&network, &self.seen, &model.preprocessing, &mut |_| {}).map_err(net())?;
+        let said = captured.predictions();
+        let right = said
+            .iter()
+            .zip(&self.rows)
+            .filter(|(s, r)| Some(**s) == **r);
+        Ok(right.count() as f64 / self.rows.len() as f64)
+    }
+}
+
+/// Plain gradient descent, an epoch at a time.
+fn plain_descent() -> TrainingConfig {
+    TrainingConfig {
+        optimizer: Optimizer::Sgd,
+        learning_rate: RATE,
+        momentum: 0.0,
+        weight_decay: 0.0,
+        schedule: Schedule::Constant,
+        epochs: 1,
+        batch_size: BATCH,
+        augment: false,
+        clip: Some(10.0),
+    }
 }

@@ -125,22 +125,14 @@ impl Dampen<'_> {
                 Some(before) => before.intersection(&missing).cloned().collect(),
             });
             for name in own.keys() {
-                let part =
-                    if *name == weight {
-                        head.weight.clone()
-                    } else if *name == bias {
-                        head.bias.clone()
-                    } else {
-                        forget.inner.get(name).cloned().ok_or_else(|| {
-                        EngineError::Layers {
-                            reason: format!(
-                                "`{}` has a tensor `{name}`, the initial model `{source}` has not",
-                                model.id(),
-                            ),
-                            hint: Hint::EditHeadOnly,
-                        }
-                    })?
-                    };
+                let part = if *name == weight {
+                    head.weight.clone()
+                } else if *name == bias {
+                    head.bias.clone()
+                } else {
+                    let inner = forget.inner.get(name).cloned();
+                    inner.ok_or_else(|| self.lacks(source, name))?
+                };
                 parts
                     .entry(name)
                     .or_default()
@@ -157,6 +149,17 @@ impl Dampen<'_> {
             })
             .collect::<Result<_, EngineError>>()?;
         Ok((merged, unmatched.unwrap_or_default().into_iter().collect()))
+    }
+
+    /// An initial model whose Fisher information does not have a tensor of this one.
+    fn lacks(&self, initial: &ModelId, tensor: &str) -> EngineError {
+        EngineError::Layers {
+            reason: format!(
+                "`{}` has a tensor `{tensor}`, the initial model `{initial}` has not",
+                self.model.id(),
+            ),
+            hint: Hint::EditHeadOnly,
+        }
     }
 
     /// A FIM on the scale of the comparison: divided by the mean of its own model's FIM, or raw. A

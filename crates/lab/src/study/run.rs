@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use disinherit::evaluation::{Depth, EvaluationSet, Evaluator, Observation, Verdicts};
-use disinherit::model::to_state;
 use disinherit::{
     Cost, Done, Engine, EngineError, FisherOptions, FiunOptions, LoadedModel, RunOptions, Scale,
 };
@@ -260,9 +259,8 @@ impl Running<'_> {
         let mut states = BTreeMap::new();
         for (id, changed) in &done.changed {
             if let Some(set) = sets.get(id) {
-                let mut state = set.model.state(self.engine.registry())?;
-                state.extend(to_state(changed));
-                states.insert(id.clone(), state);
+                let state = set.model.state(self.engine.registry())?;
+                states.insert(id.clone(), set.model.edited_state(state, changed));
             }
         }
         if variant.method == MethodKind::Retrain {
