@@ -574,6 +574,9 @@ fn heads_that_cannot_be_dampened_are_refused_with_advice() {
     place.refuse(&add, &["tied to `embed.weight`", "--untied"]);
     place.run(&[&add[..], &["--untied"]].concat()).success();
     weights(&[("conv.weight", &[3, 4, 1, 1]), ("conv.bias", &[3])]);
+    // A convolution of one by one pixel is a head.
+    place.run(&add).success();
+    weights(&[("conv.weight", &[3, 4, 3, 3]), ("conv.bias", &[3])]);
     place.refuse(&add, &["no linear layer has 3 outputs"]);
     weights(&[("fc.weight", &[3, 4]), ("fc.bias", &[3])]);
     place.refuse(

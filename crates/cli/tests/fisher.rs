@@ -75,7 +75,9 @@ fn cards_travel() {
     let plan = ["plan", "--forget", "class=3", "--from", "r1", "--json"];
     let missing = |place: &Place| {
         let plan = place.json(&plan);
-        plan["needs"]["training_data"].as_array().unwrap().len()
+        let stages = plan["plan"]["stages"].as_array().unwrap();
+        let tasks = stages.iter().flat_map(|stage| stage["tasks"].as_array().unwrap());
+        tasks.filter(|task| task["task"] == "card").count()
     };
     assert_eq!(missing(&away), 4);
     let kept = away.json(&["fisher", "import", card, "--json"]);
@@ -316,7 +318,7 @@ fn a_source_is_forgotten() {
     assert_eq!(place.json(&add(file, "base", &base))["card"], true);
     let heir = [&both[6..], &["--parent", "base", "--data", "digits"]].concat();
     assert_eq!(place.json(&add(file, "heir", &heir))["model"], "heir@1");
-    place.refuse(
+    place.misuse(
         &add(
             file,
             "odd",

@@ -76,7 +76,7 @@ fn places_of_an_unknown_kind_are_refused() {
     let place = Place::new();
     place.refuse(
         &["log", "--registry", "gs://bucket/models"],
-        &["gs://bucket/models", "s3://bucket/path"],
+        &["gs://bucket/models", "s3://BUCKET/PATH"],
     );
     place.refuse(&["init", "s3://bucket/models"], &["--catalog"]);
 }

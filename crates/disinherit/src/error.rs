@@ -92,8 +92,13 @@ pub enum EngineError {
     #[error("nothing would be left to retain: {0}")]
     NothingRetained(String),
     /// A request or a model that a method or an estimator does not serve.
-    #[error("{0}")]
-    Unsupported(String),
+    #[error("{reason}")]
+    Unsupported {
+        /// What is not served.
+        reason: String,
+        /// What to choose instead.
+        hint: Option<Hint>,
+    },
     /// Layers that a model does not have, or that only the network itself has.
     #[error("{reason}")]
     Layers {
@@ -195,7 +200,9 @@ impl EngineError {
             }
             Self::UnknownRequest { .. } => Some(Hint::ListOperations),
             Self::NothingUnlearned => Some(Hint::NameModelsAndForget),
-            Self::NeedsData { hint, .. } | Self::CannotAdd { hint, .. } => hint.clone(),
+            Self::NeedsData { hint, .. }
+            | Self::CannotAdd { hint, .. }
+            | Self::Unsupported { hint, .. } => hint.clone(),
             Self::Layers { hint, .. } => Some(hint.clone()),
             Self::NameTaken(_) => Some(Hint::UseOtherRegistry),
             Self::Net {

@@ -84,7 +84,7 @@ pub trait Method: Sync {
     /// # Errors
     /// [`EngineError`] when it fails, or the method has no such step.
     fn difference(&self, _work: &Work<'_>, model: &LoadedModel) -> Result<StateDict, EngineError> {
-        Err(EngineError::Unsupported(format!(
+        Err(EngineError::Internal(format!(
             "`{}` computes no difference that descendants of `{}` could copy",
             self.name(),
             model.id()

@@ -12,7 +12,7 @@ use fiun::{
 };
 
 use crate::cards::options::FisherOptions;
-use crate::error::EngineError;
+use crate::error::{EngineError, Hint};
 use crate::features::Features;
 use crate::layers::Selected;
 use crate::model::{LoadedModel, now};
@@ -145,11 +145,10 @@ impl CardMaker<'_> {
         stage: &dyn Stage,
     ) -> Result<Pass, EngineError> {
         if let Estimator::Batch { .. } = self.options.estimator {
-            return Err(EngineError::Unsupported(
-                "the batch estimator of inner layers is for networks that run here: the empirical \
-                 and the true Fisher information go through other networks too"
-                    .into(),
-            ));
+            return Err(EngineError::Unsupported {
+                reason: "the batch estimator of inner layers is for networks that run here".into(),
+                hint: Some(Hint::UseSampleEstimator),
+            });
         }
         let weights = model.state(self.registry)?;
         let Capture { features, logits } = runner.capture(model, &weights, set, &Silent)?;
@@ -227,11 +226,11 @@ impl CardMaker<'_> {
         selected: &Selected,
     ) -> Result<Estimate, EngineError> {
         if let Estimator::Batch { .. } = self.options.estimator {
-            return Err(EngineError::Unsupported(
-                "precision is that of per-sample estimates: with the batch estimator, bound the \
-                 number of samples instead"
+            return Err(EngineError::Unsupported {
+                reason: "precision is that of per-sample estimates, the batch estimator has none"
                     .into(),
-            ));
+                hint: Some(Hint::BoundSamples),
+            });
         }
         let most = own.len().min(self.options.samples.unwrap_or(usize::MAX));
         let order = own.deal(self.options.seed);

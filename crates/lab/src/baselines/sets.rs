@@ -50,9 +50,10 @@ impl Sets {
             forget_set = known(model, &inherited_forget(work, id)?);
         }
         if !model.has_bias() {
-            return Err(EngineError::Unsupported(format!(
-                "the head of `{id}` has no bias, and `{method}` would give it one; FIUn would not"
-            )));
+            return Err(EngineError::Unsupported {
+                reason: format!("the head of `{id}` has no bias, and `{method}` would give it one"),
+                hint: Some(Hint::UseFiun),
+            });
         }
         Ok(Self {
             state: model.state(work.registry())?,

@@ -40,10 +40,10 @@ impl Method for Trained {
 
     fn check(&self, forget: &Forget) -> Result<(), EngineError> {
         if self.classes_only && !matches!(forget, Forget::Classes(_)) {
-            return Err(EngineError::Unsupported(format!(
-                "`{}` serves whole classes only, not {forget}",
-                self.method
-            )));
+            return Err(EngineError::Unsupported {
+                reason: format!("`{}` serves whole classes only, not {forget}", self.method),
+                hint: None,
+            });
         }
         Ok(())
     }
