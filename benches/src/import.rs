@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::time::Instant;
 
-use disinherit::{AddModel, add};
+use disinherit::import::{AddModel, add};
 use disinherit_formats::write_checkpoint;
 use disinherit_nets::Preprocessing;
 use disinherit_registry::Registry;

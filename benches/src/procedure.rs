@@ -6,9 +6,8 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use disinherit::{
-    Alpha, Engine, FisherOptions, Fiun, FiunOptions, LoadedModel, RunOptions, compute_cards,
-};
+use disinherit::cards::{FisherOptions, compute_cards};
+use disinherit::{Alpha, Engine, Fiun, FiunOptions, LoadedModel, RunOptions};
 use disinherit_data::{DataSet, Splits};
 use disinherit_formats::{Tensor, write_checkpoint};
 use disinherit_nets::{Compute, StateDict};

@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 
+use disinherit::cards::FisherOptions;
+use disinherit::import::{AddModel, NewNetwork};
 use disinherit::import::{ImportOptions, TrainedOn as TreeTraining};
 use disinherit::nets::{Architecture, Preprocessing};
 use disinherit::umig::{Forget, Relation, SampleSet, Training};
-use disinherit::{
-    AddModel, Alpha, EngineError, FisherOptions, FiunOptions, NewNetwork, RunOptions, Scale,
-};
+use disinherit::{Alpha, EngineError, FiunOptions, RunOptions, Scale};
 use pyo3::prelude::*;
 
 use crate::errors::refused;

@@ -78,9 +78,10 @@ fn engine<'a>(registry: &Arc<Registry>, data: Option<&'a Data>, progress: &'a Sh
 pub(crate) fn add_file(registry: &Registry, path: PathBuf, new: NewModel) -> PyResult<ModelId> {
     let (network, parents) = (new.network()?, new.parents()?);
     let bundle = formats::open(&path).map_err(raised)?;
-    let (architecture, labels) = disinherit::describe(&path, &bundle, &network).map_err(raised)?;
+    let (architecture, labels) =
+        disinherit::import::describe(&path, &bundle, &network).map_err(raised)?;
     let new = new.model(path, architecture, labels, parents);
-    disinherit::add_bundle(registry, &new, &bundle).map_err(raised)
+    disinherit::import::add_bundle(registry, &new, &bundle).map_err(raised)
 }
 
 /// Adds a model from arrays.
@@ -104,7 +105,7 @@ pub(crate) fn add_tensors(
         .unwrap_or_else(|| (0..head.outputs).map(|row| row.to_string()).collect());
     let architecture = Architecture::for_head(head.name, head.inputs, head.outputs);
     let new = new.model(PathBuf::new(), architecture, labels, parents);
-    disinherit::add_tensors(registry, &new, tensors).map_err(raised)
+    disinherit::import::add_tensors(registry, &new, tensors).map_err(raised)
 }
 
 /// Adds the models at and below some paths, in one operation.
@@ -138,7 +139,7 @@ pub(crate) fn fisher(
         .map(|id| LoadedModel::open(registry, &graph, id))
         .collect::<Result<Vec<_>, _>>()?;
     let engine = engine(registry, Some(data), progress);
-    let made = disinherit::compute_cards(&engine, &loaded, &options.fisher, again)?;
+    let made = disinherit::cards::compute_cards(&engine, &loaded, &options.fisher, again)?;
     Ok(made.len())
 }
 
@@ -217,7 +218,7 @@ pub(crate) fn report(
 /// Writes a model in the format that it came in.
 pub(crate) fn export(registry: &Registry, model: &str, path: &Path) -> Result<(), EngineError> {
     let model = loaded(registry, model)?;
-    disinherit::export(registry, &model, path, false).map(drop)
+    disinherit::import::export(registry, &model, path, false).map(drop)
 }
 
 /// Reads a data set.

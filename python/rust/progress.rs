@@ -1,7 +1,7 @@
 //! Progress shown by a Python object: called with a title and a total, it gives one with
 //! `update(n)` and `close()`, as `tqdm` does.
 
-use disinherit::{Progress, Silent, Stage};
+use disinherit::progress::{Progress, Silent, Stage};
 use pyo3::prelude::*;
 
 /// Shows the stages of long work through Python.

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use disinherit::data::DataSet;
 use disinherit::fiun::{FisherTensor, Matrix};
 use disinherit::nets::{Capture, StateDict};
-use disinherit::{EngineError, LoadedModel, Runner, Stage};
+use disinherit::progress::Stage;
+use disinherit::{EngineError, LoadedModel, Runner};
 use numpy::{
     IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use disinherit::{Progress, Stage};
+use disinherit::progress::{Progress, Stage};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -9,7 +9,9 @@ use std::fs;
 use std::path::Path;
 
 use common::Place;
-use disinherit::{Engine, LoadedModel, Silent, own_data};
+use disinherit::progress::Silent;
+use disinherit::provenance::own_data;
+use disinherit::{Engine, LoadedModel};
 use disinherit_data::{DataSet, OpenOptions};
 use disinherit_formats::{Tensor, TensorSource, read_checkpoint, write_checkpoint};
 use serde_json::{Value, json};

@@ -76,7 +76,9 @@ fn cards_travel() {
     let missing = |place: &Place| {
         let plan = place.json(&plan);
         let stages = plan["plan"]["stages"].as_array().unwrap();
-        let tasks = stages.iter().flat_map(|stage| stage["tasks"].as_array().unwrap());
+        let tasks = stages
+            .iter()
+            .flat_map(|stage| stage["tasks"].as_array().unwrap());
         tasks.filter(|task| task["task"] == "card").count()
     };
     assert_eq!(missing(&away), 4);

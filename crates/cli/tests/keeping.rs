@@ -45,7 +45,10 @@ fn a_request_is_undone_repeated_and_purged() {
     insta::assert_snapshot!("undo", filtered(&place.text(&["undo", &number])));
     assert_eq!(place.text(&["log"]), before);
     place.refuse(&["undo", &number], &["already"]);
-    place.refuse(&["undo", "1"], &["inherits from", "undo the later operation first"]);
+    place.refuse(
+        &["undo", "1"],
+        &["inherits from", "undo the later operation first"],
+    );
     place.refuse(&["undo", "4711"], &["no operation 4711"]);
     place.refuse(
         &["verify", "--data", "digits"],

@@ -9,10 +9,11 @@ use std::error::Error;
 use disinherit::data::{DataSet, FeatureTable, Samples, Splits};
 use disinherit::evaluation::{Depth, Evaluator};
 use disinherit::formats::{Dtype, FormatError, Tensor, TensorSource};
+use disinherit::import::{AddModel, add_tensors};
 use disinherit::nets::{Architecture, Preprocessing};
 use disinherit::registry::Registry;
 use disinherit::umig::{Forget, Relation, Request, Training};
-use disinherit::{AddModel, Engine, Fiun, RunOptions, add_tensors};
+use disinherit::{Engine, Fiun, Prepared, RunOptions};
 
 const LABELS: [&str; 4] = ["ant", "bee", "cat", "dog"];
 
@@ -36,7 +37,13 @@ impl TensorSource for Head {
 /// A head that looks for one number of the four for each label; `shape` is that of its weight.
 fn head(strength: f32, shape: &[usize]) -> Head {
     let weight: Vec<f32> = (0..16)
-        .map(|at| if at % 5 == 0 { strength } else { -0.1 * strength })
+        .map(|at| {
+            if at % 5 == 0 {
+                strength
+            } else {
+                -0.1 * strength
+            }
+        })
         .collect();
     Head(BTreeMap::from([
         ("fc.weight".into(), Tensor::from_f32(shape, &weight)),
@@ -62,7 +69,9 @@ fn clouds(name: &str, count: usize) -> Result<DataSet, Box<dyn Error>> {
         Samples::Features(vec![table]),
         (0..count).map(|sample| (sample % 4) as u32).collect(),
         LABELS.map(String::from).to_vec(),
-        (0..count).map(|sample| format!("{name}-{sample}")).collect(),
+        (0..count)
+            .map(|sample| format!("{name}-{sample}"))
+            .collect(),
     )?)
 }
 
@@ -96,7 +105,7 @@ pub fn run(shape: &[usize]) -> Result<Vec<(String, f64, f64)>, Box<dyn Error>> {
 
     let request = Request::new(Forget::classes(["cat"]));
     let method = Fiun::default();
-    let prepared = engine.prepare(&request, &method, RunOptions::default())?;
+    let prepared: Prepared<'_> = engine.prepare(&request, &method, RunOptions::default())?;
     for (number, stage) in prepared.plan().stages.iter().enumerate() {
         let tasks = stage.tasks.len();
         println!("stage {}: {} ({tasks} tasks)", number + 1, stage.purpose);
@@ -105,7 +114,9 @@ pub fn run(shape: &[usize]) -> Result<Vec<(String, f64, f64)>, Box<dyn Error>> {
 
     let evaluator = Evaluator::new(&engine, &request.forget, Depth::OUTPUTS)?;
     let outcomes = done.models.iter();
-    let ids: Vec<_> = outcomes.flat_map(|m| [m.before.clone(), m.after.clone()]).collect();
+    let ids: Vec<_> = outcomes
+        .flat_map(|m| [m.before.clone(), m.after.clone()])
+        .collect();
     let mut found = Vec::new();
     for verdict in evaluator.judge(&ids, 0.01)? {
         let share = |accuracy: Option<f64>| accuracy.unwrap_or_default();

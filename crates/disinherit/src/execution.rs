@@ -104,7 +104,8 @@ impl Execution<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        let stage = prepared
+        let stage = self
+            .work
             .engine
             .progress()
             .stage("unlearning", ids.len() as u64);

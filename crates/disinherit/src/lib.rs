@@ -7,10 +7,10 @@
 //! An [`Engine`] is a registry with data, a device and a place to show progress. [`Engine::prepare`]
 //! makes the plan, [`Prepared::run`] executes it and publishes the new versions. Every method goes
 //! through one trait, [`Method`]; FIUn is [`Fiun`]. The engine never prints and never reads the
-//! environment; long work reports to a [`Progress`].
+//! environment; long work reports to a [`progress::Progress`].
 
 mod add;
-mod cards;
+pub mod cards;
 pub mod certificate;
 mod cost;
 mod draft;
@@ -31,8 +31,8 @@ mod opening;
 mod outcome;
 mod plan;
 mod prepared;
-mod progress;
-mod provenance;
+pub mod progress;
+pub mod provenance;
 mod publish;
 mod request_log;
 mod run_options;
@@ -46,22 +46,16 @@ pub use disinherit_nets as nets;
 pub use disinherit_registry as registry;
 pub use {fiun, umig};
 
-pub use add::{AddModel, NewNetwork, add, add_all, add_bundle, add_tensors, describe};
-pub use cards::{FisherOptions, compute_cards, import_card};
-pub use cost::{Cost, Meter};
-pub use engine::{Engine, FEATURE_CACHE};
+pub use cost::Cost;
+pub use engine::Engine;
 pub use error::{EngineError, Hint, suggest};
 pub use evidence::Evidence;
-pub use features::Features;
 pub use fiun_method::{Alpha, Fiun, FiunOptions, Scale};
-pub use form::{export, form_of};
 pub use layers::Layers;
 pub use method::{Edit, Method};
 pub use model::{LoadedModel, find as resolve};
 pub use outcome::{Done, Unlearned};
 pub use prepared::Prepared;
-pub use progress::{Progress, Silent, Stage};
-pub use provenance::{absence_warning, absent_samples, forget_mask, own_data};
 pub use request_log::past_request;
 pub use run_options::RunOptions;
 pub use runner::Runner;

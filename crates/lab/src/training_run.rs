@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use disinherit::EngineError;
 use disinherit::model::rows;
-use disinherit::{EngineError, Progress};
+use disinherit::progress::Progress;
 use disinherit_data::DataSet;
 use disinherit_nets::{
     Architecture, Array, Compute, EpochReport, Preprocessing, StateDict, TrainingConfig,

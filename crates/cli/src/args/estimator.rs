@@ -2,8 +2,9 @@
 
 use bytesize::ByteSize;
 use clap::Args;
+use disinherit::Layers;
+use disinherit::cards::FisherOptions;
 use disinherit::fiun::Estimator;
-use disinherit::{FisherOptions, Layers};
 
 use super::values::precision;
 

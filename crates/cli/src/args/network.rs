@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use clap::Args;
-use disinherit::NewNetwork;
 use disinherit::data::{ImageShape, VOCABULARY};
+use disinherit::import::NewNetwork;
 use disinherit::nets::{Kind, Preprocessing};
 
 use super::values::shape;

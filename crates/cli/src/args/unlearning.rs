@@ -1,7 +1,8 @@
 //! The settings of FIUn, and those of methods that train.
 
 use clap::Args;
-use disinherit::{Alpha, FisherOptions, FiunOptions, Layers, Scale};
+use disinherit::cards::FisherOptions;
+use disinherit::{Alpha, FiunOptions, Layers, Scale};
 use disinherit_lab::SettingsPatch;
 
 use super::estimator::EstimatorArgs;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use disinherit::import::{AddModel, describe};
 use disinherit::nets::{Architecture, Kind};
 use disinherit::umig::{ModelId, Relation};
-use disinherit::{AddModel, describe};
 use serde_json::json;
 
 use super::fisher;
@@ -82,7 +82,7 @@ pub(super) fn run(context: &Context, args: &AddArgs) -> Result<Outcome, CliError
     } else {
         args.data.open()?
     };
-    let id = disinherit::add_bundle(&registry, &new, &bundle)?;
+    let id = disinherit::import::add_bundle(&registry, &new, &bundle)?;
     if let Some(splits) = &splits {
         let engine = context.engine(registry, Some(splits));
         let ids = std::slice::from_ref(&id);

@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<Outcome, CliEr
     let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, &args.model)?)?;
     let file = &args.file;
     files::refuse_existing(file, args.force)?;
-    let format = disinherit::export(&registry, &loaded, file, args.safetensors)?.describe();
+    let format = disinherit::import::export(&registry, &loaded, file, args.safetensors)?.describe();
     if context.json {
         output::json(&json!({"model": loaded.id(), "file": file, "form": format}))?;
     } else {

@@ -2,7 +2,7 @@
 
 use bytesize::ByteSize;
 use clap::Args;
-use disinherit::Progress;
+use disinherit::progress::Progress;
 use disinherit::registry::Health;
 
 use crate::context::{Context, open};

@@ -1,7 +1,8 @@
 //! `grow`: trains an inheritance network from a recipe.
 
 use clap::Args;
-use disinherit::{FisherOptions, Layers};
+use disinherit::Layers;
+use disinherit::cards::FisherOptions;
 use disinherit_lab::{Grown, Recipe};
 use serde_json::json;
 

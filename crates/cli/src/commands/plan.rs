@@ -1,9 +1,10 @@
 //! `plan`: what a request would touch and read.
 
 use clap::Args;
+use disinherit::cards::FisherOptions;
 use disinherit::fiun::Estimator;
 use disinherit::umig::{Model, ModelId, Plan, Reads, Task, Umig};
-use disinherit::{FisherOptions, Fiun, FiunOptions, Layers, RunOptions};
+use disinherit::{Fiun, FiunOptions, Layers, RunOptions};
 use serde_json::json;
 
 use crate::args::request::RequestArgs;

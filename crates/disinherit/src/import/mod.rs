@@ -1,3 +1,6 @@
+//! Models that come in and go out: one at a time, as whole trees, and back in the format that they
+//! came in.
+//!
 //! Import of whole trees: finds the models below some folders, reads what each is and which models it
 //! was made from, and adds them to the registry in one operation.
 //!
@@ -18,6 +21,8 @@ mod parents;
 mod plan;
 mod tree;
 
+pub use crate::add::{AddModel, NewNetwork, add, add_all, add_bundle, add_tensors, describe};
+pub use crate::form::{export, form_of};
 pub use error::ImportError;
 pub use find::{MODEL_ENDINGS, find_models};
 pub use notes::{ImportNote, ParentEvidence};

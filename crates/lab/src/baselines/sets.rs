@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use disinherit::{EngineError, Hint, LoadedModel, Progress, Work, forget_mask, own_data};
+use disinherit::progress::Progress;
+use disinherit::provenance::{forget_mask, own_data};
+use disinherit::{EngineError, Hint, LoadedModel, Work};
 use disinherit_data::DataSet;
 use disinherit_nets::{Compute, Network, StateDict, capture};
 use fiun::Matrix;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use disinherit::{EngineError, Progress};
+use disinherit::EngineError;
+use disinherit::progress::Progress;
 use disinherit_nets::{
     Compute, Phase, Source, StateDict, Term, TrainingConfig, TrainingEvent, TuningJob,
     initial_state, tune,

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use disinherit::cards::FisherOptions;
 use disinherit::evaluation::{Depth, EvaluationSet, Evaluator, Observation, Verdicts};
-use disinherit::{
-    Cost, Done, Engine, EngineError, FisherOptions, FiunOptions, LoadedModel, RunOptions, Scale,
-};
+use disinherit::{Cost, Done, Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Scale};
 use disinherit_data::Splits;
 use disinherit_nets::StateDict;
 use umig::{Forget, ModelId, Request, Scope, Umig};

@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context, args: &ImportCardArgs) -> Result<Outcome, C
     let card = FisherCard::from_bytes(&files::read_bytes(&args.file)?)?;
     let named = args.model.as_deref();
     let named = named.map(|text| resolve(&graph, text)).transpose()?;
-    let id = disinherit::import_card(&registry, &graph, &card, named.as_ref())?;
+    let id = disinherit::cards::import_card(&registry, &graph, &card, named.as_ref())?;
     let estimator = card.header.estimator;
     if context.json {
         output::json(&json!({"model": id, "estimator": estimator.to_string()}))?;

@@ -1,10 +1,12 @@
 //! `fisher`: computes FIM cards; its sub-commands bring and give them.
 
 use clap::{Args, Subcommand};
+use disinherit::cards::{FisherOptions, compute_cards};
 use disinherit::fiun::Precision;
+use disinherit::provenance::absence_warning;
 use disinherit::registry::{CardRow, Registry};
 use disinherit::umig::ModelId;
-use disinherit::{Engine, FisherOptions, LoadedModel, absence_warning, compute_cards};
+use disinherit::{Engine, LoadedModel};
 use serde_json::json;
 
 use crate::args::data::DataArgs;
