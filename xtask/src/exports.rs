@@ -105,7 +105,10 @@ fn public_names(
 fn places(workspace: &Workspace) -> Vec<(String, PathBuf)> {
     let users = |package: &&Package| USERS.contains(&&package.name[..]);
     let users = workspace.packages.iter().filter(users);
-    let sources = users.map(|package| (package.name.clone(), package.folder().join("src")));
+    // The Python package keeps its Rust beside its Python.
+    let sources = users.flat_map(|package| {
+        ["src", "rust"].map(|folder| (package.name.clone(), package.folder().join(folder)))
+    });
     let examples = workspace.packages.iter().map(|package| {
         let name = format!("an example of {}", package.name);
         (name, package.folder().join("examples"))
