@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::{Line, in_turn};
+use crate::line::{Line, in_turn};
 
 const ROWS: usize = 25_000;
 const COLS: usize = 4_000;

@@ -4,7 +4,8 @@ use std::error::Error;
 
 use disinherit_nets::{Compute, Network, Preprocessing, capture};
 
-use crate::{Line, family, peer, shortest};
+use crate::line::{Line, shortest};
+use crate::{family, peer};
 
 const IMAGES: usize = 2048;
 const ROUNDS: usize = 3;

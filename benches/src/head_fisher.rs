@@ -4,7 +4,8 @@ use std::error::Error;
 
 use fiun::{Estimator, Matrix, head_fisher, transpose_product};
 
-use crate::{Line, peer, shortest};
+use crate::line::{Line, shortest};
+use crate::peer;
 
 const SAMPLES: usize = 8192;
 const INPUTS: usize = 512;

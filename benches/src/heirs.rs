@@ -1,4 +1,4 @@
-//! One class forgotten in many heirs of one ResNet-18 that share its backbone, from cards alone.
+//! One class forgotten in many descendants of one ResNet-18 that share its backbone, from cards alone.
 //! Each size runs in a process of its own, so that its memory can be told.
 
 use std::collections::BTreeMap;
@@ -17,21 +17,22 @@ use fiun::{Estimator, FisherTensor, HeadFisher, LayerFisher};
 use serde_json::json;
 use umig::{Forget, Model, ModelId, Relation, Request, Training};
 
-use crate::{Line, family};
+use crate::family;
+use crate::line::Line;
 
 /// The argument that starts a measured process.
-pub(crate) const CHILD: &str = "--heirs-of";
+pub(crate) const CHILD: &str = "--descendants-of";
 
 const INPUTS: usize = 512;
 
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     let mut lines = Vec::new();
-    for heirs in [10, 100, 1_000, 10_000] {
-        let measured = measure(1, heirs)?;
-        let name = |what: &str| format!("{heirs} heirs, {what}");
+    for descendants in [10, 100, 1_000, 10_000] {
+        let measured = measure(1, descendants)?;
+        let name = |what: &str| format!("{descendants} heirs, {what}");
         lines.push(Line::plain(name("unlearn"), measured.seconds, "s"));
         lines.push(Line::plain(name("peak memory"), measured.mebibytes, "MiB"));
-        if heirs == 10 {
+        if descendants == 10 {
             let bytes = measured.card_bytes;
             lines.push(Line::plain(
                 "card read for an edit".into(),
@@ -55,9 +56,9 @@ struct Measured {
     card_bytes: [f64; 2],
 }
 
-fn measure(initial: usize, heirs: usize) -> Result<Measured, Box<dyn Error>> {
+fn measure(initial: usize, descendants: usize) -> Result<Measured, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let card_bytes = set_up(folder.path(), initial, heirs)?;
+    let card_bytes = set_up(folder.path(), initial, descendants)?;
     let output = Command::new(std::env::current_exe()?)
         .arg(CHILD)
         .arg(folder.path())
@@ -116,7 +117,7 @@ fn base(number: usize) -> Result<ModelId, Box<dyn Error>> {
 
 /// Initial models, a merge of them where there are several, and descendants with heads of their own.
 /// Returns the bytes of a card without its per-class part, and of a whole one.
-fn set_up(folder: &Path, initial: usize, heirs: usize) -> Result<[f64; 2], Box<dyn Error>> {
+fn set_up(folder: &Path, initial: usize, descendants: usize) -> Result<[f64; 2], Box<dyn Error>> {
     let registry = Registry::create(folder)?;
     let state = family::state(1)?;
     let manifest = family::manifest()?;
@@ -145,8 +146,8 @@ fn set_up(folder: &Path, initial: usize, heirs: usize) -> Result<[f64; 2], Box<d
     } else {
         base(0)?
     };
-    for number in 0..heirs {
-        let id = ModelId::new(format!("heir{number}"), 1)?;
+    for number in 0..descendants {
+        let id = ModelId::new(format!("head{number}"), 1)?;
         let vertex = Model::new(id, 2).trained_on(Training::new("other", family::labels()));
         let relation = Relation::Transfer { frozen: Vec::new() };
         births.add(vertex, vec![(root.clone(), relation)], number + 1000)?;
@@ -214,8 +215,9 @@ fn bytes_without_classes(card: &FisherCard) -> Result<f64, Box<dyn Error>> {
     Ok(less.to_bytes()?.len() as f64)
 }
 
-/// A card whose class 3 is what its weights are for. Heirs have totals of their own; the per-class
-/// parts are the same, so that setting up is a matter of minutes: an heir's is never read.
+/// A card whose class 3 is what its weights are for. Descendants have totals of their own; the
+/// per-class parts are the same, so that setting up is a matter of minutes: a descendant's is never
+/// read.
 fn card(model: Digest, seed: usize) -> Result<FisherCard, Box<dyn Error>> {
     let classes = family::CLASSES;
     let layer = |seed: usize, strong: Option<usize>| -> Result<LayerFisher, Box<dyn Error>> {

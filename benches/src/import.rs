@@ -10,7 +10,8 @@ use disinherit_nets::Preprocessing;
 use disinherit_registry::Registry;
 
 use crate::family::{labels, resnet, state, tensors};
-use crate::{Line, peer};
+use crate::line::Line;
+use crate::peer;
 
 /// Checkpoints of 45 MB.
 const MODELS: usize = 100;
@@ -19,7 +20,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let registry = Registry::create(folder.path())?;
     let mut model = state(1)?;
-    let file = folder.path().join("heir.safetensors");
+    let file = folder.path().join("model.safetensors");
     let (mut bytes, mut adding, mut copying) = (0, 0.0, 0.0);
     for number in 0..MODELS {
         if let Some(bias) = model.get_mut("fc.bias") {
@@ -34,7 +35,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         add(
             &registry,
             &AddModel {
-                name: format!("heir-{number}"),
+                name: format!("model-{number}"),
                 file: file.clone(),
                 architecture: resnet(),
                 preprocessing: Preprocessing::default(),

@@ -3,12 +3,14 @@
 
 use std::error::Error;
 
+use disinherit_data::DataSet;
 use disinherit_nets::{
-    Compute, InnerJob, Preprocessing, TrainingConfig, TrainingJob, inner_fisher, train,
+    Compute, InnerJob, Preprocessing, StateDict, TrainingConfig, TrainingJob, inner_fisher, train,
 };
 use fiun::Estimator;
 
-use crate::{Line, family, peer, shortest};
+use crate::line::{Line, shortest};
+use crate::{family, peer};
 
 const IMAGES: usize = 512;
 const TRAINED: usize = 256;
@@ -17,43 +19,8 @@ const ROUNDS: usize = 3;
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     let set = family::images("noise", IMAGES, 1)?;
     let state = family::state(1)?;
-    let architecture = family::resnet();
-    let preprocessing = Preprocessing::default();
-    let job = InnerJob {
-        architecture: &architecture,
-        state: &state,
-        set: &set,
-        rows: set.labels(),
-        preprocessing: &preprocessing,
-        estimator: Estimator::Empirical,
-        wanted: &|_| true,
-        memory: None,
-    };
-    let seconds = shortest(ROUNDS, || {
-        std::hint::black_box(inner_fisher(&job, &mut |_| {}).is_ok());
-    });
-    let ours = IMAGES as f64 / seconds;
-    let few: Vec<usize> = (0..TRAINED).collect();
-    let small = set.select(&few);
-    let config = TrainingConfig {
-        epochs: 1,
-        ..TrainingConfig::default()
-    };
-    let training = TrainingJob {
-        architecture: &architecture,
-        state: &state,
-        set: &small,
-        rows: small.labels(),
-        preprocessing: &preprocessing,
-        config: &config,
-        frozen: &|_| false,
-        compute: Compute::Cpu,
-        seed: 1,
-    };
-    let seconds = shortest(ROUNDS, || {
-        std::hint::black_box(train(&training, &mut |_| {}).is_ok());
-    });
-    let step = TRAINED as f64 / seconds;
+    let ours = fisher(&set, &state);
+    let step = training_step(&set, &state);
     let torch = |mode: &str, batch: &str| peer::number("resnet18.py", &[mode.into(), batch.into()]);
     let (torch_step, torch_func) = (torch("train", "64"), torch("func", "32"));
     let name = "FIM of all layers";
@@ -78,4 +45,51 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
             },
         ),
     ])
+}
+
+/// Images a second of the FIM of every layer.
+fn fisher(set: &DataSet, state: &StateDict) -> f64 {
+    let architecture = family::resnet();
+    let preprocessing = Preprocessing::default();
+    let job = InnerJob {
+        architecture: &architecture,
+        state,
+        set,
+        rows: set.labels(),
+        preprocessing: &preprocessing,
+        estimator: Estimator::Empirical,
+        wanted: &|_| true,
+        memory: None,
+    };
+    let seconds = shortest(ROUNDS, || {
+        std::hint::black_box(inner_fisher(&job, &mut |_| {}).is_ok());
+    });
+    IMAGES as f64 / seconds
+}
+
+/// Images a second of a training step.
+fn training_step(set: &DataSet, state: &StateDict) -> f64 {
+    let few: Vec<usize> = (0..TRAINED).collect();
+    let small = set.select(&few);
+    let config = TrainingConfig {
+        epochs: 1,
+        ..TrainingConfig::default()
+    };
+    let architecture = family::resnet();
+    let preprocessing = Preprocessing::default();
+    let training = TrainingJob {
+        architecture: &architecture,
+        state,
+        set: &small,
+        rows: small.labels(),
+        preprocessing: &preprocessing,
+        config: &config,
+        frozen: &|_| false,
+        compute: Compute::Cpu,
+        seed: 1,
+    };
+    let seconds = shortest(ROUNDS, || {
+        std::hint::black_box(train(&training, &mut |_| {}).is_ok());
+    });
+    TRAINED as f64 / seconds
 }

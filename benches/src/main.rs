@@ -10,88 +10,13 @@ mod head_fisher;
 mod heirs;
 mod import;
 mod layers;
+mod line;
 mod peer;
 mod plan;
 mod procedure;
 mod scale;
 
-use std::time::Instant;
-
-use serde::Serialize;
-
-/// One measured line.
-#[derive(Debug, Serialize)]
-pub(crate) struct Line {
-    name: String,
-    ours: f64,
-    other: Option<f64>,
-    against: String,
-    ratio: Option<f64>,
-    unit: &'static str,
-}
-
-impl Line {
-    /// A line in milliseconds from seconds.
-    pub(crate) fn milliseconds(name: &str, ours: f64, other: Option<f64>, against: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            ours: ours * 1e3,
-            other: other.map(|seconds| seconds * 1e3),
-            against: against.to_owned(),
-            ratio: other.map(|other| ours / other),
-            unit: "ms",
-        }
-    }
-}
-
-impl Line {
-    /// A line in images a second.
-    pub(crate) fn images(name: &str, ours: f64, other: Option<f64>, against: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            ours,
-            other,
-            against: against.to_owned(),
-            ratio: other.map(|other| ours / other),
-            unit: "images/s",
-        }
-    }
-
-    /// A line in any unit.
-    pub(crate) fn plain(name: String, ours: f64, unit: &'static str) -> Self {
-        Self {
-            name,
-            ours,
-            other: None,
-            against: "-".to_owned(),
-            ratio: None,
-            unit,
-        }
-    }
-}
-
-/// The shortest of several runs, in seconds: what the machine can do when nothing disturbs it.
-pub(crate) fn shortest(rounds: usize, mut run: impl FnMut()) -> f64 {
-    let once = |run: &mut dyn FnMut()| {
-        let start = Instant::now();
-        run();
-        start.elapsed().as_secs_f64()
-    };
-    (0..rounds)
-        .map(|_| once(&mut run))
-        .fold(f64::INFINITY, f64::min)
-}
-
-/// The shortest of several runs of two things in turn, so that what disturbs the machine for a
-/// while disturbs both.
-pub(crate) fn in_turn(rounds: usize, mut one: impl FnMut(), mut other: impl FnMut()) -> [f64; 2] {
-    let mut best = [f64::INFINITY; 2];
-    for _ in 0..rounds {
-        best[0] = best[0].min(shortest(1, &mut one));
-        best[1] = best[1].min(shortest(1, &mut other));
-    }
-    best
-}
+use crate::line::Line;
 
 /// One benchmark: the lines that it measured.
 type Benchmark = fn() -> Result<Vec<Line>, Box<dyn std::error::Error>>;

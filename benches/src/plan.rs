@@ -4,7 +4,7 @@ use std::error::Error;
 
 use umig::{Forget, Model, ModelId, Relation, Request, Training, Umig};
 
-use crate::{Line, shortest};
+use crate::line::{Line, shortest};
 
 const ROUNDS: usize = 5;
 
@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     ])
 }
 
-/// A base, and heirs of which each inherits from one of the ten before it.
+/// A base, and descendants that inherit each from one of the ten before it.
 fn plan(models: usize) -> Result<f64, Box<dyn Error>> {
     let id = |n: usize| ModelId::new(format!("m{n}"), 1);
     let mut graph = Umig::new();

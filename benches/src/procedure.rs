@@ -1,4 +1,4 @@
-//! The paper's procedure on one initial model and eight heirs: for each model one pass over the
+//! The paper's procedure on one initial model and eight descendants: for each model one pass over the
 //! forget data, one over all its data, then the edit; in PyTorch, and here cold (no cards) and warm.
 
 use std::collections::BTreeMap;
@@ -15,9 +15,10 @@ use disinherit_registry::{ModelRow, NewModel, OperationRecord, Publication, Regi
 use serde_json::json;
 use umig::{Forget, Model, ModelId, Relation, Request, SampleSet, Training};
 
-use crate::{Line, family, peer};
+use crate::line::Line;
+use crate::{family, peer};
 
-/// Training samples of each model; heirs 1 to 4 share the initial model's backbone and data.
+/// Training samples of each model; descendants 1 to 4 share the initial model's backbone and data.
 const SAMPLES: usize = 2000;
 const SHARES: usize = 5;
 const MODELS: usize = 9;
@@ -42,7 +43,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     ])
 }
 
-/// The initial model, four heirs with its backbone and heads of their own, four with all weights
+/// The initial model, four descendants with its backbone and heads of their own, four with all weights
 /// of their own.
 fn states() -> Result<Vec<StateDict>, Box<dyn Error>> {
     let initial = family::state(1)?;
@@ -53,13 +54,13 @@ fn states() -> Result<Vec<StateDict>, Box<dyn Error>> {
             states.push(other);
             continue;
         }
-        let mut heir = initial.clone();
+        let mut descendant = initial.clone();
         for name in ["fc.weight", "fc.bias"] {
             if let Some(array) = other.get(name) {
-                heir.insert(name.to_owned(), array.clone());
+                descendant.insert(name.to_owned(), array.clone());
             }
         }
-        states.push(heir);
+        states.push(descendant);
     }
     Ok(states)
 }

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use disinherit_formats::{Checkpoint, Tensor};
 use disinherit_registry::{
-    Manifest, ModelRow, NewModel, OperationRecord, Page, Publication, Registry,
+    Digest, Manifest, ModelRow, NewModel, OperationRecord, Page, Publication, Registry,
 };
 use umig::{Forget, Model, ModelId, Relation, Request, Training, Umig};
 
-use crate::{Line, shortest};
+use crate::line::{Line, shortest};
 
 const ROUNDS: usize = 3;
 
@@ -21,7 +21,7 @@ const ROUNDS: usize = 3;
 /// huge families, most of a model or two.
 const LARGEST: usize = 600_000;
 
-/// Two heirs of three have a second parent, which makes 12 edges for 10 models.
+/// Two descendants of three have a second parent, which makes 12 edges for 10 models.
 const MERGES: usize = 3;
 
 /// Rows published in one operation.
@@ -64,7 +64,7 @@ fn synthetic(models: usize) -> Result<(Umig, usize), Box<dyn Error>> {
         let size = (largest / number).max(1).min(models - count);
         let id = |n: usize| match n {
             0 => ModelId::new(family(number), 1),
-            _ => ModelId::new(format!("family-{number}/heir-{n}"), 1),
+            _ => ModelId::new(format!("family-{number}/tune-{n}"), 1),
         };
         let training = Training::new("data", [format!("class-{number}")]);
         graph.add(Model::new(id(0)?, 0).trained_on(training), [])?;
@@ -132,45 +132,22 @@ fn publication(models: Vec<NewModel>) -> Publication {
     }
 }
 
+/// How long filling a catalog takes, listing its pages, adding one more model, and reading its graph.
 fn catalog(models: usize) -> Result<Vec<Line>, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let registry = Registry::create(folder.path())?;
     let tensors = [("fc.weight".to_owned(), Tensor::from_f32(&[1], &[1.0]))];
     let digest = registry.put_model(manifest(), tensors.into())?;
-    let row = |n: usize| -> Result<NewModel, Box<dyn Error>> {
-        let vertex = Model::new(ModelId::new(format!("model-{n:06}"), 1)?, n as u64);
-        let parents = match n {
-            0 => Vec::new(),
-            _ => vec![(ModelId::new("model-000000", 1)?, Relation::FineTune)],
-        };
-        Ok(NewModel {
-            row: ModelRow::new(vertex, digest),
-            parents,
-        })
-    };
     let start = Instant::now();
     for first in (0..models).step_by(BATCH) {
         let batch: Vec<NewModel> = (first..models.min(first + BATCH))
-            .map(&row)
+            .map(|n| row(n, digest))
             .collect::<Result<_, _>>()?;
         registry.publish(&publication(batch))?;
     }
     let filled = start.elapsed().as_secs_f64();
-    let page = |after: usize, prefix: &str| Page {
-        after: ModelId::new(format!("model-{after:06}"), 1).ok(),
-        limit: 100,
-        prefix: prefix.into(),
-        state: None,
-    };
-    let (first, last) = (page(0, ""), page(models - 200, ""));
-    let filtered = page(0, "model-0000");
-    let time = |page: &Page| {
-        shortest(ROUNDS, || {
-            std::hint::black_box(registry.page(page).is_ok_and(|rows| rows.len() > 50));
-        })
-    };
-    let pages = [time(&first), time(&last), time(&filtered)];
-    let one = row(models)?;
+    let pages = page_times(&registry, models);
+    let one = row(models, digest)?;
     let start = Instant::now();
     registry.publish(&publication(vec![one]))?;
     let added = start.elapsed().as_secs_f64();
@@ -196,6 +173,37 @@ fn catalog(models: usize) -> Result<Vec<Line>, Box<dyn Error>> {
         Line::milliseconds(&format!("adding one model, {what}"), added, None, "-"),
         Line::plain(format!("its whole graph, {what}"), opened, "s"),
     ])
+}
+
+/// The n-th model of a catalog; all but the first are fine-tuned from the first.
+fn row(n: usize, digest: Digest) -> Result<NewModel, Box<dyn Error>> {
+    let vertex = Model::new(ModelId::new(format!("model-{n:06}"), 1)?, n as u64);
+    let parents = match n {
+        0 => Vec::new(),
+        _ => vec![(ModelId::new("model-000000", 1)?, Relation::FineTune)],
+    };
+    Ok(NewModel {
+        row: ModelRow::new(vertex, digest),
+        parents,
+    })
+}
+
+/// Seconds of the first page, of the last, and of one by prefix.
+fn page_times(registry: &Registry, models: usize) -> [f64; 3] {
+    let page = |after: usize, prefix: &str| Page {
+        after: ModelId::new(format!("model-{after:06}"), 1).ok(),
+        limit: 100,
+        prefix: prefix.into(),
+        state: None,
+    };
+    let (first, last) = (page(0, ""), page(models - 200, ""));
+    let filtered = page(0, "model-0000");
+    let time = |page: &Page| {
+        shortest(ROUNDS, || {
+            std::hint::black_box(registry.page(page).is_ok_and(|rows| rows.len() > 50));
+        })
+    };
+    [time(&first), time(&last), time(&filtered)]
 }
 
 /// A model that shares its backbone with another writes only what is new.

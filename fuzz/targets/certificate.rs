@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use disinherit::{Envelope, PublicKey, SecretKey};
+use disinherit::certificate::{Envelope, PublicKey, SecretKey, Statement};
 use libfuzzer_sys::fuzz_target;
 
 static KEY: LazyLock<Option<PublicKey>> =
@@ -11,10 +11,10 @@ static KEY: LazyLock<Option<PublicKey>> =
 
 fuzz_target!(|bytes: &[u8]| {
     if let (Ok(envelope), Some(key)) = (Envelope::read(bytes), KEY.as_ref()) {
-        // Nobody has this key.
+        // No document is signed with this key.
         assert!(envelope.open(key).is_err());
     }
-    let _ = serde_json::from_slice::<disinherit::Statement>(bytes);
+    let _ = serde_json::from_slice::<Statement>(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = PublicKey::from_pem(text);
         let _ = SecretKey::from_pem(text);

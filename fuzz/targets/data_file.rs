@@ -9,7 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let file = folder.path().join("train.parquet");
     if std::fs::write(&file, bytes).is_ok() {
-        let options = disinherit_disinherit_data::OpenOptions {
+        let options = disinherit_data::OpenOptions {
             size: Some((8, 8)),
             ..disinherit_data::OpenOptions::default()
         };

@@ -5,7 +5,10 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = serde_json::from_slice::<disinherit_registry::Manifest>(bytes).map(|manifest| {
-        let sizes = manifest.tensors.values().filter_map(|tensor| tensor.bytes());
+        let sizes = manifest
+            .tensors
+            .values()
+            .filter_map(|tensor| tensor.bytes());
         (manifest.parameters(), sizes.max())
     });
     let _ = serde_json::from_slice::<disinherit_registry::Made>(bytes);

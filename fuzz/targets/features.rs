@@ -29,7 +29,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
         _ => {
             let path = Path::new("config.json");
-            let _ = disinherit_formats::HubConfig::parse(path, rest).map(|config| config.labels(path));
+            let _ =
+                disinherit_formats::HubConfig::parse(path, rest).map(|config| config.labels(path));
             if let Ok(text) = std::str::from_utf8(rest) {
                 let _ = disinherit_formats::HubCard::parse(path, text);
             }

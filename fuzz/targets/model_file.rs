@@ -1,8 +1,8 @@
 //! Models that others made: PyTorch state dicts, ONNX graphs, safetensors.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use disinherit_formats::TensorSource;
+use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, rest)) = bytes.split_first() else {
@@ -16,10 +16,10 @@ fuzz_target!(|bytes: &[u8]| {
     if std::fs::write(&file, rest).is_err() {
         return;
     }
-    if let Ok(bundle) = disinherit_formats::open(&file) {
-        let _ = disinherit_formats::find_head(&bundle.tensors(), None, None);
-        for name in bundle.tensors().into_keys() {
-            let _ = bundle.tensor(&name);
+    if let Ok(model) = disinherit_formats::open(&file) {
+        let _ = disinherit_formats::find_head(&model.tensors(), None, None);
+        for name in model.tensors().into_keys() {
+            let _ = model.tensor(&name);
         }
     }
 });

@@ -1,7 +1,7 @@
-//! Recipes and the settings of studies.
+//! Recipes.
 #![no_main]
 
-use disinherit::Recipe;
+use disinherit_lab::Recipe;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

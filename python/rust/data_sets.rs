@@ -1,11 +1,12 @@
 //! Data sets: read by the engine, or features from arrays.
 
-use disinherit::data::{DataSet, FeatureTable, Samples, Splits};
+use std::path::PathBuf;
+
+use disinherit::data::{DataSet, FeatureTable, OpenOptions, Samples, Splits};
 use disinherit::{EngineError, Runner};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use crate::engine;
 use crate::errors::{raised, refused};
 use crate::runner::Networks;
 
@@ -77,6 +78,20 @@ impl Data {
     }
 }
 
+/// Reads a data set.
+fn open_data(
+    source: &str,
+    size: Option<(usize, usize)>,
+    tokenizer: Option<PathBuf>,
+) -> PyResult<Splits> {
+    let options = OpenOptions {
+        size,
+        tokenizer,
+        ..OpenOptions::default()
+    };
+    disinherit::data::open(source, &options).map_err(raised)
+}
+
 /// One table of features: whose they are, the features, the logits.
 type Table<'py> = (
     Vec<String>,
@@ -93,9 +108,9 @@ impl Data {
         py: Python<'_>,
         source: String,
         size: Option<(usize, usize)>,
-        tokenizer: Option<std::path::PathBuf>,
+        tokenizer: Option<PathBuf>,
     ) -> PyResult<Self> {
-        let splits = py.detach(|| engine::open_data(&source, size, tokenizer))?;
+        let splits = py.detach(|| open_data(&source, size, tokenizer))?;
         Ok(Self {
             splits,
             networks: None,

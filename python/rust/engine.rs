@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use disinherit::data::{OpenOptions, Splits};
 use disinherit::evaluation::{CertifiedVerdict, Depth, Evaluator};
 use disinherit::formats::{self, TensorSource};
 use disinherit::import::{ImportOptions, ImportPlan};
@@ -219,20 +218,6 @@ pub(crate) fn report(
 pub(crate) fn export(registry: &Registry, model: &str, path: &Path) -> Result<(), EngineError> {
     let model = loaded(registry, model)?;
     disinherit::import::export(registry, &model, path, false).map(drop)
-}
-
-/// Reads a data set.
-pub(crate) fn open_data(
-    source: &str,
-    size: Option<(usize, usize)>,
-    tokenizer: Option<PathBuf>,
-) -> PyResult<Splits> {
-    let options = OpenOptions {
-        size,
-        tokenizer,
-        ..OpenOptions::default()
-    };
-    disinherit::data::open(source, &options).map_err(raised)
 }
 
 /// Writes a page.

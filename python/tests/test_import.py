@@ -21,10 +21,10 @@ def tree(tmp_path):
     save_file(state(base), tmp_path / "base.safetensors")
     save_file(state(child), tmp_path / "more" / "child.safetensors")
     # The same body in both, another in the third.
-    stranger = {**state(trained(300, seed=7)), "body": np.full((4, 4), 9.0, np.float16)}
-    save_file(stranger, tmp_path / "stranger.safetensors")
+    unrelated = {**state(trained(300, seed=7)), "body": np.full((4, 4), 9.0, np.float16)}
+    save_file(unrelated, tmp_path / "unrelated.safetensors")
     # Parents are older than their children.
-    for age, name in enumerate(["more/child", "stranger", "base"]):
+    for age, name in enumerate(["more/child", "unrelated", "base"]):
         os.utime(tmp_path / f"{name}.safetensors", (1e9 - age, 1e9 - age))
     return tmp_path
 
@@ -35,7 +35,7 @@ def test_a_folder_of_three_models_comes_in(tree):
     check(would, results.Imported, "imported")
     assert would.added == [] and registry.models() == []
     done = registry.import_tree(tree, labels=LABELS, infer_parents=True, trained_on="insects", progress=False)
-    assert sorted(done.added) == ["base@1", "child@1", "stranger@1"] and done.models == would.models
+    assert sorted(done.added) == ["base@1", "child@1", "unrelated@1"] and done.models == would.models
     (found,) = [model for model in done.models if model.name == "child"]
     check(done.models, typing.List[results.ImportedModel], "models")
     assert found.parents[0][0].startswith("base") and found.evidence.source == "weights"
@@ -43,8 +43,8 @@ def test_a_folder_of_three_models_comes_in(tree):
     assert [edge.parent for edge in registry.graph().parents("child@1")] == ["base@1"]
     # One operation, and a family that forgets.
     assert len(registry.log()) == 1
-    everything = data(["base", "child", "stranger"])
-    registry.unlearn(classes="cat", initial=["base", "stranger"], data=everything, progress=False)
+    everything = data(["base", "child", "unrelated"])
+    registry.unlearn(classes="cat", initial=["base", "unrelated"], data=everything, progress=False)
     assert all(verdict.passed for verdict in registry.verify(everything, progress=False))
 
 

@@ -87,7 +87,7 @@ def weights(registry, model):
 
 
 def assert_close(one, other, what):
-    # A lowered bias may be large: in single precision then of its size.
+    # A suppressed bias may be large: in single precision then of its size.
     assert (np.abs(one - other) <= 1e-5 * np.maximum(1, np.abs(one))).all(), what
 
 

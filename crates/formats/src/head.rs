@@ -1,4 +1,4 @@
-//! The head of a model that nobody has described: its last linear layer.
+//! The head of a model without a description: its last linear layer.
 
 use std::collections::BTreeMap;
 

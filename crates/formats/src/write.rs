@@ -1,4 +1,4 @@
-//! A model given back in the form that it came in.
+//! A model given back in the format that it came in.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::tensor::Tensor;
 
 /// Where the parts of a model come from when it is written.
 pub struct Parts<'a> {
-    /// Headers, configuration and whatever else belongs to the form.
+    /// Headers, configuration and whatever else belongs to the format.
     pub documents: BTreeMap<String, Vec<u8>>,
     /// The type and the shape of a tensor.
     pub describe: &'a Describe<'a>,
@@ -60,7 +60,7 @@ fn cut_file(
 /// Writes a model: a file, or a folder, whole or not at all. Folders above it are made.
 ///
 /// # Errors
-/// [`FormatError`] when it cannot be written, or the form does not fit the tensors.
+/// [`FormatError`] when it cannot be written, or the format does not fit the tensors.
 pub fn write(path: &Path, format: &ModelFormat, parts: &Parts<'_>) -> Result<(), FormatError> {
     let beside = path
         .parent()

@@ -189,7 +189,7 @@ fn folders_come_back_byte_for_byte() {
         give_back(&bundle, &again);
         assert_eq!(files(&again), files(folder.path()));
     }
-    // Weights in another form would remember what is forgotten here.
+    // Weights in another format would remember what is forgotten here.
     fs::write(folder.path().join("tf_model.h5"), "weights").unwrap();
     let bundle = open(folder.path()).unwrap();
     assert!(

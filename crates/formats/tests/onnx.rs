@@ -47,7 +47,7 @@ fn refused(path: &Path) -> String {
 
 fn features(bundle: &ModelFile) -> String {
     match &bundle.format.files[0].format {
-        FileFormat::Onnx(form) => form.features.clone(),
+        FileFormat::Onnx(format) => format.features.clone(),
         other => panic!("{other:?}"),
     }
 }

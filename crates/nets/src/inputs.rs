@@ -1,7 +1,7 @@
 //! From stored bytes to the tensors that a network reads.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use disinherit_data::{DataSet, ImageShape, Samples};
+use disinherit_data::{DataSet, FeatureTable, ImageShape, Samples};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -13,6 +13,44 @@ use crate::preprocessing::Preprocessing;
 
 /// Pixels that an augmented image is moved by, at most.
 const SHIFT: i64 = 4;
+
+/// One table of features, as many for a sample as the head reads.
+fn check_features(set: &DataSet, tables: &[FeatureTable], inputs: usize) -> Result<(), NetError> {
+    let [table] = tables else {
+        return Err(NetError::Data(format!(
+            "`{}` has the features of several models; choose one",
+            set.name()
+        )));
+    };
+    if table.width != inputs {
+        return Err(NetError::Data(format!(
+            "`{}` has {} features for a sample, the head reads {inputs}: are they those of another \
+             layer?",
+            set.name(),
+            table.width
+        )));
+    }
+    Ok(())
+}
+
+/// Samples of another kind than the network reads.
+fn mismatch(set: &DataSet, samples: &Samples, expected: Input) -> NetError {
+    let held = match samples {
+        Samples::Images { .. } => "images",
+        Samples::Tokens { .. } => "token sequences",
+        Samples::Features(_) => "features",
+        Samples::External => "samples that are elsewhere",
+    };
+    let read = match expected {
+        Input::Images(_) => "images",
+        Input::Text(_) => "text",
+        Input::Features(_) => "features, made where it can be run",
+    };
+    NetError::Data(format!(
+        "`{}` holds {held}, the network reads {read}",
+        set.name()
+    ))
+}
 
 /// The samples of a data set, ready to be cut into batches.
 pub(crate) struct Inputs<'a> {
@@ -27,63 +65,30 @@ impl<'a> Inputs<'a> {
         expected: Input,
         preprocessing: &'a Preprocessing,
     ) -> Result<Self, NetError> {
-        let refuse = |reason: String| Err(NetError::Data(reason));
         match (set.samples(), expected) {
             (Samples::Images { shape, .. }, Input::Images(expected)) => {
                 if *shape != expected {
-                    return refuse(format!(
+                    return Err(NetError::Data(format!(
                         "the images of `{}` are {shape}, the network reads {expected}",
                         set.name()
-                    ));
+                    )));
                 }
                 preprocessing.check(shape.channels)?;
             }
             (Samples::Tokens { vocabulary, .. }, Input::Text(text)) => {
                 if *vocabulary > text.vocabulary {
-                    return refuse(format!(
+                    return Err(NetError::Data(format!(
                         "`{}` has {vocabulary} different tokens, the network reads {}: was it \
                          tokenised in another way?",
                         set.name(),
                         text.vocabulary
-                    ));
+                    )));
                 }
             }
             (Samples::Features(tables), Input::Features(shape)) => {
-                let [table] = &tables[..] else {
-                    return refuse(format!(
-                        "`{}` has the features of several models; choose one",
-                        set.name()
-                    ));
-                };
-                if table.width != shape.features {
-                    return refuse(format!(
-                        "`{}` has {} features for a sample, the head reads {}: are they those of \
-                         another layer?",
-                        set.name(),
-                        table.width,
-                        shape.features
-                    ));
-                }
+                check_features(set, tables, shape.features)?;
             }
-            (samples, expected) => {
-                return refuse(format!(
-                    "`{}` holds {}, the network reads {}",
-                    set.name(),
-                    match samples {
-                        Samples::Images { .. } => "images",
-                        Samples::Tokens { .. } => "token sequences",
-                        Samples::Features(_) => "features",
-                        Samples::External => "samples that are elsewhere",
-                    },
-                    match expected {
-                        Input::Images(_) => "images",
-                        Input::Text(_) => "text",
-                        Input::Features(_) => {
-                            "features, made where it can be run"
-                        }
-                    }
-                ));
-            }
+            (samples, expected) => return Err(mismatch(set, samples, expected)),
         }
         Ok(Self {
             set,

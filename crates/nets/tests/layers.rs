@@ -227,6 +227,36 @@ fn embeddings_sum_over_repeated_tokens() {
     assert!(layer.squares(SAMPLES, &input, &delta).is_err());
 }
 
+/// Queries, keys and values: a projection of each source, with a zero added.
+fn project(
+    weight: &Tensor<2>,
+    bias: &Tensor<1>,
+    sources: &[Tensor<2>; 3],
+    zeros: &[Tensor<2>; 3],
+) -> [Tensor<2>; 3] {
+    let [_, width] = weight.dims();
+    [0, 1, 2].map(|part| {
+        let rows = part * width..(part + 1) * width;
+        let weight = weight.clone().slice([rows.clone(), 0..width]);
+        let bias = bias.clone().slice([rows]).reshape([1, width]);
+        sources[part].clone().matmul(weight.transpose()) + bias + zeros[part].clone()
+    })
+}
+
+/// Two heads with two of four columns each, side by side.
+fn attend([q, k, v]: &[Tensor<2>; 3]) -> Tensor<2> {
+    let [positions, _] = q.dims();
+    let heads: Vec<Tensor<2>> = (0..2)
+        .map(|head| {
+            let cols = head * 2..head * 2 + 2;
+            let part = |t: &Tensor<2>| t.clone().slice([0..positions, cols.clone()]);
+            let scores = part(q).matmul(part(k).transpose()) * 0.5f32.sqrt();
+            softmax(scores, 1).matmul(part(v))
+        })
+        .collect();
+    Tensor::cat(heads, 1)
+}
+
 #[test]
 fn attentions_projections() {
     let (width, positions) = (4, 3);
@@ -246,22 +276,7 @@ fn attentions_projections() {
         );
         let sources = [own, other.clone(), other];
         let zeros = [0, 1, 2].map(|_| tap([positions, width]));
-        let [q, k, v] = [0, 1, 2].map(|part| {
-            let rows = part * width..(part + 1) * width;
-            let weight = in_weight.clone().slice([rows.clone(), 0..width]);
-            let bias = in_bias.clone().slice([rows]).reshape([1, width]);
-            sources[part].clone().matmul(weight.transpose()) + bias + zeros[part].clone()
-        });
-        // Two heads of half the width.
-        let heads: Vec<Tensor<2>> = (0..2)
-            .map(|head| {
-                let cols = head * 2..head * 2 + 2;
-                let part = |t: &Tensor<2>| t.clone().slice([0..positions, cols.clone()]);
-                let scores = part(&q).matmul(part(&k).transpose()) * 0.5f32.sqrt();
-                softmax(scores, 1).matmul(part(&v))
-            })
-            .collect();
-        let together = Tensor::cat(heads, 1);
+        let together = attend(&project(&in_weight, &in_bias, &sources, &zeros));
         let zero = tap([positions, width]);
         let z = together.clone().matmul(out_weight.clone().transpose())
             + out_bias.clone().reshape([1, width])

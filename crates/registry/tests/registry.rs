@@ -41,7 +41,7 @@ fn damage_is_found() {
         registry.tensors(&manifest),
         Err(RegistryError::Damaged(_))
     ));
-    // Storing the same model again makes good what is damaged, or was cut short.
+    // Storing the same model again repairs what is damaged, or was cut short.
     let some = objects(folder.path());
     fs::write(&some[0], "").unwrap();
     let again = new_model(&registry, "base@1", 1.0, &[]);

@@ -328,7 +328,7 @@ class Trial(Record):
 
 @dataclass(frozen=True)
 class LogitSuppression(Record):
-    """By how much the logits of forgotten labels were lowered besides dampening."""
+    """By how much the logits of forgotten labels were suppressed besides dampening."""
 
     #: Rows of the head.
     rows: List[int]

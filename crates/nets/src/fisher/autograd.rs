@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use fiun::{Estimator, FisherTensor, Matrix, Residuals};
 
 use super::job::{InnerFisher, InnerJob, Sum, fixed_bytes, inner_tensors, normalise, ranges};
+use crate::array::StateDict;
 use crate::capture::Capture;
 use crate::compute::Compute;
 use crate::device::network::DeviceNetwork;
@@ -20,23 +21,7 @@ pub(super) fn fisher(
     progress: &mut dyn FnMut(usize),
 ) -> Result<InnerFisher, NetError> {
     let (samples, outputs) = (job.set.len(), job.architecture.classes);
-    let mut sums: BTreeMap<String, Sum> = inner_tensors(job.architecture)?
-        .into_iter()
-        .filter(|(name, _)| (job.wanted)(name))
-        .map(|(name, shape)| {
-            let values = vec![0.0; shape.iter().product()];
-            (name, Sum { shape, values })
-        })
-        .collect();
-    let fixed = fixed_bytes(job, sums.values().map(|sum| sum.values.len()));
-    if let Some(given) = job.memory.filter(|given| *given < fixed) {
-        return Err(NetError::Memory {
-            given,
-            fixed,
-            samples: 1,
-            activations: 0,
-        });
-    }
+    let mut sums = empty_sums(job)?;
     let device = Compute::Flex.device().autodiff();
     let frozen = |name: &str| !sums.contains_key(name);
     let network = DeviceNetwork::new(job.architecture, job.state, device.clone(), &frozen)?;
@@ -65,24 +50,11 @@ pub(super) fn fisher(
             // The gradient of this sum at the logits is the loss's.
             let data = TensorData::new(values, [indices.len(), outputs]);
             let loss = (z * Tensor::<2>::from_data(data, &device)).sum();
-            for (name, gradient) in network.gradients(&loss.backward())? {
-                if let Some(sum) = sums.get_mut(&name) {
-                    for (sum, value) in sum.values.iter_mut().zip(gradient.values) {
-                        *sum += (scale * f64::from(value)).powi(2);
-                    }
-                }
-            }
+            add_squares(&mut sums, network.gradients(&loss.backward())?, scale);
         }
         progress(indices.len());
     }
-    let tensors = sums
-        .into_iter()
-        .map(|(name, sum)| {
-            let tensor = FisherTensor::from_sums(&sum.shape, &sum.values, 1.0 / f64::from(groups))
-                .map_err(|error| NetError::Data(format!("`{name}`: {error}")))?;
-            Ok((name, tensor))
-        })
-        .collect::<Result<_, NetError>>()?;
+    let tensors = means(sums, groups)?;
     let matrix = |values: Vec<f32>| {
         let cols = values.len() / samples.max(1);
         Matrix::new(samples, cols, values).map_err(backend)
@@ -94,4 +66,51 @@ pub(super) fn fisher(
             logits: matrix(logits)?,
         },
     })
+}
+
+/// A sum of zeros for every wanted tensor, where the given memory holds them.
+fn empty_sums(job: &InnerJob<'_>) -> Result<BTreeMap<String, Sum>, NetError> {
+    let sums: BTreeMap<String, Sum> = inner_tensors(job.architecture)?
+        .into_iter()
+        .filter(|(name, _)| (job.wanted)(name))
+        .map(|(name, shape)| {
+            let values = vec![0.0; shape.iter().product()];
+            (name, Sum { shape, values })
+        })
+        .collect();
+    let fixed = fixed_bytes(job, sums.values().map(|sum| sum.values.len()));
+    if let Some(given) = job.memory.filter(|given| *given < fixed) {
+        return Err(NetError::Memory {
+            given,
+            fixed,
+            samples: 1,
+            activations: 0,
+        });
+    }
+    Ok(sums)
+}
+
+/// Adds the squares of the gradients of one pass, scaled.
+fn add_squares(sums: &mut BTreeMap<String, Sum>, gradients: StateDict, scale: f64) {
+    for (name, gradient) in gradients {
+        if let Some(sum) = sums.get_mut(&name) {
+            for (sum, value) in sum.values.iter_mut().zip(gradient.values) {
+                *sum += (scale * f64::from(value)).powi(2);
+            }
+        }
+    }
+}
+
+/// The mean over the passes.
+fn means(
+    sums: BTreeMap<String, Sum>,
+    passes: u32,
+) -> Result<BTreeMap<String, FisherTensor>, NetError> {
+    sums.into_iter()
+        .map(|(name, sum)| {
+            let tensor = FisherTensor::from_sums(&sum.shape, &sum.values, 1.0 / f64::from(passes))
+                .map_err(|error| NetError::Data(format!("`{name}`: {error}")))?;
+            Ok((name, tensor))
+        })
+        .collect()
 }

@@ -116,12 +116,9 @@ fn npy_header(input: &mut impl Read) -> Result<Vec<u8>, String> {
     Ok(start)
 }
 
-fn npy(mut input: impl Read, size: u64) -> Result<Array2, String> {
-    let header = npy_header(&mut input)?;
-    let whole = Cursor::new(header).chain(input);
-    let file = NpyFile::new(whole).map_err(|error| error.to_string())?;
-    let shape: Vec<u64> = file.shape().to_vec();
-    let [rows, cols] = match shape[..] {
+/// Rows and columns, in a file of so many bytes.
+fn npy_shape(shape: &[u64], size: u64) -> Result<[u64; 2], String> {
+    let [rows, cols] = match *shape {
         [rows] => [rows, 1],
         [rows, cols] => [rows, cols],
         _ => {
@@ -135,6 +132,14 @@ fn npy(mut input: impl Read, size: u64) -> Result<Array2, String> {
     if claimed.is_none_or(|count| count > size) {
         return Err(format!("it claims the shape {shape:?} in {size} bytes"));
     }
+    Ok([rows, cols])
+}
+
+fn npy(mut input: impl Read, size: u64) -> Result<Array2, String> {
+    let header = npy_header(&mut input)?;
+    let whole = Cursor::new(header).chain(input);
+    let file = NpyFile::new(whole).map_err(|error| error.to_string())?;
+    let [rows, cols] = npy_shape(file.shape(), size)?;
     if file.order() == npyz::Order::Fortran && cols > 1 {
         return Err("it is in Fortran's order; save numpy.ascontiguousarray(...)".into());
     }

@@ -1,0 +1,185 @@
+//! Requests to forget: their plans, what they did, and whether models have forgotten.
+
+use disinherit::Unlearned;
+use disinherit::evaluation::{Accuracy, CertifiedVerdict, Judgement, Scores};
+use disinherit::fiun::{AlphaChoice, HeadPart, LogitSuppression, Selection, Trial};
+use disinherit::registry::ModelOutcome;
+use disinherit::umig::{Forget, Plan, Reads, Request, Stage, Task};
+use pyo3::prelude::*;
+
+use crate::results::record::{Record, dict, list, maybe, record, text, texts};
+
+impl Record for Request {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (classes, source, samples) = match &self.forget {
+            Forget::Classes(classes) => (Some(texts(classes)), None, None),
+            Forget::Source(source) => (None, Some(source), None),
+            Forget::Samples(samples) => (None, None, Some(texts(samples))),
+        };
+        record!(py, "Request" {
+            classes: classes,
+            source: source,
+            samples: samples,
+            initial: texts(&self.from),
+        })
+    }
+}
+
+impl Record for Task {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (kind, reads, initial, fallback) = match self {
+            Self::Card { .. } => ("card", Some("training_data"), Vec::new(), None),
+            Self::ForgetFisher { reads, .. } => {
+                let reads = match reads {
+                    Reads::Card => "card",
+                    Reads::ForgetData => "forget_data",
+                };
+                ("forget_fisher", Some(reads), Vec::new(), None)
+            }
+            Self::Difference { .. } => ("difference", Some("forget_data"), Vec::new(), None),
+            Self::Edit {
+                initial,
+                fallback_card,
+                ..
+            } => ("edit", None, texts(initial), text(fallback_card.as_ref())),
+        };
+        record!(py, "Task" {
+            kind: kind,
+            model: self.model().to_string(),
+            initial: initial,
+            reads: reads,
+            fallback_card: fallback,
+        })
+    }
+}
+
+impl Record for Stage {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Stage" { purpose: &self.purpose, tasks: list(py, &self.tasks)? })
+    }
+}
+
+impl Record for Plan {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let touched = self.scope.touched();
+        let roles = touched.map(|id| (id, self.scope.role(id)));
+        record!(py, "Plan" {
+            request: self.request.record(py)?,
+            roles: dict(py, roles, |role| Ok(role.to_string().into_pyobject(py)?.into_any()))?,
+            stages: list(py, &self.stages)?,
+        })
+    }
+}
+
+impl Record for Selection {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "TensorEdit" {
+            parameters: self.parameters,
+            selected: self.selected,
+            changed: self.changed,
+            factor_sum: self.factor_sum,
+        })
+    }
+}
+
+impl Record for Trial {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Trial" {
+            alpha: self.alpha,
+            lambda_: self.lambda,
+            forget: self.forget,
+            retain: self.retain,
+            forget_probability: self.forget_probability,
+            selected: self.selected,
+        })
+    }
+}
+
+impl Record for LogitSuppression {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "LogitSuppression" {
+            rows: self.rows.clone(),
+            by: self.by,
+            forget_before: self.forget_before,
+            part: match self.part {
+                HeadPart::Bias => "bias",
+                HeadPart::Weight => "weight",
+            },
+        })
+    }
+}
+
+impl Record for AlphaChoice {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "AlphaChoice" {
+            alpha: self.alpha,
+            lambda_: self.lambda,
+            reached: self.reached,
+            suppression: maybe(py, self.suppression.as_ref())?,
+            forget_before: self.before.0,
+            retain_before: self.before.1,
+            curve: list(py, &self.curve)?,
+        })
+    }
+}
+
+impl Record for ModelOutcome {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Outcome" {
+            before: self.before.to_string(),
+            after: self.after.to_string(),
+            role: self.role.to_string(),
+            initial: texts(&self.initial),
+            digest_before: self.digest_before.to_string(),
+            digest_after: text(self.digest_after.as_ref()),
+            alpha: self.alpha,
+            lambda_: self.lambda,
+            choice: maybe(py, self.choice.as_ref())?,
+            tensors: dict(py, &self.tensors, |tensor| tensor.record(py))?,
+            unmatched: &self.unmatched,
+            fallback_card: text(self.fallback_card.as_ref()),
+            seconds: self.seconds,
+        })
+    }
+}
+
+impl Record for Unlearned {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Unlearned" {
+            request: self.request.as_str(),
+            method: self.method.to_string(),
+            operation: self.operation.map(|id| id.get()),
+            models: list(py, &self.models)?,
+            seconds: self.seconds,
+            warnings: &self.warnings,
+        })
+    }
+}
+
+impl Record for Accuracy {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Accuracy" { train: self.train, heldout: self.heldout })
+    }
+}
+
+impl Record for Scores {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Scores" { forget: self.forget.record(py)?, retain: self.retain.record(py)? })
+    }
+}
+
+impl Record for CertifiedVerdict {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Verdict" {
+            model: self.model.to_string(),
+            scores: self.scores.record(py)?,
+            at_most: self.at_most,
+            passed: self.passed,
+            judgement: match self.judgement() {
+                Judgement::NotRecognised => "not_recognised",
+                Judgement::Recognised => "recognised",
+                Judgement::NotMeasured => "not_measured",
+            },
+        })
+    }
+}
