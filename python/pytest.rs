@@ -67,6 +67,8 @@ fn the_package_keeps_its_promises_in_python() {
         .arg(root.join("tests"))
         .env("PYTHONPATH", folder.path())
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        // Other tests run beside these.
+        .env("OMP_NUM_THREADS", "1")
         .current_dir(folder.path())
         .output()
         .unwrap();

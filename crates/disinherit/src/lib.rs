@@ -63,3 +63,7 @@ pub use work::Work;
 
 /// The default share of held-out forget samples that a model may still recognise.
 pub const FORGOTTEN: f64 = 0.01;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -25,3 +25,7 @@ pub use study::{
 };
 pub use training_run::{Training, Trainings};
 pub use variant::Variant;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
