@@ -307,7 +307,7 @@ fn put(
 fn check(file: &dyn TensorSource, network: &Architecture, id: &ModelId) -> Result<(), EngineError> {
     let known = file.tensors();
     let [weight, bias] = ["weight", "bias"].map(|part| format!("{}.{part}", network.head()));
-    // A head that nobody here knows may do without.
+    // A head of an unknown network may do without.
     let no_bias = network.kind == Kind::Head && !known.contains_key(&bias);
     let floats = |name: &str| {
         if no_bias && name == bias {

@@ -1,4 +1,4 @@
-//! How long work reports to whoever shows it.
+//! How long work reports its progress.
 
 /// Shows the stages of long work.
 pub trait Progress: Sync {

@@ -53,10 +53,10 @@ pub trait Runner: Sync {
     ) -> Result<BTreeMap<String, FisherTensor>, EngineError>;
 }
 
-/// Whoever runs networks on a data set, where its samples are elsewhere.
+/// What runs networks on a data set whose samples are external.
 ///
 /// # Errors
-/// [`EngineError::NeedsData`] when nobody does.
+/// [`EngineError::NeedsData`] when nothing does.
 pub(crate) fn runner_of<'a>(
     runner: Option<&'a dyn Runner>,
     set: &DataSet,

@@ -206,7 +206,7 @@ fn a_network_forgets_and_only_where_it_must() {
         ]
     );
 
-    // The same request again finds nobody left.
+    // The same request again finds no model left.
     let again = forget(&engine, &Request::new(Forget::classes(["3"])), &options);
     assert!(matches!(again, Err(EngineError::Request(_))));
 }
@@ -499,8 +499,8 @@ fn a_model_whose_logits_are_all_negative_forgets_by_its_biases() {
 
     let done = left(true, false);
     let choice = done.models[0].choice.as_ref().unwrap();
-    let lowering = choice.suppression.as_ref().unwrap();
-    assert!(choice.reached && lowering.by > 0.0 && lowering.rows == [3]);
+    let suppression = choice.suppression.as_ref().unwrap();
+    assert!(choice.reached && suppression.by > 0.0 && suppression.rows == [3]);
     assert!(done.warnings[0].contains("biases of the forgotten labels were lowered"));
     let graph = registry.graph().unwrap();
     let old = LoadedModel::open(registry, &graph, &sunk).unwrap();

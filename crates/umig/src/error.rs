@@ -65,7 +65,7 @@ pub enum RequestError {
     Empty,
     /// No current model was trained on the forget data.
     #[error(
-        "nobody was trained on {what}{known}; name the initial models by hand if their provenance is unknown"
+        "no model was trained on {what}{known}; name the initial models by hand if their provenance is unknown"
     )]
     NobodyTrained {
         /// The forget data, in words.

@@ -227,7 +227,7 @@ impl Umig {
     /// Whom a request touches.
     ///
     /// # Errors
-    /// [`RequestError`] when the request is empty, names unknown or superseded models, or nobody
+    /// [`RequestError`] when the request is empty, names unknown or superseded models, or no model
     /// was trained on the forget data.
     pub fn scope(&self, request: &Request) -> Result<Scope, RequestError> {
         if request.forget.is_empty() {

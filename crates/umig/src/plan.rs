@@ -45,7 +45,7 @@ pub enum Task {
         model: ModelId,
         /// The initial models that reach it.
         initial: BTreeSet<ModelId>,
-        /// The version whose FIM card stands in for one of its own.
+        /// The version whose FIM card is used in place of one of its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fallback_card: Option<ModelId>,
     },

@@ -269,7 +269,7 @@ fn initial_models_can_be_named_by_hand() {
         .unwrap_err();
     assert_eq!(
         nobody.to_string(),
-        "nobody was trained on class `bird` (current models were trained on: cat, dog); \
+        "no model was trained on class `bird` (current models were trained on: cat, dog); \
          name the initial models by hand if their provenance is unknown"
     );
     assert_eq!(

@@ -42,7 +42,7 @@ pub(crate) struct CardUse {
     pub(crate) fallback: Option<Fallback>,
 }
 
-/// A card of the version before that stands in for one of its own, and the classes to leave out.
+/// A fallback card: that of the version before, and the classes to leave out.
 #[derive(Debug, Clone)]
 pub(crate) struct Fallback {
     pub(crate) of: ModelId,
@@ -146,7 +146,7 @@ impl Sources<'_> {
 
     /// For a version that unlearning made and that has no card of its own: the card of the version
     /// that it replaced, where all that was forgotten since are classes. The head has changed in
-    /// between, so the card stands in for the real one and is not it.
+    /// between, so the card is not exact.
     fn fallback(&self, model: &LoadedModel) -> Result<Option<(CardReader, Fallback)>, EngineError> {
         let registry = self.engine.registry();
         let before = self

@@ -80,7 +80,7 @@ pub struct CertifiedModel {
     pub digest_after: Digest,
     /// Its part in the request.
     pub role: Role,
-    /// Alpha, lambda and lowering, where the method has them.
+    /// Alpha, lambda and logit suppression (`lowering`), where the method has them.
     pub parameters: Value,
     /// Parameters that changed.
     pub changed: u64,
