@@ -246,7 +246,7 @@ fn growing_unlearning_and_verifying() {
     assert!(place.text(&["log", "--operations"]).contains("unlearn"));
     place.refuse(
         &["unlearn", "--forget", "class=3"],
-        &["nobody was trained on class `3`"],
+        &["no model was trained on class `3`"],
     );
     place.refuse(
         &["unlearn", "--forget", "class=3", "--from", "r1@1"],
@@ -343,7 +343,7 @@ fn bad_requests_are_refused() {
     );
     place.refuse(
         &["unlearn", "--forget", "class=9"],
-        &["nobody was trained on class `9`", "3, 4, 7"],
+        &["no model was trained on class `9`", "3, 4, 7"],
     );
     place.refuse(
         &["unlearn", "--forget", "class=7"],
