@@ -18,21 +18,21 @@ fn recorded(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn give_back(bundle: &ModelFile, path: &Path) {
-    let known = bundle.tensors();
+fn give_back(model: &ModelFile, path: &Path) {
+    let known = model.tensors();
     let parts = Parts {
-        documents: bundle.documents.clone(),
+        documents: model.documents.clone(),
         describe: &|name| known.get(name).cloned(),
-        tensor: &|name| bundle.tensor(name),
+        tensor: &|name| model.tensor(name),
     };
-    write(path, &bundle.format, &parts).unwrap();
+    write(path, &model.format, &parts).unwrap();
 }
 
-fn all(bundle: &ModelFile) -> BTreeMap<String, Tensor> {
-    let names = bundle.tensors().into_keys();
+fn all(model: &ModelFile) -> BTreeMap<String, Tensor> {
+    let names = model.tensors().into_keys();
     names
         .map(|name| {
-            let tensor = bundle.tensor(&name).unwrap();
+            let tensor = model.tensor(&name).unwrap();
             (name, tensor)
         })
         .collect()
@@ -52,8 +52,8 @@ fn state_dicts_are_read_as_pytorch_wrote_them() {
         ("legacy.pt", None),
         ("nested.pt", Some("state_dict")),
     ] {
-        let bundle = open(&recorded(name)).unwrap();
-        let tensors = all(&bundle);
+        let model = open(&recorded(name)).unwrap();
+        let tensors = all(&model);
         assert_eq!(tensors.len(), 7, "{name}");
         let body = &tensors["body.weight"];
         assert_eq!(body.shape, [2, 3]);
@@ -67,16 +67,16 @@ fn state_dicts_are_read_as_pytorch_wrote_them() {
         let turned = &tensors["body.strided"];
         assert_eq!(turned.shape, [3, 2]);
         assert_eq!(turned.to_f32().unwrap(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
-        assert_eq!(bundle.warnings.len(), usize::from(key.is_some()), "{name}");
-        let head = find_head(&bundle.tensors(), None, Some(3)).unwrap();
+        assert_eq!(model.warnings.len(), usize::from(key.is_some()), "{name}");
+        let head = find_head(&model.tensors(), None, Some(3)).unwrap();
         assert_eq!((head.name.as_str(), head.inputs), ("fc", 2));
 
         let folder = TempDir::new().unwrap();
         let again = folder.path().join("again.pt");
-        give_back(&bundle, &again);
+        give_back(&model, &again);
         let again = open(&again).unwrap();
         assert_eq!(all(&again), tensors, "{name}");
-        assert_eq!(again.format.files[0].format, bundle.format.files[0].format);
+        assert_eq!(again.format.files[0].format, model.format.files[0].format);
     }
 }
 
@@ -184,20 +184,20 @@ fn folders_come_back_byte_for_byte() {
         folder.path().to_owned(),
         folder.path().join("model.safetensors.index.json"),
     ] {
-        let bundle = open(&from).unwrap();
-        assert_eq!(bundle.format.describe(), "folder, safetensors in 2 shards");
-        give_back(&bundle, &again);
+        let model = open(&from).unwrap();
+        assert_eq!(model.format.describe(), "folder, safetensors in 2 shards");
+        give_back(&model, &again);
         assert_eq!(files(&again), files(folder.path()));
     }
     // Weights in another format would remember what is forgotten here.
     fs::write(folder.path().join("tf_model.h5"), "weights").unwrap();
-    let bundle = open(folder.path()).unwrap();
+    let model = open(folder.path()).unwrap();
     assert!(
-        bundle.warnings[0].contains("tf_model.h5"),
+        model.warnings[0].contains("tf_model.h5"),
         "{:?}",
-        bundle.warnings
+        model.warnings
     );
-    give_back(&bundle, &again);
+    give_back(&model, &again);
     assert!(!again.join("tf_model.h5").exists());
 }
 

@@ -16,26 +16,26 @@ fn recorded(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn give_back(bundle: &ModelFile, path: &Path, change: &dyn Fn(&str, Tensor) -> Tensor) {
-    give_changed(bundle, path, change).unwrap();
+fn give_back(model: &ModelFile, path: &Path, change: &dyn Fn(&str, Tensor) -> Tensor) {
+    give_changed(model, path, change).unwrap();
 }
 
-fn give(bundle: &ModelFile, path: &Path) -> Result<(), String> {
-    give_changed(bundle, path, &|_, tensor| tensor).map_err(|error| error.to_string())
+fn give(model: &ModelFile, path: &Path) -> Result<(), String> {
+    give_changed(model, path, &|_, tensor| tensor).map_err(|error| error.to_string())
 }
 
 fn give_changed(
-    bundle: &ModelFile,
+    model: &ModelFile,
     path: &Path,
     change: &dyn Fn(&str, Tensor) -> Tensor,
 ) -> Result<(), FormatError> {
-    let known = bundle.tensors();
+    let known = model.tensors();
     let parts = Parts {
-        documents: bundle.documents.clone(),
+        documents: model.documents.clone(),
         describe: &|name| known.get(name).cloned(),
-        tensor: &|name| Ok(change(name, bundle.tensor(name)?)),
+        tensor: &|name| Ok(change(name, model.tensor(name)?)),
     };
-    write(path, &bundle.format, &parts)
+    write(path, &model.format, &parts)
 }
 
 fn refused(path: &Path) -> String {
@@ -45,8 +45,8 @@ fn refused(path: &Path) -> String {
     }
 }
 
-fn features(bundle: &ModelFile) -> String {
-    match &bundle.format.files[0].format {
+fn features(model: &ModelFile) -> String {
+    match &model.format.files[0].format {
         FileFormat::Onnx(format) => format.features.clone(),
         other => panic!("{other:?}"),
     }
@@ -63,21 +63,21 @@ fn heads_are_found_taken_out_and_put_back() {
         // Weights without a name, turned.
         ("matmul.onnx", "head", "/Relu_output_0"),
     ] {
-        let bundle = open(&recorded(file)).unwrap();
-        let found = bundle.head().unwrap();
+        let model = open(&recorded(file)).unwrap();
+        let found = model.head().unwrap();
         assert_eq!(
             (found.name.as_str(), found.outputs, found.inputs),
             (head, 3, 5),
             "{file}"
         );
-        assert_eq!(features(&bundle), value);
+        assert_eq!(features(&model), value);
         let bytes = fs::read(recorded(file)).unwrap();
-        give_back(&bundle, &out, &|_, tensor| tensor);
+        give_back(&model, &out, &|_, tensor| tensor);
         assert_eq!(fs::read(&out).unwrap(), bytes, "{file}");
 
         // One row of the head halved: nothing but its bytes changes.
         let weight = format!("{head}.weight");
-        give_back(&bundle, &out, &|name, tensor| {
+        give_back(&model, &out, &|name, tensor| {
             let mut values = tensor.to_f32().unwrap();
             if name == weight {
                 values[5..10].iter_mut().for_each(|value| *value /= 2.0);
@@ -91,7 +91,7 @@ fn heads_are_found_taken_out_and_put_back() {
         let again = open(&out).unwrap();
         let (new, old) = (
             again.tensor(&weight).unwrap(),
-            bundle.tensor(&weight).unwrap(),
+            model.tensor(&weight).unwrap(),
         );
         let (new, old) = (new.to_f32().unwrap(), old.to_f32().unwrap());
         for (place, (new, old)) in new.iter().zip(&old).enumerate() {
@@ -109,10 +109,10 @@ fn heads_are_found_taken_out_and_put_back() {
 
 #[test]
 fn heads_without_a_bias_are_heads() {
-    let bundle = open(&recorded("no-bias.onnx")).unwrap();
-    let found = bundle.head().unwrap();
+    let model = open(&recorded("no-bias.onnx")).unwrap();
+    let found = model.head().unwrap();
     assert_eq!((found.outputs, found.inputs), (3, 5));
-    let names = bundle.tensors();
+    let names = model.tensors();
     assert!(names.contains_key(&format!("{}.weight", found.name)));
     assert!(!names.contains_key(&format!("{}.bias", found.name)));
 }
@@ -122,11 +122,11 @@ fn heads_without_a_bias_are_heads() {
 fn weights_beside_the_graph_are_taken_out_and_put_back() {
     let (folder, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let read = |folder: &Path, name: &str| fs::read(folder.join(name)).unwrap();
-    let bundle = open(&recorded("external.onnx")).unwrap();
-    assert_eq!(bundle.head().unwrap().name, "fc");
-    assert_eq!(bundle.format.files.len(), 2);
+    let model = open(&recorded("external.onnx")).unwrap();
+    assert_eq!(model.head().unwrap().name, "fc");
+    assert_eq!(model.format.files.len(), 2);
     let out = folder.path().join("other-name.onnx");
-    give_back(&bundle, &out, &|_, tensor| tensor);
+    give_back(&model, &out, &|_, tensor| tensor);
     for (new, old) in [
         ("other-name.onnx", "external.onnx"),
         ("external.bin", "external.bin"),
@@ -141,7 +141,7 @@ fn weights_beside_the_graph_are_taken_out_and_put_back() {
         }
         Tensor::from_f32(&tensor.shape, &values)
     };
-    give_back(&bundle, &out, &halve);
+    give_back(&model, &out, &halve);
     let (graph, data) = (
         read(folder.path(), "other-name.onnx"),
         read(folder.path(), "external.bin"),
@@ -159,10 +159,10 @@ fn weights_beside_the_graph_are_taken_out_and_put_back() {
     assert!(whole(BTreeMap::new()).unwrap_err().contains("external.bin"));
 
     // A file that belongs to another model is not written over.
-    let said = give(&bundle, &folder.path().join("new.onnx")).unwrap_err();
+    let said = give(&model, &folder.path().join("new.onnx")).unwrap_err();
     assert!(said.contains("export into another folder"), "{said}");
     assert!(!folder.path().join("new.onnx").exists());
-    let said = give(&bundle, &folder.path().join("external.bin")).unwrap_err();
+    let said = give(&model, &folder.path().join("external.bin")).unwrap_err();
     assert!(said.contains("give it another"), "{said}");
 
     // Torn, or two weights in one place.
@@ -213,9 +213,9 @@ fn torn_graphs_are_refused() {
             changed[place] ^= mask;
             fs::write(&file, &changed).unwrap();
             // Whatever it makes of that, it says so or can be given back.
-            if let Ok(bundle) = open(&file) {
+            if let Ok(model) = open(&file) {
                 let out = TempDir::new().unwrap();
-                give_back(&bundle, &out.path().join("out.onnx"), &|_, tensor| tensor);
+                give_back(&model, &out.path().join("out.onnx"), &|_, tensor| tensor);
             }
         }
     }
