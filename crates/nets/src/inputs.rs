@@ -196,6 +196,7 @@ impl<'a> Inputs<'a> {
         maps
     }
 
+    #[cfg(feature = "onnx")]
     pub(crate) fn append_plain(&self, shape: ImageShape, pixels: &[u8], values: &mut Vec<f32>) {
         self.append(shape, pixels, None, values);
     }
