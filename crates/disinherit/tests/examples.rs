@@ -6,7 +6,7 @@
 #[path = "../examples/forget_a_class.rs"]
 mod forget_a_class;
 
-fn check(found: &[(String, f64, f64)]) {
+fn check(found: &[forget_a_class::Found]) {
     let names: Vec<&str> = found.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["base@1", "base@2", "clinic@1", "clinic@2"]);
     for pair in found.chunks(2) {

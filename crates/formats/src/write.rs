@@ -163,7 +163,7 @@ fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<
                 parts.tensor,
             );
             written.map_err(|trouble| match trouble {
-                PickleError::Format(error) => error.into(),
+                PickleError::Format(error) => error,
                 other => FormatError::file(path, other.to_string()),
             })?;
         }

@@ -142,7 +142,8 @@ fn looked_up<'a, T: Clone>(
 /// A fraction cut off; nothing where 64 bits have no place for it.
 fn cut(value: f64) -> Option<i64> {
     // 2^63 itself is one too many.
-    (value >= -9_223_372_036_854_775_808.0 && value < 9_223_372_036_854_775_808.0)
+    (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0)
+        .contains(&value)
         .then_some(value as i64)
 }
 
