@@ -34,7 +34,7 @@ pub(crate) fn keep(
 /// The form that a model came in; nothing for one that was made here.
 ///
 /// # Errors
-/// [`EngineError::Refused`] when it is none that is known.
+/// [`EngineError::Document`] when it is none that is known.
 pub fn form_of(model: &LoadedModel) -> Result<Option<ModelFormat>, EngineError> {
     let read = |value| {
         serde_json::from_value(value).map_err(|error| {

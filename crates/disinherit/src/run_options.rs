@@ -7,7 +7,7 @@ pub struct RunOptions {
     pub jobs: usize,
     /// Compute everything, write nothing.
     pub dry_run: bool,
-    /// Return the changed tensors of every model in [`Done::changed`].
+    /// Return the changed tensors of every model in [`Done::changed`](crate::Done::changed).
     pub keep_weights: bool,
     /// Make a plan even where data is missing that its tasks need; such a plan cannot be run.
     pub plan_only: bool,

@@ -43,7 +43,7 @@ pub struct HeadProblem<'a> {
 /// threshold at the very edge of a step does not carry over to unseen samples. When none meets the
 /// target, the one that misses it least is returned with `reached` false; or, where logits may be
 /// suppressed, the one that forgets most of those that keep the retained samples, and the rest is taken
-/// by [`LogitSuppression`].
+/// by [`LogitSuppression`](crate::LogitSuppression).
 ///
 /// # Errors
 /// [`FisherError`] when shapes do not fit, a value is not finite, or there are no forget or no
