@@ -74,7 +74,7 @@ impl<'a> Prepared<'a> {
         check_labels(&graph, &request.forget)?;
         let roles = graph.scope(request)?;
         let scope = method.scope(&roles);
-        for id in scope.touched() {
+        for id in scope.touched().filter(|_| !options.plan_only) {
             if let Some(model) = graph.get(id) {
                 check_remainder(model, &request.forget)?;
             }
@@ -137,6 +137,11 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// [`EngineError`]; nothing is published then.
     pub fn run(&self) -> Result<Done, EngineError> {
+        if self.options.plan_only {
+            return Err(EngineError::Setting(
+                "this was prepared for its plan only, without the checks of a run".into(),
+            ));
+        }
         let meter = Meter::start(self.engine.registry());
         let start = Instant::now();
         let digests: Vec<Digest> = self.models.values().map(|model| model.digest).collect();

@@ -9,6 +9,7 @@ pub struct RunOptions {
     pub dry_run: bool,
     /// Return the changed tensors of every model in [`Done::changed`](crate::Done::changed).
     pub keep_weights: bool,
-    /// Make a plan even where data is missing that its tasks need; such a plan cannot be run.
+    /// Make a plan even where data is missing that its tasks need, or a model would be left with
+    /// nothing; it can be shown, and is refused when it is run.
     pub plan_only: bool,
 }
