@@ -75,7 +75,8 @@ def test_every_result_is_what_its_class_says(registry):
         return value
 
     everything = data()
-    of(registry.plan(classes="cat", initial="base"), results.Plan)
+    plan = of(registry.plan(classes="cat", initial="base"), results.Plan)
+    of(plan.needs, results.Needs)
     assert registry.plan(source="zoo").request.source == "zoo"
     of(registry.plan(samples=["sample-1"], initial="base"), results.Plan)
     done = of(registry.unlearn(classes="cat", initial="base", data=everything, progress=False), results.Unlearned)
