@@ -55,6 +55,7 @@ pub fn request_report(
         models: results,
         warnings: past.warnings,
         failed: None,
+        judgement: None,
     };
     Ok(Study {
         title: result.request.clone(),
@@ -65,7 +66,8 @@ pub fn request_report(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         models: models(registry, &graph, &result, &mut before)?,
         results: vec![result],
-    })
+    }
+    .judged())
 }
 
 /// The verdicts on a model before and after its edit.

@@ -1,11 +1,11 @@
 //! Did it forget, what did it cost, can it be trusted: in one look.
 
+use disinherit::evaluation::Judgement;
 use disinherit::{FORGOTTEN, Layers};
 use disinherit_lab::{Compared, MethodKind, Study};
 use maud::{Markup, html};
 use umig::Role;
 
-use crate::judgement::Judgement;
 use crate::limits::honest;
 use crate::shown::{compared, shown};
 use crate::text::{duration, marked, percent};
@@ -132,16 +132,14 @@ fn time(study: &Study) -> Fact {
 }
 
 fn judged(study: &Study) -> Fact {
-    let judgement = shown(study).map_or(Judgement::NotEvaluated, |shown| {
-        Judgement::new(study, shown)
-    });
+    let judgement = shown(study).map_or(Judgement::NotMeasured, |shown| study.judgement(shown));
     let (tone, value, words) = match judgement {
         Judgement::Deep => (
             Tone::Good,
             "deep",
             "no more is left inside than in the retrained baseline",
         ),
-        Judgement::Retrained => (
+        Judgement::RetrainedBaseline => (
             Tone::Good,
             "retrained",
             "trained again without the forget set",
@@ -157,7 +155,7 @@ fn judged(study: &Study) -> Fact {
             "NOT forgotten",
             "some model still recognises the forget set",
         ),
-        Judgement::OutputsOnly => (
+        Judgement::NotRecognised => (
             Tone::Plain,
             "not recognised",
             "outputs only: no verdict looked inside the models",
@@ -167,7 +165,7 @@ fn judged(study: &Study) -> Fact {
             "not recognised",
             "outputs only: there is no retrained baseline to compare inner features with",
         ),
-        Judgement::NotEvaluated => (
+        Judgement::NotMeasured => (
             Tone::Plain,
             "not judged",
             "no held-out samples of the forget set were evaluated",

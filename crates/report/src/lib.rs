@@ -4,7 +4,6 @@ mod csv;
 mod error;
 mod graph;
 mod headline;
-mod judgement;
 mod layout;
 mod limits;
 mod methods;

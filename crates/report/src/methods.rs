@@ -1,9 +1,9 @@
 //! The methods beside each other, over models and seeds.
 
+use disinherit::evaluation::Verdicts;
 use disinherit_lab::{MethodResult, ModelResult, Study, Variant, mean};
 use maud::{Markup, html};
 
-use crate::judgement::relearning_steps;
 use crate::shown::shown;
 use crate::text::{bytes, duration, number};
 
@@ -84,7 +84,7 @@ const COLUMNS: [(&str, &str, Pick); 12] = [
     (
         "relearning",
         "steps until half of the accuracy is back; the limit where it is not",
-        |r| r.mean(relearning_steps),
+        |r| r.mean(Verdicts::relearning_steps),
     ),
 ];
 

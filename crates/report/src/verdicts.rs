@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use disinherit::FORGOTTEN;
-use disinherit::evaluation::Verdicts;
+use disinherit::evaluation::{Judgement, Verdicts};
 use disinherit_lab::{MethodKind, MethodResult, Study, mean};
 use maud::{Markup, html};
 use umig::Role;
 
-use crate::judgement::{Judgement, relearning_steps};
 use crate::shown::shown;
 use crate::text::{marked, percent};
 
@@ -173,8 +172,10 @@ impl Reading<'_> {
     }
 
     fn relearning(&self) -> Option<String> {
-        let ours = self.result.mean(relearning_steps)?;
-        let theirs = self.retrain.and_then(|r| r.mean(relearning_steps));
+        let ours = self.result.mean(Verdicts::relearning_steps)?;
+        let theirs = self
+            .retrain
+            .and_then(|r| r.mean(Verdicts::relearning_steps));
         let against = theirs.map_or(String::new(), |steps| {
             format!("; the retrained baseline needs {steps:.0}")
         });
@@ -185,12 +186,12 @@ impl Reading<'_> {
     }
 
     fn summary(&self) -> String {
-        let words = match Judgement::new(self.study, self.result) {
+        let words = match self.study.judgement(self.result) {
             Judgement::Deep => {
                 "as far as was measured, no more is left than in the retrained \
                                 baseline."
             }
-            Judgement::Retrained => "trained again without the forget set.",
+            Judgement::RetrainedBaseline => "trained again without the forget set.",
             Judgement::SkinDeep if self.result.variant.all_layers => {
                 "skin-deep. The outputs no longer recognise the forget set, but the inner features \
                  hold more of it than those of the retrained baseline, although every layer was \
@@ -201,7 +202,7 @@ impl Reading<'_> {
                  hold more of it than those of the retrained baseline."
             }
             Judgement::Recognised => "NOT forgotten everywhere.",
-            Judgement::OutputsOnly => {
+            Judgement::NotRecognised => {
                 "not recognised (outputs only). Nothing looked inside the models, so how deep the \
                  forgetting goes is unknown."
             }
@@ -209,7 +210,7 @@ impl Reading<'_> {
                 "not recognised (outputs only). There is no retrained baseline to compare the \
                  inner features with, so how deep the forgetting goes is unknown."
             }
-            Judgement::NotEvaluated => "not judged.",
+            Judgement::NotMeasured => "not judged.",
         };
         format!("Overall: {words}")
     }

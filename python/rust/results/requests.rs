@@ -176,9 +176,9 @@ impl Record for CertifiedVerdict {
             at_most: self.at_most,
             passed: self.passed,
             judgement: match self.judgement() {
-                Judgement::NotRecognised => "not_recognised",
                 Judgement::Recognised => "recognised",
                 Judgement::NotMeasured => "not_measured",
+                _ => "not_recognised",
             },
         })
     }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use clap::Args;
-use disinherit::umig::{Forget, Request, Umig};
+use disinherit::registry::Registry;
+use disinherit::umig::{Forget, Request};
 
 use super::model::resolve_all;
 use crate::error::CliError;
@@ -20,9 +21,12 @@ pub(crate) struct RequestArgs {
 }
 
 impl RequestArgs {
-    /// The request as the engine takes it.
-    pub(crate) fn request(&self, graph: &Umig) -> Result<Request, CliError> {
-        let from = resolve_all(graph, &self.from)?;
+    /// The request as the engine takes it. The graph is read only where models are named.
+    pub(crate) fn request(&self, registry: &Registry) -> Result<Request, CliError> {
+        let from = match self.from.is_empty() {
+            true => Vec::new(),
+            false => resolve_all(&registry.graph()?, &self.from)?,
+        };
         Ok(Request::new(forget(&self.forget)?).from_models(from))
     }
 }

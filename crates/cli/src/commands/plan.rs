@@ -46,7 +46,7 @@ impl PlanArgs {
 
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Outcome, CliError> {
     let registry = context.registry()?;
-    let request = args.request.request(&registry.graph()?)?;
+    let request = args.request.request(&registry)?;
     let engine = context.engine(registry, None);
     let method = Fiun::new(args.options());
     let options = RunOptions {

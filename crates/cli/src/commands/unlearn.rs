@@ -48,7 +48,7 @@ pub(crate) struct UnlearnArgs {
 
 pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliError> {
     let registry = context.registry()?;
-    let request = args.request.request(&registry.graph()?)?;
+    let request = args.request.request(&registry)?;
     let splits = args.data.open()?;
     let setup = setup(args)?;
     let options = RunOptions {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use umig::ModelId;
 
+use super::judgement::Judgement;
+
 /// Accuracies between 0 and 1; `None` where there is nothing to measure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
@@ -32,18 +34,6 @@ pub struct CertifiedVerdict {
     pub at_most: f64,
     /// Whether it passes; nothing where there was nothing to measure.
     pub passed: Option<bool>,
-}
-
-/// What the evidence allows to say of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Judgement {
-    /// The outputs no longer name what was forgotten. What the model holds inside was not tested.
-    NotRecognised,
-    /// The outputs still name it.
-    Recognised,
-    /// There was nothing to measure.
-    NotMeasured,
 }
 
 impl CertifiedVerdict {

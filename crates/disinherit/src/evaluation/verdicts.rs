@@ -56,3 +56,11 @@ pub struct Verdicts {
     /// How fast the forgotten classes come back.
     pub relearning: Option<Relearning>,
 }
+
+impl Verdicts {
+    /// Steps of relearning, or the limit where it never came back.
+    pub fn relearning_steps(&self) -> Option<f64> {
+        let relearning = self.relearning?;
+        Some(relearning.steps.unwrap_or(relearning.limit) as f64)
+    }
+}

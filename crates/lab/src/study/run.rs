@@ -84,7 +84,8 @@ pub fn run_study(
         models,
         results,
         forget,
-    })
+    }
+    .judged())
 }
 
 /// A study on its way.
@@ -292,6 +293,7 @@ impl Running<'_> {
             models,
             warnings: done.unlearned.warnings,
             failed: None,
+            judgement: None,
         })
     }
 
@@ -358,5 +360,6 @@ fn failure(variant: Variant, settings: Settings, error: &EngineError) -> MethodR
         models: Vec::new(),
         warnings: Vec::new(),
         failed: Some(error.to_string()),
+        judgement: None,
     }
 }

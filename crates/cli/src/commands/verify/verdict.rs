@@ -24,7 +24,12 @@ pub(crate) fn judge(
 /// A verdict in words.
 pub(super) fn in_words(judgement: Judgement) -> &'static str {
     match judgement {
-        Judgement::NotRecognised => "not recognised",
+        // Nothing here looks further than the outputs.
+        Judgement::NotRecognised
+        | Judgement::NoBaseline
+        | Judgement::SkinDeep
+        | Judgement::Deep
+        | Judgement::RetrainedBaseline => "not recognised",
         Judgement::Recognised => "STILL RECOGNISED",
         Judgement::NotMeasured => "nothing to measure",
     }
