@@ -164,8 +164,10 @@ fn a_session() {
         place.text(&["plan", "--forget", "class=3", "--from", "base"])
     );
     let plan = place.json(&["plan", "--forget", "class=3", "--json"]);
-    assert_eq!(plan["needs"]["training_data"].as_array().unwrap().len(), 3);
     let plan = &plan["plan"];
+    let cards = plan["stages"][0]["tasks"].as_array().unwrap();
+    assert_eq!(cards.len(), 3);
+    assert!(cards.iter().all(|task| task["task"] == "card"), "{cards:?}");
     assert_eq!(
         plan["scope"]["initial"],
         serde_json::json!(["base@1", "child@1"])
