@@ -1,8 +1,10 @@
-//! Chores of the workspace: `cargo xtask bench [NAME]`, `cargo xtask modules`, `cargo xtask exports`.
+//! Chores of the workspace: `cargo xtask bench [NAME]`, `cargo xtask modules`, `cargo xtask exports`,
+//! `cargo xtask features`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod exports;
+mod features;
 mod finding;
 mod modules;
 mod source;
@@ -46,6 +48,8 @@ enum Chore {
         #[arg(long)]
         json: bool,
     },
+    /// Check that all builds share one compilation of the tensor library. Exits with 1 when they do not.
+    Features,
 }
 
 fn main() -> ExitCode {
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Chore::Bench { name, json } => bench::bench(name, json).map(|()| true),
         Chore::Modules { only, json } => modules::modules(&only, json),
         Chore::Exports { json } => exports::exports(json),
+        Chore::Features => features::features(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
