@@ -175,28 +175,43 @@ pub(crate) fn unlearn(
     Ok(done.unlearned)
 }
 
+/// What is to be verified.
+pub(crate) struct Verification {
+    /// The models; those of the last request when none is named.
+    pub(crate) models: Vec<String>,
+    /// What they should have forgotten; that of the last request when not given.
+    pub(crate) request: Option<Asked>,
+    /// The largest accuracy on forgotten held-out data that passes.
+    pub(crate) at_most: f64,
+    /// Whether to look inside the models.
+    pub(crate) deep: bool,
+}
+
 /// Whether models have forgotten: those of the last request, and what it asked for, where nothing is named.
 pub(crate) fn verify(
     registry: &Arc<Registry>,
     data: &Data,
-    models: &[String],
-    asked: Option<&Asked>,
-    at_most: f64,
+    asked: &Verification,
     progress: &Shown,
 ) -> Result<Vec<CertifiedVerdict>, EngineError> {
     let last = || disinherit::past_request(registry, None);
-    let forget: Forget = match asked {
+    let forget: Forget = match &asked.request {
         Some(asked) => asked.forget()?,
         None => last()?.request.forget,
     };
-    let ids = if models.is_empty() {
+    let ids = if asked.models.is_empty() {
         let models = last()?.models.into_iter();
         models.map(|model| model.after).collect()
     } else {
-        ids(registry, models)?
+        ids(registry, &asked.models)?
     };
     let engine = engine(registry, Some(data), progress);
-    Evaluator::new(&engine, &forget, Depth::OUTPUTS)?.judge(&ids, at_most)
+    let depth = if asked.deep {
+        Depth::FULL
+    } else {
+        Depth::OUTPUTS
+    };
+    Evaluator::new(&engine, &forget, depth)?.judge(&ids, asked.at_most)
 }
 
 /// The page of the last request.

@@ -239,6 +239,7 @@ impl Registry {
     }
 
     /// Whether models have forgotten; those of the last request when none is named.
+    #[allow(clippy::too_many_arguments)]
     fn verify<'py>(
         &self,
         py: Python<'py>,
@@ -246,19 +247,17 @@ impl Registry {
         models: Vec<String>,
         request: Option<Asked>,
         at_most: f64,
+        deep: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let shown = Shown(progress);
-        let verdicts = py.detach(|| {
-            engine::verify(
-                &self.inner,
-                data,
-                &models,
-                request.as_ref(),
-                at_most,
-                &shown,
-            )
-        });
+        let asked = engine::Verification {
+            models,
+            request,
+            at_most,
+            deep,
+        };
+        let verdicts = py.detach(|| engine::verify(&self.inner, data, &asked, &shown));
         let verdicts = verdicts.map_err(|error| data.raised(error))?;
         Ok(list(py, &verdicts)?.into_any())
     }

@@ -1,8 +1,8 @@
 //! The report of a finished request, from what the registry keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit::evaluation::{Depth, Evaluator, Verdicts};
+use disinherit::evaluation::{Depth, Evaluator, UntouchedRoot, Verdicts};
 use disinherit::{Cost, Engine, LoadedModel, past_request};
 use disinherit_registry::{ModelOutcome, Registry};
 use umig::{Forget, ModelId, Relation, Role, Umig};
@@ -28,18 +28,27 @@ pub fn request_report(
     let past = past_request(registry, request)?;
     let graph = registry.graph()?;
     let method: MethodKind = past.method.as_str().parse().map_err(LabError::Foreign)?;
-    let mut before: BTreeMap<ModelId, Verdicts> = BTreeMap::new();
+    let mut before: BTreeMap<ModelId, Before> = BTreeMap::new();
     let mut results = Vec::new();
+    let both = |outcome: &ModelOutcome| [outcome.before.clone(), outcome.after.clone()];
+    let judging = Judging {
+        engine,
+        graph: &graph,
+        forget: &past.request.forget,
+        depth,
+        touched: past.models.iter().flat_map(both).collect(),
+    };
     for outcome in past.models {
         let mut after = Verdicts::default();
         if engine.data().is_some() {
-            let judged = judge(engine, &graph, &past.request.forget, depth, &outcome)?;
-            before.insert(outcome.before.clone(), judged.0);
-            after = judged.1;
+            let (known, judged) = judging.judge(&outcome)?;
+            before.insert(outcome.before.clone(), known);
+            after = judged;
         }
         results.push(ModelResult {
             id: outcome.before.clone(),
             verdicts: after,
+            judged: None,
             outcome,
         });
     }
@@ -56,6 +65,7 @@ pub fn request_report(
         warnings: past.warnings,
         failed: None,
         judgement: None,
+        findings: Vec::new(),
     };
     Ok(Study {
         title: result.request.clone(),
@@ -67,32 +77,46 @@ pub fn request_report(
         models: models(registry, &graph, &result, &mut before)?,
         results: vec![result],
     }
-    .judged())
+    .with_judgements())
 }
 
-/// The verdicts on a model before and after its edit.
-fn judge(
-    engine: &Engine<'_>,
-    graph: &Umig,
-    forget: &Forget,
+/// What is known of a model before its edit.
+#[derive(Default)]
+struct Before {
+    verdicts: Verdicts,
+    root: Option<UntouchedRoot>,
+}
+
+/// How the models of a request are judged.
+struct Judging<'a> {
+    engine: &'a Engine<'a>,
+    graph: &'a Umig,
+    forget: &'a Forget,
     depth: Depth,
-    outcome: &ModelOutcome,
-) -> Result<(Verdicts, Verdicts), LabError> {
-    let evaluator = Evaluator::new(engine, forget, depth)?;
-    let set = evaluator.evaluation_set(graph, &outcome.before)?;
-    let registry = engine.registry();
-    let judge = |id: &ModelId, evaluator: &Evaluator<'_>, known| {
-        let state = LoadedModel::open(registry, graph, id)?.state(registry)?;
-        let seen = evaluator.observe(&set, &state)?;
-        evaluator.verdicts(&set, &state, &seen, None, known)
-    };
-    let untrained = evaluator.with_depth(Depth {
-        relearning: false,
-        ..depth
-    });
-    let before = judge(&outcome.before, &untrained, None)?;
-    let after = judge(&outcome.after, &evaluator, before.scores.forget.heldout)?;
-    Ok((before, after))
+    /// The versions that the request touched, and those that it made.
+    touched: BTreeSet<ModelId>,
+}
+
+impl Judging<'_> {
+    /// What is known of a model before its edit, and the verdicts on it afterwards.
+    fn judge(&self, outcome: &ModelOutcome) -> Result<(Before, Verdicts), LabError> {
+        let evaluator = Evaluator::new(self.engine, self.forget, self.depth)?;
+        let set = evaluator.evaluation_set(self.graph, &outcome.before)?;
+        let registry = self.engine.registry();
+        let state = |id: &ModelId| LoadedModel::open(registry, self.graph, id)?.state(registry);
+        let weights = state(&outcome.before)?;
+        let seen = evaluator.observe(&set, &weights)?;
+        let verdicts = evaluator.verdicts_before(&set, &weights, &seen)?;
+        let known = verdicts.scores.forget.heldout;
+        let weights = state(&outcome.after)?;
+        let seen = evaluator.observe(&set, &weights)?;
+        let after = evaluator.verdicts(&set, &weights, &seen, None, known)?;
+        let root = match self.depth.attacks {
+            true => evaluator.untouched_root(self.graph, &self.touched, &set, known)?,
+            false => None,
+        };
+        Ok((Before { verdicts, root }, after))
+    }
 }
 
 /// The touched models and those around them as they were when the request came: every version
@@ -101,7 +125,7 @@ fn models(
     registry: &Registry,
     graph: &Umig,
     result: &MethodResult,
-    before: &mut BTreeMap<ModelId, Verdicts>,
+    before: &mut BTreeMap<ModelId, Before>,
 ) -> Result<Vec<StudyModel>, LabError> {
     let depths = graph.depths();
     let touched: BTreeMap<&str, &ModelResult> =
@@ -119,6 +143,7 @@ fn models(
             continue;
         };
         let parents = graph.parents(id).into_iter();
+        let Before { verdicts, root } = before.remove(id).unwrap_or_default();
         list.push(StudyModel {
             id: id.clone(),
             role: known.map_or(Role::Untouched, |model| model.outcome.role),
@@ -129,7 +154,8 @@ fn models(
                 .collect(),
             digest,
             digest_now,
-            before: before.remove(id).unwrap_or_default(),
+            before: verdicts,
+            root,
         });
     }
     Ok(list)

@@ -7,7 +7,7 @@ use disinherit_registry::ModelOutcome;
 
 use crate::error::ReportError;
 
-const HEADER: [&str; 25] = [
+const HEADER: [&str; 33] = [
     "study",
     "seed",
     "device",
@@ -33,9 +33,18 @@ const HEADER: [&str; 25] = [
     "method_seconds",
     "method_processor_seconds",
     "method_bytes",
+    "judgement",
+    "probe_deviation",
+    "inner_probe",
+    "reset_steps",
+    "reset_deviation",
+    "membership_area",
+    "membership_fitted",
+    "root",
 ];
 
-/// One line for each model of each method, and one for each model before (`before`).
+/// One line for each model of each method, one for each model before (`before`), and one for the
+/// untouched root that it is compared with (`untouched-root`).
 ///
 /// # Errors
 /// [`ReportError::Csv`].
@@ -61,7 +70,22 @@ pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
                 role: model.role.to_string(),
                 depth: model.depth,
             };
-            writer.write_record(line.cells(&model.before, None))?;
+            let mut cells = line.cells(&model.before, None);
+            cells.push(String::new());
+            cells.extend(inside(&model.before));
+            cells.push(String::new());
+            writer.write_record(cells)?;
+            if let Some(root) = &model.root {
+                let line = Line {
+                    method: "untouched-root".into(),
+                    ..line
+                };
+                let mut cells = line.cells(&root.verdicts, None);
+                cells.push(String::new());
+                cells.extend(inside(&root.verdicts));
+                cells.push(root.id.to_string());
+                writer.write_record(cells)?;
+            }
         }
         for result in &study.results {
             for model in &result.models {
@@ -74,7 +98,12 @@ pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
                     depth: known.map_or(0, |m| m.depth),
                 };
                 let outcome = Some((&model.outcome, &result.cost));
-                writer.write_record(line.cells(&model.verdicts, outcome))?;
+                let mut cells = line.cells(&model.verdicts, outcome);
+                let judged = study.judged_model(result, model);
+                cells.push(judged.judgement.to_string());
+                cells.extend(inside(&model.verdicts));
+                cells.push(String::new());
+                writer.write_record(cells)?;
             }
         }
     }
@@ -82,6 +111,20 @@ pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
         .into_inner()
         .map_err(|error| ReportError::Csv(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| ReportError::Csv(error.to_string()))
+}
+
+/// What was found inside a model.
+fn inside(verdicts: &Verdicts) -> [String; 6] {
+    let found = verdicts.measured();
+    let number = |value: Option<f64>| value.map_or(String::new(), |v| format!("{v:.6}"));
+    [
+        number(found.probe.map(|e| e.deviation)),
+        number(found.inner_probe.map(|e| e.mean)),
+        number(found.reset.map(|e| e.mean)),
+        number(found.reset.map(|e| e.deviation)),
+        number(found.area.map(|e| e.mean)),
+        number(found.fitted.map(|e| e.mean)),
+    ]
 }
 
 struct Line<'a> {

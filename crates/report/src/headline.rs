@@ -1,11 +1,12 @@
-//! Did it forget, what did it cost, can it be trusted: in one look.
+//! How far did it forget, what did it cost, can it be trusted: in one look.
 
-use disinherit::evaluation::Judgement;
+use disinherit::evaluation::{Judged, Judgement};
 use disinherit::{FORGOTTEN, Layers};
 use disinherit_lab::{Compared, MethodKind, Study};
 use maud::{Markup, html};
 use umig::Role;
 
+use crate::judged;
 use crate::limits::honest;
 use crate::shown::{compared, shown};
 use crate::text::{duration, marked, percent};
@@ -66,10 +67,10 @@ pub(crate) fn facts(study: &Study) -> [Fact; 5] {
         .filter(|m| m.role != Role::Untouched)
         .collect();
     [
+        judged(study),
         left(&touched),
         change(&touched),
         time(study),
-        judged(study),
         untouched(study, compared.len() - touched.len()),
     ]
 }
@@ -132,49 +133,15 @@ fn time(study: &Study) -> Fact {
 }
 
 fn judged(study: &Study) -> Fact {
-    let judgement = shown(study).map_or(Judgement::NotMeasured, |shown| study.judgement(shown));
-    let (tone, value, words) = match judgement {
-        Judgement::Deep => (
-            Tone::Good,
-            "deep",
-            "no more is left inside than in the retrained baseline",
-        ),
-        Judgement::RetrainedBaseline => (
-            Tone::Good,
-            "retrained",
-            "trained again without the forget set",
-        ),
-        Judgement::SkinDeep => (
-            Tone::Warn,
-            "skin-deep",
-            "outputs no longer recognise it, inner features hold more of it than the retrained \
-             baseline",
-        ),
-        Judgement::Recognised => (
-            Tone::Bad,
-            "NOT forgotten",
-            "some model still recognises the forget set",
-        ),
-        Judgement::NotRecognised => (
-            Tone::Plain,
-            "not recognised",
-            "outputs only: no verdict looked inside the models",
-        ),
-        Judgement::NoBaseline => (
-            Tone::Plain,
-            "not recognised",
-            "outputs only: there is no retrained baseline to compare inner features with",
-        ),
-        Judgement::NotMeasured => (
-            Tone::Plain,
-            "not judged",
-            "no held-out samples of the forget set were evaluated",
-        ),
+    let nothing = || Judged {
+        judgement: Judgement::NotMeasured,
+        findings: Vec::new(),
     };
+    let judged = shown(study).map_or_else(nothing, |shown| study.judged(shown));
     Fact {
-        tone,
-        value: value.into(),
-        words: words.into(),
+        tone: judged::tone(&judged),
+        value: judged::word(judged.judgement).into(),
+        words: judged::meaning(&judged),
     }
 }
 

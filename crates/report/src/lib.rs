@@ -4,6 +4,7 @@ mod csv;
 mod error;
 mod graph;
 mod headline;
+mod judged;
 mod layout;
 mod limits;
 mod methods;

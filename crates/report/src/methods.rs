@@ -4,14 +4,18 @@ use disinherit::evaluation::Verdicts;
 use disinherit_lab::{MethodResult, ModelResult, Study, Variant, mean};
 use maud::{Markup, html};
 
+use crate::judged;
 use crate::shown::shown;
 use crate::text::{bytes, duration, number};
 
 /// A number of one method in one study.
 type Pick = fn(&MethodResult) -> Option<f64>;
 
-/// The columns: heading, what it is in words, the number, whether it is a share.
-const COLUMNS: [(&str, &str, Pick); 12] = [
+/// A column: heading, what it is in words, the number (shares in percent).
+type Column = (&'static str, &'static str, Pick);
+
+/// What decides.
+const DECIDING: [Column; 7] = [
     (
         "forget set, held out",
         "accuracy in percent, mean over the touched models",
@@ -28,15 +32,52 @@ const COLUMNS: [(&str, &str, Pick); 12] = [
             worst.reduce(f64::max).map(percent)
         },
     ),
-    ("forget set, training", "accuracy in percent", |r| {
-        r.mean(|v| v.scores.forget.train).map(percent)
-    }),
     ("retain set, held out", "accuracy in percent", |r| {
         r.mean(|v| v.scores.retain.heldout).map(percent)
+    }),
+    (
+        "probe",
+        "balanced accuracy of a linear probe on the penultimate layer, percent; 50 is chance",
+        |r| r.mean(|v| v.probe).map(percent),
+    ),
+    (
+        "relearning from a neutral row",
+        "steps until half of the accuracy is back; the limit where it is not",
+        |r| r.mean(|v| Some(v.measured().reset?.mean)),
+    ),
+    (
+        "membership, area",
+        "trained-on against held-out forget samples by confidence, area under the curve, percent; 50 is chance",
+        |r| r.mean(|v| Some(v.measured().area?.mean)).map(percent),
+    ),
+    (
+        "membership, fitted",
+        "the same by an attack that is fitted on features and logits of half of them",
+        |r| r.mean(|v| Some(v.measured().fitted?.mean)).map(percent),
+    ),
+];
+
+/// Everything else.
+const FURTHER: [Column; 9] = [
+    ("forget set, training", "accuracy in percent", |r| {
+        r.mean(|v| v.scores.forget.train).map(percent)
     }),
     ("retain set, training", "accuracy in percent", |r| {
         r.mean(|v| v.scores.retain.train).map(percent)
     }),
+    (
+        "probe, inner layer",
+        "balanced accuracy of a linear probe on an inner layer, percent",
+        |r| {
+            r.mean(|v| Some(v.measured().inner_probe?.mean))
+                .map(percent)
+        },
+    ),
+    (
+        "relearning as it is",
+        "steps until half of the accuracy is back, from the head as it is: low rows take longer",
+        |r| r.mean(Verdicts::relearning_steps),
+    ),
     (
         "called member",
         "share of the forget set that an attack calls training data, percent",
@@ -76,76 +117,116 @@ const COLUMNS: [(&str, &str, Pick); 12] = [
     ("ZRF", "zero retrain forgetting, percent", |r| {
         r.mean(|v| v.zero_retrain_forgetting).map(percent)
     }),
-    (
-        "probe",
-        "balanced accuracy of a linear probe on the features, percent; 50 is chance",
-        |r| r.mean(|v| v.probe).map(percent),
-    ),
-    (
-        "relearning",
-        "steps until half of the accuracy is back; the limit where it is not",
-        |r| r.mean(Verdicts::relearning_steps),
-    ),
 ];
 
 fn percent(share: f64) -> f64 {
     share * 100.0
 }
 
-/// A table with a row for each method: the mean over the models, and over several seeds the mean
-/// and, in brackets, the standard deviation.
+/// Two tables with a row for each method: what decides, and everything else. Each number is the mean
+/// over the models, and over several seeds the mean and, in brackets, the standard deviation.
 pub(crate) fn draw(studies: &[Study]) -> Markup {
     let variants = studies.first().map(|first| first.results.iter());
+    let variants: Vec<Variant> = variants.into_iter().flatten().map(|r| r.variant).collect();
     html! {
         div class="wide" { table class="methods" {
             thead { tr {
                 th { "method" }
-                @for (name, words, _) in COLUMNS { th title=(words) { (name) } }
+                th title="how far it is forgotten" { "forgotten in" }
+                @for (name, words, _) in DECIDING { th title=(words) { (name) } }
                 th { "wall time" }
-                th { "processor time" }
-                th { "read" }
-                th { "written" }
-                th { "parameters changed" }
             } }
-            tbody {
-                @for result in variants.into_iter().flatten() { (row(studies, result.variant)) }
-            }
+            tbody { @for variant in &variants { (deciding(studies, *variant)) } }
         } }
         details {
+            summary { "Further numbers" }
+            div class="wide" { table class="methods" {
+                thead { tr {
+                    th { "method" }
+                    @for (name, words, _) in FURTHER { th title=(words) { (name) } }
+                    th { "processor time" }
+                    th { "read" }
+                    th { "written" }
+                    th { "parameters changed" }
+                } }
+                tbody { @for variant in &variants { (further(studies, *variant)) } }
+            } }
+        }
+        details {
             summary { "What the columns mean" }
-            ul { @for (name, words, _) in COLUMNS { li { (name) ": " (words) } } }
+            ul { @for (name, words, _) in DECIDING.iter().chain(&FURTHER) {
+                li { (name) ": " (words) }
+            } }
         }
     }
 }
 
-fn row(studies: &[Study], variant: Variant) -> Markup {
-    let results: Vec<&MethodResult> = studies
-        .iter()
-        .flat_map(|study| study.results.iter().filter(|r| r.variant == variant))
-        .collect();
-    let fine: Vec<&MethodResult> = results
-        .iter()
-        .copied()
-        .filter(|r| r.failed.is_none())
-        .collect();
+/// The results of one method in all studies, those that did not fail.
+fn fine(studies: &[Study], variant: Variant) -> Vec<&MethodResult> {
+    let results = studies.iter().flat_map(|study| &study.results);
+    results
+        .filter(|r| r.variant == variant && r.failed.is_none())
+        .collect()
+}
+
+fn name(studies: &[Study], variant: Variant) -> (Option<&'static str>, Markup) {
     let title = format!("{} ({})", variant.method.purpose(), variant.method.source());
     let detailed = studies.first().and_then(shown);
-    let class = detailed
-        .is_some_and(|r| r.variant == variant)
-        .then_some("chosen");
-    let why = results.iter().find_map(|r| r.failed.as_deref());
+    let chosen = detailed.is_some_and(|r| r.variant == variant);
+    let cell = html! { td title=(title) { (variant.to_string()) } };
+    (chosen.then_some("chosen"), cell)
+}
+
+fn deciding(studies: &[Study], variant: Variant) -> Markup {
+    let (class, name) = name(studies, variant);
+    let fine = fine(studies, variant);
+    let results = studies.iter().flat_map(|study| &study.results);
+    let why = results
+        .filter(|r| r.variant == variant)
+        .find_map(|r| r.failed.as_deref());
     html! {
         tr class=[class] {
-            td title=(title) { (variant.to_string()) }
+            (name)
             @if fine.is_empty() {
-                td colspan=(COLUMNS.len() + 5) class="failed" {
+                td colspan=(DECIDING.len() + 2) class="failed" {
                     "failed: " (why.unwrap_or("unknown"))
                 }
             } @else {
-                @for (_, _, pick) in COLUMNS {
-                    (spread(&fine.iter().filter_map(|r| pick(r)).collect::<Vec<f64>>()))
-                }
-                @for cost in costs(&fine) { td { (cost) } }
+                td { (words(studies, variant)) }
+                @for (_, _, pick) in DECIDING { (spread(&values(&fine, pick))) }
+                td { (costs(&fine)[0]) }
+            }
+        }
+    }
+}
+
+/// The judgement in each study, each word once.
+fn words(studies: &[Study], variant: Variant) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for study in studies {
+        if let Some(result) = study.result(variant) {
+            let word = judged::word(study.judged(result).judgement);
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+    }
+    words.join(", ")
+}
+
+fn values(fine: &[&MethodResult], pick: Pick) -> Vec<f64> {
+    fine.iter().filter_map(|r| pick(r)).collect()
+}
+
+fn further(studies: &[Study], variant: Variant) -> Markup {
+    let (class, name) = name(studies, variant);
+    let fine = fine(studies, variant);
+    html! {
+        @if !fine.is_empty() {
+            tr class=[class] {
+                (name)
+                @for (_, _, pick) in FURTHER { (spread(&values(&fine, pick))) }
+                @for cost in &costs(&fine)[1..] { td { (cost) } }
             }
         }
     }

@@ -4,7 +4,7 @@ use disinherit_lab::Study;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::error::ReportError;
-use crate::plot::{accuracy, cost, layers, search};
+use crate::plot::{accuracy, cost, inside, layers, search};
 use crate::text::{marked, plain};
 
 /// The page of a study, or of the same study with several seeds: the first one is shown in detail,
@@ -37,6 +37,7 @@ pub fn page(studies: &[Study]) -> Result<String, ReportError> {
             body { main {
                 h1 { (marked(&title)) }
                 (crate::headline::draw(study))
+                (section("How far it is forgotten", inside::draw(study)))
                 (section("Who inherited from whom", crate::graph::draw(study)))
                 (section("Every model before and after", crate::models::draw(study)))
                 (section("Methods compared", compared(studies)))

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use disinherit::FORGOTTEN;
-use disinherit::evaluation::{Judgement, Verdicts};
+use disinherit::evaluation::Verdicts;
 use disinherit_lab::{MethodKind, MethodResult, Study, mean};
 use maud::{Markup, html};
 use umig::Role;
 
+use crate::judged;
 use crate::shown::shown;
 use crate::text::{marked, percent};
 
@@ -45,12 +46,13 @@ impl Reading<'_> {
     fn all(&self) -> Vec<String> {
         let mut list = self.accuracy();
         list.extend(self.drift());
+        list.extend(self.probe());
+        list.extend(self.relearning());
+        list.extend(self.areas());
         list.extend(self.membership());
         list.extend(self.likelihood_ratio());
         list.extend(self.distance());
-        list.extend(self.probe());
-        list.extend(self.relearning());
-        list.push(self.summary());
+        list.extend(self.summary());
         list
     }
 
@@ -60,11 +62,17 @@ impl Reading<'_> {
         let touched = self.study.models.iter();
         let touched = touched.filter(|m| m.role != Role::Untouched);
         let before = mean(touched.filter_map(|m| pick(&m.before)));
+        let retrained = self.retrain.and_then(|r| r.mean(pick));
+        let roots = self.study.models.iter().filter_map(|m| m.root.as_ref());
+        let root = mean(roots.filter_map(|root| pick(&root.verdicts)));
+        let reference = match (retrained, root) {
+            (None, Some(root)) => format!("{} of the untouched root", percent(Some(root))),
+            _ => format!("{} retrained", percent(retrained)),
+        };
         Some(format!(
-            "{} before, {} after, {} retrained",
+            "{} before, {} after, {reference}",
             percent(before),
             percent(Some(after)),
-            percent(self.retrain.and_then(|r| r.mean(pick)))
         ))
     }
 
@@ -166,52 +174,68 @@ impl Reading<'_> {
     fn probe(&self) -> Option<String> {
         let numbers = self.beside(|v| v.probe)?;
         Some(format!(
-            "Linear probe on the features: {numbers}. Compare with the retrained baseline, which \
-             never saw the forget set: what it reaches can be reached without it."
+            "Linear probe on the penultimate layer: {numbers}. Compare with models that never saw \
+             the forget set: what they reach can be reached without it."
         ))
     }
 
-    fn relearning(&self) -> Option<String> {
-        let ours = self.result.mean(Verdicts::relearning_steps)?;
-        let theirs = self
-            .retrain
-            .and_then(|r| r.mean(Verdicts::relearning_steps));
-        let against = theirs.map_or(String::new(), |steps| {
-            format!("; the retrained baseline needs {steps:.0}")
-        });
-        Some(format!(
-            "Relearning: half of the accuracy is back after {ours:.0} steps of 16 samples on \
-             average{against}."
-        ))
-    }
-
-    fn summary(&self) -> String {
-        let words = match self.study.judgement(self.result) {
-            Judgement::Deep => {
-                "as far as was measured, no more is left than in the retrained \
-                                baseline."
-            }
-            Judgement::RetrainedBaseline => "trained again without the forget set.",
-            Judgement::SkinDeep if self.result.variant.all_layers => {
-                "skin-deep. The outputs no longer recognise the forget set, but the inner features \
-                 hold more of it than those of the retrained baseline, although every layer was \
-                 edited."
-            }
-            Judgement::SkinDeep => {
-                "skin-deep. The outputs no longer recognise the forget set, but the inner features \
-                 hold more of it than those of the retrained baseline."
-            }
-            Judgement::Recognised => "NOT forgotten everywhere.",
-            Judgement::NotRecognised => {
-                "not recognised (outputs only). Nothing looked inside the models, so how deep the \
-                 forgetting goes is unknown."
-            }
-            Judgement::NoBaseline => {
-                "not recognised (outputs only). There is no retrained baseline to compare the \
-                 inner features with, so how deep the forgetting goes is unknown."
-            }
-            Judgement::NotMeasured => "not judged.",
+    /// Relearning from a neutral row, and from the head as it is.
+    fn relearning(&self) -> Vec<String> {
+        let mut list = Vec::new();
+        let steps = |pick: Pick| {
+            let ours = self.result.mean(pick)?;
+            let theirs = self.retrain.and_then(|r| r.mean(pick));
+            let against = theirs.map_or(String::new(), |steps| {
+                format!("; the retrained baseline needs {steps:.1}")
+            });
+            Some(format!("{ours:.1} steps of 16 samples on average{against}"))
         };
-        format!("Overall: {words}")
+        if let Some(steps) = steps(|v| Some(v.measured().reset?.mean)) {
+            list.push(format!(
+                "Relearning from a neutral row: half of the accuracy is back after {steps}. Every \
+                 model starts with the mean of the retained rows in place of the forgotten one, so \
+                 that only what is below the head counts."
+            ));
+        }
+        if let Some(steps) = steps(Verdicts::relearning_steps) {
+            list.push(format!(
+                "Relearning from the head as it is: half of the accuracy is back after {steps}. It \
+                 says above all how low the forgotten row is; a mask never comes back."
+            ));
+        }
+        list
+    }
+
+    /// Membership by confidence, and by an attack that is fitted.
+    fn areas(&self) -> Vec<String> {
+        let area = self.beside(|v| Some(v.measured().area?.mean)).map(|numbers| {
+            format!(
+                "Membership by confidence, trained-on against held-out samples of the forget set: \
+                 the area under the curve is {numbers}; 50 % is chance, and below it is as telling \
+                 as above."
+            )
+        });
+        let fitted = self.beside(|v| Some(v.measured().fitted?.mean)).map(|numbers| {
+            format!(
+                "Membership by an attacker who holds half of the samples and fits on features and \
+                 logits: the area under the curve is {numbers}."
+            )
+        });
+        [area, fitted].into_iter().flatten().collect()
+    }
+
+    /// The judgement, and everything that stands in the way of more.
+    fn summary(&self) -> Vec<String> {
+        let judged = self.study.judged(self.result);
+        let word = judged::word(judged.judgement);
+        let alone = judged::alone(self.study, self.result, &judged);
+        let alone = alone.map_or(String::new(), |text| format!(" ({text})"));
+        let mut list = vec![format!(
+            "Overall: {word}{alone}. {}.",
+            judged::meaning(&judged)
+        )];
+        let findings = judged.findings.iter();
+        list.extend(findings.map(|finding| format!("In the way of more: {finding}.")));
+        list
     }
 }

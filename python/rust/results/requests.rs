@@ -1,7 +1,10 @@
 //! Requests to forget: their plans, what they did, and whether models have forgotten.
 
 use disinherit::Unlearned;
-use disinherit::evaluation::{Accuracy, CertifiedVerdict, Judgement, Scores};
+use disinherit::evaluation::{
+    Accuracy, CertifiedVerdict, Estimate, Inside, Interval, Judgement, Reference, ReferenceKind,
+    Scores,
+};
 use disinherit::fiun::{AlphaChoice, HeadPart, LogitSuppression, Selection, Trial};
 use disinherit::registry::ModelOutcome;
 use disinherit::umig::{Forget, Plan, Reads, Request, Stage, Task};
@@ -168,6 +171,54 @@ impl Record for Scores {
     }
 }
 
+impl Record for Estimate {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Estimate" {
+            mean: self.mean,
+            deviation: self.deviation,
+            count: self.count,
+        })
+    }
+}
+
+impl Record for Interval {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Interval" { mean: self.mean, half_width: self.half_width })
+    }
+}
+
+impl Record for Reference {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Reference" {
+            kind: match self.kind {
+                ReferenceKind::Retrained => "retrained",
+                ReferenceKind::UntouchedRoot => "untouched_root",
+            },
+            models: texts(&self.models),
+            probe: maybe(py, self.probe.as_ref())?,
+            inner_probe: maybe(py, self.inner_probe.as_ref())?,
+            reset: maybe(py, self.reset.as_ref())?,
+            area: maybe(py, self.area.as_ref())?,
+            fitted: maybe(py, self.fitted.as_ref())?,
+        })
+    }
+}
+
+impl Record for Inside {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let found = &self.measured;
+        record!(py, "Inside" {
+            probe: maybe(py, found.probe.as_ref())?,
+            inner_probe: maybe(py, found.inner_probe.as_ref())?,
+            reset: maybe(py, found.reset.as_ref())?,
+            area: maybe(py, found.area.as_ref())?,
+            fitted: maybe(py, found.fitted.as_ref())?,
+            reference: maybe(py, self.reference.as_ref())?,
+            findings: texts(&self.findings),
+        })
+    }
+}
+
 impl Record for CertifiedVerdict {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         record!(py, "Verdict" {
@@ -178,8 +229,12 @@ impl Record for CertifiedVerdict {
             judgement: match self.judgement() {
                 Judgement::Recognised => "recognised",
                 Judgement::NotMeasured => "not_measured",
-                _ => "not_recognised",
+                Judgement::Outputs => "outputs",
+                Judgement::Features => "features",
+                Judgement::Indistinguishable => "indistinguishable",
+                Judgement::RetrainedBaseline => "retrained_baseline",
             },
+            inside: maybe(py, self.inside.as_ref())?,
         })
     }
 }

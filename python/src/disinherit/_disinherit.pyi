@@ -111,6 +111,7 @@ class Registry:
         models: List[str],
         request: Optional[Request],
         at_most: float,
+        deep: bool,
         progress: _Progress,
     ) -> List[Verdict]: ...
     def report(self, path: PathLike, data: Optional[Data], progress: _Progress) -> None: ...

@@ -293,13 +293,18 @@ class Registry:
         source: Optional[str] = None,
         samples: Optional[Iterable[str]] = None,
         at_most: float = 0.01,
+        deep: bool = False,
         progress: bool = True,
     ) -> List[Verdict]:
-        """Whether models have forgotten; those of the last request, and what it forgot, when not given."""
+        """Whether models have forgotten; those of the last request, and what it forgot, when not given.
+
+        With ``deep`` their insides are looked at too, beside a model of the graph that never saw the forget data;
+        this trains a little.
+        """
         asked = None
         if classes is not None or source is not None or samples is not None:
             asked = request(classes, source, samples)
-        return self._inner.verify(data._inner, listed(models), asked, at_most, progress_bars(progress))
+        return self._inner.verify(data._inner, listed(models), asked, at_most, deep, progress_bars(progress))
 
     def report(self, path: PathLike, data: Optional[Data] = None, *, progress: bool = True) -> None:
         """Write the page of the last request."""

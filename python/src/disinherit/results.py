@@ -15,12 +15,15 @@ __all__ = [
     "Changes",
     "Damage",
     "Edge",
+    "Estimate",
     "Garbage",
     "Graph",
     "Health",
     "ImportNote",
     "Imported",
     "ImportedModel",
+    "Inside",
+    "Interval",
     "LogitSuppression",
     "Manifest",
     "Model",
@@ -32,6 +35,7 @@ __all__ = [
     "Plan",
     "Purged",
     "Record",
+    "Reference",
     "Relation",
     "Request",
     "Scores",
@@ -415,8 +419,61 @@ class Scores(Record):
 
 
 @dataclass(frozen=True)
+class Estimate(Record):
+    """A quantity that was measured once or several times."""
+
+    mean: float
+    #: The standard deviation; 0 where there is one measurement only.
+    deviation: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Interval(Record):
+    """What models reach that do not know the forget data."""
+
+    mean: float
+    #: How far from the mean a model that has forgotten may be.
+    half_width: float
+
+
+@dataclass(frozen=True)
+class Reference(Record):
+    """The models that a verdict is compared with."""
+
+    #: ``retrained`` or ``untouched_root``.
+    kind: str
+    models: List[str]
+    probe: Optional[Interval]
+    inner_probe: Optional[Interval]
+    reset: Optional[Interval]
+    area: Optional[Interval]
+    fitted: Optional[Interval]
+
+
+@dataclass(frozen=True)
+class Inside(Record):
+    """What was found inside a model."""
+
+    #: Balanced accuracy of a linear probe on the penultimate layer.
+    probe: Optional[Estimate]
+    #: The same on an inner layer.
+    inner_probe: Optional[Estimate]
+    #: Steps of relearning from a neutral row.
+    reset: Optional[Estimate]
+    #: Membership by confidence: the area under the curve.
+    area: Optional[Estimate]
+    #: Membership by an attack that is fitted on features and logits.
+    fitted: Optional[Estimate]
+    #: ``None`` where no model is on record as never having known the forget data.
+    reference: Optional[Reference]
+    #: Why the judgement says no more, in words.
+    findings: List[str]
+
+
+@dataclass(frozen=True)
 class Verdict(Record):
-    """What a model's outputs still say of what was forgotten."""
+    """What a model still says of what was forgotten."""
 
     model: str
     scores: Scores
@@ -424,8 +481,11 @@ class Verdict(Record):
     at_most: float
     #: ``None`` where there was nothing to measure.
     passed: Optional[bool]
-    #: ``not_recognised``, ``recognised`` or ``not_measured``: of the outputs alone.
+    #: How far it is forgotten: ``outputs``, ``features`` or ``indistinguishable``; else ``recognised`` or
+    #: ``not_measured``.
     judgement: str
+    #: What was found inside the model, where it was looked at.
+    inside: Optional[Inside] = None
 
 
 @dataclass(frozen=True)

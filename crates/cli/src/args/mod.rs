@@ -10,3 +10,4 @@ pub(crate) mod request;
 pub(crate) mod trained;
 pub(crate) mod unlearning;
 pub(crate) mod values;
+pub(crate) mod verdict;

@@ -5,24 +5,27 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use disinherit::FORGOTTEN;
 use disinherit::certificate::{self, SecretKey};
+use disinherit::evaluation::{CertifiedVerdict, Judgement};
 use disinherit::model::now;
 use serde_json::json;
 
 use super::verify;
 use crate::args::data::DataArgs;
+use crate::args::verdict::VerdictArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::files;
 use crate::output::{self, outln};
 
-/// Certify what a request did, signed; `verify --certificate` checks it without the registry.
+/// Certify what a request did, signed; `verify --certificate` checks it without the registry. Exits
+/// with 1 if a model falls short of what is required; the certificate says so.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   disinherit certify --key proof.pem --data photos/
+  disinherit certify --key proof.pem --data photos/ --require features
   disinherit certify 13 --key proof.pem --out request-13.json")]
 pub(crate) struct CertifyArgs {
     /// The request's id, or the number of its operation; the last one when not given.
@@ -38,9 +41,8 @@ pub(crate) struct CertifyArgs {
     force: bool,
     #[command(flatten)]
     data: DataArgs,
-    /// The largest accuracy on forgotten held-out data that passes, 0 to 1.
-    #[arg(long, default_value_t = FORGOTTEN, value_name = "X")]
-    at_most: f64,
+    #[command(flatten)]
+    verdict: VerdictArgs,
 }
 
 pub(super) fn run(context: &Context, args: &CertifyArgs) -> Result<Outcome, CliError> {
@@ -52,13 +54,16 @@ pub(super) fn run(context: &Context, args: &CertifyArgs) -> Result<Outcome, CliE
     let verdicts = match args.data.open()? {
         None => Vec::new(),
         Some(splits) => {
-            let ids: Vec<_> = past.models.into_iter().map(|model| model.after).collect();
+            let ids: Vec<_> = past
+                .models
+                .iter()
+                .map(|model| model.after.clone())
+                .collect();
             let engine = context.engine(Arc::clone(&registry), Some(&splits));
-            verify::judge(&engine, &ids, &past.request.forget, args.at_most)?
+            verify::judge(&engine, &ids, &past.request.forget, &args.verdict)?
         }
     };
-    let judged = verdicts.len();
-    let failed = verdicts.iter().filter(|v| v.passed == Some(false)).count();
+    let said = Said::new(&verdicts, past.models.len(), &args.verdict);
     let envelope = certificate::certify(&registry, request, verdicts, &key, now())?;
     files::write(&args.out, format!("{}\n", envelope.to_json()?))?;
     let id = key.public().id();
@@ -66,21 +71,59 @@ pub(super) fn run(context: &Context, args: &CertifyArgs) -> Result<Outcome, CliE
         output::json(&json!({
             "certificate": args.out,
             "key": id,
-            "judged": judged,
-            "not_forgotten": failed,
-            "evidence": verify::EVIDENCE,
+            "judged": said.judged,
+            "not_forgotten": said.failed,
+            "judgement": said.least,
+            "required": args.verdict.required(),
+            "evidence": verify::evidence(args.verdict.depth()),
         }))?;
-        return Ok(Outcome::Done);
+    } else {
+        outln!("wrote {}, signed with the key {id}", args.out.display());
+        said.print(&args.verdict);
     }
-    outln!("wrote {}, signed with the key {id}", args.out.display());
-    match (judged, failed) {
-        (0, _) => {
-            outln!("it has no verdicts: give data (`--data PATH`) to have the models judged");
+    Ok(Outcome::from_sound(said.reached))
+}
+
+/// What a certificate says of all models.
+struct Said {
+    /// Models that were judged.
+    judged: usize,
+    /// Those that still recognise the forget data.
+    failed: usize,
+    /// The least that was reached.
+    least: Option<Judgement>,
+    /// Whether all reach what is required.
+    reached: bool,
+}
+
+impl Said {
+    fn new(verdicts: &[CertifiedVerdict], touched: usize, asked: &VerdictArgs) -> Self {
+        let each = || verdicts.iter().map(CertifiedVerdict::judgement);
+        let enough = verdicts.len() == touched && each().all(|word| asked.accepts(word));
+        Self {
+            judged: verdicts.len(),
+            failed: verdicts.iter().filter(|v| v.passed == Some(false)).count(),
+            least: each().reduce(Judgement::at_most),
+            reached: enough || asked.required().is_none(),
         }
-        (_, 0) => {
-            outln!("it says that none of {judged} models recognises the forget data by its outputs")
-        }
-        _ => outln!("it says that {failed} of {judged} models STILL RECOGNISE the forget data"),
     }
-    Ok(Outcome::Done)
+
+    fn print(&self, asked: &VerdictArgs) {
+        let (judged, failed) = (self.judged, self.failed);
+        match (judged, failed) {
+            (0, _) => {
+                outln!("it has no verdicts: give data (`--data PATH`) to have the models judged");
+            }
+            (_, 0) => outln!(
+                "it says that none of {judged} models recognises the forget data by its outputs"
+            ),
+            _ => outln!("it says that {failed} of {judged} models STILL RECOGNISE the forget data"),
+        }
+        if let Some(least) = self.least.filter(|word| word.reaches(Judgement::Features)) {
+            outln!("it judges each of them at least: {least}");
+        }
+        if let Some(required) = asked.required().filter(|_| !self.reached) {
+            outln!("it falls SHORT of what is required: {required}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use disinherit::data::Splits;
-use disinherit::evaluation::{Depth, Verdicts};
+use disinherit::evaluation::{Depth, Judgement, Verdicts};
 use disinherit::registry::{Registry, RegistryError};
 use disinherit_lab::{MethodKind, Recipe, Study, StudyOptions, Variant, mean, run_study};
 use serde_json::json;
@@ -239,18 +239,20 @@ fn print(studies: &[Study]) {
         .collect();
     let header = [
         "method",
+        "forgotten in",
         "forget, train",
         "held out",
         "worst",
         "retain, train",
         "held out",
-        "member",
         "probe",
-        "relearn",
+        "relearning",
+        "area",
+        "fitted",
         "wall s",
         "cpu s",
     ];
-    table::print(&header, rows, 1);
+    table::print(&header, rows, 2);
     for result in first.results.iter() {
         if let Some(why) = &result.failed {
             warning!("{} failed: {why}", result.variant);
@@ -267,21 +269,25 @@ fn row(studies: &[Study], variant: Variant) -> Vec<String> {
         .flat_map(|r| r.models.iter())
         .filter_map(|m| m.verdicts.scores.forget.heldout)
         .reduce(f64::max);
-    let steps = |v: &Verdicts| {
-        let relearning = v.relearning?;
-        Some(relearning.steps.unwrap_or(relearning.limit) as f64)
-    };
+    let judged = studies.iter().filter_map(|study| {
+        let result = study.result(variant)?;
+        Some(study.judged(result).judgement)
+    });
+    let least = judged.reduce(Judgement::at_most);
+    let reset = |v: &Verdicts| Some(v.measured().reset?.mean);
     let number = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.2}"));
     vec![
         variant.to_string(),
+        least.map_or("-".into(), |judgement| judgement.to_string()),
         share(|v| v.scores.forget.train),
         share(|v| v.scores.forget.heldout),
         output::percent(worst),
         share(|v| v.scores.retain.train),
         share(|v| v.scores.retain.heldout),
-        share(|v| v.membership.map(|m| m.called_member)),
         share(|v| v.probe),
-        number(mean(results().filter_map(|r| r.mean(steps)))),
+        number(mean(results().filter_map(|r| r.mean(reset)))),
+        share(|v| Some(v.measured().area?.mean)),
+        share(|v| Some(v.measured().fitted?.mean)),
         number(mean(results().map(|r| r.cost.seconds))),
         number(mean(results().filter_map(|r| r.cost.processor_seconds))),
     ]

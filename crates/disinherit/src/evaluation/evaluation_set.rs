@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use disinherit_data::DataSet;
 use disinherit_nets::Capture;
+use umig::Model;
 
 use super::distance::{self, Distance};
 use super::scores::{Accuracy, Scores};
@@ -23,14 +24,31 @@ pub struct EvalSplit {
 
 impl EvalSplit {
     pub(super) fn new(model: &LoadedModel, set: &DataSet, mask: &[bool]) -> Self {
-        let labels = &model.manifest.labels;
+        Self::with_rows_of(model, model, set, mask)
+    }
+
+    /// The samples of labels that `model` has an output for, with the rows that they have in the head
+    /// of `other`.
+    pub(super) fn with_rows_of(
+        other: &LoadedModel,
+        model: &LoadedModel,
+        set: &DataSet,
+        mask: &[bool],
+    ) -> Self {
         let names = set.label_names();
+        let has: Vec<bool> = names
+            .iter()
+            .map(|name| model.manifest.labels.contains(name))
+            .collect();
         let row_of: Vec<Option<u32>> = names
             .iter()
-            .map(|name| labels.iter().position(|l| l == name).map(|row| row as u32))
+            .map(|name| {
+                let mut labels = other.manifest.labels.iter();
+                labels.position(|l| l == name).map(|row| row as u32)
+            })
             .collect();
         let known: Vec<usize> = (0..set.len())
-            .filter(|&at| row_of[set.labels()[at] as usize].is_some())
+            .filter(|&at| has[set.labels()[at] as usize])
             .collect();
         let set_known = set.select(&known);
         let places = |wanted: bool| {
@@ -60,6 +78,8 @@ impl EvalSplit {
 pub struct EvaluationSet {
     /// The model.
     pub model: LoadedModel,
+    /// The version whose training says which samples are its own.
+    pub(super) provenance: Model,
     /// Its own training data.
     pub(super) own: EvalSplit,
     /// Held-out data.
@@ -121,9 +141,14 @@ impl EvaluationSet {
         }
     }
 
+    /// What forget samples are taken for, shares by label: held-out ones, or where there are none,
+    /// those that the model was trained on.
     pub(super) fn drift(&self, seen: &Observation) -> BTreeMap<String, f64> {
-        let said = seen.heldout.predictions();
-        let forget = &self.heldout.forget;
+        let (said, forget) = if self.heldout.forget.is_empty() {
+            (seen.own.predictions(), &self.own.forget)
+        } else {
+            (seen.heldout.predictions(), &self.heldout.forget)
+        };
         let mut shares = BTreeMap::new();
         for &at in forget {
             if let Some(label) = self.model.manifest.labels.get(said[at] as usize) {

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use disinherit_data::{DataSet, Samples, Splits};
 use disinherit_nets::{Capture, StateDict, initial_state};
 use fiun::Matrix;
-use umig::{Forget, Model, ModelId, Relation, Umig};
+use umig::{Forget, Model, ModelId, Umig};
 
 use super::evaluation_set::{EvalSplit, EvaluationSet, Observation, predictions};
 use super::membership::membership;
-use super::probe::probe;
+use super::probe::probes;
 use super::relearn::relearn;
-use super::scores::{Accuracy, CertifiedVerdict, Scores};
+use super::scores::{Accuracy, Scores};
 use super::verdicts::{Depth, Verdicts};
 use crate::engine::Engine;
 use crate::error::{EngineError, Hint};
@@ -23,10 +23,10 @@ use crate::runner::run_weights;
 /// Evaluates models on an engine's data, for one thing that is forgotten. Every report, certificate
 /// and study gets its figures from here.
 pub struct Evaluator<'a> {
-    engine: &'a Engine<'a>,
+    pub(super) engine: &'a Engine<'a>,
     splits: &'a Splits,
-    forget: &'a Forget,
-    depth: Depth,
+    pub(super) forget: &'a Forget,
+    pub(super) depth: Depth,
     features: Features<'a>,
 }
 
@@ -61,27 +61,6 @@ impl<'a> Evaluator<'a> {
             depth,
             ..*self
         }
-    }
-
-    /// Judges versions of the registry by their outputs: at most the share `at_most` of the
-    /// forgotten held-out samples may still be recognised. Backbones that models share are run once.
-    ///
-    /// # Errors
-    /// [`EngineError`] when a model cannot be read or run.
-    pub fn judge(
-        &self,
-        ids: &[ModelId],
-        at_most: f64,
-    ) -> Result<Vec<CertifiedVerdict>, EngineError> {
-        let graph = self.engine.registry().graph()?;
-        ids.iter()
-            .map(|id| {
-                let model = LoadedModel::open(self.engine.registry(), &graph, id)?;
-                let provenance = trained_version(&graph, &model.vertex);
-                let scores = self.scores(&model, provenance)?;
-                Ok(CertifiedVerdict::new(id.clone(), scores, at_most))
-            })
-            .collect()
     }
 
     /// The scores of a version of the registry. `provenance` says what it was trained on itself: the
@@ -130,13 +109,21 @@ impl<'a> Evaluator<'a> {
     /// [`EngineError`] when the model cannot be read or run.
     pub fn evaluation_set(&self, graph: &Umig, id: &ModelId) -> Result<EvaluationSet, EngineError> {
         let model = LoadedModel::open(self.engine.registry(), graph, id)?;
-        let own = own_data(&model.vertex, &self.splits.train);
-        let own = self.as_seen(&model, &own)?;
-        let mask = forget_mask(self.forget, &own, &model.vertex.training);
-        let heldout = self.as_seen(&model, &self.splits.heldout)?;
+        let provenance = model.vertex.clone();
+        self.set_of(model, provenance)
+    }
+
+    /// The evaluation set of a model whose own samples are those of another version.
+    pub(super) fn set_of(
+        &self,
+        model: LoadedModel,
+        provenance: Model,
+    ) -> Result<EvaluationSet, EngineError> {
+        let [own, heldout] = self.splits_of(&model, &model, &provenance)?;
         let mut set = EvaluationSet {
-            own: EvalSplit::new(&model, &own, &mask),
-            heldout: EvalSplit::new(&model, &heldout, &self.heldout_mask(&heldout)),
+            own,
+            heldout,
+            provenance,
             fresh: Matrix::new(0, 0, Vec::new())
                 .map_err(|error| EngineError::Internal(error.to_string()))?,
             model,
@@ -145,6 +132,40 @@ impl<'a> Evaluator<'a> {
             set.fresh = self.fresh_logits(&set)?;
         }
         Ok(set)
+    }
+
+    /// The same samples as another model reads them and has rows for them.
+    pub(super) fn set_for(
+        &self,
+        other: &LoadedModel,
+        set: &EvaluationSet,
+    ) -> Result<EvaluationSet, EngineError> {
+        let [own, heldout] = self.splits_of(other, &set.model, &set.provenance)?;
+        Ok(EvaluationSet {
+            own,
+            heldout,
+            provenance: set.provenance.clone(),
+            fresh: set.fresh.clone(),
+            model: other.clone(),
+        })
+    }
+
+    /// The samples that `model` is judged on, its own and held-out ones, for `reader`.
+    fn splits_of(
+        &self,
+        reader: &LoadedModel,
+        model: &LoadedModel,
+        provenance: &Model,
+    ) -> Result<[EvalSplit; 2], EngineError> {
+        let own = own_data(provenance, &self.splits.train);
+        let mask = forget_mask(self.forget, &own, &provenance.training);
+        let own = self.as_seen(reader, &own)?;
+        let heldout = self.as_seen(reader, &self.splits.heldout)?;
+        let heldout_mask = self.heldout_mask(&heldout);
+        Ok([
+            EvalSplit::with_rows_of(reader, model, &own, &mask),
+            EvalSplit::with_rows_of(reader, model, &heldout, &heldout_mask),
+        ])
     }
 
     /// What a network with fresh weights says about the forget data.
@@ -191,7 +212,7 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    fn run(
+    pub(super) fn run(
         &self,
         model: &LoadedModel,
         state: &StateDict,
@@ -201,6 +222,20 @@ impl<'a> Evaluator<'a> {
         let stage = self.engine.progress().stage(&title, set.len() as u64);
         let (runner, compute) = (self.engine.runner(), self.engine.compute());
         run_weights(runner, compute, model, state, set, stage.as_ref())
+    }
+
+    /// The verdicts on a model before unlearning: what its held-out samples say now is what was known.
+    ///
+    /// # Errors
+    /// As [`Evaluator::verdicts`].
+    pub fn verdicts_before(
+        &self,
+        set: &EvaluationSet,
+        state: &StateDict,
+        seen: &Observation,
+    ) -> Result<Verdicts, EngineError> {
+        let known = set.scores(seen).forget.heldout;
+        self.verdicts(set, state, seen, None, known)
     }
 
     /// The verdicts on some weights; `reference` is what the retrained model says, and `before` how
@@ -225,28 +260,12 @@ impl<'a> Evaluator<'a> {
             verdicts.membership = membership(set, seen, reference);
             verdicts.distance = reference.and_then(|reference| set.distance(seen, reference));
             verdicts.zero_retrain_forgetting = set.zero_retrain_forgetting(seen);
-            verdicts.probe = probe(set, seen);
+            verdicts.probes = probes(set, seen);
+            verdicts.probe = verdicts.probes.as_ref().map(|p| p.penultimate.mean);
         }
         if self.depth.relearning {
             verdicts.relearning = relearn(self.engine, set, state, before)?;
         }
         Ok(verdicts)
     }
-}
-
-/// The version that was trained on the forget data: unlearned versions no longer claim it.
-fn trained_version<'a>(graph: &'a Umig, vertex: &'a Model) -> &'a Model {
-    let mut current = vertex;
-    while let Some(before) = graph
-        .parents(&current.id)
-        .into_iter()
-        .find_map(|(id, relation)| {
-            matches!(relation, Relation::UnlearnedFrom { .. })
-                .then(|| graph.get(id))
-                .flatten()
-        })
-    {
-        current = before;
-    }
-    current
 }

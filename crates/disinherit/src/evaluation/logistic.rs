@@ -1,5 +1,6 @@
 //! Logistic regression on standardised columns.
 
+use smartcore::linalg::basic::arrays::Array;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
 
@@ -40,6 +41,18 @@ impl Logistic {
         })
     }
 
+    /// For every row the log-odds of yes.
+    pub(super) fn scores(&self, rows: &[Vec<f64>]) -> Vec<f64> {
+        let intercept = *self.model.intercept().get((0, 0));
+        let weights: Vec<f64> = self.model.coefficients().iterator(0).copied().collect();
+        let of = |row: &Vec<f64>| {
+            let columns = row.iter().zip(&self.mean).zip(&self.deviation);
+            let standard: Vec<f64> = columns.map(|((v, m), d)| (v - m) / d).collect();
+            dot(&weights, &standard) + intercept
+        };
+        rows.iter().map(of).collect()
+    }
+
     /// For every row, whether it says yes.
     pub(super) fn predict(&self, rows: &[Vec<f64>]) -> Option<Vec<bool>> {
         if rows.is_empty() {
@@ -49,6 +62,11 @@ impl Logistic {
         let said = self.model.predict(&standard).ok()?;
         Some(said.into_iter().map(|yes| yes == 1).collect())
     }
+}
+
+/// The weighted sum of a row's columns.
+fn dot(weights: &[f64], row: &[f64]) -> f64 {
+    weights.iter().zip(row).map(|(w, v)| w * v).sum()
 }
 
 fn standardised(rows: &[Vec<f64>], mean: &[f64], deviation: &[f64]) -> Option<DenseMatrix<f64>> {
@@ -68,4 +86,27 @@ fn standardised(rows: &[Vec<f64>], mean: &[f64], deviation: &[f64]) -> Option<De
 pub(super) fn share(said: &[bool]) -> Option<f64> {
     let yes = said.iter().filter(|yes| **yes).count();
     (!said.is_empty()).then(|| yes as f64 / said.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn scores_are_positive_where_it_says_yes() {
+        let rows: Vec<Vec<f64>> = (0..20).map(|i| vec![f64::from(i), 1.0]).collect();
+        let yes: Vec<u32> = (0..20).map(|i| u32::from(i >= 10)).collect();
+        let model = Logistic::fit(&rows, &yes).unwrap();
+        let said = model.predict(&rows).unwrap();
+        let scores = model.scores(&rows);
+        assert!(
+            scores.windows(2).all(|pair| pair[0] < pair[1]),
+            "{scores:?}"
+        );
+        for (score, yes) in scores.iter().zip(&said) {
+            assert_eq!(*score > 0.0, *yes);
+        }
+        assert_eq!(share(&said), Some(0.5));
+    }
 }

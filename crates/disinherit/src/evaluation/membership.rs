@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attack::{area, found_at, softmax};
-use super::evaluation_set::{EvaluationSet, Observation};
+use super::attack::{FEWEST, area, found_at, log_odds, softmax};
+use super::estimate::Estimate;
+use super::evaluation_set::{EvalSplit, EvaluationSet, Observation};
+use super::fitted::fitted;
 use super::logistic::{Logistic, share};
+use super::sampling::thinned;
 
 /// Samples of each kind that the attack learns from, at most.
 const LEARNT: usize = 1000;
-
-/// Samples of each kind without which the likelihood ratio says nothing.
-const FEWEST: usize = 20;
 
 /// Membership inference on the forget data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,16 @@ pub struct Membership {
     pub attack_accuracy: f64,
     /// The likelihood-ratio test.
     pub likelihood_ratio: Option<LikelihoodRatio>,
+    /// The area under the curve that tells forget samples that were trained on from held-out samples
+    /// of the same classes by confidence alone, the log-odds of the true label (Yeom et al.,
+    /// arXiv:1709.01604); 0.5 is chance, and below it is as telling as above. Nothing with fewer than
+    /// 20 samples of either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<f64>,
+    /// The same by an attacker who holds half of the forget data and held-out samples of its classes:
+    /// a logistic model of features and logits, learnt on one half and tried on the other, both ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<Estimate>,
 }
 
 /// A test on each sample without shadow models: the logit of the true label's probability, less
@@ -52,21 +62,21 @@ fn signals(logits: &fiun::Matrix, rows: &[Option<u32>], picked: &[usize]) -> Vec
     picked.iter().map(of).collect()
 }
 
-/// The logit of the true label's probability.
-fn confidence(logits: &fiun::Matrix, rows: &[Option<u32>], picked: &[usize]) -> Vec<f64> {
-    let of = |&at: &usize| {
-        let p = softmax(logits.view().row(at));
-        let own = rows[at].and_then(|row| p.get(row as usize)).copied();
-        let own = own.unwrap_or(0.0).clamp(1e-12, 1.0 - 1e-12);
-        (own / (1.0 - own)).ln()
-    };
+/// The log-odds of the true label of every picked sample; nothing where one has no output for it.
+fn confidence(logits: &fiun::Matrix, rows: &[Option<u32>], picked: &[usize]) -> Option<Vec<f64>> {
+    let of = |&at: &usize| log_odds(logits.view().row(at), rows[at]? as usize);
     picked.iter().map(of).collect()
 }
 
-/// Every so-manieth, so that at most `limit` are left.
-pub(super) fn thinned(picked: &[usize], limit: usize) -> Vec<usize> {
-    let step = picked.len().div_ceil(limit.max(1)).max(1);
-    picked.iter().copied().step_by(step).collect()
+/// The area under the curve of confidence.
+fn area_of_confidence(set: &EvaluationSet, seen: &Observation) -> Option<f64> {
+    let of = |split: &EvalSplit, logits| confidence(logits, &split.rows, &split.forget);
+    let trained = of(&set.own, &seen.own.logits)?;
+    let not = of(&set.heldout, &seen.heldout.logits)?;
+    if trained.len().min(not.len()) < FEWEST {
+        return None;
+    }
+    area(&trained, &not)
 }
 
 /// The attacks on one version of a model; `reference` is what the retrained model says.
@@ -93,28 +103,37 @@ pub(super) fn membership(
     let attack_accuracy = right.count() as f64 / yes.len() as f64;
     let forget = signals(&seen.own.logits, &own.rows, &own.forget);
     let called_member = share(&attack.predict(&forget)?)?;
-    let likelihood_ratio = reference
-        .filter(|_| own.forget.len().min(heldout.forget.len()) >= FEWEST)
-        .and_then(|reference| {
-            let difference = |a: Vec<f64>, b: Vec<f64>| -> Vec<f64> {
-                a.into_iter().zip(b).map(|(a, b)| a - b).collect()
-            };
-            let trained = difference(
-                confidence(&seen.own.logits, &own.rows, &own.forget),
-                confidence(&reference.own.logits, &own.rows, &own.forget),
-            );
-            let not = difference(
-                confidence(&seen.heldout.logits, &heldout.rows, &heldout.forget),
-                confidence(&reference.heldout.logits, &heldout.rows, &heldout.forget),
-            );
-            Some(LikelihoodRatio {
-                area: area(&trained, &not)?,
-                found_at_one_percent: found_at(&trained, &not, 0.01)?,
-            })
-        });
     Some(Membership {
         called_member,
         attack_accuracy,
-        likelihood_ratio,
+        likelihood_ratio: reference.and_then(|other| likelihood_ratio(set, seen, other)),
+        area: area_of_confidence(set, seen),
+        fitted: fitted(set, seen),
+    })
+}
+
+/// The likelihood-ratio test; nothing with too few samples.
+fn likelihood_ratio(
+    set: &EvaluationSet,
+    seen: &Observation,
+    reference: &Observation,
+) -> Option<LikelihoodRatio> {
+    if set.own.forget.len().min(set.heldout.forget.len()) < FEWEST {
+        return None;
+    }
+    let differences = |split: &EvalSplit, ours, theirs| -> Option<Vec<f64>> {
+        let ours = confidence(ours, &split.rows, &split.forget)?;
+        let theirs = confidence(theirs, &split.rows, &split.forget)?;
+        Some(ours.iter().zip(&theirs).map(|(a, b)| a - b).collect())
+    };
+    let trained = differences(&set.own, &seen.own.logits, &reference.own.logits)?;
+    let not = differences(
+        &set.heldout,
+        &seen.heldout.logits,
+        &reference.heldout.logits,
+    )?;
+    Some(LikelihoodRatio {
+        area: area(&trained, &not)?,
+        found_at_one_percent: found_at(&trained, &not, 0.01)?,
     })
 }

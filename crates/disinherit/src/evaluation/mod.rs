@@ -2,22 +2,34 @@
 //! the model before, and against one that was retrained without the forget data.
 
 mod attack;
+mod certify;
+mod descent;
 mod distance;
+mod estimate;
 mod evaluation_set;
 mod evaluator;
+mod fitted;
 mod judgement;
 mod logistic;
+mod measured;
 mod membership;
+mod neutral_row;
 mod probe;
 mod relearn;
+mod sampling;
 mod scores;
+mod untouched;
 mod verdicts;
 
 pub use self::distance::Distance;
+pub use self::estimate::Estimate;
 pub use self::evaluation_set::{EvalSplit, EvaluationSet, Observation};
 pub use self::evaluator::Evaluator;
-pub use self::judgement::{Inside, Judgement};
+pub use self::judgement::{Finding, Judged, Judgement};
+pub use self::measured::{Interval, Measured, Reference, ReferenceKind};
 pub use self::membership::Membership;
-pub use self::relearn::Relearning;
-pub use self::scores::{Accuracy, CertifiedVerdict, Scores};
+pub use self::probe::{InnerProbe, Probes};
+pub use self::relearn::{Relearning, ResetRelearning};
+pub use self::scores::{Accuracy, CertifiedVerdict, Inside, Scores};
+pub use self::untouched::UntouchedRoot;
 pub use self::verdicts::{Depth, Verdicts};

@@ -1,13 +1,88 @@
 //! The linear probe: do the features still tell the forgotten classes apart?
 
 use fiun::Matrix;
+use serde::{Deserialize, Serialize};
 
+use super::estimate::Estimate;
 use super::evaluation_set::{EvaluationSet, Observation};
 use super::logistic::{Logistic, share};
-use super::membership::thinned;
+use super::sampling::drawn;
 
 /// Samples of each kind that the probe learns from, and is judged on.
 const SAMPLES: usize = 200;
+
+/// Each seed draws other samples.
+const SEEDS: [u64; 3] = [0, 1, 2];
+
+/// Balanced accuracies of linear probes that tell held-out samples of the forgotten classes from
+/// others, each with three draws of samples; 0.5 is chance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probes {
+    /// On the penultimate layer, the head's input.
+    pub penultimate: Estimate,
+    /// On one inner layer, where its activations are at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner: Option<InnerProbe>,
+}
+
+/// A probe on an inner layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InnerProbe {
+    /// The layer's name.
+    pub layer: String,
+    /// What the probe reaches on what the layer makes.
+    pub accuracy: Estimate,
+}
+
+/// The probes on what a version of a model makes of its evaluation set.
+pub(super) fn probes(set: &EvaluationSet, seen: &Observation) -> Option<Probes> {
+    Some(Probes {
+        penultimate: probe(set, &seen.own.features, &seen.heldout.features)?,
+        // An observation holds what goes into the head, and of other layers nothing yet.
+        inner: None,
+    })
+}
+
+/// The probe on one layer: what it makes of the model's own samples and of held-out ones, a row each.
+fn probe(set: &EvaluationSet, own: &Matrix, heldout: &Matrix) -> Option<Estimate> {
+    let found = SEEDS.map(|seed| with_seed(set, own, heldout, seed));
+    let found: Vec<f64> = found.into_iter().collect::<Option<_>>()?;
+    Estimate::new(&found)
+}
+
+/// The probe's balanced accuracy on held-out samples. Where the model has no forget data of its
+/// own, it learns from every second held-out sample and is judged on the others.
+fn with_seed(set: &EvaluationSet, own: &Matrix, heldout: &Matrix, seed: u64) -> Option<f64> {
+    let splits = (&set.own, &set.heldout);
+    let (learn, forget, retain, judged, others) = if set.own.forget.is_empty() {
+        let every_second =
+            |list: &[usize], first: usize| list.iter().copied().skip(first).step_by(2).collect();
+        let [forget, judged]: [Vec<usize>; 2] = [0, 1].map(|at| every_second(&splits.1.forget, at));
+        let [retain, others]: [Vec<usize>; 2] = [0, 1].map(|at| every_second(&splits.1.retain, at));
+        (heldout, forget, retain, judged, others)
+    } else {
+        (
+            own,
+            splits.0.forget.clone(),
+            splits.0.retain.clone(),
+            splits.1.forget.clone(),
+            splits.1.retain.clone(),
+        )
+    };
+    let forget = drawn(&forget, SAMPLES, seed);
+    let retain = drawn(&retain, forget.len(), seed);
+    let mut known = rows(learn, &forget);
+    known.extend(rows(learn, &retain));
+    let mut yes = vec![1; forget.len()];
+    yes.extend(vec![0; retain.len()]);
+    let probe = Logistic::fit(&known, &yes)?;
+    let said = |picked: &[usize]| {
+        let picked = drawn(picked, SAMPLES, seed);
+        share(&probe.predict(&rows(heldout, &picked))?)
+    };
+    let (right, wrong) = (said(&judged)?, said(&others)?);
+    Some((right + 1.0 - wrong) / 2.0)
+}
 
 fn rows(features: &Matrix, picked: &[usize]) -> Vec<Vec<f64>> {
     let row = |&at: &usize| {
@@ -15,47 +90,4 @@ fn rows(features: &Matrix, picked: &[usize]) -> Vec<Vec<f64>> {
         values.map(|v| f64::from(*v)).collect()
     };
     picked.iter().map(row).collect()
-}
-
-/// The probe's balanced accuracy on held-out samples. Where the model has no forget data of its
-/// own, it learns from every second held-out sample and is judged on the others.
-pub(super) fn probe(set: &EvaluationSet, seen: &Observation) -> Option<f64> {
-    let heldout = &set.heldout;
-    let every_second =
-        |list: &[usize], first: usize| list.iter().copied().skip(first).step_by(2).collect();
-    let own_forget = !set.own.forget.is_empty();
-    let (learn, forget, retain, judged, others): (
-        _,
-        Vec<usize>,
-        Vec<usize>,
-        Vec<usize>,
-        Vec<usize>,
-    ) = if own_forget {
-        (
-            &seen.own.features,
-            set.own.forget.clone(),
-            set.own.retain.clone(),
-            heldout.forget.clone(),
-            heldout.retain.clone(),
-        )
-    } else {
-        (
-            &seen.heldout.features,
-            every_second(&heldout.forget, 0),
-            every_second(&heldout.retain, 0),
-            every_second(&heldout.forget, 1),
-            every_second(&heldout.retain, 1),
-        )
-    };
-    let forget = thinned(&forget, SAMPLES);
-    let retain = thinned(&retain, forget.len());
-    let mut known = rows(learn, &forget);
-    known.extend(rows(learn, &retain));
-    let mut yes = vec![1; forget.len()];
-    yes.extend(vec![0; retain.len()]);
-    let probe = Logistic::fit(&known, &yes)?;
-    let features = &seen.heldout.features;
-    let right = share(&probe.predict(&rows(features, &thinned(&judged, SAMPLES)))?)?;
-    let wrong = share(&probe.predict(&rows(features, &thinned(&others, SAMPLES)))?)?;
-    Some((right + 1.0 - wrong) / 2.0)
 }

@@ -1,161 +1,159 @@
 //! Relearning: how many steps bring the forgotten classes back?
 
-use std::collections::BTreeMap;
-
-use disinherit_data::DataSet;
-use disinherit_nets::{
-    Compute, Network, Optimizer, Phase, Schedule, StateDict, Term, TrainingConfig, TuningJob,
-    capture, tune,
-};
+use disinherit_nets::StateDict;
 use serde::{Deserialize, Serialize};
 
+use super::descent::{Look, Relearner, Run};
+use super::estimate::Estimate;
 use super::evaluation_set::EvaluationSet;
-use super::membership::thinned;
+use super::neutral_row::with_neutral_rows;
+use super::sampling::shuffled;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// Samples of each kind in a step.
-const BATCH: usize = 16;
-
-/// After how many steps the model is looked at.
-const LOOKS: [usize; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
-
-/// Held-out samples that it is looked at with, at most.
-const SEEN: usize = 200;
-
-/// The rate of plain gradient descent.
-const RATE: f64 = 0.01;
+/// Each seed is another order of the samples.
+const ORDERS: [u64; 2] = [1, 2];
 
 /// How fast the forgotten classes come back (after Chundawat et al., arXiv:2201.05629): plain
 /// gradient descent, rate 0.01, 16 forget and 16 retained training samples a step, until held-out
 /// accuracy on the forgotten classes is half of what it was before unlearning.
+///
+/// From the head as it is, `steps` say above all how far down the forgotten rows were set: a mask
+/// with a bias that is low enough never comes back. `reset` says what the layers below still hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Relearning {
-    /// Steps after which it was back; `None` when it was not after `limit`.
+    /// Steps after which it was back, from the head as it is; `None` when it was not after `limit`.
     pub steps: Option<usize>,
-    /// Steps that were tried.
+    /// Steps that were tried; 0 where only `reset` was measured.
     pub limit: usize,
     /// The accuracy that counts as back.
     pub bound: f64,
+    /// The same from a neutral row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<ResetRelearning>,
 }
 
-/// Relearns from some weights; `None` where there is no forget data to train on or to look at, or
-/// the class was not known before.
+/// Relearning from a neutral row: the forgotten classes' rows of the head are first set to the mean
+/// of the retained ones. Gradients of a tensor are shortened to a norm of 10, batch statistics stay
+/// as they are, and steps are interpolated between looks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ResetRelearning {
+    /// Steps until half of the accuracy was back, over orders of the samples. An order that never
+    /// came back counts with `limit`.
+    pub steps: Estimate,
+    /// Steps that were tried, at most.
+    pub limit: usize,
+    /// Orders that never came back.
+    pub never: usize,
+}
+
+/// Relearns from some weights, both ways; `None` where there is no forget data to train on or to
+/// look at, or the class was not known before.
 pub(super) fn relearn(
     engine: &Engine<'_>,
     set: &EvaluationSet,
     state: &StateDict,
     known_before: Option<f64>,
 ) -> Result<Option<Relearning>, EngineError> {
-    let bound = match known_before {
-        Some(before) if before > 0.0 => before / 2.0,
-        _ => return Ok(None),
-    };
-    let looked_at = thinned(&set.heldout.forget, SEEN);
-    if set.own.forget.is_empty() || set.own.retain.is_empty() || looked_at.is_empty() {
+    let Some(relearner) = Relearner::new(engine, set, known_before) else {
         return Ok(None);
-    }
-    let relearner = Relearner {
-        set,
-        compute: engine.compute(),
-        seen: set.heldout.set.select(&looked_at),
-        rows: looked_at.iter().map(|&i| set.heldout.rows[i]).collect(),
     };
-    let limit = LOOKS[LOOKS.len() - 1];
-    let title = format!("relearning {}", set.model.id());
-    let stage = engine.progress().stage(&title, limit as u64);
-    let mut state = state.clone();
-    let mut done = 0;
-    for look in LOOKS {
-        state = relearner.train(&state, done, look)?;
-        stage.advance((look - done) as u64);
-        done = look;
-        if relearner.accuracy(&state)? >= bound {
-            return Ok(Some(Relearning {
-                steps: Some(look),
-                limit,
-                bound,
-            }));
-        }
-    }
+    let looks = relearner.run(&Run {
+        start: state,
+        forget: &set.own.forget,
+        retain: &set.own.retain,
+        seed: 0,
+        keep_statistics: false,
+    })?;
+    let last = looks.last().copied().unwrap_or_default();
+    let back = last.accuracy >= relearner.bound();
     Ok(Some(Relearning {
-        steps: None,
-        limit: done,
-        bound,
+        steps: back.then_some(last.steps),
+        limit: if back { Relearner::LIMIT } else { last.steps },
+        bound: relearner.bound(),
+        reset: reset(&relearner, set, state)?,
     }))
 }
 
-/// A model that relearns.
-struct Relearner<'a> {
-    set: &'a EvaluationSet,
-    compute: Compute,
-    /// The held-out forget samples that it is looked at with, and their rows.
-    seen: DataSet,
-    rows: Vec<Option<u32>>,
-}
-
-impl Relearner<'_> {
-    /// The weights after the steps from `done` to `look`.
-    fn train(&self, state: &StateDict, done: usize, look: usize) -> Result<StateDict, EngineError> {
-        let (own, model) = (&self.set.own, &self.set.model);
-        let part = |list: &[usize]| -> Vec<usize> {
-            let range = done * BATCH..look * BATCH;
-            range.map(|at| list[at % list.len()]).collect()
-        };
-        let [forget, retain] = [part(&own.forget), part(&own.retain)];
-        let labels = |picked: &[usize]| -> Vec<u32> {
-            picked.iter().filter_map(|&at| own.rows[at]).collect()
-        };
-        let sets = [own.set.select(&forget), own.set.select(&retain)];
-        let targets = [labels(&forget), labels(&retain)];
-        let phase = Phase {
-            terms: vec![
-                Term::labels(&sets[0], &targets[0], 0.5),
-                Term::labels(&sets[1], &targets[1], 0.5),
-            ],
-            epochs: 1,
-        };
-        let job = TuningJob {
-            architecture: &model.architecture,
-            state,
-            preprocessing: &model.preprocessing,
-            config: &plain_descent(),
-            frozen: &|_| false,
-            masks: &BTreeMap::new(),
-            compute: self.compute,
-            seed: look as u64,
-        };
-        let tuned = tune(&job, &[phase], &mut |_| {});
-        Ok(tuned.map_err(EngineError::net(model.id()))?.state)
-    }
-
-    /// The share of the held-out forget samples that weights recognise.
-    fn accuracy(&self, state: &StateDict) -> Result<f64, EngineError> {
-        let model = &self.set.model;
-        let net = || EngineError::net(model.id());
-        let network = Network::new(&model.architecture, state, self.compute).map_err(net())?;
-        let captured =
-            capture(&network, &self.seen, &model.preprocessing, &mut |_| {}).map_err(net())?;
-        let said = captured.predictions();
-        let right = said
-            .iter()
-            .zip(&self.rows)
-            .filter(|(s, r)| Some(**s) == **r);
-        Ok(right.count() as f64 / self.rows.len() as f64)
+/// Relearns from a neutral row alone; `None` as [`relearn`], or where there is no such row.
+pub(super) fn relearn_reset(
+    engine: &Engine<'_>,
+    set: &EvaluationSet,
+    state: &StateDict,
+    known_before: Option<f64>,
+) -> Result<Option<ResetRelearning>, EngineError> {
+    match Relearner::new(engine, set, known_before) {
+        Some(relearner) => reset(&relearner, set, state),
+        None => Ok(None),
     }
 }
 
-/// Plain gradient descent, an epoch at a time.
-fn plain_descent() -> TrainingConfig {
-    TrainingConfig {
-        optimizer: Optimizer::Sgd,
-        learning_rate: RATE,
-        momentum: 0.0,
-        weight_decay: 0.0,
-        schedule: Schedule::Constant,
-        epochs: 1,
-        batch_size: BATCH,
-        augment: false,
-        clip: Some(10.0),
+fn reset(
+    relearner: &Relearner<'_>,
+    set: &EvaluationSet,
+    state: &StateDict,
+) -> Result<Option<ResetRelearning>, EngineError> {
+    let Some(start) = with_neutral_rows(set, state) else {
+        return Ok(None);
+    };
+    let at_start = Look {
+        steps: 0,
+        accuracy: relearner.accuracy(&start)?,
+    };
+    let mut found = Vec::with_capacity(ORDERS.len());
+    for order in ORDERS {
+        let looks = relearner.run(&Run {
+            start: &start,
+            forget: &shuffled(&set.own.forget, order),
+            retain: &shuffled(&relearner.known_retain(), order),
+            seed: order << 32,
+            keep_statistics: true,
+        })?;
+        let looks = [&[at_start], &looks[..]].concat();
+        found.push(back_after(&looks, relearner.bound()));
+    }
+    let limit = Relearner::LIMIT;
+    let steps: Vec<f64> = found.iter().map(|f| f.unwrap_or(limit as f64)).collect();
+    let never = found.iter().filter(|steps| steps.is_none()).count();
+    Ok(Estimate::new(&steps).map(|steps| ResetRelearning {
+        steps,
+        limit,
+        never,
+    }))
+}
+
+/// The step at which the accuracy reached the bound, by a line between the looks around it.
+fn back_after(looks: &[Look], bound: f64) -> Option<f64> {
+    let at = looks.iter().position(|look| look.accuracy >= bound)?;
+    let now = looks[at];
+    let Some(before) = at.checked_sub(1).map(|at| looks[at]) else {
+        return Some(now.steps as f64);
+    };
+    let way = (bound - before.accuracy) / (now.accuracy - before.accuracy);
+    Some(before.steps as f64 + way * (now.steps - before.steps) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn steps_are_interpolated_between_looks() {
+        let looks = [(0, 0.0), (4, 0.2), (8, 0.6)];
+        let looks = looks.map(|(steps, accuracy)| Look { steps, accuracy });
+        assert!((back_after(&looks, 0.4).unwrap() - 6.0).abs() < 1e-12);
+        assert!((back_after(&looks, 0.2).unwrap() - 4.0).abs() < 1e-12);
+        assert_eq!(back_after(&looks, 0.7), None);
+        // What is named from the start needs no step.
+        assert_eq!(back_after(&looks, 0.0), Some(0.0));
+    }
+
+    #[test]
+    fn what_was_measured_before_is_read() {
+        let old = serde_json::json!({"steps": 3, "limit": 64, "bound": 0.5});
+        let read: Relearning = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!((read.steps, read.reset), (Some(3), None));
+        assert_eq!(serde_json::to_value(read).unwrap(), old);
     }
 }

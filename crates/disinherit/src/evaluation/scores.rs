@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use umig::ModelId;
 
-use super::judgement::Judgement;
+use super::judgement::{Finding, Judged, Judgement};
+use super::measured::{Measured, Reference};
 
 /// Accuracies between 0 and 1; `None` where there is nothing to measure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,22 @@ pub struct CertifiedVerdict {
     pub at_most: f64,
     /// Whether it passes; nothing where there was nothing to measure.
     pub passed: Option<bool>,
+    /// What was found inside the model, where it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Inside>,
+}
+
+/// What was found inside a model, what it was compared with, and what that allows to say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inside {
+    /// What was measured.
+    pub measured: Measured,
+    /// What models reach that do not know the forget data; nothing where there are none.
+    pub reference: Option<Reference>,
+    /// The judgement, outputs and inside together.
+    pub judgement: Judgement,
+    /// Why it says no more.
+    pub findings: Vec<Finding>,
 }
 
 impl CertifiedVerdict {
@@ -46,15 +63,31 @@ impl CertifiedVerdict {
             scores,
             at_most,
             passed: measured.map(|accuracy| accuracy <= at_most),
+            inside: None,
         }
+    }
+
+    /// The same verdict with what was found inside the model.
+    #[must_use]
+    pub fn with_inside(mut self, measured: Measured, reference: Option<Reference>) -> Self {
+        let left = self.scores.forget.heldout.or(self.scores.forget.train);
+        let judged = Judged::new(left, self.at_most, &measured, reference.as_ref());
+        self.inside = Some(Inside {
+            measured,
+            reference,
+            judgement: judged.judgement,
+            findings: judged.findings,
+        });
+        self
     }
 
     /// What it says, in one word.
     pub fn judgement(&self) -> Judgement {
-        match self.passed {
-            Some(true) => Judgement::NotRecognised,
-            Some(false) => Judgement::Recognised,
-            None => Judgement::NotMeasured,
+        match (self.passed, &self.inside) {
+            (Some(true), Some(inside)) => inside.judgement,
+            (Some(true), None) => Judgement::Outputs,
+            (Some(false), _) => Judgement::Recognised,
+            (None, _) => Judgement::NotMeasured,
         }
     }
 }

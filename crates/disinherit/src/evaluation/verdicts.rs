@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::distance::Distance;
+use super::estimate::Estimate;
+use super::measured::Measured;
 use super::membership::Membership;
+use super::probe::Probes;
 use super::relearn::Relearning;
 use super::scores::Scores;
 
@@ -14,7 +17,7 @@ use super::scores::Scores;
 pub struct Depth {
     /// Membership inference, distances and the linear probe.
     pub attacks: bool,
-    /// Relearning, which trains.
+    /// Relearning, which trains: from the head as it is, and from a neutral row.
     pub relearning: bool,
 }
 
@@ -41,7 +44,8 @@ impl Depth {
 pub struct Verdicts {
     /// Accuracy on forgotten and retained data, on training and held-out data apart.
     pub scores: Scores,
-    /// What held-out samples of the forgotten classes are taken for: shares by label.
+    /// What held-out samples of the forgotten classes are taken for, or where single samples are
+    /// forgotten, those: shares by label.
     pub drift: BTreeMap<String, f64>,
     /// Membership inference.
     pub membership: Option<Membership>,
@@ -51,16 +55,34 @@ pub struct Verdicts {
     /// when they have nothing in common with them (Chundawat et al., arXiv:2205.08096).
     pub zero_retrain_forgetting: Option<f64>,
     /// Balanced accuracy of a linear probe that tells held-out samples of the forgotten classes
-    /// from others by the model's features; 0.5 is chance.
+    /// from others by the model's features; 0.5 is chance. The mean of the probes on the penultimate
+    /// layer.
     pub probe: Option<f64>,
+    /// The probes with their spread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
     /// How fast the forgotten classes come back.
     pub relearning: Option<Relearning>,
 }
 
 impl Verdicts {
-    /// Steps of relearning, or the limit where it never came back.
+    /// What decides about the inside of the model. A probe of an earlier version was measured once.
+    pub fn measured(&self) -> Measured {
+        let once = |value: Option<f64>| Estimate::new(&[value?]);
+        let probes = self.probes.as_ref();
+        let inner = probes.and_then(|probes| probes.inner.as_ref());
+        Measured {
+            probe: probes.map(|p| p.penultimate).or(once(self.probe)),
+            inner_probe: inner.map(|inner| inner.accuracy),
+            reset: self.relearning.and_then(|r| Some(r.reset?.steps)),
+            area: once(self.membership.and_then(|m| m.area)),
+            fitted: self.membership.and_then(|m| m.fitted),
+        }
+    }
+
+    /// Steps of relearning from the head as it is, or the limit where it never came back.
     pub fn relearning_steps(&self) -> Option<f64> {
-        let relearning = self.relearning?;
+        let relearning = self.relearning.filter(|tried| tried.limit > 0)?;
         Some(relearning.steps.unwrap_or(relearning.limit) as f64)
     }
 }

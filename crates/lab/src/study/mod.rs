@@ -1,5 +1,6 @@
 //! Studies: grow, forget by several methods, judge each.
 
+mod judging;
 mod kept;
 mod results;
 mod run;

@@ -1,7 +1,7 @@
 //! What a study found, as plain data.
 
-use disinherit::evaluation::{Inside, Judgement, Scores, Verdicts};
-use disinherit::{Cost, FORGOTTEN};
+use disinherit::Cost;
+use disinherit::evaluation::{Finding, Judged, Judgement, Scores, UntouchedRoot, Verdicts};
 use disinherit_registry::{Digest, ModelOutcome};
 use serde::{Deserialize, Serialize};
 use umig::{Forget, ModelId, Role};
@@ -27,6 +27,9 @@ pub struct StudyModel {
     pub digest_now: Digest,
     /// The verdicts before.
     pub before: Verdicts,
+    /// What an untouched root of the network says of its samples, where nothing was retrained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<UntouchedRoot>,
 }
 
 /// One model as a method left it.
@@ -38,6 +41,9 @@ pub struct ModelResult {
     pub outcome: ModelOutcome,
     /// The verdicts after.
     pub verdicts: Verdicts,
+    /// What the evidence allows to say of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
 }
 
 /// What one method made.
@@ -62,6 +68,9 @@ pub struct MethodResult {
     /// What the evidence allows to say of all its models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Judgement>,
+    /// Why it says no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// What a study found.
@@ -98,35 +107,6 @@ impl Study {
         (retrain > 0.0).then_some(self.result(variant)?.cost.seconds / retrain)
     }
 
-    /// What the evidence allows to say of a method: made from the verdicts on its models, and those
-    /// on the retrained models where there are some.
-    pub fn judgement(&self, result: &MethodResult) -> Judgement {
-        let left = result.models.iter();
-        let left = left.filter_map(|m| m.verdicts.scores.forget.heldout);
-        let baseline = self.result(MethodKind::Retrain.into());
-        let judgement = Judgement::new(
-            left.reduce(f64::max),
-            FORGOTTEN,
-            result.inside(),
-            baseline.map(MethodResult::inside),
-        );
-        match judgement {
-            Judgement::NotMeasured | Judgement::Recognised => judgement,
-            _ if result.variant.method == MethodKind::Retrain => Judgement::RetrainedBaseline,
-            judgement => judgement,
-        }
-    }
-
-    /// The same study with the judgement on each method written down.
-    #[must_use]
-    pub(crate) fn judged(mut self) -> Self {
-        let judgements: Vec<Judgement> = self.results.iter().map(|r| self.judgement(r)).collect();
-        for (result, judgement) in self.results.iter_mut().zip(judgements) {
-            result.judgement = result.failed.is_none().then_some(judgement);
-        }
-        self
-    }
-
     /// Whether every model that the request does not touch is byte for byte what it was.
     pub fn untouched_are_same(&self) -> bool {
         let mut untouched = self.models.iter().filter(|m| m.role == Role::Untouched);
@@ -138,14 +118,6 @@ impl MethodResult {
     /// One model of it.
     pub fn model(&self, id: &ModelId) -> Option<&ModelResult> {
         self.models.iter().find(|model| &model.id == id)
-    }
-
-    /// What was found inside its models, in the mean.
-    fn inside(&self) -> Inside {
-        Inside {
-            probe: self.mean(|v| v.probe),
-            relearning: self.mean(Verdicts::relearning_steps),
-        }
     }
 
     /// The mean of a number over its models, of those that have it.

@@ -1,14 +1,16 @@
 //! The whole story on one recipe: grow, forget by several methods, judge each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use disinherit::cards::FisherOptions;
-use disinherit::evaluation::{Depth, EvaluationSet, Evaluator, Observation, Verdicts};
+use disinherit::evaluation::{
+    Depth, EvaluationSet, Evaluator, Observation, UntouchedRoot, Verdicts,
+};
 use disinherit::{Cost, Done, Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Scale};
 use disinherit_data::Splits;
 use disinherit_nets::StateDict;
-use umig::{Forget, ModelId, Request, Scope, Umig};
+use umig::{Forget, ModelId, Request, Role, Scope, Umig};
 
 use super::kept::Kept;
 use super::results::{MethodResult, ModelResult, Study, StudyModel};
@@ -85,7 +87,7 @@ pub fn run_study(
         results,
         forget,
     }
-    .judged())
+    .with_judgements())
 }
 
 /// A study on its way.
@@ -109,6 +111,12 @@ struct Baselines {
     retrained: BTreeMap<ModelId, Observation>,
 }
 
+/// The verdicts on models before.
+type Before = BTreeMap<ModelId, Verdicts>;
+
+/// The untouched root that each model is compared with.
+type Roots = BTreeMap<ModelId, UntouchedRoot>;
+
 type Sets<'a> = BTreeMap<&'a ModelId, EvaluationSet>;
 
 impl Running<'_> {
@@ -117,7 +125,7 @@ impl Running<'_> {
             .iter()
             .map(|id| Ok((id, self.evaluator.evaluation_set(self.graph, id)?)))
             .collect::<Result<_, EngineError>>()?;
-        let before = self.before(&sets)?;
+        let (before, roots) = self.before(&sets)?;
         let mut baselines = Baselines {
             known: before
                 .iter()
@@ -142,40 +150,64 @@ impl Running<'_> {
             variants.position(|variant| *variant == result.variant)
         };
         results.sort_by_key(place);
-        let models = self.models(ids, &before)?;
+        let models = self.models(ids, &before, roots)?;
         Ok((models, results))
     }
 
-    /// The verdicts on every model before.
-    fn before(&self, sets: &Sets<'_>) -> Result<BTreeMap<ModelId, Verdicts>, LabError> {
-        if let Some(before) = self
-            .kept
-            .get::<BTreeMap<ModelId, Verdicts>>("before.json")?
-        {
-            return Ok(before);
+    /// The verdicts on every model before, and where nothing is retrained, on the untouched roots.
+    fn before(&self, sets: &Sets<'_>) -> Result<(Before, Roots), LabError> {
+        if let Some(before) = self.kept.get::<Before>("before.json")? {
+            return Ok((before, self.kept.get("roots.json")?.unwrap_or_default()));
         }
-        // The untouched model has nothing to relearn.
-        let evaluator = self.evaluator.with_depth(Depth {
+        let touched = |id: &ModelId| self.scope.role(id) != Role::Untouched;
+        let untrained = self.evaluator.with_depth(Depth {
             relearning: false,
             ..self.options.depth
         });
-        let before = sets
+        let before: Before = sets
             .iter()
             .map(|(id, set)| {
                 let state = set.model.state(self.engine.registry())?;
                 let seen = self.evaluator.observe(set, &state)?;
-                let verdicts = evaluator.verdicts(set, &state, &seen, None, None)?;
+                // Only what is edited has something to relearn.
+                let evaluator = if touched(id) {
+                    &self.evaluator
+                } else {
+                    &untrained
+                };
+                let verdicts = evaluator.verdicts_before(set, &state, &seen)?;
                 Ok(((*id).clone(), verdicts))
             })
             .collect::<Result<_, EngineError>>()?;
+        let retrains = |variant: &Variant| variant.method == MethodKind::Retrain;
+        let mut roots = Roots::new();
+        if self.options.depth.attacks && !self.options.variants.iter().any(retrains) {
+            roots = self.roots(sets, &before)?;
+            self.kept.put("roots.json", &roots)?;
+        }
         self.kept.put("before.json", &before)?;
-        Ok(before)
+        Ok((before, roots))
+    }
+
+    /// What untouched roots say of the touched models' samples.
+    fn roots(&self, sets: &Sets<'_>, before: &Before) -> Result<Roots, EngineError> {
+        let touched: BTreeSet<ModelId> = self.scope.touched().cloned().collect();
+        let mut roots = Roots::new();
+        for (id, set) in sets.iter().filter(|(id, _)| touched.contains(**id)) {
+            let known = before.get(*id).and_then(|v| v.scores.forget.heldout);
+            let root = self
+                .evaluator
+                .untouched_root(self.graph, &touched, set, known)?;
+            roots.extend(root.map(|root| ((*id).clone(), root)));
+        }
+        Ok(roots)
     }
 
     fn models(
         &self,
         ids: &[ModelId],
-        before: &BTreeMap<ModelId, Verdicts>,
+        before: &Before,
+        mut roots: Roots,
     ) -> Result<Vec<StudyModel>, LabError> {
         let registry = self.engine.registry();
         let now = registry.graph()?;
@@ -195,6 +227,7 @@ impl Running<'_> {
                     digest,
                     digest_now: LoadedModel::open(registry, &now, current)?.digest,
                     before: before.get(id).cloned().unwrap_or_default(),
+                    root: roots.remove(id),
                 })
             })
             .collect()
@@ -282,6 +315,7 @@ impl Running<'_> {
                 verdicts: self
                     .evaluator
                     .verdicts(set, state, &seen, reference, known)?,
+                judged: None,
             });
         }
         Ok(MethodResult {
@@ -294,6 +328,7 @@ impl Running<'_> {
             warnings: done.unlearned.warnings,
             failed: None,
             judgement: None,
+            findings: Vec::new(),
         })
     }
 
@@ -361,5 +396,6 @@ fn failure(variant: Variant, settings: Settings, error: &EngineError) -> MethodR
         warnings: Vec::new(),
         failed: Some(error.to_string()),
         judgement: None,
+        findings: Vec::new(),
     }
 }

@@ -90,7 +90,8 @@ impl<'a> Builder<'a> {
     }
 
     /// The batch norm with the tensors `name.weight`, `name.bias`, `name.running_mean` and
-    /// `name.running_var`. With a frozen weight, it keeps its statistics in training.
+    /// `name.running_var`. With a frozen weight, it keeps its statistics in training; with frozen
+    /// statistics alone, it keeps those and goes on learning its scale and its shift.
     ///
     /// # Errors
     /// [`NetError::Missing`], as of all that follow.
@@ -103,6 +104,8 @@ impl<'a> Builder<'a> {
         norm.running_var = RunningState::new(self.tensor(&part("running_var"))?);
         if (self.frozen)(&part("weight")) {
             norm = norm.freeze();
+        } else if (self.frozen)(&part("running_mean")) {
+            norm.training = Param::from_bool(false);
         }
         let at = self.parameters.norms.len();
         self.parameters.norms.push(norm);

@@ -3,5 +3,6 @@
 pub(crate) mod accuracy;
 mod axes;
 pub(crate) mod cost;
+pub(crate) mod inside;
 pub(crate) mod layers;
 pub(crate) mod search;

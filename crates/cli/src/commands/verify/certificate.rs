@@ -3,16 +3,23 @@
 use std::path::Path;
 
 use disinherit::certificate::{self, Envelope, PublicKey, Statement};
+use disinherit::evaluation::Judgement;
 use serde_json::json;
 
-use super::verdict::in_words;
+use super::verdict::{compared, in_words};
+use crate::args::verdict::VerdictArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::files;
 use crate::output::{self, complain, outln};
 
-pub(super) fn run(context: &Context, file: &Path, key: &Path) -> Result<Outcome, CliError> {
+pub(super) fn run(
+    context: &Context,
+    file: &Path,
+    key: &Path,
+    asked: &VerdictArgs,
+) -> Result<Outcome, CliError> {
     let key = PublicKey::from_pem(&files::read_text(key)?)?;
     let envelope = Envelope::read(&files::read_bytes(file)?)?;
     let statement = match envelope.open(&key) {
@@ -27,7 +34,7 @@ pub(super) fn run(context: &Context, file: &Path, key: &Path) -> Result<Outcome,
         Some(registry) => Some(certificate::compare(&statement, &registry)?),
         None => None,
     };
-    let sound = problems.as_ref().is_none_or(Vec::is_empty);
+    let sound = problems.as_ref().is_none_or(Vec::is_empty) && reached(&statement, asked);
     if context.json {
         output::json(&json!({
             "key": key.id(),
@@ -39,6 +46,23 @@ pub(super) fn run(context: &Context, file: &Path, key: &Path) -> Result<Outcome,
         print(&statement, &key, problems.as_deref());
     }
     Ok(Outcome::from_sound(sound))
+}
+
+/// Whether every certified version reaches what is asked for, by what the certificate says.
+fn reached(statement: &Statement, asked: &VerdictArgs) -> bool {
+    let certificate = &statement.predicate;
+    certificate.models.iter().all(|model| {
+        let verdict = certificate.verdicts.iter().find(|v| v.model == model.after);
+        asked.accepts(verdict.map_or(Judgement::NotMeasured, |verdict| verdict.judgement()))
+    })
+}
+
+/// A judgement in a sentence about what was forgotten.
+fn worded(judgement: Judgement) -> String {
+    match judgement {
+        Judgement::Outputs | Judgement::Features => format!("forgotten in {}", in_words(judgement)),
+        other => in_words(other).to_owned(),
+    }
 }
 
 fn print(statement: &Statement, key: &PublicKey, problems: Option<&[String]>) {
@@ -67,13 +91,16 @@ fn print(statement: &Statement, key: &PublicKey, problems: Option<&[String]>) {
     );
     for model in &certificate.models {
         let verdict = certificate.verdicts.iter().find(|v| v.model == model.after);
-        let judged = verdict.map_or("not judged", |verdict| in_words(verdict.judgement()));
+        let judged = verdict.map_or("not judged".into(), |verdict| worded(verdict.judgement()));
         outln!(
             "  {} -> {} ({judged}), digest {}",
             model.before,
             model.after,
             model.digest_after
         );
+        if let Some(inside) = verdict.and_then(|verdict| verdict.inside.as_ref()) {
+            outln!("    beside {}", compared(inside.reference.as_ref()));
+        }
     }
     for remark in &certificate.warnings {
         outln!("  warning   {remark}");

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use disinherit::FORGOTTEN;
-use disinherit::evaluation::CertifiedVerdict;
+use disinherit::evaluation::{CertifiedVerdict, Depth};
 use disinherit::registry::Registry;
 use disinherit::umig::{Forget, ModelId};
 use serde_json::json;
@@ -12,6 +11,7 @@ use serde_json::json;
 use crate::args::data::DataArgs;
 use crate::args::model::resolve_all;
 use crate::args::request::forget;
+use crate::args::verdict::VerdictArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
@@ -21,19 +21,21 @@ use crate::table;
 mod certificate;
 mod verdict;
 
-pub(super) use verdict::{EVIDENCE, judge};
+pub(super) use verdict::{evidence, judge};
 
-use verdict::in_words;
+use verdict::{cells, compared, in_words};
 
-/// Measure whether models still recognise the forget data, on training and held-out samples. Exits
-/// with 1 if one does.
+/// Measure whether models still hold the forget data, on training and held-out samples. Exits with 1
+/// if one still recognises it, or falls short of what is required.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Only the outputs of the models are looked at: `not recognised` does not say that the inner layers keep
-nothing.
+The verdict says how far it is forgotten: in the outputs, which no longer name it; in the features too,
+as far as a model that never knew it; or so that training samples cannot be told from others either
+(indistinguishable). Without `--deep` or `--require` only outputs are looked at.
 
 Examples:
   disinherit verify --data photos/
+  disinherit verify --data photos/ --require features
   disinherit verify clinic@1 --forget class=rocket --data photos/
   disinherit verify --certificate certificate.json --public-key proof.pem.pub")]
 pub(crate) struct VerifyArgs {
@@ -44,9 +46,8 @@ pub(crate) struct VerifyArgs {
     forget: Option<String>,
     #[command(flatten)]
     data: DataArgs,
-    /// The largest accuracy on forgotten held-out data that passes, 0 to 1.
-    #[arg(long, default_value_t = FORGOTTEN, value_name = "X")]
-    at_most: f64,
+    #[command(flatten)]
+    verdict: VerdictArgs,
     /// Check this certificate instead; with `--registry`, also against the registry.
     #[arg(long, value_name = "FILE", requires = "public_key")]
     certificate: Option<PathBuf>,
@@ -57,13 +58,13 @@ pub(crate) struct VerifyArgs {
 
 pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliError> {
     if let (Some(file), Some(key)) = (&args.certificate, &args.public_key) {
-        return certificate::run(context, file, key);
+        return certificate::run(context, file, key, &args.verdict);
     }
     let registry = context.registry()?;
     let (ids, forget) = judged(&registry, args)?;
     let splits = args.data.require("verifying needs data")?;
     let engine = context.engine(registry, Some(&splits));
-    let verdicts = judge(&engine, &ids, &forget, args.at_most)?;
+    let verdicts = judge(&engine, &ids, &forget, &args.verdict)?;
     if context.json {
         let models: Vec<_> = verdicts
             .iter()
@@ -73,20 +74,23 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliEr
                     "scores": v.scores,
                     "passed": v.passed,
                     "judgement": v.judgement(),
+                    "inside": v.inside,
                 })
             })
             .collect();
         output::json(&json!({
             "forget": forget,
-            "at_most": args.at_most,
-            "evidence": EVIDENCE,
+            "at_most": args.verdict.at_most,
+            "required": args.verdict.required(),
+            "evidence": evidence(args.verdict.depth()),
             "models": models,
         }))?;
     } else {
-        print(&forget, &verdicts);
+        print(&forget, &verdicts, args.verdict.depth());
     }
-    let sound = verdicts.iter().all(|v| v.passed != Some(false));
-    Ok(Outcome::from_sound(sound))
+    let sound =
+        |v: &CertifiedVerdict| v.passed != Some(false) && args.verdict.accepts(v.judgement());
+    Ok(Outcome::from_sound(verdicts.iter().all(sound)))
 }
 
 /// The models that are judged, and what they should have forgotten.
@@ -105,26 +109,44 @@ fn judged(registry: &Registry, args: &VerifyArgs) -> Result<(Vec<ModelId>, Forge
     Ok((ids, forget))
 }
 
-fn print(forget: &Forget, verdicts: &[CertifiedVerdict]) {
-    outln!("accuracy in %, forgetting {forget}; judged by outputs only");
+fn print(forget: &Forget, verdicts: &[CertifiedVerdict], depth: Depth) {
+    let inside = depth != Depth::OUTPUTS;
+    let judged = evidence(depth);
+    outln!("accuracy in %, forgetting {forget}; judged by {judged}");
     let rows = verdicts.iter().map(|verdict| {
         let scores = &verdict.scores;
-        vec![
+        let mut row = vec![
             verdict.model.to_string(),
             output::percent(scores.forget.train),
             output::percent(scores.forget.heldout),
             output::percent(scores.retain.train),
             output::percent(scores.retain.heldout),
-            in_words(verdict.judgement()).to_owned(),
-        ]
+        ];
+        if inside {
+            row.extend(cells(verdict.inside.as_ref()));
+        }
+        row.push(in_words(verdict.judgement()).to_owned());
+        row
     });
-    let header = [
+    let mut header = vec![
         "model",
         "forget, train",
         "held out",
         "retain, train",
         "held out",
-        "verdict",
     ];
+    if inside {
+        header.extend(["probe", "relearning", "area", "fitted"]);
+    }
+    header.push("forgotten in");
     table::print(&header, rows.collect(), 1);
+    for verdict in verdicts {
+        if let Some(inside) = &verdict.inside {
+            outln!("{}", verdict.model);
+            outln!("  beside {}", compared(inside.reference.as_ref()));
+            for finding in &inside.findings {
+                outln!("  {finding}");
+            }
+        }
+    }
 }

@@ -1,38 +1,97 @@
 //! Verdicts: how they are made, what they rest on, and how they are worded.
 
 use disinherit::Engine;
-use disinherit::evaluation::{CertifiedVerdict, Depth, Evaluator, Judgement};
+use disinherit::evaluation::{
+    CertifiedVerdict, Depth, Estimate, Evaluator, Inside, Interval, Judgement, Reference,
+    ReferenceKind,
+};
 use disinherit::umig::{Forget, ModelId};
 
+use crate::args::verdict::VerdictArgs;
 use crate::error::CliError;
 
-/// What the verdicts rest on: the outputs of the models alone. What their inner layers keep is not
-/// looked at.
-pub(crate) const EVIDENCE: &str = "outputs";
+/// What verdicts of a depth rest on.
+pub(crate) fn evidence(depth: Depth) -> &'static str {
+    if depth == Depth::OUTPUTS {
+        "outputs"
+    } else {
+        "outputs, features, membership"
+    }
+}
 
-/// What models still recognise, each on its own training data and on held-out data.
+/// What models still hold, each on its own training data and on held-out data.
 pub(crate) fn judge(
     engine: &Engine<'_>,
     ids: &[ModelId],
     forget: &Forget,
-    at_most: f64,
+    asked: &VerdictArgs,
 ) -> Result<Vec<CertifiedVerdict>, CliError> {
-    let evaluator = Evaluator::new(engine, forget, Depth::OUTPUTS)?;
-    Ok(evaluator.judge(ids, at_most)?)
+    let evaluator = Evaluator::new(engine, forget, asked.depth())?;
+    Ok(evaluator.judge(ids, asked.at_most)?)
 }
 
 /// A verdict in words.
 pub(super) fn in_words(judgement: Judgement) -> &'static str {
     match judgement {
-        // Nothing here looks further than the outputs.
-        Judgement::NotRecognised
-        | Judgement::NoBaseline
-        | Judgement::SkinDeep
-        | Judgement::Deep
-        | Judgement::RetrainedBaseline => "not recognised",
+        Judgement::Outputs => "outputs",
+        Judgement::Features => "features",
+        Judgement::Indistinguishable => "indistinguishable",
+        Judgement::RetrainedBaseline => "retrained",
         Judgement::Recognised => "STILL RECOGNISED",
         Judgement::NotMeasured => "nothing to measure",
     }
+}
+
+/// What was found inside a model, as the cells of a table.
+pub(super) fn cells(inside: Option<&Inside>) -> [String; 4] {
+    let Some(inside) = inside else {
+        return ["-", "-", "-", "-"].map(str::to_owned);
+    };
+    let found = &inside.measured;
+    let share = |found: Option<Estimate>| found.map_or("-".into(), |f| percent(f.mean));
+    [
+        share(found.probe),
+        found.reset.map_or("-".into(), |f| format!("{:.1}", f.mean)),
+        share(found.area),
+        share(found.fitted),
+    ]
+}
+
+/// What a model was compared with, in a line.
+pub(super) fn compared(reference: Option<&Reference>) -> String {
+    let Some(reference) = reference else {
+        return "no model of the graph is on record as never having known it: nothing to compare with"
+            .into();
+    };
+    let names: Vec<String> = reference
+        .models
+        .iter()
+        .map(|id| format!("`{id}`"))
+        .collect();
+    let kind = match reference.kind {
+        ReferenceKind::Retrained => "retrained models",
+        ReferenceKind::UntouchedRoot => "the untouched root",
+    };
+    let range = |what: &str, interval: Option<Interval>| {
+        interval.map(|i| format!("{what} {} to {}", percent(i.low()), percent(i.high())))
+    };
+    let steps = reference.reset;
+    let parts: Vec<String> = [
+        range("probe", reference.probe),
+        steps.map(|i| format!("relearning at least {:.1}", i.low())),
+        range("area", reference.area),
+        reference
+            .fitted
+            .map(|i| format!("fitted at most {}", percent(i.high()))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    format!("{kind} {}: {}", names.join(", "), parts.join(", "))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1}", share * 100.0)
 }
 
 #[cfg(test)]
@@ -40,9 +99,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdicts_claim_no_more_than_outputs_show() {
-        assert_eq!(in_words(Judgement::NotRecognised), "not recognised");
+    fn verdicts_claim_no_more_than_was_looked_at() {
+        assert_eq!(in_words(Judgement::Outputs), "outputs");
         assert_eq!(in_words(Judgement::Recognised), "STILL RECOGNISED");
         assert_eq!(in_words(Judgement::NotMeasured), "nothing to measure");
+        assert_eq!(evidence(Depth::OUTPUTS), "outputs");
+        assert!(compared(None).contains("nothing to compare with"));
     }
 }

@@ -1,0 +1,106 @@
+//! Verdicts on versions of the registry, for `verify` and certificates.
+
+use std::collections::BTreeSet;
+
+use disinherit_registry::RegistryError;
+use umig::{Model, ModelId, Relation, Umig};
+
+use super::evaluation_set::EvaluationSet;
+use super::evaluator::Evaluator;
+use super::measured::{Reference, ReferenceKind};
+use super::scores::CertifiedVerdict;
+use super::verdicts::Depth;
+use crate::error::EngineError;
+use crate::model::LoadedModel;
+
+impl Evaluator<'_> {
+    /// Judges versions of the registry: at most the share `at_most` of the forgotten held-out samples
+    /// may still be recognised. With [`Depth::OUTPUTS`] by their outputs alone, and backbones that
+    /// models share are run once. Otherwise also by what was found inside, beside the same of an
+    /// untouched root of their network.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a model cannot be read, run or trained.
+    pub fn judge(
+        &self,
+        ids: &[ModelId],
+        at_most: f64,
+    ) -> Result<Vec<CertifiedVerdict>, EngineError> {
+        let graph = self.engine.registry().graph()?;
+        let touched = touched(&graph, ids);
+        ids.iter()
+            .map(|id| {
+                let model = LoadedModel::open(self.engine.registry(), &graph, id)?;
+                let provenance = trained_version(&graph, &model.vertex).clone();
+                let scores = self.scores(&model, &provenance)?;
+                let verdict = CertifiedVerdict::new(id.clone(), scores, at_most);
+                // What its outputs still name needs no look inside.
+                if self.depth == Depth::OUTPUTS || verdict.passed != Some(true) {
+                    return Ok(verdict);
+                }
+                self.with_inside(&graph, &touched, verdict, (model, provenance))
+            })
+            .collect()
+    }
+
+    fn with_inside(
+        &self,
+        graph: &Umig,
+        touched: &BTreeSet<ModelId>,
+        verdict: CertifiedVerdict,
+        (model, provenance): (LoadedModel, Model),
+    ) -> Result<CertifiedVerdict, EngineError> {
+        let state = model.state(self.engine.registry())?;
+        let set = self.set_of(model, provenance)?;
+        let known = self.known_before(graph, &set)?;
+        let seen = self.observe(&set, &state)?;
+        let found = self.verdicts(&set, &state, &seen, None, known)?;
+        let root = self.untouched_root(graph, touched, &set, known)?;
+        let reference = root.and_then(|root| {
+            let found = root.verdicts.measured();
+            Reference::new(ReferenceKind::UntouchedRoot, &[(root.id, found)])
+        });
+        Ok(verdict.with_inside(found.measured(), reference))
+    }
+
+    /// How well the version that was trained on the forget data named held-out samples of it. Where
+    /// its weights are purged, all of them count as named: model and reference relearn to the same
+    /// bound either way.
+    fn known_before(&self, graph: &Umig, set: &EvaluationSet) -> Result<Option<f64>, EngineError> {
+        let registry = self.engine.registry();
+        let before = match LoadedModel::open(registry, graph, &set.provenance.id) {
+            Err(EngineError::Registry(RegistryError::Purged(_))) => return Ok(Some(1.0)),
+            other => other?,
+        };
+        let state = before.state(registry)?;
+        let set = self.set_for(&before, set)?;
+        let said = self.run(&before, &state, &set.heldout.set)?.predictions();
+        Ok(set.heldout.accuracy(&said, &set.heldout.forget))
+    }
+}
+
+/// The versions that are judged, and those in whose place they are.
+fn touched(graph: &Umig, ids: &[ModelId]) -> BTreeSet<ModelId> {
+    ids.iter()
+        .filter_map(|id| graph.get(id))
+        .flat_map(|vertex| [&vertex.id, &trained_version(graph, vertex).id])
+        .cloned()
+        .collect()
+}
+
+/// The version that was trained on the forget data: unlearned versions no longer claim it.
+fn trained_version<'a>(graph: &'a Umig, vertex: &'a Model) -> &'a Model {
+    let mut current = vertex;
+    while let Some(before) = graph
+        .parents(&current.id)
+        .into_iter()
+        .find_map(|(id, relation)| {
+            matches!(relation, Relation::UnlearnedFrom { .. })
+                .then(|| graph.get(id))
+                .flatten()
+        })
+    {
+        current = before;
+    }
+    current
+}
