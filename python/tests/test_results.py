@@ -51,6 +51,8 @@ seen = set()
 TRAINED_ON = Training("insects", labels=LABELS, samples=sorted(f"sample-{n}" for n in range(300)), source="zoo")
 # What `import_tree` gives back: see test_import.py.
 IMPORTED = {results.Imported, results.ImportedModel, results.ImportNote, results.ParentEvidence}
+# What networks are compared with whose layers are known.
+REFERENCES = {results.Reference, results.Interval}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,11 @@ def test_every_result_is_what_its_class_says(registry):
     assert outcome.changed > 0 and outcome.choice.curve and outcome.choice.alpha == outcome.alpha
     verdicts = of(registry.verify(everything, progress=False), typing.List[results.Verdict])
     assert all(verdict.passed for verdict in verdicts)
+    assert all(verdict.judgement == "outputs" and verdict.inside is None for verdict in verdicts)
+    inside = of(registry.verify(everything, deep=True, progress=False), typing.List[results.Verdict])
+    # Of a head alone nothing says what a model without the class would be like.
+    assert all(verdict.judgement == "outputs" and verdict.inside.reference is None for verdict in inside)
+    assert all(verdict.inside.probe.count == 3 and verdict.inside.findings for verdict in inside)
     models = of(registry.models(), typing.List[results.Model])
     assert models[0].training == [TRAINED_ON]
     graph = of(registry.graph(), results.Graph)
@@ -104,7 +111,7 @@ def test_every_result_is_what_its_class_says(registry):
     assert health.is_sound and health.operations == len(registry.log())
     # Nothing in `results` is left that no method gives back, but what this family has no use for.
     named = {getattr(results, name) for name in results.__all__} - {results.Record}
-    assert named - seen <= {results.LogitSuppression, results.Damage, results.Undone} | IMPORTED
+    assert named - seen <= {results.LogitSuppression, results.Damage, results.Undone} | IMPORTED | REFERENCES
 
 
 def test_results_are_compared_by_value(registry):

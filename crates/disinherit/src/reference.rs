@@ -38,8 +38,12 @@ pub(crate) fn open_untouched_root(
         .transpose()
 }
 
-/// Whether two models are the same network but for the rows of their heads.
+/// Whether two models are the same network but for the rows of their heads. Of heads alone that
+/// cannot be told: what is below them is not on record.
 fn has_same_body(a: &LoadedModel, b: &LoadedModel) -> bool {
+    if a.is_head_only() {
+        return false;
+    }
     let [a_body, b_body] =
         [&a.architecture, &b.architecture].map(|of| (of.kind, of.input, of.head().to_owned()));
     a_body == b_body

@@ -9,6 +9,7 @@
 mod baselines;
 mod error;
 mod grow;
+mod metrics;
 mod recipe;
 mod request_report;
 mod study;
@@ -18,6 +19,7 @@ mod variant;
 pub use baselines::{MethodKind, Settings, SettingsPatch, Setup};
 pub use error::LabError;
 pub use grow::{Grown, check_recipe, grow, trainings};
+pub use metrics::Metrics;
 pub use recipe::{Heads, LabelChoice, ModelRecipe, Recipe, RelationName, Repeat};
 pub use request_report::request_report;
 pub use study::{

@@ -49,6 +49,7 @@ pub fn request_report(
             id: outcome.before.clone(),
             verdicts: after,
             judged: None,
+            metrics: None,
             outcome,
         });
     }

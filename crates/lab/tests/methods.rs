@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use disinherit::evaluation::Depth;
+use disinherit::evaluation::{Depth, Judgement, ReferenceKind};
 use disinherit::{Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Unlearned, resolve};
 use disinherit_data::{OpenOptions, Splits, open};
 use disinherit_lab::{
@@ -112,6 +112,11 @@ fn every_method_is_run_and_judged() {
                 result.variant
             );
             assert!(verdicts.distance.is_some() && verdicts.relearning.is_some());
+            let found = verdicts.measured();
+            let shares = [found.probe, found.area, found.fitted].map(|found| found.unwrap().mean);
+            assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+            assert!((0.0..=64.0).contains(&found.reset.unwrap().mean));
+            assert_eq!(found.probe.unwrap().count, 3);
             let shares: f64 = verdicts.drift.values().sum();
             assert!((shares - 1.0).abs() < 1e-9);
         }
@@ -138,6 +143,20 @@ fn every_method_is_run_and_judged() {
             "{method}: {forget} {retain}"
         );
     }
+    // The mask leaves everything where it was, and the judgement says so; the models that others are
+    // compared with are the retrained ones.
+    let judged = |method: MethodKind| {
+        let result = study.result(method.into()).unwrap();
+        assert_eq!(result.judgement, Some(study.judged(result).judgement));
+        study.judged(result)
+    };
+    assert_eq!(judged(MethodKind::Mask).judgement, Judgement::Outputs);
+    assert!(!judged(MethodKind::Mask).findings.is_empty());
+    let retrained = judged(MethodKind::Retrain).judgement;
+    assert_eq!(retrained, Judgement::RetrainedBaseline);
+    let reference = study.reference().unwrap();
+    assert_eq!(reference.kind, ReferenceKind::Retrained);
+    assert_eq!(reference.models.len(), 2);
     // The retrained model is at no distance from itself; others are.
     let distance = |method: MethodKind| {
         let result = study.result(method.into()).unwrap();
@@ -183,8 +202,16 @@ fn a_study_that_was_stopped_goes_on() {
     let text = serde_json::to_string(&first).unwrap();
     let first: Study = serde_json::from_str(&text).unwrap();
     assert_eq!(first.models, again.models);
+    // Metrics are worked out anew, from numbers whose last digit was rounded when they were written.
+    let kept = |study: &Study, method: MethodKind| {
+        let mut result = study.result(method.into()).unwrap().clone();
+        for model in &mut result.models {
+            assert!(model.metrics.take().unwrap().tug_of_war.is_some());
+        }
+        result
+    };
     for method in [MethodKind::Retrain, MethodKind::Fiun] {
-        assert_eq!(first.result(method.into()), again.result(method.into()));
+        assert_eq!(kept(&first, method), kept(&again, method));
     }
     let mask = again.result(MethodKind::Mask.into()).unwrap();
     assert!(mask.models.iter().all(|m| m.verdicts.distance.is_some()));
@@ -248,8 +275,14 @@ fn a_baseline_publishes_and_can_be_looked_at_again() {
     let graph = registry.graph().unwrap();
     assert_eq!(resolve(&graph, "b").unwrap().id.version(), 2);
     let with_data = engine.clone().with_data(&splits);
-    let again = request_report(&with_data, None, Depth::QUICK).unwrap();
+    let again = request_report(&with_data, None, Depth::FULL).unwrap();
     assert_eq!(again.title, done.request.as_str());
+    // Nothing was retrained: the root that never saw the class is the reference.
+    let reference = again.reference().unwrap();
+    assert_eq!(reference.kind, ReferenceKind::UntouchedRoot);
+    assert_eq!(reference.models, ["root@1".parse().unwrap()]);
+    let judged = again.judged(&again.results[0]);
+    assert_eq!(judged.judgement, Judgement::Outputs);
     let shown = &again.results[0];
     assert_eq!(shown.variant.method, MethodKind::Mask);
     assert!(

@@ -14,6 +14,9 @@ use crate::text::{duration, marked, percent};
 /// The loss of retained accuracy, in shares, that is marked as bad.
 const LOSS: f64 = 0.02;
 
+/// Values with more characters are set smaller.
+const LONG: usize = 13;
+
 /// How a fact is to be taken: a class of the style sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -50,7 +53,7 @@ pub(crate) fn draw(study: &Study) -> Markup {
         div class="cards" {
             @for fact in facts(study) {
                 div class={ "card " (fact.tone.name()) } {
-                    b { (fact.value) }
+                    b class=[(fact.value.len() > LONG).then_some("long")] { (fact.value) }
                     span { (fact.words) }
                 }
             }

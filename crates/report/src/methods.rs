@@ -1,7 +1,7 @@
 //! The methods beside each other, over models and seeds.
 
 use disinherit::evaluation::Verdicts;
-use disinherit_lab::{MethodResult, ModelResult, Study, Variant, mean};
+use disinherit_lab::{MethodResult, Metrics, ModelResult, Study, Variant, mean};
 use maud::{Markup, html};
 
 use crate::judged;
@@ -58,7 +58,7 @@ const DECIDING: [Column; 7] = [
 ];
 
 /// Everything else.
-const FURTHER: [Column; 9] = [
+const FURTHER: [Column; 13] = [
     ("forget set, training", "accuracy in percent", |r| {
         r.mean(|v| v.scores.forget.train).map(percent)
     }),
@@ -117,7 +117,32 @@ const FURTHER: [Column; 9] = [
     ("ZRF", "zero retrain forgetting, percent", |r| {
         r.mean(|v| v.zero_retrain_forgetting).map(percent)
     }),
+    (
+        "average gap",
+        "mean distance to the retrained model in three accuracies and membership, percent; 0 is best",
+        |r| of_others(r, |m| m.average_gap),
+    ),
+    (
+        "tug of war",
+        "product of one minus the distances to the retrained model's accuracies, percent; 100 is best",
+        |r| of_others(r, |m| m.tug_of_war),
+    ),
+    (
+        "NoMUS",
+        "retained accuracy and how little membership tells, percent; 100 is best",
+        |r| of_others(r, |m| m.nomus),
+    ),
+    (
+        "AUS",
+        "retained accuracy kept over one plus the accuracy left on the forget set, percent; 100 is best",
+        |r| of_others(r, |m| m.aus),
+    ),
 ];
+
+/// The mean of a metric that others report, over the models that have it.
+fn of_others(result: &MethodResult, pick: fn(&Metrics) -> Option<f64>) -> Option<f64> {
+    mean(result.models.iter().filter_map(|m| pick(&m.metrics?))).map(percent)
+}
 
 fn percent(share: f64) -> f64 {
     share * 100.0
@@ -140,7 +165,7 @@ pub(crate) fn draw(studies: &[Study]) -> Markup {
         } }
         details {
             summary { "Further numbers" }
-            div class="wide" { table class="methods" {
+            div class="wide" { table class="methods numbers" {
                 thead { tr {
                     th { "method" }
                     @for (name, words, _) in FURTHER { th title=(words) { (name) } }

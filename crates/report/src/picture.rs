@@ -144,7 +144,7 @@ impl Cards {
                 rect class="card" x=(at(x)) y=(at(CARDS)) width=(at(width)) height=(at(self.height)) {}
                 rect class=(fact.tone.name()) x=(at(x)) y=(at(CARDS)) width="4"
                     height=(at(self.height)) {}
-                text class="value" x=(at(x + 16.0)) y=(at(CARDS + 36.0)) { (fact.value) }
+                text class=(if fact.value.len() > 13 { "value long" } else { "value" }) x=(at(x + 16.0)) y=(at(CARDS + 36.0)) { (fact.value) }
                 @for (row, line) in lines.iter().enumerate() {
                     text class="words" x=(at(x + 16.0))
                         y=(at(CARDS + 60.0 + row as f64 * STEP)) { (line) }

@@ -4,6 +4,7 @@
 //! epochs, with rounded numbers, five points of each curve, one warning, and one method that failed.
 #![allow(clippy::unwrap_used)]
 
+use disinherit::evaluation::{Estimate, Judgement, ResetRelearning};
 use disinherit_lab::Study;
 use disinherit_report::{csv, page, picture};
 
@@ -57,7 +58,7 @@ fn nothing_is_said_about_what_was_not_evaluated() {
 
 /// Where only outputs were looked at, the page says so.
 #[test]
-fn outputs_alone_say_no_more_than_not_recognised() {
+fn outputs_alone_say_no_more_than_outputs() {
     let mut study = studies().swap_remove(0);
     for result in &mut study.results {
         for model in &mut result.models {
@@ -66,15 +67,84 @@ fn outputs_alone_say_no_more_than_not_recognised() {
         }
     }
     let page = page(&[study]).unwrap();
+    let words = "the outputs no longer name it, and no more can be said: nothing looked inside";
     assert!(
-        page.contains("<b>not recognised</b><span>outputs only"),
+        page.contains(&format!("<b>outputs</b><span>{words}")),
         "{page}"
     );
-    assert!(
-        page.contains("Overall: not recognised (outputs only)."),
-        "{page}"
+    assert!(page.contains("Overall: outputs."), "{page}");
+    assert!(!page.contains("features no longer"), "{page}");
+}
+
+/// The same study with everything measured that the judgement asks for: what the retrained models reach
+/// in `retrained`, and FIUn's models in `ours`, as (probe, steps, area, fitted).
+fn measured(retrained: [f64; 4], ours: [f64; 4]) -> Study {
+    let mut study = studies().swap_remove(0);
+    for result in &mut study.results {
+        let of = match result.variant.to_string().as_str() {
+            "retrain" => retrained,
+            _ => ours,
+        };
+        for model in &mut result.models {
+            let once = |value: f64| Estimate {
+                mean: value,
+                deviation: 0.0,
+                count: 1,
+            };
+            let verdicts = &mut model.verdicts;
+            verdicts.probe = Some(of[0]);
+            if let Some(relearning) = &mut verdicts.relearning {
+                relearning.reset = Some(ResetRelearning {
+                    steps: once(of[1]),
+                    limit: 64,
+                    never: 0,
+                });
+            }
+            if let Some(membership) = &mut verdicts.membership {
+                membership.area = Some(of[2]);
+                membership.fitted = Some(once(of[3]));
+            }
+        }
+    }
+    study
+}
+
+#[test]
+fn the_headline_is_how_far_it_is_forgotten() {
+    let retrained = [0.85, 20.0, 0.5, 0.52];
+    for (ours, word) in [
+        ([0.85, 20.0, 0.5, 0.52], "indistinguishable"),
+        ([0.86, 19.0, 0.5, 0.75], "features"),
+        ([0.97, 20.0, 0.5, 0.52], "outputs"),
+        ([0.85, 5.0, 0.5, 0.52], "outputs"),
+        ([0.70, 20.0, 0.5, 0.52], "outputs"),
+    ] {
+        let page = page(&[measured(retrained, ours)]).unwrap();
+        let first = page.split("<span>").next().unwrap();
+        assert!(first.contains(&format!(">{word}</b>")), "{word}: {first}");
+        // A band in each of the three charts, and a dot for each model.
+        assert_eq!(page.matches("class=\"band\"").count(), 3);
+    }
+    let over = page(&[measured(retrained, [0.7, 20.0, 0.5, 0.52])]).unwrap();
+    assert!(over.contains("In the way of more: over-erased"), "{over}");
+}
+
+/// A model that has too much left and one that has too little are not two that have forgotten.
+#[test]
+fn errors_of_models_do_not_cancel() {
+    let retrained = [0.85, 20.0, 0.5, 0.52];
+    let mut study = measured(retrained, retrained);
+    let result = &mut study.results[0];
+    for (at, model) in result.models.iter_mut().enumerate() {
+        model.verdicts.probe = Some(if at % 2 == 0 { 0.97 } else { 0.73 });
+    }
+    let result = &study.results[0];
+    assert_eq!(
+        result.models.len() % 2,
+        0,
+        "the mean is that of the reference"
     );
-    assert!(!page.contains("skin-deep"), "{page}");
+    assert_eq!(study.judged(result).judgement, Judgement::Outputs);
 }
 
 #[test]

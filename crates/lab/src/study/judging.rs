@@ -1,11 +1,12 @@
 //! The judgement on methods and on their models, from verdicts alone.
 
 use disinherit::FORGOTTEN;
-use disinherit::evaluation::{Judged, Judgement, Measured, Reference, ReferenceKind};
+use disinherit::evaluation::{Judged, Judgement, Measured, Reference, ReferenceKind, Verdicts};
 use umig::ModelId;
 
 use super::results::{MethodResult, ModelResult, Study};
 use crate::baselines::MethodKind;
+use crate::metrics::Metrics;
 
 impl Study {
     /// What models reach that do not know the forget data: the retrained ones where there are some,
@@ -112,24 +113,39 @@ impl Study {
         judged
     }
 
-    /// The same study with the judgements written down.
+    /// Metrics that others report, for one model as a method left it.
+    pub fn metrics(&self, model: &ModelResult) -> Metrics {
+        let before = self.models.iter().find(|known| known.id == model.id);
+        let retrain = self.result(MethodKind::Retrain.into());
+        let retrained = retrain.and_then(|retrain| retrain.model(&model.id));
+        let unknown = Verdicts::default();
+        Metrics::new(
+            before.map_or(&unknown, |known| &known.before),
+            &model.verdicts,
+            retrained.map(|retrained| &retrained.verdicts),
+        )
+    }
+
+    /// The same study with judgements and metrics written down.
     #[must_use]
     pub(crate) fn with_judgements(mut self) -> Self {
-        let judged: Vec<(Judged, Vec<Judged>)> = self
+        let of_model = |result, model| (self.judged_model(result, model), self.metrics(model));
+        let judged: Vec<(Judged, Vec<(Judged, Metrics)>)> = self
             .results
             .iter()
             .map(|result| {
                 let models = result.models.iter();
-                let models = models.map(|model| self.judged_model(result, model));
-                (self.judged(result), models.collect())
+                let models = models.map(|model| of_model(result, model)).collect();
+                (self.judged(result), models)
             })
             .collect();
         for (result, (whole, models)) in self.results.iter_mut().zip(judged) {
             let fine = result.failed.is_none();
             result.judgement = fine.then_some(whole.judgement);
             result.findings = whole.findings;
-            for (model, judged) in result.models.iter_mut().zip(models) {
+            for (model, (judged, metrics)) in result.models.iter_mut().zip(models) {
                 model.judged = Some(judged);
+                model.metrics = Some(metrics);
             }
         }
         self

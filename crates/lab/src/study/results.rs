@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use umig::{Forget, ModelId, Role};
 
 use crate::baselines::{MethodKind, Settings};
+use crate::metrics::Metrics;
 use crate::recipe::Recipe;
 use crate::variant::Variant;
 
@@ -44,6 +45,9 @@ pub struct ModelResult {
     /// What the evidence allows to say of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<Judged>,
+    /// Metrics that others report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
 }
 
 /// What one method made.

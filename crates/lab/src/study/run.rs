@@ -316,6 +316,7 @@ impl Running<'_> {
                     .evaluator
                     .verdicts(set, state, &seen, reference, known)?,
                 judged: None,
+                metrics: None,
             });
         }
         Ok(MethodResult {
