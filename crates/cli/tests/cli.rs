@@ -10,7 +10,7 @@ use disinherit_nets::Array;
 
 use assert_cmd::Command;
 use common::{Place, add};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn the_demonstration_keeps_its_promises() {
@@ -239,6 +239,7 @@ fn growing_unlearning_and_verifying() {
     for model in verified["models"].as_array().unwrap() {
         assert_eq!(model["passed"], true, "{model}");
     }
+    judged_inside(&place);
     // The old versions still recognise the class, and verify says so with its exit code.
     let args = ["verify", "r1@1", "--forget", "class=3", "--data", "digits"];
     let failed = place.run(&args).failure().code(1);
@@ -254,6 +255,69 @@ fn growing_unlearning_and_verifying() {
         &["unlearn", "--forget", "class=3", "--from", "r1@1"],
         &["superseded"],
     );
+}
+
+/// A head edit leaves the features as they were: beside an untouched root that reaches outputs, and less
+/// than `--require features` asks for.
+fn judged_inside(place: &Place) {
+    let verify = ["verify", "--data", "digits"];
+    place
+        .run(&[&verify[..], &["--require", "outputs"]].concat())
+        .success();
+    let deep = place.json(&[&verify[..], &["--deep", "--json"]].concat());
+    assert_eq!(deep["evidence"], "outputs, features, membership");
+    for model in deep["models"].as_array().unwrap() {
+        let inside = &model["inside"];
+        let root = inside["reference"]["models"][0].as_str().unwrap();
+        assert!(["d@1", "s@1"].contains(&root), "{model}");
+        assert_eq!(inside["reference"]["kind"], "untouched_root");
+        for what in ["probe", "area", "fitted"] {
+            let share = inside["measured"][what]["mean"].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&share), "{what}: {model}");
+        }
+        assert!(inside["measured"]["reset"]["mean"].as_f64().unwrap() > 0.0);
+        assert_eq!(model["judgement"], inside["judgement"]);
+    }
+    let words = deep["models"].as_array().unwrap().iter();
+    assert!(words.clone().any(|model| model["judgement"] == "outputs"));
+    let short = [&verify[..], &["--require", "features"]].concat();
+    let short = place.run(&short).failure().code(1);
+    let text = String::from_utf8(short.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("forgotten in"), "{text}");
+    assert!(text.contains("beside the untouched root `"), "{text}");
+
+    // The certificate is written, says the same, and can be asked.
+    place.run(&["key", "proof.pem"]).success();
+    let certify = [
+        "certify",
+        "--key",
+        "proof.pem",
+        "--data",
+        "digits",
+        "--json",
+    ];
+    let certify = [&certify[..], &["--require", "features"]].concat();
+    let made = place.run(&certify).failure().code(1);
+    let made: Value = serde_json::from_slice(&made.get_output().stdout).unwrap();
+    assert_eq!(
+        (&made["judgement"], &made["required"]),
+        (&json!("outputs"), &json!("features"))
+    );
+    let check = [
+        "verify",
+        "--certificate",
+        "certificate.json",
+        "--public-key",
+        "proof.pem.pub",
+    ];
+    place.run(&check).success();
+    place
+        .run(&[&check[..], &["--require", "outputs"]].concat())
+        .success();
+    place
+        .run(&[&check[..], &["--require", "features"]].concat())
+        .failure()
+        .code(1);
 }
 
 #[test]

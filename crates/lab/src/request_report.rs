@@ -39,12 +39,11 @@ pub fn request_report(
         touched: past.models.iter().flat_map(both).collect(),
     };
     for outcome in past.models {
-        let mut after = Verdicts::default();
-        if engine.data().is_some() {
-            let (known, judged) = judging.judge(&outcome)?;
-            before.insert(outcome.before.clone(), known);
-            after = judged;
-        }
+        let (known, after) = match engine.data() {
+            Some(_) => judging.judge(&outcome)?,
+            None => Default::default(),
+        };
+        before.insert(outcome.before.clone(), known);
         results.push(ModelResult {
             id: outcome.before.clone(),
             verdicts: after,

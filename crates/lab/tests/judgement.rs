@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use disinherit::evaluation::{
-    Depth, EvaluationSet, Evaluator, Judged, Judgement, Reference, ReferenceKind, Verdicts,
+    Depth, EvaluationSet, Evaluator, Finding, Judged, Judgement, Reference, ReferenceKind, Verdicts,
 };
 use disinherit::{Engine, FORGOTTEN, LoadedModel, RunOptions};
 use disinherit_data::{OpenOptions, Splits, open};
@@ -59,12 +59,10 @@ impl Bench<'_> {
         verdicts.unwrap()
     }
 
-    fn judged(&self, what: &str, state: &StateDict, reference: &Reference) -> Judged {
+    fn judged(&self, state: &StateDict, reference: &Reference) -> Judged {
         let verdicts = self.verdicts(state);
         let left = verdicts.scores.forget.heldout;
-        let judged = Judged::new(left, FORGOTTEN, &verdicts.measured(), Some(reference));
-        println!("{what}: {judged:?} {:?}", verdicts.measured());
-        judged
+        Judged::new(left, FORGOTTEN, &verdicts.measured(), Some(reference))
     }
 }
 
@@ -113,6 +111,29 @@ fn masked(model: &LoadedModel, state: &StateDict) -> StateDict {
     state
 }
 
+/// The model `a` of a grown network, and its untouched root.
+fn bench<'a>(engine: &'a Engine<'a>, forget: &'a Forget) -> Bench<'a> {
+    let graph = engine.registry().graph().unwrap();
+    let id: ModelId = "a@1".parse().unwrap();
+    let evaluator = Evaluator::new(engine, forget, Depth::FULL).unwrap();
+    let set = evaluator.evaluation_set(&graph, &id).unwrap();
+    let before = set.model.state(engine.registry()).unwrap();
+    let seen = evaluator.observe(&set, &before).unwrap();
+    let first = evaluator.verdicts_before(&set, &before, &seen).unwrap();
+    let known = first.scores.forget.heldout;
+    let root = evaluator.untouched_root(&graph, &BTreeSet::from([id]), &set, known);
+    let root = root.unwrap().unwrap();
+    assert_eq!(root.id.to_string(), "root@1");
+    let found = [(root.id, root.verdicts.measured())];
+    Bench {
+        root: Reference::new(ReferenceKind::UntouchedRoot, &found).unwrap(),
+        evaluator,
+        set,
+        before,
+        known,
+    }
+}
+
 #[test]
 fn sabotaged_edits_reach_outputs_at_most() {
     let splits: Splits = open("digits", &OpenOptions::default()).unwrap();
@@ -121,64 +142,40 @@ fn sabotaged_edits_reach_outputs_at_most() {
         .with_feature_cache(0)
         .with_data(&splits);
     grow(&engine, &recipe, &splits.train).unwrap();
-    let graph = engine.registry().graph().unwrap();
-    let id: ModelId = "a@1".parse().unwrap();
     let forget = Forget::classes(["3"]);
-    let evaluator = Evaluator::new(&engine, &forget, Depth::FULL).unwrap();
-    let set = evaluator.evaluation_set(&graph, &id).unwrap();
-    let before = set.model.state(engine.registry()).unwrap();
-    let seen = evaluator.observe(&set, &before).unwrap();
-    let first = evaluator.verdicts_before(&set, &before, &seen).unwrap();
-    let known = first.scores.forget.heldout;
-    let root = evaluator
-        .untouched_root(&graph, &BTreeSet::from([id.clone()]), &set, known)
-        .unwrap()
-        .unwrap();
-    assert_eq!(root.id.to_string(), "root@1");
-    let found = [(root.id, root.verdicts.measured())];
-    let root = Reference::new(ReferenceKind::UntouchedRoot, &found).unwrap();
-    let bench = Bench {
-        root,
-        known,
-        evaluator,
-        set,
-        before,
-    };
+    let bench = bench(&engine, &forget);
     let model = &bench.set.model;
     let retrained = after(&engine, &recipe, MethodKind::Retrain, model);
-    let reference = [(id, bench.verdicts(&retrained).measured())];
-    let reference = Reference::new(ReferenceKind::Retrained, &reference).unwrap();
-    println!("before {:?}", first.measured());
-    println!("{:?}", bench.root);
-    println!("{reference:?}");
+    let found = [(model.id().clone(), bench.verdicts(&retrained).measured())];
+    let reference = Reference::new(ReferenceKind::Retrained, &found).unwrap();
 
-    // The retrained model is what it is compared with.
-    let same = bench.judged("retrained", &retrained, &reference);
+    // The retrained model is what it is compared with: the judgement can be reached.
+    let same = bench.judged(&retrained, &reference);
     assert_eq!(same.judgement, Judgement::Indistinguishable, "{same:?}");
-    bench.judged("retrained beside the root", &retrained, &bench.root);
-    let half = masked(model, &between(&bench.before, &retrained, 0.5));
-    let [head, _] = model.head_tensors();
-    let wrong: StateDict = bench
-        .before
-        .iter()
-        .map(|(name, array)| {
-            let from = if *name == head {
-                &retrained[name]
-            } else {
-                array
-            };
-            (name.clone(), from.clone())
-        })
-        .collect();
-    let wrong = masked(model, &wrong);
-    let mask = masked(model, &bench.before);
-    for (what, state) in [("mask", mask), ("half", half), ("wrong layer", wrong)] {
+
+    let half = between(&bench.before, &retrained, 0.5);
+    // The head of the retrained model on the features of the one before.
+    let head = model.head_tensors();
+    let replaced = |(name, array): (&String, &Array)| {
+        let from = head.contains(name).then(|| &retrained[name]);
+        (name.clone(), from.unwrap_or(array).clone())
+    };
+    let wrong: StateDict = bench.before.iter().map(replaced).collect();
+    for (what, state) in [
+        ("mask", &bench.before),
+        ("half the strength", &half),
+        ("the wrong layer", &wrong),
+    ] {
+        let state = masked(model, state);
         for reference in [&reference, &bench.root] {
-            let judged = bench.judged(what, &state, reference);
+            let judged = bench.judged(&state, reference);
             assert_eq!(judged.judgement, Judgement::Outputs, "{what}: {judged:?}");
-            assert!(!judged.findings.is_empty(), "{what}");
+            let seen = judged.findings.contains(&Finding::ProbeAbove);
+            assert!(seen, "{what}: {judged:?}");
+            let faster = judged.findings.contains(&Finding::ResetFaster);
+            assert!(faster || what == "half the strength", "{what}: {judged:?}");
         }
     }
-    let unmasked = bench.judged("before", &bench.before, &reference);
+    let unmasked = bench.judged(&bench.before, &reference);
     assert_eq!(unmasked.judgement, Judgement::Recognised);
 }
