@@ -34,6 +34,7 @@ mod prepared;
 pub mod progress;
 pub mod provenance;
 mod publish;
+mod reference;
 mod request_log;
 mod run_options;
 mod runner;
