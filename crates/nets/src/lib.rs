@@ -11,6 +11,7 @@ mod fisher;
 mod graph;
 mod inputs;
 mod ops;
+mod penultimate;
 mod preprocessing;
 mod training;
 
@@ -26,6 +27,8 @@ pub use fisher::job::{InnerFisher, InnerJob, inner_tensors};
 pub use fisher::layers::inner_fisher;
 pub use graph::GraphNetwork;
 pub use ops::operation::Op;
+pub use penultimate::activations::Activations;
+pub use penultimate::network::Penultimate;
 pub use preprocessing::Preprocessing;
 pub use training::config::{Optimizer, Schedule, TrainingConfig};
 pub use training::job::{EpochReport, Trained, TrainingEvent, TrainingJob, TuningJob};

@@ -6,7 +6,7 @@ use disinherit_data::ImageShape;
 use fiun::FisherError;
 
 use super::initial::Initial;
-use super::operation::{Following, Op, Operation, Tensors, windows};
+use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors, windows};
 use crate::cpu::convolution::Convolution;
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
@@ -68,6 +68,15 @@ impl Operation for Conv {
         } else {
             Initial::Normal((2.0 / (self.channels[1] * area) as f32).sqrt())
         }
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part::Layer(LayerPart {
+            name: &self.name,
+            channels: self.channels,
+            window: Some([self.kernel, self.stride, self.padding]),
+            bias: self.bias,
+        })
     }
 
     fn output(&self, input: ImageShape) -> Option<ImageShape> {
