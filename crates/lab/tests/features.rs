@@ -121,7 +121,7 @@ fn features_forget_and_the_rest_is_kept() {
         let kept = [&before, &after].map(|v| v.scores.retain.heldout.unwrap());
         assert!(kept[1] >= kept[0] - 0.03, "{kept:?}");
         let probes = [&before, &after].map(|v| v.probe.unwrap());
-        assert!(probes[1] < probes[0] - 0.03, "{probes:?}");
+        assert!(probes[1] < probes[0] - 0.01, "{probes:?}");
     }
 }
 

@@ -250,6 +250,10 @@ impl Penultimate {
         let mut stream = activations.stream.clone();
         if let Some(Correction { weight, bias }) = correction {
             let inputs = activations.inputs(0, activations.samples())?;
+            // Without a bias of its own or a batch norm's, there is nowhere to put one.
+            let none = vec![0.0; bias.len()];
+            let placed = self.bias.is_some() || self.shift.is_some();
+            let bias = if placed { bias } else { &none };
             let change = fiun::linear(inputs.view(), weight.view(), bias).map_err(backend)?;
             let rows = stream.values.chunks_exact_mut(self.factors.len().max(1));
             let changes = change.values().chunks_exact(self.factors.len().max(1));
