@@ -71,9 +71,15 @@ fn features(architecture: &Architecture, state: &StateDict, set: &DataSet) -> Ma
 fn assert_close(found: &Matrix, expected: &Matrix, what: &str) {
     assert_eq!(found.rows(), expected.rows(), "{what}");
     assert_eq!(found.cols(), expected.cols(), "{what}");
+    // Products of batches of other sizes add in another order: values are as sure as the largest one.
+    let values = expected.values().iter();
+    let largest = values.fold(0.0f32, |largest, value| largest.max(value.abs()));
     for (found, expected) in found.values().iter().zip(expected.values()) {
-        let close = (found - expected).abs() < 2e-3 * (1.0 + expected.abs());
-        assert!(close, "{what}: {found} instead of {expected}");
+        let close = (found - expected).abs() < 1e-4 * (1.0 + largest);
+        assert!(
+            close,
+            "{what}: {found} instead of {expected}, the largest is {largest}"
+        );
     }
 }
 
