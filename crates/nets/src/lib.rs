@@ -2,6 +2,7 @@
 
 mod architecture;
 mod array;
+mod augment;
 mod capture;
 mod compute;
 mod cpu;
@@ -20,6 +21,7 @@ pub use architecture::initial::initial_state;
 pub use architecture::input::{FeatureShape, Input, TextShape};
 pub use architecture::kind::Kind;
 pub use array::{Array, StateDict, average, check_finite};
+pub use augment::Augment;
 pub use capture::{Capture, Network, capture};
 pub use compute::Compute;
 pub use error::NetError;

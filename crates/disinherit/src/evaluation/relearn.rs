@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use disinherit_data::DataSet;
 use disinherit_nets::{
-    Compute, Network, Optimizer, Phase, Schedule, StateDict, Term, TrainingConfig, TuningJob,
-    capture, tune,
+    Augment, Compute, Network, Optimizer, Phase, Schedule, StateDict, Term, TrainingConfig,
+    TuningJob, capture, tune,
 };
 use serde::{Deserialize, Serialize};
 
@@ -155,7 +155,7 @@ fn plain_descent() -> TrainingConfig {
         schedule: Schedule::Constant,
         epochs: 1,
         batch_size: BATCH,
-        augment: false,
+        augment: Augment::NONE,
         clip: Some(10.0),
     }
 }

@@ -1,6 +1,6 @@
 //! The methods' hyperparameters.
 
-use disinherit_nets::{Optimizer, Schedule, TrainingConfig};
+use disinherit_nets::{Augment, Optimizer, Schedule, TrainingConfig};
 use serde::{Deserialize, Serialize};
 
 use super::kind::MethodKind;
@@ -138,7 +138,7 @@ impl Settings {
             schedule: Schedule::Constant,
             epochs: self.epochs,
             batch_size: self.batch_size,
-            augment: false,
+            augment: Augment::NONE,
             clip: self.clip,
         }
     }
