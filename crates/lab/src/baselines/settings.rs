@@ -122,6 +122,18 @@ impl Settings {
             },
             MethodKind::Unsir => Self {
                 learning_rate: 0.02,
+                weight_decay: 0.0,
+                clip: None,
+                ..common
+            },
+            MethodKind::BoundaryShrink => Self {
+                epochs: 10,
+                weight_decay: 0.0,
+                ..common
+            },
+            MethodKind::Delete => Self {
+                epochs: 20,
+                weight_decay: 0.0,
                 ..common
             },
             _ => common,

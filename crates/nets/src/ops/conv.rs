@@ -8,6 +8,7 @@ use fiun::FisherError;
 use super::initial::Initial;
 use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors, windows};
 use crate::cpu::convolution::Convolution;
+use crate::cpu::input_rows::Window;
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
@@ -148,6 +149,12 @@ impl CpuLayer for CpuConv {
     }
 
     fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
+        let window = Window {
+            kernel: self.layer.kernel,
+            stride: self.layer.stride,
+            padding: self.layer.padding,
+        };
+        record.enter(&self.name, &input, window);
         let out = self.layer.forward(&input, record.threads)?;
         record.keep(input);
         Ok(out)

@@ -8,6 +8,7 @@ use disinherit_data::ImageShape;
 
 use super::initial::Initial;
 use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors};
+use crate::cpu::input_rows::Window;
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
@@ -128,6 +129,7 @@ impl CpuLayer for CpuLinear {
     }
 
     fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
+        record.enter(&self.name, &input, Window::POINT);
         let out = self.product(&input, Threads::All)?;
         record.keep(input);
         Ok(out)
