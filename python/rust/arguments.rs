@@ -8,7 +8,7 @@ use disinherit::import::{AddModel, NewNetwork};
 use disinherit::import::{ImportOptions, TrainedOn as TreeTraining};
 use disinherit::nets::{Architecture, Preprocessing};
 use disinherit::umig::{Forget, Relation, SampleSet, Training};
-use disinherit::{Alpha, EngineError, FiunOptions, RunOptions, Scale};
+use disinherit::{Alpha, EditDepth, EngineError, FiunOptions, RunOptions, Scale};
 use pyo3::prelude::*;
 
 use crate::errors::refused;
@@ -51,6 +51,7 @@ pub(crate) struct Options {
     jobs: usize,
     dry_run: bool,
     dampen_only: bool,
+    depth: String,
 }
 
 /// The same as the engine takes it.
@@ -82,6 +83,15 @@ impl Options {
             target_loss: self.target_loss.unwrap_or(default.target_loss),
             fisher,
             suppress: !self.dampen_only,
+            depth: match self.depth.as_str() {
+                "outputs" => EditDepth::Outputs,
+                "features" => EditDepth::Features,
+                other => {
+                    return Err(refused(format!(
+                        "`depth` must be `outputs` or `features`, not `{other}`"
+                    )));
+                }
+            },
             ..default
         };
         let run = RunOptions {

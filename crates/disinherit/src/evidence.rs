@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use disinherit_data::DataSet;
+use disinherit_nets::StateDict;
+use disinherit_registry::InnerEdit;
 use fiun::{HeadPart, Matrix, SuppressibleRows, Target, argmax};
 use umig::Forget;
 
@@ -16,8 +18,23 @@ use crate::work::Work;
 /// Samples tried when every try costs a forward pass.
 const FEW: usize = 1024;
 
-/// Samples of which some are to be forgotten, with what the choice aims at.
+/// What is collected for one model before its edit.
 pub struct Evidence {
+    /// What the strength of dampening is chosen on, where it is chosen on data.
+    pub(crate) strength: Option<Strength>,
+    /// What was worked out for the layers below the head, where that was asked for.
+    pub(crate) inner: Option<InnerPart>,
+}
+
+/// The part of an edit that lies below the head, worked out already: it runs the network.
+pub(crate) struct InnerPart {
+    /// The tensors that change, the head's among them; none where only the head is edited.
+    pub(crate) changed: StateDict,
+    pub(crate) record: InnerEdit,
+}
+
+/// Samples of which some are to be forgotten, with what the choice aims at.
+pub(crate) struct Strength {
     pub(crate) samples: Samples,
     pub(crate) rows: Vec<u32>,
     pub(crate) is_forget: Vec<bool>,
@@ -47,11 +64,11 @@ impl Collecting<'_> {
     /// The model's own training samples; where none of them is to be forgotten, the forget samples
     /// of the initial models that reach it are added. `None` where there is no data, or not both
     /// of what must go and what must stay.
-    pub(crate) fn evidence(
+    pub(crate) fn strength(
         &self,
         model: &LoadedModel,
         selected: &Selected,
-    ) -> Result<Option<Evidence>, EngineError> {
+    ) -> Result<Option<Strength>, EngineError> {
         let Ok(own) = self.work.own(model) else {
             return Ok(None);
         };
@@ -81,7 +98,7 @@ impl Collecting<'_> {
         } else {
             Samples::Features(self.joined(model, &sets)?)
         };
-        Ok(Some(Evidence {
+        Ok(Some(Strength {
             suppressible: self.suppressible(model, selected),
             samples,
             rows,

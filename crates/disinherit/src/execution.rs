@@ -237,6 +237,7 @@ impl Execution<'_> {
             choice: edit.choice,
             tensors: edit.tensors,
             unmatched: edit.unmatched,
+            inner: edit.inner,
             fallback_card: card.and_then(|card| card.fallback.as_ref().map(|f| f.of.clone())),
             seconds,
         };

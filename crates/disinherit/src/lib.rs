@@ -51,7 +51,7 @@ pub use cost::Cost;
 pub use engine::Engine;
 pub use error::{EngineError, Hint, suggest};
 pub use evidence::Evidence;
-pub use fiun_method::{Alpha, Fiun, FiunOptions, Scale};
+pub use fiun_method::{Alpha, EditDepth, Fiun, FiunOptions, Scale};
 pub use layers::Layers;
 pub use method::{Edit, Method};
 pub use model::{LoadedModel, find as resolve};

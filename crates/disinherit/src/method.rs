@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use disinherit_formats::{Dtype, Tensor};
 use disinherit_nets::StateDict;
-use disinherit_registry::{MethodName, Registry};
+use disinherit_registry::{InnerEdit, MethodName, Registry};
 use fiun::{AlphaChoice, Selection};
 use half::{bf16, f16};
 use umig::{Forget, ModelId, Scope, Umig};
@@ -59,6 +59,11 @@ pub trait Method: Sync {
     /// The touched models whose edits must be finished before that of `model` begins.
     fn waits_for(&self, _model: &ModelId, _graph: &Umig, _scope: &Scope) -> BTreeSet<ModelId> {
         BTreeSet::new()
+    }
+
+    /// Whether edits go below the head, for which they read each model's own training data.
+    fn edits_features(&self) -> bool {
+        false
     }
 
     /// Whether edits run beside each other. A method that trains uses every core for one model.
@@ -118,6 +123,8 @@ pub struct Edit {
     pub choice: Option<AlphaChoice>,
     /// Labels of the model that no initial model has.
     pub unmatched: Vec<String>,
+    /// What was done below the head; nothing where that was not asked for.
+    pub inner: Option<InnerEdit>,
 }
 
 impl Edit {

@@ -64,6 +64,7 @@ pub(crate) fn plan(
                 Found::Fallback(_, fallback) => Some(fallback.of.clone()),
                 _ => None,
             }),
+            features: method.edits_features(),
             model: id,
         });
         add(purpose, edits.collect());

@@ -12,8 +12,15 @@ use crate::work::Work;
 /// What the user should know about the edits of a method that dampens.
 pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcome>) -> Vec<String> {
     let mut list = Vec::new();
-    for outcome in outcomes.values().filter(|outcome| outcome.alpha.is_some()) {
-        list.extend(of_model(work, outcome));
+    for outcome in outcomes.values() {
+        if outcome.alpha.is_some() {
+            list.extend(of_model(work, outcome));
+        }
+        let refused = outcome.inner.as_ref().and_then(|i| i.outputs_only.as_ref());
+        list.extend(refused.map(|reason| {
+            let id = &outcome.before;
+            format!("{id}: only its outputs were edited: {reason}")
+        }));
     }
     list
 }

@@ -17,6 +17,8 @@
 //! - [`dampen`]: selection and dampening, on `f32`, `f16` and `bf16`.
 //! - [`search_alpha`]: the threshold, chosen from a target on cached features; [`LogitSuppression`]:
 //!   what no threshold takes, taken from the forgotten labels' biases.
+//! - [`RemapSums`]: REMAP, the penultimate layer taught what a model that never knew the forget data
+//!   would write of it; [`HeadRow`]: the forgotten label's row that goes with it.
 //! - [`RowMatch`]: heads whose label sets differ, matched by label name.
 //!
 //! Sources: Liu et al., arXiv:2408.08493, Section 4 (FIUn, MFIM); Foster et al., arXiv:2308.07707
@@ -30,6 +32,8 @@ mod labels;
 mod search;
 
 pub use edit::dampen::{Dampening, Selection, dampen};
+pub use edit::head_row::{HeadRow, log_sum_exp};
+pub use edit::remap::{Correction, Remap, RemapSums, prototypes};
 pub use edit::suppression::{HeadPart, LogitSuppression, SuppressibleRows};
 pub use error::FisherError;
 pub use fisher::estimator::Estimator;
@@ -39,6 +43,7 @@ pub use fisher::merge::merge;
 pub use fisher::precision::{Precision, head_precision};
 pub use fisher::residuals::{Residuals, residuals};
 pub use fisher::tensor::FisherTensor;
+pub use kernel::cholesky::Cholesky;
 pub use kernel::matrix::{Matrix, MatrixRef, argmax};
 pub use kernel::product::{Factor, Product, Threads, linear, transpose_product};
 pub use kernel::scalar::{BLOCK, Scalar, Scratch};

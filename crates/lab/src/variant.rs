@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::baselines::MethodKind;
 
 /// A method as a study runs it. In text: the method's name, and for one that dampens `+all` where
-/// every layer is edited, `+raw` where FIMs are compared as they are and `+dampen` where nothing but
-/// dampening is done, as in the paper (`fiun+all+raw`).
+/// every layer is edited, `+raw` where FIMs are compared as they are, `+dampen` where nothing but
+/// dampening is done, as in the paper (`fiun+all+raw`), and `+features` where the penultimate layer is
+/// edited too, so that features forget.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -24,6 +25,8 @@ pub struct Variant {
     pub raw: bool,
     /// Whether biases are left alone where dampening does not do.
     pub dampen_only: bool,
+    /// Whether the edit goes below the head, to the features.
+    pub features: bool,
 }
 
 impl Variant {
@@ -51,7 +54,8 @@ impl fmt::Display for Variant {
         let all = if self.all_layers { "+all" } else { "" };
         let raw = if self.raw { "+raw" } else { "" };
         let dampen = if self.dampen_only { "+dampen" } else { "" };
-        f.pad(&format!("{}{all}{raw}{dampen}", self.method))
+        let features = if self.features { "+features" } else { "" };
+        f.pad(&format!("{}{all}{raw}{dampen}{features}", self.method))
     }
 }
 
@@ -80,10 +84,11 @@ impl FromStr for Variant {
                 "all" if variant.method.dampens() => variant.all_layers = true,
                 "raw" if variant.method.dampens() => variant.raw = true,
                 "dampen" if variant.method == MethodKind::Fiun => variant.dampen_only = true,
+                "features" if variant.method == MethodKind::Fiun => variant.features = true,
                 _ => {
                     return Err(format!(
                         "`{text}` is no variant of `{}`: `+all` and `+raw` are for methods that \
-                         dampen, `+dampen` for FIUn",
+                         dampen, `+dampen` and `+features` for FIUn",
                         variant.method
                     ));
                 }

@@ -2,17 +2,14 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use disinherit_data::{DataSet, FeatureTable, ImageShape, Samples};
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::architecture::input::Input;
+use crate::augment::{Augment, Change};
 use crate::cpu::maps::Maps;
 use crate::device::pass::Flow;
 use crate::error::NetError;
 use crate::preprocessing::Preprocessing;
-
-/// Pixels that an augmented image is moved by, at most.
-const SHIFT: i64 = 4;
 
 /// One table of features, as many for a sample as the head reads.
 fn check_features(set: &DataSet, tables: &[FeatureTable], inputs: usize) -> Result<(), NetError> {
@@ -97,12 +94,12 @@ impl<'a> Inputs<'a> {
         })
     }
 
-    /// The samples at these indices.
+    /// The samples at these indices; images changed at random where it is said how.
     pub(crate) fn batch(
         &self,
         indices: &[usize],
         device: &Device,
-        augment: Option<&mut ChaCha8Rng>,
+        augment: Option<(Augment, &mut ChaCha8Rng)>,
     ) -> Flow {
         match self.input {
             Input::Images(shape) => Flow::Maps(self.images(shape, indices, device, augment)),
@@ -145,14 +142,14 @@ impl<'a> Inputs<'a> {
         shape: ImageShape,
         indices: &[usize],
         device: &Device,
-        mut augment: Option<&mut ChaCha8Rng>,
+        mut augment: Option<(Augment, &mut ChaCha8Rng)>,
     ) -> Tensor<4> {
         let mut values = Vec::with_capacity(indices.len() * shape.len());
         for &index in indices {
             let Some((_, pixels)) = self.set.image(index) else {
                 continue;
             };
-            let change = augment.as_mut().map(|rng| Change::draw(rng));
+            let change = augment.as_mut().map(|(how, rng)| how.draw(rng));
             self.append(shape, pixels, change, &mut values);
         }
         let ImageShape {
@@ -224,35 +221,5 @@ impl<'a> Inputs<'a> {
                 }
             }
         }
-    }
-}
-
-/// A mirror and a shift, drawn for one image: the usual augmentation of small colour images.
-#[derive(Clone, Copy)]
-struct Change {
-    mirror: bool,
-    right: i64,
-    down: i64,
-}
-
-impl Change {
-    fn draw(rng: &mut ChaCha8Rng) -> Self {
-        Self {
-            mirror: rng.random(),
-            right: rng.random_range(-SHIFT..=SHIFT),
-            down: rng.random_range(-SHIFT..=SHIFT),
-        }
-    }
-
-    /// Where the pixel at (x, y) comes from; `None` outside of the image.
-    fn source(self, x: usize, y: usize, width: usize, height: usize) -> Option<usize> {
-        let x = if self.mirror { width - 1 - x } else { x };
-        let x = usize::try_from(x as i64 + self.right)
-            .ok()
-            .filter(|x| *x < width)?;
-        let y = usize::try_from(y as i64 + self.down)
-            .ok()
-            .filter(|y| *y < height)?;
-        Some(y * width + x)
     }
 }

@@ -48,6 +48,9 @@ pub enum Task {
         /// The version whose FIM card is used in place of one of its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fallback_card: Option<ModelId>,
+        /// Whether it goes below the head, for which it reads the model's own training data.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        features: bool,
     },
 }
 
@@ -91,6 +94,7 @@ impl Stage {
             model: model.clone(),
             initial: initial.clone(),
             fallback_card: None,
+            features: false,
         };
         Self {
             purpose: "merge, select and dampen in every touched model".into(),

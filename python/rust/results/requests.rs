@@ -6,7 +6,7 @@ use disinherit::evaluation::{
     Scores,
 };
 use disinherit::fiun::{AlphaChoice, HeadPart, LogitSuppression, Selection, Trial};
-use disinherit::registry::ModelOutcome;
+use disinherit::registry::{Basis, InnerEdit, InnerTrial, ModelOutcome};
 use disinherit::umig::{Forget, Plan, Reads, Request, Stage, Task};
 use pyo3::prelude::*;
 
@@ -43,8 +43,12 @@ impl Record for Task {
             Self::Edit {
                 initial,
                 fallback_card,
+                features,
                 ..
-            } => ("edit", None, texts(initial), text(fallback_card.as_ref())),
+            } => {
+                let reads = features.then_some("training_data");
+                ("edit", reads, texts(initial), text(fallback_card.as_ref()))
+            }
         };
         record!(py, "Task" {
             kind: kind,
@@ -126,6 +130,34 @@ impl Record for AlphaChoice {
     }
 }
 
+impl Record for InnerTrial {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "InnerTrial" {
+            ridge: self.ridge,
+            divergence: self.divergence,
+            forget: self.forget,
+            retain: self.retain,
+        })
+    }
+}
+
+impl Record for InnerEdit {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "InnerEdit" {
+            basis: match self.basis {
+                Basis::Own => "own",
+                Basis::Initial => "initial",
+                Basis::None => "none",
+            },
+            layer: self.layer.as_deref(),
+            reference: text(self.reference.as_ref()),
+            ridge: self.ridge,
+            trials: list(py, &self.trials)?,
+            outputs_only: self.outputs_only.as_deref(),
+        })
+    }
+}
+
 impl Record for ModelOutcome {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         record!(py, "Outcome" {
@@ -141,6 +173,7 @@ impl Record for ModelOutcome {
             tensors: dict(py, &self.tensors, |tensor| tensor.record(py))?,
             unmatched: &self.unmatched,
             fallback_card: text(self.fallback_card.as_ref()),
+            inner: maybe(py, self.inner.as_ref())?,
             seconds: self.seconds,
         })
     }

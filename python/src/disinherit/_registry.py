@@ -254,6 +254,7 @@ class Registry:
         jobs: int = 0,
         dry_run: bool = False,
         dampen_only: bool = False,
+        depth: str = "outputs",
     ) -> Unlearned:
         """Forget classes, a source or samples, in every model that is concerned.
 
@@ -265,7 +266,8 @@ class Registry:
         without bringing them to a common scale. ``target_forget`` and ``target_loss`` say what the choice aims
         at, ``merge_scale`` divides merged FIMs, ``jobs`` models are edited at a time (0: one for each core).
         With ``dampen_only`` logits are not suppressed where no alpha is enough; with ``dry_run`` nothing is
-        written.
+        written. With ``depth="features"`` the penultimate layer is edited too, so that the features forget; that
+        needs the training data, and a model for which it cannot be done keeps to its outputs, with a warning.
         """
         options = Options(
             alpha=alpha,
@@ -280,6 +282,7 @@ class Registry:
             jobs=jobs,
             dry_run=dry_run,
             dampen_only=dampen_only,
+            depth=depth,
         )
         asked = request(classes, source, samples, initial)
         return self._inner.unlearn(asked, None if data is None else data._inner, options, progress_bars(progress))

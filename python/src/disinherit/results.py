@@ -246,7 +246,8 @@ class Task(Record):
     model: str
     #: The initial models whose FIMs are merged, for an edit.
     initial: List[str]
-    #: What is read: ``card``, ``training_data``, ``forget_data``; nothing but what is there for an edit.
+    #: What is read: ``card``, ``training_data``, ``forget_data``; for an edit nothing but what is there, or
+    #: ``training_data`` where it goes below the head.
     reads: Optional[str]
     #: The version whose card an edit uses in place of one of its own.
     fallback_card: Optional[str]
@@ -360,6 +361,35 @@ class AlphaChoice(Record):
 
 
 @dataclass(frozen=True)
+class InnerTrial(Record):
+    """One strength that an edit below the head was tried with, on samples that it was not computed from."""
+
+    #: The larger, the weaker.
+    ridge: float
+    #: Of the outputs on forget samples from the reference's, in nats.
+    divergence: float
+    #: Accuracy on forget and retained samples, 0 to 1.
+    forget: float
+    retain: float
+
+
+@dataclass(frozen=True)
+class InnerEdit(Record):
+    """What was done below the head."""
+
+    #: ``own`` forget samples of the model, those of the ``initial`` models that reach it, or ``none``.
+    basis: str
+    #: The weight that was edited; ``None`` where only the head was.
+    layer: Optional[str]
+    #: The model that never knew the forget data and whose answers were taken over.
+    reference: Optional[str]
+    ridge: Optional[float]
+    trials: List[InnerTrial]
+    #: Why only the head was edited.
+    outputs_only: Optional[str]
+
+
+@dataclass(frozen=True)
 class Outcome(Record):
     """What happened to one model."""
 
@@ -381,6 +411,8 @@ class Outcome(Record):
     unmatched: List[str]
     #: The version whose FIM card was used instead of one of its own.
     fallback_card: Optional[str]
+    #: What was done below the head; ``None`` where that was not asked for.
+    inner: Optional[InnerEdit]
     seconds: float
 
     @property

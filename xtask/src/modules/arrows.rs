@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
         "umig",
         "fiun",
         "disinherit-testkit",
+        "disinherit-unified",
         "xtask",
     ],
     &["disinherit-registry", "disinherit-nets"],

@@ -13,9 +13,10 @@ use crate::files;
 
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
-    /// The network: small-cnn, alexnet, alexnet-32, resnet-18, densenet-161, vgg-16 or vit-b-32 for
-    /// images; lstm, gated-cnn, bert-tiny or bert-base for text; head for any other network: only its
-    /// last linear layer is known. Read from `config.json` where there is one; head otherwise.
+    /// The network: small-cnn, alexnet, alexnet-32, resnet-18, resnet-18-32, resnet-20, resnet-8,
+    /// densenet-161, vgg-16 or vit-b-32 for images; lstm, gated-cnn, bert-tiny or bert-base for text;
+    /// head for any other network: only its last linear layer is known. Read from `config.json` where
+    /// there is one; head otherwise.
     #[arg(long, value_name = "NAME")]
     pub(crate) architecture: Option<Kind>,
     /// The head of any other network: the name of its last linear layer; found when not given.

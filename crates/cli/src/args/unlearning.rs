@@ -2,11 +2,11 @@
 
 use clap::Args;
 use disinherit::cards::FisherOptions;
-use disinherit::{Alpha, FiunOptions, Layers, Scale};
+use disinherit::{Alpha, EditDepth, FiunOptions, Layers, Scale};
 use disinherit_lab::SettingsPatch;
 
 use super::estimator::EstimatorArgs;
-use super::values::alpha;
+use super::values::{alpha, depth};
 
 #[derive(Debug, Args, Clone)]
 pub(crate) struct UnlearningArgs {
@@ -27,6 +27,11 @@ pub(crate) struct UnlearningArgs {
     /// The layers to edit: head, all, or patterns of tensor names with commas between them.
     #[arg(long, default_value = "head", value_name = "WHICH")]
     pub(crate) layers: Layers,
+    /// How deep the edit goes: `outputs` (the layers of --layers), or `features`: the penultimate layer
+    /// too, which is taught what a model that never knew the forgotten classes would write of them. That
+    /// needs the training data; a model for which it cannot be done keeps to its outputs, with a warning.
+    #[arg(long, default_value = "outputs", value_name = "DEPTH", value_parser = depth)]
+    pub(crate) depth: EditDepth,
     /// Models edited at the same time; one per core when 0.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) jobs: usize,
@@ -69,6 +74,7 @@ impl UnlearningArgs {
             fisher,
             own_forget: false,
             suppress: !self.dampen_only,
+            depth: self.depth,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Values that flags take, read from text.
 
-use disinherit::Alpha;
+use disinherit::{Alpha, EditDepth};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 fn numbers<const N: usize>(text: &str) -> Result<[usize; N], String> {
@@ -64,6 +64,15 @@ pub(crate) fn alpha(text: &str) -> Result<Alpha, String> {
     }
 }
 
+/// How deep an edit goes.
+pub(crate) fn depth(text: &str) -> Result<EditDepth, String> {
+    match text {
+        "outputs" => Ok(EditDepth::Outputs),
+        "features" => Ok(EditDepth::Features),
+        _ => Err("expected `outputs` or `features`".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +94,8 @@ mod tests {
         assert!(timestamp("yesterday").is_err());
         assert_eq!(precision("auto"), Ok(0.001));
         assert!(precision("1").is_err());
+        assert_eq!(depth("features"), Ok(EditDepth::Features));
+        assert!(depth("deep").is_err());
         assert!(alpha("soft").is_err() && alpha("-1").is_err());
     }
 }

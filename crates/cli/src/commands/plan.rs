@@ -4,10 +4,11 @@ use clap::Args;
 use disinherit::cards::FisherOptions;
 use disinherit::fiun::Estimator;
 use disinherit::umig::{Model, ModelId, Plan, Reads, Task, Umig};
-use disinherit::{Fiun, FiunOptions, Layers, RunOptions};
+use disinherit::{EditDepth, Fiun, FiunOptions, Layers, RunOptions};
 use serde_json::json;
 
 use crate::args::request::RequestArgs;
+use crate::args::values::depth;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
@@ -29,6 +30,9 @@ pub(crate) struct PlanArgs {
     /// The estimator of the cards.
     #[arg(long, default_value = "empirical")]
     estimator: Estimator,
+    /// How deep the edits would go: `outputs`, or `features`.
+    #[arg(long, default_value = "outputs", value_name = "DEPTH", value_parser = depth)]
+    depth: EditDepth,
 }
 
 impl PlanArgs {
@@ -39,6 +43,7 @@ impl PlanArgs {
                 layers: self.layers.clone(),
                 ..FisherOptions::default()
             },
+            depth: self.depth,
             ..FiunOptions::default()
         }
     }
@@ -103,6 +108,13 @@ fn needed(plan: &Plan) -> Vec<String> {
             joined(&forget_data)
         ));
     }
+    let features = of(|task| matches!(task, Task::Edit { features: true, .. }));
+    if !features.is_empty() {
+        lines.push(format!(
+            "needs the training data, to be run through {}: their features are edited too",
+            joined(&features)
+        ));
+    }
     for task in plan.tasks() {
         if let Task::Edit {
             model,
@@ -115,7 +127,7 @@ fn needed(plan: &Plan) -> Vec<String> {
             ));
         }
     }
-    if training_data.is_empty() && forget_data.is_empty() {
+    if training_data.is_empty() && forget_data.is_empty() && features.is_empty() {
         lines.push("needs no data and no forward pass: the FIM cards hold all that is read".into());
     }
     lines

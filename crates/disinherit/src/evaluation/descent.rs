@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use disinherit_data::{DataSet, Samples};
 use disinherit_nets::{
-    NetError, Network, Optimizer, Phase, Schedule, StateDict, Term, TrainingConfig, TuningJob,
-    capture, tune,
+    Augment, NetError, Network, Optimizer, Phase, Schedule, StateDict, Term, TrainingConfig,
+    TuningJob, capture, tune,
 };
 
 use super::evaluation_set::EvaluationSet;
@@ -200,7 +200,7 @@ fn plain_descent() -> TrainingConfig {
         schedule: Schedule::Constant,
         epochs: 1,
         batch_size: BATCH,
-        augment: false,
+        augment: Augment::NONE,
         clip: Some(CLIP),
     }
 }

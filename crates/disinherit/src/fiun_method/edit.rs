@@ -16,7 +16,7 @@ use super::tensor::{dampen_tensor, suppress_tensor};
 use crate::cards::maker::Tensors;
 use crate::cards::source::CardUse;
 use crate::error::{EngineError, Hint};
-use crate::evidence::{Evidence, Samples};
+use crate::evidence::{InnerPart, Samples, Strength};
 use crate::layers::Selected;
 use crate::method::Edit;
 use crate::model::{LoadedModel, to_state};
@@ -53,7 +53,7 @@ struct Edited {
 
 impl Dampen<'_> {
     /// Merges, selects and dampens.
-    pub(super) fn edit(&self, evidence: Option<&Evidence>) -> Result<Edit, EngineError> {
+    pub(super) fn edit(&self, evidence: Option<&Strength>) -> Result<Edit, EngineError> {
         let id = self.model.id();
         let (own, mean) = self
             .card
@@ -86,6 +86,22 @@ impl Dampen<'_> {
             lambda: Some(lambda),
             choice,
             unmatched,
+            inner: None,
+        })
+    }
+
+    /// Takes over what was worked out below the head: there the head's rows of the forgotten labels
+    /// are written anew, and dampening has nothing left to do.
+    pub(super) fn with_inner(&self, outputs: Edit, part: &InnerPart) -> Result<Edit, EngineError> {
+        let inner = Some(part.record.clone());
+        if part.changed.is_empty() {
+            return Ok(Edit { inner, ..outputs });
+        }
+        let edit = Edit::from_state(self.work.registry(), self.model, &part.changed)?;
+        Ok(Edit {
+            inner,
+            unmatched: outputs.unmatched,
+            ..edit
         })
     }
 
@@ -219,7 +235,7 @@ impl Dampen<'_> {
     fn alpha(
         &self,
         decision: &Decision,
-        evidence: Option<&Evidence>,
+        evidence: Option<&Strength>,
     ) -> Result<(f64, Option<AlphaChoice>), EngineError> {
         let evidence = match (self.options.alpha, evidence) {
             (Alpha::Value(alpha), _) => return Ok((alpha, None)),
@@ -251,7 +267,7 @@ impl Dampen<'_> {
     fn search_head(
         &self,
         decision: &Decision,
-        evidence: &Evidence,
+        evidence: &Strength,
         features: &fiun::Matrix,
     ) -> Result<AlphaChoice, EngineError> {
         let model = self.model;
@@ -286,7 +302,7 @@ impl Dampen<'_> {
     fn search_layers(
         &self,
         decision: &Decision,
-        evidence: &Evidence,
+        evidence: &Strength,
     ) -> Result<AlphaChoice, EngineError> {
         let model = self.model;
         let wrap = || EngineError::fisher(model.id(), &model.manifest.head);
@@ -343,7 +359,7 @@ impl Dampen<'_> {
     fn logits(
         &self,
         state: &disinherit_nets::StateDict,
-        evidence: &Evidence,
+        evidence: &Strength,
     ) -> Result<fiun::Matrix, EngineError> {
         let Samples::Whole(sets) = &evidence.samples else {
             return Err(EngineError::Internal("there are no samples to run".into()));

@@ -4,6 +4,7 @@
 //! in every touched model, each on its own. Source: Liu et al., arXiv:2408.08493, Section 4.
 
 mod edit;
+mod inner;
 mod options;
 mod tensor;
 
@@ -14,14 +15,15 @@ use umig::{Forget, ModelId, Scope};
 
 use crate::cards::FisherOptions;
 use crate::error::EngineError;
-use crate::evidence::{Collecting, Evidence};
+use crate::evidence::{Collecting, Evidence, Strength};
 use crate::method::{Edit, Method};
 use crate::model::LoadedModel;
 use crate::work::Work;
 
 use self::edit::Dampen;
+use self::inner::Inner;
 
-pub use self::options::{Alpha, FiunOptions, Scale};
+pub use self::options::{Alpha, EditDepth, FiunOptions, Scale};
 
 /// Fisher Inheritance Unlearning.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,7 +49,7 @@ impl Method for Fiun {
 
     fn settings(&self) -> Result<Value, EngineError> {
         let options = &self.options;
-        Ok(json!({
+        let mut settings = json!({
             "alpha": options.alpha,
             "lambda": options.lambda,
             "scale": options.scale,
@@ -56,7 +58,11 @@ impl Method for Fiun {
             "target_loss": options.target_loss,
             "fisher": options.fisher.settings(),
             "suppress": options.suppress,
-        }))
+        });
+        if options.depth != EditDepth::Outputs {
+            settings["depth"] = json!(options.depth);
+        }
+        Ok(settings)
     }
 
     fn check(&self, _: &Forget) -> Result<(), EngineError> {
@@ -81,23 +87,22 @@ impl Method for Fiun {
         }
     }
 
+    fn edits_features(&self) -> bool {
+        self.options.depth == EditDepth::Features
+    }
+
     fn runs_in_parallel(&self) -> bool {
         true
     }
 
     fn evidence(&self, work: &Work<'_>, model: &ModelId) -> Result<Option<Evidence>, EngineError> {
-        let searches = self.options.alpha == Alpha::Auto && work.engine.data().is_some();
-        let Some(selected) = work.selected.get(model).filter(|_| searches) else {
-            return Ok(None);
+        let inner = match self.options.depth {
+            EditDepth::Outputs => None,
+            EditDepth::Features => Some(Inner::new(work, &self.options).part(work.model(model)?)?),
         };
-        let collecting = Collecting {
-            work,
-            fisher: &self.options.fisher,
-            target_forget: self.options.target_forget,
-            target_loss: self.options.target_loss,
-            suppress: self.options.suppress,
-        };
-        collecting.evidence(work.model(model)?, selected)
+        let strength = self.strength(work, model)?;
+        let any = strength.is_some() || inner.is_some();
+        Ok(any.then_some(Evidence { strength, inner }))
     }
 
     fn edit(
@@ -113,13 +118,35 @@ impl Method for Fiun {
                 model.id()
             )));
         };
-        Dampen {
+        let dampen = Dampen {
             work,
             options: &self.options,
             model,
             card,
             selected,
+        };
+        let outputs = dampen.edit(evidence.and_then(|evidence| evidence.strength.as_ref()))?;
+        match evidence.and_then(|evidence| evidence.inner.as_ref()) {
+            Some(part) => dampen.with_inner(outputs, part),
+            None => Ok(outputs),
         }
-        .edit(evidence)
+    }
+}
+
+impl Fiun {
+    /// What alpha is chosen on.
+    fn strength(&self, work: &Work<'_>, model: &ModelId) -> Result<Option<Strength>, EngineError> {
+        let searches = self.options.alpha == Alpha::Auto && work.engine.data().is_some();
+        let Some(selected) = work.selected.get(model).filter(|_| searches) else {
+            return Ok(None);
+        };
+        let collecting = Collecting {
+            work,
+            fisher: &self.options.fisher,
+            target_forget: self.options.target_forget,
+            target_loss: self.options.target_loss,
+            suppress: self.options.suppress,
+        };
+        collecting.strength(work.model(model)?, selected)
     }
 }

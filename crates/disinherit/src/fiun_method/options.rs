@@ -27,6 +27,18 @@ pub enum Scale {
     Raw,
 }
 
+/// How deep an edit goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EditDepth {
+    /// The outputs: the layers that Fisher information selects parameters of.
+    #[default]
+    Outputs,
+    /// The features too: the penultimate layer is taught what a model that never knew the forget data
+    /// would write of it ([`fiun::RemapSums`]), where data allows it.
+    Features,
+}
+
 /// How FIUn chooses, selects and dampens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FiunOptions {
@@ -52,6 +64,8 @@ pub struct FiunOptions {
     /// Whether, for classes, what no threshold makes a model forget is taken by logit suppression
     /// ([`fiun::LogitSuppression`]).
     pub suppress: bool,
+    /// How deep the edit goes.
+    pub depth: EditDepth,
 }
 
 impl Default for FiunOptions {
@@ -66,6 +80,7 @@ impl Default for FiunOptions {
             fisher: FisherOptions::default(),
             own_forget: false,
             suppress: true,
+            depth: EditDepth::default(),
         }
     }
 }

@@ -1,4 +1,7 @@
-//! Edits of parameters: dampening, and logit suppression for what dampening leaves.
+//! Edits of parameters: dampening, logit suppression for what dampening leaves, and below the head
+//! the remapping of features, with the row of the head that goes with it.
 
 pub(crate) mod dampen;
+pub(crate) mod head_row;
+pub(crate) mod remap;
 pub(crate) mod suppression;

@@ -1,5 +1,6 @@
 //! Matrices, products and number types.
 
+pub(crate) mod cholesky;
 pub(crate) mod matrix;
 pub(crate) mod product;
 pub(crate) mod scalar;

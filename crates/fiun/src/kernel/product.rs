@@ -54,6 +54,23 @@ pub(crate) fn product_of_transpose(
     Ok(out)
 }
 
+/// `a b` for `a: [n, m]` and `b: [m, k]`: `[n, k]`.
+///
+/// # Errors
+/// [`FisherError::Shape`] when the inner lengths differ.
+pub(crate) fn product(a: MatrixRef<'_>, b: MatrixRef<'_>) -> Result<Matrix, FisherError> {
+    expect_len("the right factor's column", b.rows(), a.cols())?;
+    let mut out = Matrix::zeros(a.rows(), b.cols());
+    Product {
+        shape: [a.rows(), a.cols(), b.cols()],
+        left: Factor::rows(a.values(), a.cols()),
+        right: Factor::rows(b.values(), b.cols()),
+        threads: Threads::All,
+    }
+    .store(out.values_mut(), b.cols())?;
+    Ok(out)
+}
+
 /// A linear layer on a batch: `features weightᵀ + bias`.
 ///
 /// # Shapes

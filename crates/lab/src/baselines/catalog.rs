@@ -8,17 +8,18 @@ use disinherit::{FiunOptions, Method, suggest};
 use super::describe::{Description, How};
 use super::gradient_ascent::{self, GradientAscent};
 use super::kind::MethodKind;
+use super::lfssd::{self, Lfssd};
 use super::retrain::{self, Retrain};
 use super::settings::Settings;
 use super::trained::Trained;
 use super::{
-    bad_teacher, distill, fine_tune, fisher_methods, mask, neg_grad_plus, random_labels, sal_un,
-    scrub, unsir,
+    bad_teacher, boundary_shrink, delete, distill, fine_tune, fisher_methods, mask, neg_grad_plus,
+    projection, random_labels, sal_un, scrub, unsir,
 };
 use crate::training_run::Trainings;
 
 /// Every method. A new one is a file with its description, and a line here.
-const METHODS: [Description; 13] = [
+const METHODS: [Description; 17] = [
     fisher_methods::FIUN,
     retrain::DESCRIPTION,
     fine_tune::DESCRIPTION,
@@ -32,6 +33,10 @@ const METHODS: [Description; 13] = [
     unsir::DESCRIPTION,
     bad_teacher::DESCRIPTION,
     sal_un::DESCRIPTION,
+    boundary_shrink::DESCRIPTION,
+    delete::DESCRIPTION,
+    lfssd::DESCRIPTION,
+    projection::DESCRIPTION,
 ];
 
 /// Everything that a method can be set up with; each takes what it knows.
@@ -64,7 +69,7 @@ impl MethodKind {
     }
 
     fn description(self) -> &'static Description {
-        static TABLE: [Description; 13] = METHODS;
+        static TABLE: [Description; 17] = METHODS;
         let found = TABLE.iter().find(|method| method.kind == self);
         found.unwrap_or(&TABLE[0])
     }
@@ -110,6 +115,7 @@ impl MethodKind {
             (Self::GradientAscent, _) => Box::new(GradientAscent {
                 settings: setup.settings.clone(),
             }),
+            (Self::Lfssd, _) => Box::new(Lfssd::new(&setup.fiun, &setup.settings)),
             _ => Box::new(fisher_methods::fiun(&setup.fiun)),
         }
     }

@@ -35,4 +35,12 @@ pub enum MethodKind {
     BadTeacher,
     /// Random labels, only where the forget data's gradient is large.
     SalUn,
+    /// The label of the nearest other class on the forget data.
+    BoundaryShrink,
+    /// Imitate the old model on the forget data, the forgotten outputs left out.
+    Delete,
+    /// Selective synaptic dampening by the sensitivity of the outputs.
+    Lfssd,
+    /// Weights projected away from activations that only the forget data has.
+    Projection,
 }

@@ -2,18 +2,23 @@
 //! engine: their costs are measured in the same way.
 
 mod bad_teacher;
+mod boundary_shrink;
 mod catalog;
+mod delete;
 mod describe;
 mod distill;
 mod fine_tune;
 mod fisher_methods;
 mod gradient_ascent;
 mod kind;
+mod lfssd;
 mod mask;
 mod neg_grad_plus;
+mod projection;
 mod random_labels;
 mod retrain;
 mod sal_un;
+mod scaled_space;
 mod scrub;
 mod sets;
 mod settings;

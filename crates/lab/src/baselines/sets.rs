@@ -1,6 +1,6 @@
 //! The forget and retain sets of one touched model.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use disinherit::progress::Progress;
 use disinherit::provenance::{forget_mask, own_data};
@@ -122,6 +122,24 @@ impl Sets {
             });
         }
         Ok(())
+    }
+
+    /// The first retained samples of each class, at most so many, with their head rows.
+    pub(super) fn retained_of_each(&self, most: usize) -> (DataSet, Vec<u32>) {
+        let mut taken: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut wanted = |at: &usize| {
+            let count = taken.entry(self.retain_rows[*at]).or_default();
+            *count += 1;
+            *count <= most.max(1)
+        };
+        let picked: Vec<usize> = (0..self.retain.len()).filter(&mut wanted).collect();
+        let rows = picked.iter().map(|&at| self.retain_rows[at]).collect();
+        (self.retain.select(&picked), rows)
+    }
+
+    /// The number of classes among the retained samples.
+    pub(super) fn retained_classes(&self) -> usize {
+        self.retain_rows.iter().collect::<BTreeSet<_>>().len()
     }
 
     /// What some weights say about some data.

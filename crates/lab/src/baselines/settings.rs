@@ -1,6 +1,6 @@
 //! The methods' hyperparameters.
 
-use disinherit_nets::{Optimizer, Schedule, TrainingConfig};
+use disinherit_nets::{Augment, Optimizer, Schedule, TrainingConfig};
 use serde::{Deserialize, Serialize};
 
 use super::kind::MethodKind;
@@ -122,6 +122,18 @@ impl Settings {
             },
             MethodKind::Unsir => Self {
                 learning_rate: 0.02,
+                weight_decay: 0.0,
+                clip: None,
+                ..common
+            },
+            MethodKind::BoundaryShrink => Self {
+                epochs: 10,
+                weight_decay: 0.0,
+                ..common
+            },
+            MethodKind::Delete => Self {
+                epochs: 20,
+                weight_decay: 0.0,
                 ..common
             },
             _ => common,
@@ -138,7 +150,7 @@ impl Settings {
             schedule: Schedule::Constant,
             epochs: self.epochs,
             batch_size: self.batch_size,
-            augment: false,
+            augment: Augment::NONE,
             clip: self.clip,
         }
     }

@@ -7,7 +7,9 @@ use disinherit::cards::FisherOptions;
 use disinherit::evaluation::{
     Depth, EvaluationSet, Evaluator, Observation, UntouchedRoot, Verdicts,
 };
-use disinherit::{Cost, Done, Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Scale};
+use disinherit::{
+    Cost, Done, EditDepth, Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Scale,
+};
 use disinherit_data::Splits;
 use disinherit_nets::StateDict;
 use umig::{Forget, ModelId, Request, Role, Scope, Umig};
@@ -352,6 +354,11 @@ impl Running<'_> {
         };
         let fiun = FiunOptions {
             suppress: !variant.dampen_only,
+            depth: if variant.features {
+                EditDepth::Features
+            } else {
+                fiun.depth
+            },
             scale: if variant.raw { Scale::Raw } else { fiun.scale },
             fisher: FisherOptions {
                 layers,

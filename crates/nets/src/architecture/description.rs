@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{FeatureShape, Input};
 use super::kind::Kind;
+use super::residual::{RESNET_8, RESNET_18, RESNET_18_32, RESNET_20};
 use super::{images, text, transformer};
 use crate::array::{StateDict, check_finite};
 use crate::error::NetError;
@@ -52,7 +53,12 @@ impl Architecture {
             Kind::Head => self.head.as_deref().unwrap_or("head"),
             Kind::SmallCnn => "fc2",
             Kind::AlexNet | Kind::AlexNet32 | Kind::Vgg16 => "classifier.6",
-            Kind::ResNet18 | Kind::Lstm | Kind::GatedCnn => "fc",
+            Kind::ResNet18
+            | Kind::ResNet18_32
+            | Kind::ResNet20
+            | Kind::ResNet8
+            | Kind::Lstm
+            | Kind::GatedCnn => "fc",
             Kind::DenseNet161 | Kind::BertTiny | Kind::BertBase => "classifier",
             Kind::VitB32 => "heads.head",
         }
@@ -88,7 +94,10 @@ impl Architecture {
             (Kind::SmallCnn, Input::Images(input)) => images::small_cnn(input),
             (Kind::AlexNet, Input::Images(input)) => images::alexnet(input),
             (Kind::AlexNet32, Input::Images(input)) => images::alexnet_32(input),
-            (Kind::ResNet18, Input::Images(input)) => images::resnet_18(input),
+            (Kind::ResNet18, Input::Images(input)) => RESNET_18.body(input),
+            (Kind::ResNet18_32, Input::Images(input)) => RESNET_18_32.body(input),
+            (Kind::ResNet20, Input::Images(input)) => RESNET_20.body(input),
+            (Kind::ResNet8, Input::Images(input)) => RESNET_8.body(input),
             (Kind::DenseNet161, Input::Images(input)) => images::densenet_161(input),
             (Kind::Vgg16, Input::Images(input)) => images::vgg_16(input),
             (Kind::VitB32, Input::Images(input)) => transformer::vit_b_32(input),

@@ -13,7 +13,6 @@ use crate::ops::linear::linear;
 use crate::ops::max_pool::max_pool;
 use crate::ops::operation::Op;
 use crate::ops::relu::Relu;
-use crate::ops::residual::residual;
 
 pub(super) fn small_cnn(input: ImageShape) -> (Vec<Op>, usize) {
     let hidden = 64;
@@ -78,42 +77,6 @@ fn alexnet_sized(
         Op::new(Relu),
     ];
     (ops, 4096)
-}
-
-pub(super) fn resnet_18(input: ImageShape) -> (Vec<Op>, usize) {
-    let mut ops = vec![
-        conv("conv1", [input.channels, 64], [7, 2, 3], false),
-        batch_norm("bn1", 64),
-        Op::new(Relu),
-        max_pool(3, 2, 1),
-    ];
-    let mut from = 64;
-    for (layer, to) in [64, 128, 256, 512].into_iter().enumerate() {
-        for block in 0..2 {
-            let name = |part: &str| format!("layer{}.{block}.{part}", layer + 1);
-            let stride = if layer > 0 && block == 0 { 2 } else { 1 };
-            let main = vec![
-                conv(name("conv1"), [from, to], [3, stride, 1], false),
-                batch_norm(name("bn1"), to),
-                Op::new(Relu),
-                conv(name("conv2"), [to, to], [3, 1, 1], false),
-                batch_norm(name("bn2"), to),
-            ];
-            let shortcut = if stride == 1 && from == to {
-                Vec::new()
-            } else {
-                vec![
-                    conv(name("downsample.0"), [from, to], [1, stride, 0], false),
-                    batch_norm(name("downsample.1"), to),
-                ]
-            };
-            ops.push(residual(main, shortcut));
-            ops.push(Op::new(Relu));
-            from = to;
-        }
-    }
-    ops.extend([Op::new(AdaptiveAvgPool { side: 1 }), Op::new(Flatten)]);
-    (ops, 512)
 }
 
 /// Channels that every layer of DenseNet-161 adds, and how often each block has one.

@@ -22,6 +22,16 @@ pub enum Kind {
     /// torchvision's ResNet-18 (He et al., arXiv:1512.03385).
     #[serde(rename = "resnet-18")]
     ResNet18,
+    /// ResNet-18 with a 3x3 stem and no pool after it, for 32x32 images.
+    #[serde(rename = "resnet-18-32")]
+    ResNet18_32,
+    /// The narrow ResNet-20 for 32x32 images (He et al., arXiv:1512.03385, Section 4.2); every
+    /// shortcut that changes the shape is a convolution.
+    #[serde(rename = "resnet-20")]
+    ResNet20,
+    /// ResNet-20 with one block a stage instead of three, for images from 8x8.
+    #[serde(rename = "resnet-8")]
+    ResNet8,
     /// torchvision's DenseNet-161 (Huang et al., arXiv:1608.06993).
     #[serde(rename = "densenet-161")]
     DenseNet161,
@@ -50,11 +60,14 @@ pub enum Kind {
     Head,
 }
 
-const KINDS: [(Kind, &str); 12] = [
+const KINDS: [(Kind, &str); 15] = [
     (Kind::SmallCnn, "small-cnn"),
     (Kind::AlexNet, "alexnet"),
     (Kind::AlexNet32, "alexnet-32"),
     (Kind::ResNet18, "resnet-18"),
+    (Kind::ResNet18_32, "resnet-18-32"),
+    (Kind::ResNet20, "resnet-20"),
+    (Kind::ResNet8, "resnet-8"),
     (Kind::DenseNet161, "densenet-161"),
     (Kind::Vgg16, "vgg-16"),
     (Kind::VitB32, "vit-b-32"),

@@ -5,5 +5,6 @@ mod images;
 pub(crate) mod initial;
 pub(crate) mod input;
 pub(crate) mod kind;
+mod residual;
 mod text;
 mod transformer;

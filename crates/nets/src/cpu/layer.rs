@@ -3,6 +3,7 @@
 use fiun::FisherError;
 use fiun::layers::Squares;
 
+use super::input_rows::{InputRows, Window};
 use super::maps::Maps;
 use crate::error::NetError;
 
@@ -54,6 +55,7 @@ pub(crate) struct Kept {
 pub(crate) struct Record {
     pub(crate) threads: usize,
     kept: Vec<Kept>,
+    watched: Option<InputRows>,
 }
 
 impl Record {
@@ -61,6 +63,28 @@ impl Record {
         Self {
             threads,
             kept: Vec::new(),
+            watched: None,
+        }
+    }
+
+    /// For a pass without a way back, which keeps rows of the inputs of layers of weights and
+    /// nothing else.
+    pub(crate) fn watching(threads: usize, rows: InputRows) -> Self {
+        Self {
+            watched: Some(rows),
+            ..Self::new(threads)
+        }
+    }
+
+    /// The rows that a watching pass kept.
+    pub(crate) fn into_watched(self) -> Option<InputRows> {
+        self.watched
+    }
+
+    /// The input of a layer of weights, called by the layer before it runs.
+    pub(crate) fn enter(&mut self, name: &str, input: &Maps, window: Window) {
+        if let Some(rows) = &mut self.watched {
+            rows.take(name, input, window);
         }
     }
 
@@ -69,7 +93,9 @@ impl Record {
     }
 
     pub(crate) fn keep_places(&mut self, maps: Maps, places: Vec<u32>) {
-        self.kept.push(Kept { maps, places });
+        if self.watched.is_none() {
+            self.kept.push(Kept { maps, places });
+        }
     }
 
     /// Runs some layers, one after the other.

@@ -42,6 +42,22 @@ impl Maps {
         }
     }
 
+    /// Its channels, then those of another, position by position.
+    pub(crate) fn joined(&self, other: &Self) -> Self {
+        let mut values = Vec::with_capacity(self.values.len() + other.values.len());
+        let rows = self.values.chunks_exact(self.channels.max(1));
+        for (a, b) in rows.zip(other.values.chunks_exact(other.channels.max(1))) {
+            values.extend_from_slice(a);
+            values.extend_from_slice(b);
+        }
+        Self {
+            samples: self.samples,
+            size: self.size,
+            channels: self.channels + other.channels,
+            values,
+        }
+    }
+
     /// As vectors in PyTorch's order: channels before positions.
     pub(crate) fn flattened(self) -> Self {
         let length = self.per_sample();

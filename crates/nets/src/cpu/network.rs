@@ -1,5 +1,6 @@
 //! A network on the CPU.
 
+use super::input_rows::InputRows;
 use super::layer::{Backward, CpuLayer, Record, Sink, forward};
 use super::maps::Maps;
 use super::weights::{Purpose, Weights};
@@ -68,6 +69,24 @@ impl CpuNetwork {
             logits,
         })
     }
+
+    /// Runs some maps and adds rows of what the layers of weights read to `rows`.
+    ///
+    /// # Errors
+    /// As [`CpuNetwork::features`].
+    pub(crate) fn watch(
+        &self,
+        input: Maps,
+        threads: usize,
+        rows: InputRows,
+    ) -> Result<InputRows, NetError> {
+        let mut record = Record::watching(threads, rows);
+        let features = record.layers(&self.body, input).map_err(backend)?;
+        self.head.record(features, &mut record).map_err(backend)?;
+        record
+            .into_watched()
+            .ok_or_else(|| NetError::Backend("a pass lost what it watched".into()))
+    }
 }
 
 /// A forward pass with everything that the backward pass needs.
@@ -80,7 +99,8 @@ pub(crate) struct Recorded<'a> {
 
 impl Recorded<'_> {
     /// Walks back from the gradient at the logits. Every layer with parameters is handed to `sink`,
-    /// the head first, until it says that it has seen enough.
+    /// the head first, until it says that it has seen enough. Gives the gradient at the input,
+    /// unless the pass ended before.
     ///
     /// # Errors
     /// Those of `sink`, and [`NetError::Backend`] when a matrix product is refused.
@@ -88,11 +108,11 @@ impl Recorded<'_> {
         self,
         residuals: Maps,
         sink: &'s mut Sink<'s>,
-    ) -> Result<(), NetError> {
+    ) -> Result<Option<Maps>, NetError> {
         let mut pass = Backward::new(self.record, sink);
-        if let Some(delta) = self.network.head.backward(residuals, &mut pass)? {
-            pass.layers(&self.network.body, delta)?;
+        match self.network.head.backward(residuals, &mut pass)? {
+            Some(delta) => pass.layers(&self.network.body, delta),
+            None => Ok(None),
         }
-        Ok(())
     }
 }

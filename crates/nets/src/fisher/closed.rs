@@ -5,18 +5,12 @@ use fiun::{Estimator, Matrix, Residuals};
 
 use super::job::{InnerFisher, InnerJob, fixed_bytes, normalise, ranges};
 use super::sums::Sums;
-use crate::architecture::description::Architecture;
 use crate::capture::Capture;
+use crate::cpu::chunk::{ACTIVATIONS, BATCH, activation_bytes};
 use crate::cpu::network::CpuNetwork;
 use crate::cpu::weights::Purpose;
 use crate::error::{NetError, backend};
 use crate::inputs::Inputs;
-
-/// Samples run at a time, at most (a larger batch of the batch estimator stays whole).
-const BATCH: usize = 128;
-
-/// The bytes that activations may take where no bound is given.
-const ACTIVATIONS: u64 = 2 << 30;
 
 /// As [`super::layers::inner_fisher`], with one forward and one backward pass for each chunk.
 pub(super) fn fisher(
@@ -98,10 +92,4 @@ fn chunk(job: &InnerJob<'_>, sums: &Sums) -> Result<usize, NetError> {
         }
     };
     Ok((fit / group).max(1) * group)
-}
-
-/// What one sample's pass keeps: every step's result, its gradient, and as much again on the way.
-fn activation_bytes(architecture: &Architecture) -> Result<u64, NetError> {
-    let values: usize = architecture.activations()?.iter().sum();
-    Ok(values as u64 * 4 * 3)
 }

@@ -4,6 +4,7 @@ mod autograd;
 mod closed;
 pub(crate) mod job;
 pub(crate) mod layers;
+pub(crate) mod sensitivity;
 mod sums;
 
 #[cfg(test)]

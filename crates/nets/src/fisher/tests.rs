@@ -164,6 +164,7 @@ fn agrees_with_autograd_sample_by_sample() {
         (Kind::SmallCnn, 1, 8, 4),
         (Kind::AlexNet32, 3, 32, 4),
         (Kind::ResNet18, 3, 32, 4),
+        (Kind::ResNet8, 1, 8, 4),
         (Kind::DenseNet161, 3, 32, 2),
     ] {
         let case = case(kind, channels, side, samples);

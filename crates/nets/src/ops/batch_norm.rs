@@ -3,7 +3,7 @@
 use fiun::FisherError;
 
 use super::initial::Initial;
-use super::operation::{Following, Op, Operation, Tensors};
+use super::operation::{Following, Op, Operation, Part, Tensors};
 use crate::cpu::layer::{Affine, Backward, CpuLayer, Fused, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
@@ -12,7 +12,7 @@ use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
 
 /// Added to the variance: PyTorch's default.
-const EPSILON: f32 = 1e-5;
+pub(crate) const EPSILON: f32 = 1e-5;
 
 /// `(x - mean) / sqrt(variance + 1e-5) * weight + bias`, channel by channel: with the batch's
 /// statistics in training, with the running ones in evaluation.
@@ -66,6 +66,10 @@ impl Operation for BatchNorm {
 
     fn initial(&self, tensor: &str, _shape: &[usize]) -> Initial {
         Initial::for_norm(tensor)
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part::Norm(&self.name)
     }
 
     fn fused(&self, weights: &Weights<'_>) -> Result<Option<Fused>, NetError> {

@@ -6,8 +6,9 @@ use disinherit_data::ImageShape;
 use fiun::FisherError;
 
 use super::initial::Initial;
-use super::operation::{Following, Op, Operation, Tensors, windows};
+use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors, windows};
 use crate::cpu::convolution::Convolution;
+use crate::cpu::input_rows::Window;
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
@@ -68,6 +69,15 @@ impl Operation for Conv {
         } else {
             Initial::Normal((2.0 / (self.channels[1] * area) as f32).sqrt())
         }
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part::Layer(LayerPart {
+            name: &self.name,
+            channels: self.channels,
+            window: Some([self.kernel, self.stride, self.padding]),
+            bias: self.bias,
+        })
     }
 
     fn output(&self, input: ImageShape) -> Option<ImageShape> {
@@ -139,6 +149,12 @@ impl CpuLayer for CpuConv {
     }
 
     fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
+        let window = Window {
+            kernel: self.layer.kernel,
+            stride: self.layer.stride,
+            padding: self.layer.padding,
+        };
+        record.enter(&self.name, &input, window);
         let out = self.layer.forward(&input, record.threads)?;
         record.keep(input);
         Ok(out)

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use disinherit_data::ImageShape;
 use fiun::FisherError;
 
-use super::operation::{Following, Op, Operation, cpu_layers, device_layers, output};
+use super::operation::{Following, Op, Operation, Part, cpu_layers, device_layers, output};
 use crate::cpu::layer::{Backward, CpuLayer, Record, forward};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
@@ -24,6 +24,10 @@ pub(crate) fn dense(branch: Vec<Op>) -> Op {
 impl Operation for Dense {
     fn branches(&self) -> Vec<&[Op]> {
         vec![&self.0]
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part::Concatenation(&self.0)
     }
 
     fn output(&self, input: ImageShape) -> Option<ImageShape> {
@@ -52,13 +56,13 @@ struct CpuDense(Vec<Box<dyn CpuLayer>>);
 impl CpuLayer for CpuDense {
     fn forward(&self, input: Maps, threads: usize) -> Result<Maps, FisherError> {
         let made = forward(&self.0, input.clone(), threads)?;
-        Ok(joined(&input, &made))
+        Ok(input.joined(&made))
     }
 
     fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
         let made = record.layers(&self.0, input.clone())?;
         record.keep(input.with(Vec::new()));
-        Ok(joined(&input, &made))
+        Ok(input.joined(&made))
     }
 
     fn backward(&self, delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
@@ -71,24 +75,7 @@ impl CpuLayer for CpuDense {
     }
 }
 
-/// The channels of one, then those of the other, position by position.
-fn joined(first: &Maps, second: &Maps) -> Maps {
-    let channels = first.channels + second.channels;
-    let mut values = Vec::with_capacity(first.values.len() + second.values.len());
-    let rows = first.values.chunks_exact(first.channels.max(1));
-    for (a, b) in rows.zip(second.values.chunks_exact(second.channels.max(1))) {
-        values.extend_from_slice(a);
-        values.extend_from_slice(b);
-    }
-    Maps {
-        samples: first.samples,
-        size: first.size,
-        channels,
-        values,
-    }
-}
-
-/// The reverse of [`joined`]; the first one gets so many channels.
+/// The reverse of [`Maps::joined`]; the first one gets so many channels.
 fn parted(maps: &Maps, channels: usize) -> (Maps, Maps) {
     let part = |range: std::ops::Range<usize>| Maps {
         samples: maps.samples,

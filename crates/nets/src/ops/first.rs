@@ -2,7 +2,7 @@
 
 use disinherit_data::ImageShape;
 
-use super::operation::Operation;
+use super::operation::{Operation, Part};
 use crate::device::parameters::Builder;
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
@@ -12,6 +12,10 @@ use crate::error::NetError;
 pub(crate) struct First;
 
 impl Operation for First {
+    fn part(&self) -> Part<'_> {
+        Part::First
+    }
+
     fn output(&self, input: ImageShape) -> Option<ImageShape> {
         Some(ImageShape { height: 1, ..input })
     }

@@ -1,7 +1,7 @@
 //! Layer normalisation over the values of a position (Ba et al., arXiv:1607.06450).
 
 use super::initial::Initial;
-use super::operation::{Op, Operation, Tensors};
+use super::operation::{Op, Operation, Part, Tensors};
 use crate::device::parameters::{Builder, VectorAt};
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
@@ -35,6 +35,10 @@ impl Operation for LayerNorm {
 
     fn initial(&self, tensor: &str, _shape: &[usize]) -> Initial {
         Initial::for_norm(tensor)
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part::Step
     }
 
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {

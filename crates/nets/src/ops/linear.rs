@@ -7,7 +7,8 @@ use fiun::{Factor, FisherError, Product, Threads};
 use disinherit_data::ImageShape;
 
 use super::initial::Initial;
-use super::operation::{Following, Op, Operation, Tensors};
+use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors};
+use crate::cpu::input_rows::Window;
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
@@ -48,6 +49,15 @@ impl Operation for Linear {
 
     fn initial(&self, _tensor: &str, _shape: &[usize]) -> Initial {
         Initial::for_fan(self.inputs)
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part::Layer(LayerPart {
+            name: &self.name,
+            channels: [self.inputs, self.outputs],
+            window: None,
+            bias: true,
+        })
     }
 
     fn values(&self, _output: ImageShape) -> usize {
@@ -119,6 +129,7 @@ impl CpuLayer for CpuLinear {
     }
 
     fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
+        record.enter(&self.name, &input, Window::POINT);
         let out = self.product(&input, Threads::All)?;
         record.keep(input);
         Ok(out)

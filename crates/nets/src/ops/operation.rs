@@ -14,6 +14,37 @@ use crate::error::NetError;
 /// Names of tensors with their shapes, in PyTorch's layout.
 pub(crate) type Tensors = Vec<(String, Vec<usize>)>;
 
+/// What an operation is to somebody who looks for the penultimate layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part<'a> {
+    /// `W x + b`: of a vector, of every position of a sequence, of every window of a map.
+    Layer(LayerPart<'a>),
+    /// A factor and a shift for each channel, by the name of the batch norm.
+    Norm(&'a str),
+    /// The sum of what two programs make of the input.
+    Sum([&'a [Op]; 2]),
+    /// The input's channels, followed by those that a program makes of it.
+    Concatenation(&'a [Op]),
+    /// The first position of a sequence.
+    First,
+    /// A step without a matrix: a non-linearity, a pool, a normalisation.
+    Step,
+    /// Weights of another kind.
+    Other,
+}
+
+/// A layer that is one matrix.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LayerPart<'a> {
+    /// The name that its tensors start with.
+    pub(crate) name: &'a str,
+    /// Values (channels) in and out.
+    pub(crate) channels: [usize; 2],
+    /// Side, stride and padding of the window, for a convolution.
+    pub(crate) window: Option<[usize; 3]>,
+    pub(crate) bias: bool,
+}
+
 /// An operation without its weights. Names of tensors are torchvision's or Hugging Face's.
 pub(crate) trait Operation: fmt::Debug + Send + Sync {
     /// Its own tensors; those of its branches are theirs.
@@ -29,6 +60,15 @@ pub(crate) trait Operation: fmt::Debug + Send + Sync {
     /// The programs that it runs on its input, for an operation that is made of others.
     fn branches(&self) -> Vec<&[Op]> {
         Vec::new()
+    }
+
+    /// What it is to somebody who looks for the penultimate layer.
+    fn part(&self) -> Part<'_> {
+        if self.tensors().is_empty() && self.branches().is_empty() {
+            Part::Step
+        } else {
+            Part::Other
+        }
     }
 
     /// The shape of its output (a sequence is one column), or `None` when the input is too small.

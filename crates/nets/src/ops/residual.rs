@@ -3,7 +3,7 @@
 use disinherit_data::ImageShape;
 use fiun::FisherError;
 
-use super::operation::{Following, Op, Operation, cpu_layers, device_layers, output};
+use super::operation::{Following, Op, Operation, Part, cpu_layers, device_layers, output};
 use crate::cpu::layer::{Backward, CpuLayer, Record, forward};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
@@ -26,6 +26,10 @@ pub(crate) fn residual(main: Vec<Op>, shortcut: Vec<Op>) -> Op {
 impl Operation for Residual {
     fn branches(&self) -> Vec<&[Op]> {
         vec![&self.main, &self.shortcut]
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part::Sum([&self.main, &self.shortcut])
     }
 
     fn output(&self, input: ImageShape) -> Option<ImageShape> {

@@ -6,6 +6,7 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::augment::Augment;
 use crate::error::NetError;
 
 /// The rule that turns gradients into steps.
@@ -28,6 +29,10 @@ pub enum Schedule {
     Step(Vec<f64>),
     /// Down to 0 along half a cosine, step by step.
     Cosine,
+    /// Up and down once, step by step (Smith and Topin, arXiv:1708.07120): in a straight line from
+    /// a 25th of the learning rate to the whole in the first 30 %, then down to 0 along half a
+    /// cosine. Momentum stays as it is.
+    OneCycle,
 }
 
 /// How to train.
@@ -48,8 +53,8 @@ pub struct TrainingConfig {
     pub epochs: usize,
     /// Samples per step.
     pub batch_size: usize,
-    /// Whether images are mirrored and shifted at random.
-    pub augment: bool,
+    /// How images are changed at random.
+    pub augment: Augment,
     /// Gradients of a tensor longer than this are shortened to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f32>,
@@ -66,7 +71,7 @@ impl Default for TrainingConfig {
             schedule: Schedule::Constant,
             epochs: 10,
             batch_size: 64,
-            augment: false,
+            augment: Augment::NONE,
             clip: None,
         }
     }
@@ -130,9 +135,50 @@ impl TrainingConfig {
                 let passed = shares.iter().filter(|share| done >= **share).count();
                 self.learning_rate * 0.1f64.powi(passed as i32)
             }
-            Schedule::Cosine => {
-                self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            Schedule::Cosine => self.learning_rate * half_cosine(done),
+            Schedule::OneCycle if done < WARM_UP => {
+                let share = done / WARM_UP;
+                self.learning_rate * (FIRST_RATE + (1.0 - FIRST_RATE) * share)
             }
+            Schedule::OneCycle => {
+                self.learning_rate * half_cosine((done - WARM_UP) / (1.0 - WARM_UP))
+            }
+        }
+    }
+}
+
+/// The share of a one-cycle training that the rate goes up for, and the share of the highest rate
+/// that it starts at: PyTorch's `OneCycleLR` has the same.
+const WARM_UP: f64 = 0.3;
+const FIRST_RATE: f64 = 1.0 / 25.0;
+
+/// From 1 to 0.
+fn half_cosine(done: f64) -> f64 {
+    0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cycle_goes_up_and_down() {
+        let config = TrainingConfig {
+            learning_rate: 0.5,
+            schedule: Schedule::OneCycle,
+            ..TrainingConfig::default()
+        };
+        for (done, rate) in [
+            (0.0, 0.02),
+            (0.15, 0.26),
+            (0.3, 0.5),
+            (0.475, 0.25 * (1.0 + 0.5f64.sqrt())),
+            (0.65, 0.25),
+            (0.825, 0.25 * (1.0 - 0.5f64.sqrt())),
+            (1.0, 0.0),
+        ] {
+            let found = config.rate(done);
+            assert!((found - rate).abs() < 1e-12, "{done}: {found} {rate}");
         }
     }
 }

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use super::job::TuningJob;
 use super::noise::Noise;
 use super::turns::Turns;
+use crate::augment::Augment;
 use crate::device::network::DeviceNetwork;
 use crate::device::pass::Flow;
 use crate::device::transfer::read;
@@ -96,7 +97,7 @@ pub(super) struct Objective<'a> {
     inputs: Vec<Option<Inputs<'a>>>,
     turns: Vec<Turns>,
     batch: usize,
-    augment: bool,
+    augment: Augment,
     device: Device,
     cross_entropy: CrossEntropyLoss,
 }
@@ -184,7 +185,7 @@ impl<'a> Objective<'a> {
                 self.turns[at].shuffle(rng);
             }
             let indices = self.turns[at].take(self.batch, rng);
-            let augment = self.augment.then_some(&mut *rng);
+            let augment = (self.augment != Augment::NONE).then_some((self.augment, &mut *rng));
             let input = self.input(at, &indices, augment);
             let (_, logits) = network.forward(input, Some(rng));
             let loss = self.loss(at, &indices, logits.clone());
@@ -213,7 +214,12 @@ impl<'a> Objective<'a> {
         Ok(self.loss(0, indices, logits))
     }
 
-    fn input(&self, at: usize, indices: &[usize], augment: Option<&mut ChaCha8Rng>) -> Flow {
+    fn input(
+        &self,
+        at: usize,
+        indices: &[usize],
+        augment: Option<(Augment, &mut ChaCha8Rng)>,
+    ) -> Flow {
         match (&self.inputs[at], self.phase.terms[at].source) {
             (Some(inputs), _) => inputs.batch(indices, &self.device, augment),
             (None, Source::Noise(noise)) => Flow::Maps(noise.batch(indices, &self.device)),

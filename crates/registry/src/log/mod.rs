@@ -2,5 +2,6 @@
 
 pub(crate) mod chain;
 pub(crate) mod entry;
+pub(crate) mod inner_edit;
 pub(crate) mod outcome;
 pub(crate) mod record;

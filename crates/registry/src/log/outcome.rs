@@ -6,6 +6,7 @@ use fiun::{AlphaChoice, Selection};
 use serde::{Deserialize, Serialize};
 use umig::{ModelId, Role};
 
+use super::inner_edit::InnerEdit;
 use crate::digest::Digest;
 
 /// What happened to one model.
@@ -36,6 +37,9 @@ pub struct ModelOutcome {
     /// The version whose FIM card was used in place of a card of its own.
     #[serde(default, rename = "stand_in")]
     pub fallback_card: Option<ModelId>,
+    /// What was done below the head; nothing where that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner: Option<InnerEdit>,
     /// Seconds for this model.
     pub seconds: f64,
 }

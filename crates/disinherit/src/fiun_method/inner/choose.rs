@@ -1,0 +1,376 @@
+//! How strong an edit below the head is: ridges are tried on samples that it is not computed from.
+
+use std::collections::BTreeMap;
+
+use disinherit_nets::{Array, Penultimate, StateDict};
+use disinherit_registry::{InnerTrial, Registry};
+use fiun::{
+    Correction, HeadRow, Matrix, Remap, RemapSums, argmax, linear, log_sum_exp, prototypes,
+};
+
+use super::collect::{Material, Part, Refusal};
+use crate::error::EngineError;
+use crate::model::LoadedModel;
+
+/// The ridges that are tried, the strongest edit first.
+const RIDGES: [f64; 8] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0];
+
+/// The part of a sample's own deviation that it keeps.
+const KEEP: f32 = 0.5;
+
+/// Samples whose inputs are unfolded at a time.
+const CHUNK: usize = 64;
+
+/// What an edit has to keep to, as shares of samples that it is not computed from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Forget samples that may still be recognised.
+    pub(super) forget: f64,
+    /// Retained accuracy that may be lost.
+    pub(super) loss: f64,
+}
+
+/// Tries ridges on one model.
+pub(super) struct Chooser<'a> {
+    bounds: Bounds,
+    model: &'a LoadedModel,
+    cut: &'a Penultimate,
+    material: &'a Material,
+    sums: RemapSums,
+    head: Matrix,
+    bias: Vec<f32>,
+    /// The log-odds of the forgotten rows that the edited model is to have.
+    log_odds: Vec<(u32, f32)>,
+}
+
+/// The strength that was chosen.
+pub(super) struct Chosen {
+    pub(super) ridge: f64,
+    pub(super) correction: Correction,
+    /// The head's tensors.
+    pub(super) head: StateDict,
+    pub(super) trials: Vec<InnerTrial>,
+}
+
+/// One ridge with what it makes.
+struct Tried {
+    trial: InnerTrial,
+    /// How far each forget sample that was kept apart is from the reference.
+    divergences: Vec<f64>,
+    correction: Correction,
+    head: Matrix,
+    bias: Vec<f32>,
+}
+
+impl<'a> Chooser<'a> {
+    pub(super) fn new(
+        registry: &Registry,
+        bounds: Bounds,
+        model: &'a LoadedModel,
+        cut: &'a Penultimate,
+        material: &'a Material,
+    ) -> Result<Self, EngineError> {
+        let (head, bias) = model.head(registry)?;
+        let mut chooser = Self {
+            bounds,
+            model,
+            cut,
+            material,
+            sums: RemapSums::new(material.forget.activations.depth(), cut.scale().len()),
+            head,
+            bias,
+            log_odds: Vec::new(),
+        };
+        chooser.sum()?;
+        chooser.log_odds = match &material.log_odds {
+            Some(known) => known.clone(),
+            None => chooser.own_log_odds()?,
+        };
+        Ok(chooser)
+    }
+
+    fn wrap(&self) -> impl FnOnce(fiun::FisherError) -> EngineError {
+        EngineError::fisher(self.model.id(), self.cut.weight())
+    }
+
+    fn net(&self) -> impl FnOnce(disinherit_nets::NetError) -> EngineError {
+        EngineError::net(self.model.id())
+    }
+
+    /// The sums of the regression.
+    fn sum(&mut self) -> Result<(), EngineError> {
+        let material = self.material;
+        let [fitted, _] = material.forget.places();
+        let forget = material.forget.activations.select(&fitted);
+        let [kept, _] = material.retained.places();
+        let retained = material.retained.activations.select(&kept);
+        let (means, _) = prototypes(
+            retained.stream().map_err(self.net())?,
+            &material.retained.rows[..kept.len()],
+            self.head.rows(),
+        )
+        .map_err(self.wrap())?;
+        let shares = material.shares.select_rows(&fitted);
+        let corrections = Remap {
+            stream: forget.stream().map_err(self.net())?,
+            shares: shares.view(),
+            prototypes: means.view(),
+            keep: KEEP,
+            scale: self.cut.scale(),
+        }
+        .corrections()
+        .map_err(self.wrap())?;
+        let positions = forget.positions();
+        for first in (0..fitted.len()).step_by(CHUNK) {
+            let end = (first + CHUNK).min(fitted.len());
+            let inputs = forget.inputs(first, end).map_err(self.net())?;
+            let rows: Vec<usize> = (first * positions..end * positions).collect();
+            let part = corrections.select_rows(&rows);
+            let total = corrections.rows();
+            let added = self.sums.forget(inputs.view(), part.view(), total);
+            added.map_err(self.wrap())?;
+        }
+        for first in (0..kept.len()).step_by(CHUNK) {
+            let end = (first + CHUNK).min(kept.len());
+            let inputs = retained.inputs(first, end).map_err(self.net())?;
+            let added = self.sums.retained(inputs.view(), kept.len() * positions);
+            added.map_err(self.wrap())?;
+        }
+        Ok(())
+    }
+
+    /// How likely the model finds a retained label on samples of other retained labels: what a label
+    /// that it does not know should be like where no reference says so.
+    fn own_log_odds(&self) -> Result<Vec<(u32, f32)>, EngineError> {
+        let [kept, _] = self.material.retained.places();
+        let activations = self.material.retained.activations.select(&kept);
+        let features = self.cut.features(&activations, None).map_err(self.net())?;
+        let logits = linear(features.view(), self.head.view(), &self.bias).map_err(self.wrap())?;
+        let others = log_sum_exp(logits.view(), &|row| !self.is_gone(row));
+        let (mut sum, mut count) = (0.0, 0.0f32);
+        for (sample, label) in self.material.retained.rows[..kept.len()].iter().enumerate() {
+            for (row, z) in logits.view().row(sample).iter().enumerate() {
+                if row != *label as usize && !self.is_gone(row) {
+                    sum += z - others[sample];
+                    count += 1.0;
+                }
+            }
+        }
+        let mean = sum / count.max(1.0);
+        Ok(self.material.gone.iter().map(|row| (*row, mean)).collect())
+    }
+
+    fn is_gone(&self, row: usize) -> bool {
+        self.material.gone.contains(&(row as u32))
+    }
+
+    /// The strongest edit of those that forget as much and lose as little as is asked for, and whose
+    /// outputs on forget samples are as close to the reference's as any one's: not further than the
+    /// closest by more than a standard error of the difference (Breiman et al., Classification and
+    /// Regression Trees, 1984, Section 3.4.3, turned to the strong side: what is left behind weighs
+    /// more than what is taken too much).
+    pub(super) fn choose(&mut self) -> Result<Chosen, Refusal> {
+        let before = self.retained_before()?;
+        let bounds = self.bounds;
+        let mut trials = Vec::new();
+        let mut fitting: Vec<(f64, Vec<f64>)> = Vec::new();
+        for ridge in RIDGES {
+            let tried = self.attempt(ridge)?;
+            let trial = tried.trial;
+            trials.push(trial);
+            if trial.forget <= bounds.forget && before - trial.retain <= bounds.loss {
+                fitting.push((ridge, tried.divergences));
+            }
+        }
+        let Some(ridge) = strongest(&fitting) else {
+            return Err(Refusal::Reason(refused(&trials, before, bounds.loss)));
+        };
+        let chosen = self.attempt(ridge)?;
+        Ok(Chosen {
+            ridge,
+            correction: chosen.correction,
+            head: self.head_state(chosen.head, chosen.bias),
+            trials,
+        })
+    }
+
+    fn head_state(&self, head: Matrix, bias: Vec<f32>) -> StateDict {
+        let [weight, bias_name] = self.model.head_tensors();
+        let mut state = StateDict::new();
+        let shape = vec![head.rows(), head.cols()];
+        let values = head.into_values();
+        state.insert(weight, Array { shape, values });
+        if self.model.has_bias() {
+            let shape = vec![bias.len()];
+            let values = bias;
+            state.insert(bias_name, Array { shape, values });
+        }
+        state
+    }
+
+    fn retained_before(&self) -> Result<f64, EngineError> {
+        let [_, chosen_on] = self.material.retained.places();
+        let activations = self.material.retained.activations.select(&chosen_on);
+        let features = self.cut.features(&activations, None).map_err(self.net())?;
+        let logits = linear(features.view(), self.head.view(), &self.bias).map_err(self.wrap())?;
+        Ok(accuracy(&logits, &self.material.retained, &chosen_on))
+    }
+
+    /// What one ridge makes, and how that does on the samples kept apart.
+    fn attempt(&self, ridge: f64) -> Result<Tried, EngineError> {
+        let correction = self.sums.solve(ridge).map_err(self.wrap())?;
+        let features = |part: &Part, places: &[usize]| {
+            let activations = part.activations.select(places);
+            self.cut
+                .features(&activations, Some(&correction))
+                .map_err(self.net())
+        };
+        let (forget, retained) = (&self.material.forget, &self.material.retained);
+        let [fitted, forget_apart] = forget.places();
+        let [kept, retained_apart] = retained.places();
+        let (head, bias) =
+            self.calibrated(&features(forget, &fitted)?, &features(retained, &kept)?)?;
+        let logits =
+            |features: &Matrix| linear(features.view(), head.view(), &bias).map_err(self.wrap());
+        let on_forget = logits(&features(forget, &forget_apart)?)?;
+        let on_retained = logits(&features(retained, &retained_apart)?)?;
+        let divergences = self.divergences(&on_forget, &forget_apart);
+        let trial = InnerTrial {
+            ridge,
+            divergence: mean(&divergences),
+            forget: accuracy(&on_forget, forget, &forget_apart),
+            retain: accuracy(&on_retained, retained, &retained_apart),
+        };
+        Ok(Tried {
+            trial,
+            divergences,
+            correction,
+            head,
+            bias,
+        })
+    }
+
+    /// The head with the forgotten rows written anew for some features.
+    fn calibrated(
+        &self,
+        forget: &Matrix,
+        retained: &Matrix,
+    ) -> Result<(Matrix, Vec<f32>), EngineError> {
+        let (mut head, mut bias) = (self.head.clone(), self.bias.clone());
+        let width = head.cols();
+        let mut mean = vec![0.0f32; width];
+        for row in 0..retained.rows() {
+            let values = retained.view().row(row);
+            mean.iter_mut().zip(values).for_each(|(m, v)| *m += v);
+        }
+        mean.iter_mut()
+            .for_each(|m| *m /= retained.rows().max(1) as f32);
+        let odds: BTreeMap<u32, f32> = self.log_odds.iter().copied().collect();
+        for gone in &self.material.gone {
+            let own: Vec<usize> = (0..forget.rows())
+                .filter(|at| self.material.forget.rows[*at] == *gone)
+                .collect();
+            let own = if own.is_empty() {
+                (0..forget.rows()).collect()
+            } else {
+                own
+            };
+            let features = forget.select_rows(&own);
+            let logits = linear(features.view(), self.head.view(), &self.bias);
+            let logits = logits.map_err(self.wrap())?;
+            let others = log_sum_exp(logits.view(), &|row| !self.is_gone(row));
+            let wanted = odds.get(gone).copied().unwrap_or_default();
+            let has_bias = self.model.has_bias();
+            let row = HeadRow::calibrated(&mean, features.view(), &others, wanted, has_bias);
+            let row = row.map_err(self.wrap())?;
+            let place = *gone as usize;
+            head.values_mut()[place * width..(place + 1) * width].copy_from_slice(&row.weight);
+            bias[place] = row.bias;
+        }
+        Ok((head, bias))
+    }
+
+    /// The divergence of each sample's outputs from the reference's answer, over retained labels.
+    fn divergences(&self, logits: &Matrix, places: &[usize]) -> Vec<f64> {
+        let sums = log_sum_exp(logits.view(), &|row| !self.is_gone(row));
+        let shares = self.material.shares.view();
+        let of = |(at, (place, sum)): (usize, (&usize, &f32))| {
+            let pairs = shares.row(*place).iter().zip(logits.view().row(at));
+            let term = |(share, z): (&f32, &f32)| match *share > 0.0 {
+                true => f64::from(share * (share.ln() - (z - sum))),
+                false => 0.0,
+            };
+            pairs.map(term).sum()
+        };
+        places.iter().zip(&sums).enumerate().map(of).collect()
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Of ridges with the divergences of the same samples, the strongest first, the first one that is not
+/// further than the closest by more than a standard error of the difference.
+fn strongest(fitting: &[(f64, Vec<f64>)]) -> Option<f64> {
+    let closest = fitting
+        .iter()
+        .min_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)))?;
+    let as_close = |divergences: &[f64]| {
+        let pairs = divergences.iter().zip(&closest.1);
+        let differences: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
+        let further = mean(&differences);
+        let squares: Vec<f64> = differences.iter().map(|d| (d - further).powi(2)).collect();
+        let count = differences.len().max(2) as f64;
+        let error = (squares.iter().sum::<f64>() / (count - 1.0) / count).sqrt();
+        further <= error
+    };
+    let found = fitting
+        .iter()
+        .find(|(_, divergences)| as_close(divergences));
+    found.map(|(ridge, _)| *ridge)
+}
+
+/// The share of some samples whose label is named.
+fn accuracy(logits: &Matrix, part: &Part, places: &[usize]) -> f64 {
+    let right = places
+        .iter()
+        .enumerate()
+        .filter(|(at, place)| argmax(logits.view().row(*at)) == part.rows[**place] as usize);
+    right.count() as f64 / places.len().max(1) as f64
+}
+
+/// Why no ridge was taken, with the figures of the one that lost least.
+fn refused(trials: &[InnerTrial], before: f64, allowed: f64) -> String {
+    let least = trials.iter().max_by(|a, b| a.retain.total_cmp(&b.retain));
+    let Some(least) = least else {
+        return "nothing was tried".into();
+    };
+    format!(
+        "no strength forgets within the bound: at ridge {}, {:.1} % of the forget samples are still \
+         recognised and {:.1} points of retained accuracy are lost, {:.1} are allowed",
+        least.ridge,
+        least.forget * 100.0,
+        (before - least.retain) * 100.0,
+        allowed * 100.0
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strongest_of_those_that_are_as_close_is_taken() {
+        // The third is the closest; the second is further by less than a standard error, the first by
+        // more.
+        let fitting = [
+            (0.1, vec![1.0, 1.5, 1.2]),
+            (0.2, vec![0.6, 0.1, 0.5]),
+            (0.3, vec![0.3, 0.3, 0.4]),
+        ];
+        assert_eq!(strongest(&fitting), Some(0.2));
+        assert_eq!(strongest(&fitting[..1]), Some(0.1));
+        assert_eq!(strongest(&[]), None);
+    }
+}

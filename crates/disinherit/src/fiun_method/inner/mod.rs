@@ -1,0 +1,82 @@
+//! The edit below the head: the penultimate layer is taught what a model that never knew the forget
+//! data would write of it (REMAP, [`fiun::RemapSums`]), and the head's rows of the forgotten labels
+//! are written anew.
+//!
+//! Everything is chosen on samples of the model's own training data that the edit is not computed
+//! from; held-out data is left to the verdict.
+
+mod choose;
+mod collect;
+
+use disinherit_nets::Penultimate;
+use disinherit_registry::InnerEdit;
+use umig::Forget;
+
+use self::choose::{Bounds, Chooser};
+use self::collect::{Material, Refusal};
+use super::options::FiunOptions;
+use crate::error::EngineError;
+use crate::evidence::InnerPart;
+use crate::model::LoadedModel;
+use crate::work::Work;
+
+/// Works out the part of an edit that lies below the head.
+pub(super) struct Inner<'a> {
+    work: &'a Work<'a>,
+    options: &'a FiunOptions,
+}
+
+impl<'a> Inner<'a> {
+    pub(super) fn new(work: &'a Work<'a>, options: &'a FiunOptions) -> Self {
+        Self { work, options }
+    }
+
+    /// The part for one model; where it cannot be had, the record says why only the head is edited.
+    pub(super) fn part(&self, model: &LoadedModel) -> Result<InnerPart, EngineError> {
+        match self.attempt(model) {
+            Ok(part) => Ok(part),
+            Err(Refusal::Reason(reason)) => Ok(InnerPart {
+                changed: disinherit_nets::StateDict::new(),
+                record: InnerEdit {
+                    outputs_only: Some(reason),
+                    ..InnerEdit::default()
+                },
+            }),
+            Err(Refusal::Error(error)) => Err(error),
+        }
+    }
+
+    fn attempt(&self, model: &LoadedModel) -> Result<InnerPart, Refusal> {
+        let Forget::Classes(classes) = self.work.forget() else {
+            return Err("only whole classes are forgotten below the head".into());
+        };
+        if model.is_head_only() {
+            return Err("only its head is known".into());
+        }
+        let state = model.state(self.work.registry())?;
+        let compute = self.work.compute();
+        let net = || EngineError::net(model.id());
+        let cut = Penultimate::new(&model.architecture, &state, compute).map_err(net())?;
+        let cut = cut.ok_or("it has no layer of weights below its head that is a matrix")?;
+        let material = Material::collect(self.work, model, &cut, classes)?;
+        let bounds = Bounds {
+            forget: self.options.target_forget.unwrap_or(0.0),
+            loss: self.options.target_loss,
+        };
+        let mut chooser = Chooser::new(self.work.registry(), bounds, model, &cut, &material)?;
+        let chosen = chooser.choose()?;
+        let mut changed = cut.corrected(&state, &chosen.correction).map_err(net())?;
+        changed.extend(chosen.head);
+        Ok(InnerPart {
+            changed,
+            record: InnerEdit {
+                basis: material.basis,
+                layer: Some(cut.weight().to_owned()),
+                reference: material.reference.clone(),
+                ridge: Some(chosen.ridge),
+                trials: chosen.trials,
+                outputs_only: None,
+            },
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! Edits below the head: what they change, what they keep, and when they keep to the outputs.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::Arc;
+
+use disinherit::cards::{FisherOptions, compute_cards};
+use disinherit::evaluation::{Depth, Evaluator, Verdicts};
+use disinherit::registry::{Basis, Registry};
+use disinherit::{EditDepth, Engine, Fiun, FiunOptions, LoadedModel, RunOptions, Unlearned};
+use disinherit_data::{OpenOptions, Splits, open};
+use disinherit_lab::{Recipe, grow};
+use umig::{Forget, ModelId, Request};
+
+/// A root that never saw the class, and a model that inherited from one that did.
+const RECIPE: &str = r#"
+name = "small"
+seed = 1
+[data]
+source = "digits"
+clients = 2
+[forget]
+classes = ["3"]
+from = ["r1"]
+[network]
+architecture = "small-cnn"
+[training]
+learning_rate = 0.05
+momentum = 0.9
+weight_decay = 5e-3
+schedule = "cosine"
+epochs = 60
+batch_size = 16
+[[model]]
+name = "d"
+client = 2
+without_forgotten = true
+[[model]]
+name = "r1"
+client = 1
+parents = ["d"]
+[[model]]
+name = "r2"
+client = 2
+parents = ["r1"]
+"#;
+
+fn digits() -> Splits {
+    open("digits", &OpenOptions::default()).unwrap()
+}
+
+fn engine(registry: &Arc<Registry>) -> Engine<'static> {
+    Engine::new(Arc::clone(registry)).with_feature_cache(0)
+}
+
+fn grown(splits: &Splits, recipe: &str) -> Arc<Registry> {
+    let registry = Arc::new(Registry::in_memory().unwrap());
+    let engine = engine(&registry);
+    let engine = engine.with_data(splits);
+    grow(&engine, &Recipe::parse(recipe).unwrap(), &splits.train).unwrap();
+    registry
+}
+
+fn forget(engine: &Engine<'_>, options: FiunOptions) -> Unlearned {
+    let request = Request::new(Forget::classes(["3"]));
+    let method = Fiun::new(options);
+    let prepared = engine.prepare(&request, &method, RunOptions::default());
+    prepared.unwrap().run().unwrap().unlearned
+}
+
+fn features() -> FiunOptions {
+    FiunOptions {
+        depth: EditDepth::Features,
+        target_loss: 0.02,
+        ..FiunOptions::default()
+    }
+}
+
+/// The verdicts on a version, by the samples of the version before.
+fn verdicts(engine: &Engine<'_>, before: &ModelId, version: &ModelId) -> Verdicts {
+    let classes = Forget::classes(["3"]);
+    let evaluator = Evaluator::new(engine, &classes, Depth::QUICK).unwrap();
+    let graph = engine.registry().graph().unwrap();
+    let set = evaluator.evaluation_set(&graph, before).unwrap();
+    let model = LoadedModel::open(engine.registry(), &graph, version).unwrap();
+    let state = model.state(engine.registry()).unwrap();
+    let seen = evaluator.observe(&set, &state).unwrap();
+    evaluator.verdicts(&set, &state, &seen, None, None).unwrap()
+}
+
+#[test]
+fn features_forget_and_the_rest_is_kept() {
+    let splits = digits();
+    let registry = grown(&splits, RECIPE);
+    let engine = engine(&registry).with_data(&splits);
+    let done = forget(&engine, features());
+    let root: ModelId = "d@1".parse().unwrap();
+    assert_eq!(done.models.len(), 2);
+    for outcome in &done.models {
+        let inner = outcome.inner.as_ref().unwrap();
+        assert_eq!(inner.outputs_only, None, "{}", outcome.before);
+        assert_eq!(inner.basis, Basis::Own);
+        assert_eq!(inner.reference.as_ref(), Some(&root));
+        assert_eq!(inner.layer.as_deref(), Some("fc1.weight"));
+        let chosen = inner.trials.iter().find(|t| Some(t.ridge) == inner.ridge);
+        assert_eq!(chosen.unwrap().forget, 0.0);
+        // Nothing else is touched: the layer, its bias, the head.
+        let changed: Vec<&str> = outcome
+            .tensors
+            .iter()
+            .filter(|(_, selection)| selection.changed > 0)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(
+            changed,
+            ["fc1.bias", "fc1.weight", "fc2.bias", "fc2.weight"]
+        );
+
+        let before = verdicts(&engine, &outcome.before, &outcome.before);
+        let after = verdicts(&engine, &outcome.before, &outcome.after);
+        assert_eq!(after.scores.forget.heldout, Some(0.0), "{}", outcome.before);
+        let kept = [&before, &after].map(|v| v.scores.retain.heldout.unwrap());
+        assert!(kept[1] >= kept[0] - 0.03, "{kept:?}");
+        let probes = [&before, &after].map(|v| v.probe.unwrap());
+        assert!(probes[1] < probes[0] - 0.01, "{probes:?}");
+    }
+}
+
+#[test]
+fn a_model_that_would_lose_too_much_keeps_to_its_outputs() {
+    let splits = digits();
+    let registry = grown(&splits, RECIPE);
+    let engine = engine(&registry).with_data(&splits);
+    // No edit gains accuracy by twenty points.
+    let done = forget(
+        &engine,
+        FiunOptions {
+            target_loss: -0.2,
+            ..features()
+        },
+    );
+    for outcome in &done.models {
+        let inner = outcome.inner.as_ref().unwrap();
+        let reason = inner.outputs_only.as_deref().unwrap();
+        assert!(
+            reason.contains("no strength forgets within the bound"),
+            "{reason}"
+        );
+        assert_eq!(inner.basis, Basis::None);
+        assert!(!outcome.tensors.contains_key("fc1.weight"));
+        let warned = |w: &String| w.contains("only its outputs were edited");
+        assert!(done.warnings.iter().any(warned));
+    }
+}
+
+#[test]
+fn without_data_the_outputs_are_edited_and_it_is_said() {
+    let splits = digits();
+    let registry = grown(&splits, RECIPE);
+    let knowing = engine(&registry).with_data(&splits);
+    let graph = registry.graph().unwrap();
+    let open = |id: &str| LoadedModel::open(&registry, &graph, &id.parse().unwrap()).unwrap();
+    let models = ["r1@1", "r2@1"].map(open);
+    compute_cards(&knowing, &models, &FisherOptions::default(), false).unwrap();
+    let done = forget(&engine(&registry), features());
+    for outcome in &done.models {
+        let inner = outcome.inner.as_ref().unwrap();
+        assert_eq!(inner.outputs_only.as_deref(), Some("there is no data"));
+    }
+}

@@ -1,0 +1,141 @@
+//! What the penultimate layer reads, and what its output becomes part of, for some samples.
+
+use fiun::{Matrix, MatrixRef};
+
+use crate::cpu::maps::Maps;
+use crate::error::{NetError, backend};
+
+/// The input of a network's penultimate layer and the stream that its output becomes part of, before
+/// the next non-linearity, for some samples.
+#[derive(Debug, Clone)]
+pub struct Activations {
+    /// What the layer reads.
+    pub(super) inputs: Maps,
+    /// What its output becomes part of; channels that the layer does not write are not in it.
+    pub(super) stream: Maps,
+    /// Channels before those of the stream, where the layer's output is put behind others.
+    pub(super) beside: Option<Maps>,
+    /// Side, stride and padding of the layer's window, for a convolution.
+    pub(super) window: Option<[usize; 3]>,
+}
+
+impl Activations {
+    /// How many samples there are.
+    pub fn samples(&self) -> usize {
+        self.stream.samples
+    }
+
+    /// The positions that each sample has at the layer's output: 1 for a vector.
+    pub fn positions(&self) -> usize {
+        self.stream.size[0] * self.stream.size[1]
+    }
+
+    /// The values that the layer reads at a position: those of the window, for a convolution.
+    pub fn depth(&self) -> usize {
+        let area = self.window.map_or(1, |[side, ..]| side * side);
+        self.inputs.channels * area
+    }
+
+    /// The stream, `[samples * positions, channels]`.
+    ///
+    /// # Errors
+    /// [`NetError::Backend`] when it has another number of values.
+    pub fn stream(&self) -> Result<MatrixRef<'_>, NetError> {
+        let rows = self.samples() * self.positions();
+        MatrixRef::new(rows, self.stream.channels, &self.stream.values).map_err(backend)
+    }
+
+    /// The same for the samples at these places.
+    ///
+    /// # Panics
+    /// When a place is not below [`Activations::samples`].
+    #[must_use]
+    pub fn select(&self, places: &[usize]) -> Self {
+        let pick = |maps: &Maps| {
+            let each = maps.per_sample();
+            Maps {
+                samples: places.len(),
+                values: places
+                    .iter()
+                    .flat_map(|at| &maps.values[at * each..(at + 1) * each])
+                    .copied()
+                    .collect(),
+                ..*maps
+            }
+        };
+        Self {
+            inputs: pick(&self.inputs),
+            stream: pick(&self.stream),
+            beside: self.beside.as_ref().map(pick),
+            window: self.window,
+        }
+    }
+
+    /// What the layer reads, as one vector a sample: the mean over the map for a convolution,
+    /// `[samples, channels]`.
+    pub fn mean_inputs(&self) -> Matrix {
+        let channels = self.inputs.channels;
+        let positions = self.inputs.size[0] * self.inputs.size[1];
+        let mut means = Matrix::zeros(self.samples(), channels);
+        let each = self.inputs.per_sample().max(1);
+        let rows = means.values_mut().chunks_exact_mut(channels.max(1));
+        for (mean, values) in rows.zip(self.inputs.values.chunks_exact(each)) {
+            for position in values.chunks_exact(channels.max(1)) {
+                mean.iter_mut().zip(position).for_each(|(m, v)| *m += v);
+            }
+            mean.iter_mut().for_each(|m| *m /= positions.max(1) as f32);
+        }
+        means
+    }
+
+    /// What the layer reads at every position of the samples from `first` to before `end`,
+    /// `[samples * positions, depth]`: of a convolution the window, in the order of PyTorch's weights
+    /// (channel, row, column), zeros beside the map.
+    ///
+    /// # Errors
+    /// [`NetError::Backend`] when there are not so many samples.
+    pub fn inputs(&self, first: usize, end: usize) -> Result<Matrix, NetError> {
+        let each = self.inputs.per_sample();
+        let held = self.inputs.values.get(first * each..end * each);
+        let values = held
+            .ok_or_else(|| NetError::Backend(format!("there are no samples {first} to {end}")))?;
+        let rows = end.saturating_sub(first) * self.positions();
+        let Some(window) = self.window else {
+            return Matrix::new(rows, each, values.to_vec()).map_err(backend);
+        };
+        let mut unfolded = Matrix::zeros(rows, self.depth());
+        let width = self.positions() * self.depth();
+        let samples = unfolded.values_mut().chunks_exact_mut(width.max(1));
+        for (out, maps) in samples.zip(values.chunks_exact(each.max(1))) {
+            self.unfold(window, maps, out);
+        }
+        Ok(unfolded)
+    }
+
+    /// The windows of one sample.
+    fn unfold(&self, [side, stride, padding]: [usize; 3], maps: &[f32], out: &mut [f32]) {
+        let ([height, width], channels) = (self.inputs.size, self.inputs.channels);
+        let inside = |place: usize, tap: usize, side: usize| {
+            (place * stride + tap)
+                .checked_sub(padding)
+                .filter(|at| *at < side)
+        };
+        let depth = self.depth();
+        for (position, row) in out.chunks_exact_mut(depth.max(1)).enumerate() {
+            let (y, x) = (
+                position / self.stream.size[1],
+                position % self.stream.size[1],
+            );
+            for tap in 0..side * side {
+                let down = inside(y, tap / side, height);
+                let Some((down, right)) = down.zip(inside(x, tap % side, width)) else {
+                    continue;
+                };
+                let from = &maps[(down * width + right) * channels..][..channels];
+                for (channel, value) in from.iter().enumerate() {
+                    row[channel * side * side + tap] = *value;
+                }
+            }
+        }
+    }
+}

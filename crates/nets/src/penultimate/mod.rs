@@ -1,0 +1,7 @@
+//! The penultimate layer: the last layer of weights before the head, which writes the features. What
+//! it reads and what its output becomes part of, for some samples, and the features that changed
+//! outputs lead to.
+
+pub(crate) mod activations;
+mod find;
+pub(crate) mod network;

@@ -1,0 +1,376 @@
+//! A network cut at its penultimate layer.
+
+use disinherit_data::DataSet;
+use fiun::{Correction, Matrix};
+use rayon::prelude::*;
+
+use super::activations::Activations;
+use super::find::{Cut, Join, find};
+use crate::architecture::description::Architecture;
+use crate::array::StateDict;
+use crate::compute::Compute;
+use crate::cpu::layer::{CpuLayer, forward};
+use crate::cpu::maps::Maps;
+use crate::cpu::weights::{Purpose, Weights};
+use crate::device::pass::{Flow, Pass};
+use crate::device::programs::DevicePrograms;
+use crate::device::transfer::read;
+use crate::error::{NetError, backend};
+use crate::inputs::Inputs;
+use crate::ops::batch_norm::EPSILON;
+use crate::ops::operation::{Op, cpu_layers};
+use crate::preprocessing::Preprocessing;
+
+/// Samples run at a time.
+const BATCH: usize = 64;
+
+/// Channels whose batch norm has a smaller weight than this are as good as switched off.
+const LEAST_GAMMA: f32 = 0.05;
+
+/// A network with its weights in place, cut at its penultimate layer.
+pub struct Penultimate {
+    architecture: Architecture,
+    engine: Engine,
+    join: Join,
+    first: bool,
+    window: Option<[usize; 3]>,
+    /// The names of the layer's weight, of its bias, and of the batch norm's bias.
+    weight: String,
+    bias: Option<String>,
+    shift: Option<String>,
+    /// Weight over deviation of the batch norm, 1 where there is none.
+    factors: Vec<f32>,
+    /// As `factors`, 0 for channels that are as good as switched off.
+    scale: Vec<f32>,
+}
+
+/// The pieces of a program, in the order of [`Cut`].
+const BELOW: usize = 0;
+const INNER: usize = 1;
+const LAYER: usize = 2;
+const AFTER: usize = 3;
+const SHORTCUT: usize = 4;
+const ABOVE: usize = 5;
+
+enum Engine {
+    Cpu([Vec<Box<dyn CpuLayer>>; 6]),
+    Device(Box<DevicePrograms<6>>),
+}
+
+impl Penultimate {
+    /// Cuts a network; nothing where it has no layer of weights below its head, or where that is no
+    /// matrix. Image networks run on the CPU whatever `compute` says.
+    ///
+    /// # Errors
+    /// [`NetError`] naming the first tensor that is missing, misshapen or not finite.
+    pub fn new(
+        architecture: &Architecture,
+        state: &StateDict,
+        compute: Compute,
+    ) -> Result<Option<Self>, NetError> {
+        architecture.check(state)?;
+        let program = architecture.program()?;
+        let body = program.split_last().map_or(&[][..], |(_, body)| body);
+        let Some(cut) = find(body) else {
+            return Ok(None);
+        };
+        let factors = factors(&cut, state)?;
+        let tensor = |name: &str, part: &str| format!("{name}.{part}");
+        let layer = cut.part;
+        Ok(Some(Self {
+            architecture: architecture.clone(),
+            join: cut.join,
+            first: cut.first,
+            window: layer.window,
+            weight: tensor(layer.name, "weight"),
+            bias: layer.bias.then(|| tensor(layer.name, "bias")),
+            shift: cut.norm.map(|norm| tensor(norm, "bias")),
+            scale: scale(&cut, state, &factors),
+            factors,
+            engine: engine(&cut, architecture, state, compute)?,
+        }))
+    }
+
+    /// The factor between the layer's output and the stream, by channel: 1 where no batch norm follows;
+    /// 0 for a channel that the batch norm has as good as switched off.
+    pub fn scale(&self) -> &[f32] {
+        &self.scale
+    }
+
+    /// The name of the layer's weight.
+    pub fn weight(&self) -> &str {
+        &self.weight
+    }
+
+    /// Runs samples up to the layer and what its output becomes part of. `progress` is told how many
+    /// samples are done.
+    ///
+    /// # Errors
+    /// [`NetError::Data`] when the samples do not fit the network, [`NetError::Backend`] when the
+    /// device fails.
+    pub fn run(
+        &self,
+        set: &DataSet,
+        preprocessing: &Preprocessing,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Activations, NetError> {
+        let inputs = Inputs::new(set, self.architecture.input, preprocessing)?;
+        let all: Vec<usize> = (0..set.len()).collect();
+        let mut parts = Vec::new();
+        match &self.engine {
+            Engine::Cpu(pieces) => {
+                for round in all.chunks(BATCH * rayon::current_num_threads()) {
+                    let done: Vec<_> = round
+                        .par_chunks(BATCH)
+                        .map(|batch| self.on_cpu(pieces, inputs.maps(batch, batch.len())))
+                        .collect::<Result<_, _>>()?;
+                    parts.extend(done);
+                    progress(round.len());
+                }
+            }
+            Engine::Device(pieces) => {
+                for batch in all.chunks(BATCH) {
+                    parts.push(self.on_device(pieces, inputs.batch(batch, &pieces.device, None))?);
+                    progress(batch.len());
+                }
+            }
+        }
+        Ok(self.together(parts))
+    }
+
+    fn on_cpu(
+        &self,
+        pieces: &[Vec<Box<dyn CpuLayer>>; 6],
+        input: Maps,
+    ) -> Result<Activations, NetError> {
+        let run = |piece: usize, maps: Maps| forward(&pieces[piece], maps, 1).map_err(backend);
+        let block = run(BELOW, input)?;
+        let inputs = run(INNER, block.clone())?;
+        let mut stream = run(AFTER, run(LAYER, inputs.clone())?)?;
+        if self.join == Join::Sum {
+            stream.add(&run(SHORTCUT, block.clone())?, false);
+        }
+        Ok(Activations {
+            inputs,
+            stream,
+            beside: (self.join == Join::Behind).then_some(block),
+            window: self.window,
+        })
+    }
+
+    fn on_device(&self, pieces: &DevicePrograms<6>, input: Flow) -> Result<Activations, NetError> {
+        let mut pass = pieces.pass(&input);
+        let block = pieces.run(BELOW, &mut pass, input);
+        let inputs = pieces.run(INNER, &mut pass, block.clone());
+        let written = pieces.run(LAYER, &mut pass, inputs.clone());
+        let written = pieces.run(AFTER, &mut pass, written);
+        let mut stream = self.position(written)?;
+        if self.join == Join::Sum {
+            let around = pieces.run(SHORTCUT, &mut pass, block);
+            stream.add(&self.position(around)?, false);
+        }
+        Ok(Activations {
+            inputs: self.position(inputs)?,
+            stream,
+            beside: None,
+            window: None,
+        })
+    }
+
+    /// Vectors, or of a sequence the position that leads to the features.
+    fn position(&self, flow: Flow) -> Result<Maps, NetError> {
+        let vectors = match flow {
+            Flow::Sequence(x) if self.first => {
+                let [batch, _, values] = x.dims();
+                x.narrow(1, 0, 1).reshape([batch, values])
+            }
+            Flow::Vectors(x) => x,
+            _ => {
+                return Err(NetError::Backend(
+                    "the penultimate layer writes every position of a sequence".into(),
+                ));
+            }
+        };
+        let [samples, channels] = vectors.dims();
+        Ok(Maps {
+            samples,
+            size: [1, 1],
+            channels,
+            values: read(vectors)?,
+        })
+    }
+
+    fn together(&self, parts: Vec<Activations>) -> Activations {
+        let mut parts = parts.into_iter();
+        let mut whole = parts.next().unwrap_or_else(|| Activations {
+            inputs: Maps::default(),
+            stream: Maps::default(),
+            beside: None,
+            window: self.window,
+        });
+        let extend = |whole: &mut Maps, part: Maps| {
+            whole.samples += part.samples;
+            whole.values.extend(part.values);
+        };
+        for part in parts {
+            extend(&mut whole.inputs, part.inputs);
+            extend(&mut whole.stream, part.stream);
+            if let (Some(whole), Some(part)) = (&mut whole.beside, part.beside) {
+                extend(whole, part);
+            }
+        }
+        whole
+    }
+
+    /// The features, `[samples, inputs of the head]`, after a correction of the layer; those of the
+    /// network as it is without one.
+    ///
+    /// # Errors
+    /// [`NetError::Backend`] when the correction does not fit or a product is refused.
+    pub fn features(
+        &self,
+        activations: &Activations,
+        correction: Option<&Correction>,
+    ) -> Result<Matrix, NetError> {
+        let samples = activations.samples();
+        let places: Vec<usize> = (0..samples).collect();
+        let parts: Vec<Vec<f32>> = places
+            .chunks(BATCH)
+            .map(|batch| self.batch_features(&activations.select(batch), correction))
+            .collect::<Result<_, _>>()?;
+        let values = parts.concat();
+        Matrix::new(samples, values.len() / samples.max(1), values).map_err(backend)
+    }
+
+    fn batch_features(
+        &self,
+        activations: &Activations,
+        correction: Option<&Correction>,
+    ) -> Result<Vec<f32>, NetError> {
+        let mut stream = activations.stream.clone();
+        if let Some(Correction { weight, bias }) = correction {
+            let inputs = activations.inputs(0, activations.samples())?;
+            // Without a bias of its own or a batch norm's, there is nowhere to put one.
+            let none = vec![0.0; bias.len()];
+            let placed = self.bias.is_some() || self.shift.is_some();
+            let bias = if placed { bias } else { &none };
+            let change = fiun::linear(inputs.view(), weight.view(), bias).map_err(backend)?;
+            let rows = stream.values.chunks_exact_mut(self.factors.len().max(1));
+            let changes = change.values().chunks_exact(self.factors.len().max(1));
+            for (row, change) in rows.zip(changes) {
+                for ((value, change), factor) in row.iter_mut().zip(change).zip(&self.factors) {
+                    *value += change * factor;
+                }
+            }
+        }
+        match &self.engine {
+            Engine::Cpu(pieces) => {
+                let stream = match &activations.beside {
+                    Some(beside) => beside.joined(&stream),
+                    None => stream,
+                };
+                let threads = rayon::current_num_threads();
+                let features = forward(&pieces[ABOVE], stream, threads).map_err(backend)?;
+                Ok(features.flattened().values)
+            }
+            Engine::Device(pieces) => {
+                let data =
+                    burn::tensor::TensorData::new(stream.values, [stream.samples, stream.channels]);
+                let input = Flow::Vectors(burn::tensor::Tensor::from_data(data, &pieces.device));
+                let mut pass: Pass<'_> = pieces.pass(&input);
+                read(pieces.run(ABOVE, &mut pass, input).vectors())
+            }
+        }
+    }
+
+    /// The tensors of a network's state that a correction changes, with their new values.
+    ///
+    /// # Errors
+    /// [`NetError::Missing`] when one of them is not there.
+    pub fn corrected(
+        &self,
+        state: &StateDict,
+        correction: &Correction,
+    ) -> Result<StateDict, NetError> {
+        let mut changed = StateDict::new();
+        let shifted = self.bias.is_none().then_some(&self.factors);
+        let parts = [
+            (Some(&self.weight), correction.weight.values(), None),
+            (
+                self.bias.as_ref().or(self.shift.as_ref()),
+                &correction.bias[..],
+                shifted,
+            ),
+        ];
+        for (name, change, factors) in parts {
+            let Some(name) = name else { continue };
+            let mut array = state.get(name).cloned().ok_or_else(|| NetError::Missing {
+                name: name.clone(),
+                expected: "a tensor of the penultimate layer".into(),
+            })?;
+            for (at, (value, change)) in array.values.iter_mut().zip(change).enumerate() {
+                *value += change * factors.map_or(1.0, |factors| factors[at]);
+            }
+            changed.insert(name.clone(), array);
+        }
+        Ok(changed)
+    }
+}
+
+/// Weight over deviation of the batch norm behind the layer.
+fn factors(cut: &Cut<'_>, state: &StateDict) -> Result<Vec<f32>, NetError> {
+    let Some(norm) = cut.norm else {
+        return Ok(vec![1.0; cut.part.channels[1]]);
+    };
+    let weights = Weights {
+        state,
+        purpose: Purpose::Outputs,
+    };
+    let (weight, variance) = (
+        weights.tensor(norm, "weight")?,
+        weights.tensor(norm, "running_var")?,
+    );
+    let pairs = weight.iter().zip(variance);
+    Ok(pairs.map(|(w, v)| w / (v + EPSILON).sqrt()).collect())
+}
+
+/// The factors, 0 where the batch norm's weight is next to nothing.
+fn scale(cut: &Cut<'_>, state: &StateDict, factors: &[f32]) -> Vec<f32> {
+    let gamma = cut
+        .norm
+        .and_then(|norm| state.get(&format!("{norm}.weight")));
+    let on = |at: usize| gamma.is_none_or(|gamma| gamma.values[at].abs() >= LEAST_GAMMA);
+    let factors = factors.iter().enumerate();
+    factors
+        .map(|(at, factor)| if on(at) { *factor } else { 0.0 })
+        .collect()
+}
+
+fn engine(
+    cut: &Cut<'_>,
+    architecture: &Architecture,
+    state: &StateDict,
+    compute: Compute,
+) -> Result<Engine, NetError> {
+    let pieces: [&[Op]; 6] = [
+        cut.below,
+        cut.inner,
+        cut.layer,
+        cut.after,
+        cut.shortcut,
+        cut.above,
+    ];
+    if architecture.kind.is_sequential() {
+        let programs = DevicePrograms::new(pieces, state, compute.device())?;
+        return Ok(Engine::Device(Box::new(programs)));
+    }
+    let weights = Weights {
+        state,
+        purpose: Purpose::Outputs,
+    };
+    let mut layers = [const { Vec::new() }; 6];
+    for (layers, ops) in layers.iter_mut().zip(pieces) {
+        *layers = cpu_layers(ops, &weights)?;
+    }
+    Ok(Engine::Cpu(layers))
+}

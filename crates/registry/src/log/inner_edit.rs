@@ -1,0 +1,55 @@
+//! What was done below a model's head, as the log keeps it.
+
+use serde::{Deserialize, Serialize};
+use umig::ModelId;
+
+/// How deep an edit went, and what it was made from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct InnerEdit {
+    /// What the edit was made from.
+    pub basis: Basis,
+    /// The weight below the head that was edited; nothing where only the head was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// The model that never knew the forget data, whose answers the edited model takes over; nothing
+    /// where the graph has none, and the model's own answers with the forgotten classes left out were
+    /// taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<ModelId>,
+    /// The ridge that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ridge: Option<f64>,
+    /// What every ridge that was tried came to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trials: Vec<InnerTrial>,
+    /// Why only the head was edited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs_only: Option<String>,
+}
+
+/// What an edit below the head was made from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Forget samples that the model itself was trained on.
+    Own,
+    /// Forget samples that the initial models which reach it were trained on: it has too few itself.
+    Initial,
+    /// Nothing: only the head was edited.
+    #[default]
+    None,
+}
+
+/// One strength that was tried, on samples that the edit was not computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct InnerTrial {
+    /// The ridge: the larger, the weaker.
+    pub ridge: f64,
+    /// The mean divergence of the outputs on forget samples from the reference's, in nats
+    /// (Kullback-Leibler, from the reference), over the retained labels.
+    pub divergence: f64,
+    /// The accuracy on forget samples, 0 to 1.
+    pub forget: f64,
+    /// The accuracy on retained samples, 0 to 1.
+    pub retain: f64,
+}
