@@ -8,6 +8,7 @@ use fiun::Matrix;
 use umig::{Forget, Model, ModelId, Umig};
 
 use super::evaluation_set::{EvalSplit, EvaluationSet, Observation, predictions};
+use super::inner_layer::inner_layer;
 use super::membership::membership;
 use super::probe::probes;
 use super::relearn::relearn;
@@ -260,7 +261,8 @@ impl<'a> Evaluator<'a> {
             verdicts.membership = membership(set, seen, reference);
             verdicts.distance = reference.and_then(|reference| set.distance(seen, reference));
             verdicts.zero_retrain_forgetting = set.zero_retrain_forgetting(seen);
-            verdicts.probes = probes(set, seen);
+            let inner = inner_layer(self.engine, set, state)?;
+            verdicts.probes = probes(set, seen, inner.as_ref());
             verdicts.probe = verdicts.probes.as_ref().map(|p| p.penultimate.mean);
         }
         if self.depth.relearning {

@@ -9,6 +9,7 @@ mod estimate;
 mod evaluation_set;
 mod evaluator;
 mod fitted;
+mod inner_layer;
 mod judgement;
 mod logistic;
 mod measured;

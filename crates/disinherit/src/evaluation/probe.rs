@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::estimate::Estimate;
 use super::evaluation_set::{EvaluationSet, Observation};
+use super::inner_layer::InnerLayer;
 use super::logistic::{Logistic, share};
 use super::sampling::drawn;
 
@@ -20,7 +21,7 @@ const SEEDS: [u64; 3] = [0, 1, 2];
 pub struct Probes {
     /// On the penultimate layer, the head's input.
     pub penultimate: Estimate,
-    /// On one inner layer, where its activations are at hand.
+    /// On what the penultimate layer reads, where the network is run here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<InnerProbe>,
 }
@@ -28,18 +29,26 @@ pub struct Probes {
 /// A probe on an inner layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InnerProbe {
-    /// The layer's name.
+    /// The weight that reads what the probe sees.
     pub layer: String,
-    /// What the probe reaches on what the layer makes.
+    /// What the probe reaches.
     pub accuracy: Estimate,
 }
 
 /// The probes on what a version of a model makes of its evaluation set.
-pub(super) fn probes(set: &EvaluationSet, seen: &Observation) -> Option<Probes> {
+pub(super) fn probes(
+    set: &EvaluationSet,
+    seen: &Observation,
+    inner: Option<&InnerLayer>,
+) -> Option<Probes> {
     Some(Probes {
         penultimate: probe(set, &seen.own.features, &seen.heldout.features)?,
-        // An observation holds what goes into the head, and of other layers nothing yet.
-        inner: None,
+        inner: inner.and_then(|inner| {
+            Some(InnerProbe {
+                accuracy: probe(set, &inner.own, &inner.heldout)?,
+                layer: inner.layer.clone(),
+            })
+        }),
     })
 }
 
