@@ -71,7 +71,8 @@ pub(crate) fn untouched_root(
     let mut candidates = Vec::new();
     for candidate in graph.models() {
         let id = &candidate.id;
-        if candidate.superseded || *id == model.id {
+        // Most candidates of a large request are touched themselves: seen before their ancestors are.
+        if candidate.superseded || *id == model.id || touched.contains(id) {
             continue;
         }
         let mut line = graph.ancestors(id)?;
