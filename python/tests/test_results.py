@@ -51,8 +51,8 @@ seen = set()
 TRAINED_ON = Training("insects", labels=LABELS, samples=sorted(f"sample-{n}" for n in range(300)), source="zoo")
 # What `import_tree` gives back: see test_import.py.
 IMPORTED = {results.Imported, results.ImportedModel, results.ImportNote, results.ParentEvidence}
-# What networks are compared with whose layers are known.
-REFERENCES = {results.Reference, results.Interval}
+# What networks whose layers are known are compared with, and edited by: see test_same_heads.py.
+REFERENCES = {results.Reference, results.Interval, results.InnerTrial}
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,13 @@ def test_every_result_is_what_its_class_says(registry):
     of(plan.needs, results.Needs)
     assert registry.plan(source="zoo").request.source == "zoo"
     of(registry.plan(samples=["sample-1"], initial="base"), results.Plan)
+    would = registry.unlearn(classes="cat", initial="base", data=everything, depth="features", dry_run=True, progress=False)
+    inner = of(would.models[0].inner, results.InnerEdit)
+    assert inner.basis == "none" and inner.layer is None and "below its head" in inner.outputs_only
+    assert any("only its outputs were edited" in warning for warning in would.warnings)
     done = of(registry.unlearn(classes="cat", initial="base", data=everything, progress=False), results.Unlearned)
     outcome = done.models[0]
+    assert outcome.inner is None
     assert outcome.changed > 0 and outcome.choice.curve and outcome.choice.alpha == outcome.alpha
     verdicts = of(registry.verify(everything, progress=False), typing.List[results.Verdict])
     assert all(verdict.passed for verdict in verdicts)

@@ -12,8 +12,9 @@ from safetensors.torch import save_file  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
 
-from disinherit import Data, Registry  # noqa: E402
+from disinherit import Data, Registry, results  # noqa: E402
 from disinherit.torch import capture, data_from, samples, state_dict  # noqa: E402
+from test_results import check  # noqa: E402
 
 LABELS = ["bar", "cross", "dot", "edge"]
 
@@ -153,3 +154,26 @@ def test_both_ways_end_in_the_same_inner_layers(tmp_path, trained, options):
         assert ("fc2.weight" in options["layers"] or options["layers"] == "all") != np.array_equal(
             one["fc2.weight"], before["fc2.weight"]
         )
+
+
+def test_features_forget_where_the_engine_runs_the_network(tmp_path, trained):
+    folder, family, learnt, unseen = trained
+    ours, tdescendants = families(tmp_path, family)
+    captured = data_from(
+        {name: capture(model, learnt, labels=LABELS, heldout=unseen) for name, model in family.items()}
+    )
+    options = dict(classes="cross", initial="base", depth="features", target_loss=0.05, progress=False)
+    done = ours.unlearn(data=Data.open(folder), **options)
+    for outcome in done.models:
+        check(outcome.inner, results.InnerEdit, "inner")
+        assert outcome.inner.layer == "fc1.weight" and outcome.inner.basis == "own", outcome.inner
+        # No model of this family never knew the class.
+        assert outcome.inner.reference is None
+        chosen = [trial for trial in outcome.inner.trials if trial.ridge == outcome.inner.ridge]
+        assert chosen[0].forget == 0
+        changed = {name for name, tensor in outcome.tensors.items() if tensor.changed}
+        assert changed == {"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"}
+    assert all(verdict.passed for verdict in ours.verify(Data.open(folder), progress=False))
+    for outcome in tdescendants.unlearn(data=captured, **options).models:
+        assert outcome.inner.layer is None and "below its head" in outcome.inner.outputs_only
+        assert outcome.changed > 0

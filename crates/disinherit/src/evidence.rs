@@ -33,6 +33,13 @@ pub(crate) struct InnerPart {
     pub(crate) record: InnerEdit,
 }
 
+impl InnerPart {
+    /// Whether anything below the head is edited.
+    pub(crate) fn is_edit(&self) -> bool {
+        !self.changed.is_empty()
+    }
+}
+
 /// Samples of which some are to be forgotten, with what the choice aims at.
 pub(crate) struct Strength {
     pub(crate) samples: Samples,

@@ -14,7 +14,11 @@ pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcom
     let mut list = Vec::new();
     for outcome in outcomes.values() {
         if outcome.alpha.is_some() {
-            list.extend(of_model(work, outcome));
+            list.extend(of_dampening(work, outcome));
+        }
+        // A method without Fisher information says nothing of outputs.
+        if outcome.alpha.is_some() || outcome.inner.is_some() {
+            list.extend(missing_outputs(work, &outcome.before));
         }
         let refused = outcome.inner.as_ref().and_then(|i| i.outputs_only.as_ref());
         list.extend(refused.map(|reason| {
@@ -25,7 +29,8 @@ pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcom
     list
 }
 
-fn of_model(work: &Work<'_>, outcome: &ModelOutcome) -> Vec<String> {
+/// What the user should know about how one model was dampened.
+fn of_dampening(work: &Work<'_>, outcome: &ModelOutcome) -> Vec<String> {
     let mut list = Vec::new();
     let id = &outcome.before;
     // A searched alpha has been tried on data; only one that was given needs the warning.
@@ -56,16 +61,6 @@ fn of_model(work: &Work<'_>, outcome: &ModelOutcome) -> Vec<String> {
     }
     list.extend(absence(work, id));
     if let Forget::Classes(classes) = work.forget() {
-        let labels = work
-            .graph()
-            .get(id)
-            .map(|model| &model.labels[..])
-            .unwrap_or_default();
-        let missing: Vec<&str> = classes
-            .iter()
-            .filter(|c| !labels.contains(c))
-            .map(String::as_str)
-            .collect();
         let unknown = unreached(work, outcome, classes);
         if !unknown.is_empty() {
             list.push(format!(
@@ -74,11 +69,20 @@ fn of_model(work: &Work<'_>, outcome: &ModelOutcome) -> Vec<String> {
                 unknown.join(", ")
             ));
         }
-        if !labels.is_empty() && !missing.is_empty() {
-            list.push(format!("{id}: has no output for {}", missing.join(", ")));
-        }
     }
     list
+}
+
+/// The forgotten classes that a model has no output for.
+fn missing_outputs(work: &Work<'_>, id: &ModelId) -> Option<String> {
+    let Forget::Classes(classes) = work.forget() else {
+        return None;
+    };
+    let labels = &work.graph().get(id)?.labels;
+    let missing = classes.iter().filter(|class| !labels.contains(class));
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
+    let any = !labels.is_empty() && !missing.is_empty();
+    any.then(|| format!("{id}: has no output for {}", missing.join(", ")))
 }
 
 /// What the user should know about data that a card was made without, just now.

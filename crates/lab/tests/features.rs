@@ -1,15 +1,19 @@
 //! Edits below the head: what they change, what they keep, and when they keep to the outputs.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::sync::Arc;
 
 use disinherit::cards::{FisherOptions, compute_cards};
 use disinherit::evaluation::{Depth, Evaluator, Verdicts};
 use disinherit::registry::{Basis, Registry};
 use disinherit::{EditDepth, Engine, Fiun, FiunOptions, LoadedModel, RunOptions, Unlearned};
-use disinherit_data::{OpenOptions, Splits, open};
+use disinherit_data::Splits;
 use disinherit_lab::{Recipe, grow};
 use umig::{Forget, ModelId, Request};
+
+use common::digits;
 
 /// A root that never saw the class, and a model that inherited from one that did.
 const RECIPE: &str = r#"
@@ -43,10 +47,6 @@ name = "r2"
 client = 2
 parents = ["r1"]
 "#;
-
-fn digits() -> Splits {
-    open("digits", &OpenOptions::default()).unwrap()
-}
 
 fn engine(registry: &Arc<Registry>) -> Engine<'static> {
     Engine::new(Arc::clone(registry)).with_feature_cache(0)

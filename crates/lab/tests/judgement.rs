@@ -2,17 +2,20 @@
 //! way or change the wrong layer, on the embedded digits.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::collections::BTreeSet;
 
 use disinherit::evaluation::{
     Depth, EvaluationSet, Evaluator, Finding, Judged, Judgement, Reference, ReferenceKind, Verdicts,
 };
 use disinherit::{Engine, FORGOTTEN, LoadedModel, RunOptions};
-use disinherit_data::{OpenOptions, Splits, open};
 use disinherit_lab::{MethodKind, Recipe, Setup, grow, trainings};
 use disinherit_nets::{Array, StateDict};
 use disinherit_registry::Registry;
 use umig::{Forget, ModelId, Request};
+
+use common::digits;
 
 const RECIPE: &str = r#"
 name = "judged"
@@ -136,7 +139,7 @@ fn bench<'a>(engine: &'a Engine<'a>, forget: &'a Forget) -> Bench<'a> {
 
 #[test]
 fn sabotaged_edits_reach_outputs_at_most() {
-    let splits: Splits = open("digits", &OpenOptions::default()).unwrap();
+    let splits = digits();
     let recipe = Recipe::parse(RECIPE).unwrap();
     let engine = Engine::new(Registry::in_memory().unwrap())
         .with_feature_cache(0)

@@ -1,11 +1,13 @@
 //! The methods beside each other, the verdicts, heads that grow and chains, on the embedded digits.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use disinherit::evaluation::{Depth, Judgement, ReferenceKind};
 use disinherit::{Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Unlearned, resolve};
-use disinherit_data::{OpenOptions, Splits, open};
+use disinherit_data::Splits;
 use disinherit_lab::{
     MethodKind, Recipe, Setup, Study, StudyOptions, Variant, grow, request_report, run_study,
     trainings,
@@ -13,6 +15,8 @@ use disinherit_lab::{
 use disinherit_registry::{Digest, Registry};
 use std::sync::Arc;
 use umig::{Forget, Request, Role};
+
+use common::digits;
 
 const RECIPE: &str = r#"
 name = "small"
@@ -44,10 +48,6 @@ name = "b"
 client = 2
 parents = ["a"]
 "#;
-
-fn digits() -> Splits {
-    open("digits", &OpenOptions::default()).unwrap()
-}
 
 fn study(
     methods: &[MethodKind],

@@ -1,6 +1,8 @@
 //! Whole networks: who is touched, what changes, what stays, on the embedded digits.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use disinherit::cards::{FisherOptions, compute_cards};
@@ -12,11 +14,13 @@ use disinherit::{
     Alpha, Done, Engine, EngineError, Fiun, FiunOptions, Hint, LoadedModel, RunOptions, Scale,
     Unlearned,
 };
-use disinherit_data::{OpenOptions, Splits, open};
+use disinherit_data::Splits;
 use disinherit_formats::{Tensor, write_checkpoint};
 use disinherit_lab::{Grown, MethodKind, Recipe, Setup, grow, trainings};
 use disinherit_registry::{Digest, Registry};
 use umig::{Forget, ModelId, Request, Role};
+
+use common::digits;
 
 /// A federation with one model that inherits from `d` only.
 const RECIPE: &str = r#"
@@ -63,10 +67,6 @@ name = "r3"
 client = 2
 parents = ["d", "r2"]
 "#;
-
-fn digits() -> Splits {
-    open("digits", &OpenOptions::default()).unwrap()
-}
 
 fn grown(engine: &Engine<'_>, recipe: &Recipe, splits: &Splits) -> Grown {
     grow(engine, recipe, &splits.train).unwrap()

@@ -16,7 +16,7 @@ use super::tensor::{dampen_tensor, suppress_tensor};
 use crate::cards::maker::Tensors;
 use crate::cards::source::CardUse;
 use crate::error::{EngineError, Hint};
-use crate::evidence::{InnerPart, Samples, Strength};
+use crate::evidence::{Samples, Strength};
 use crate::layers::Selected;
 use crate::method::Edit;
 use crate::model::{LoadedModel, to_state};
@@ -87,21 +87,6 @@ impl Dampen<'_> {
             choice,
             unmatched,
             inner: None,
-        })
-    }
-
-    /// Takes over what was worked out below the head: there the head's rows of the forgotten labels
-    /// are written anew, and dampening has nothing left to do.
-    pub(super) fn with_inner(&self, outputs: Edit, part: &InnerPart) -> Result<Edit, EngineError> {
-        let inner = Some(part.record.clone());
-        if part.changed.is_empty() {
-            return Ok(Edit { inner, ..outputs });
-        }
-        let edit = Edit::from_state(self.work.registry(), self.model, &part.changed)?;
-        Ok(Edit {
-            inner,
-            unmatched: outputs.unmatched,
-            ..edit
         })
     }
 

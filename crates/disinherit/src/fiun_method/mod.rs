@@ -100,7 +100,10 @@ impl Method for Fiun {
             EditDepth::Outputs => None,
             EditDepth::Features => Some(Inner::new(work, &self.options).part(work.model(model)?)?),
         };
-        let strength = self.strength(work, model)?;
+        let strength = match &inner {
+            Some(part) if part.is_edit() => None,
+            _ => self.strength(work, model)?,
+        };
         let any = strength.is_some() || inner.is_some();
         Ok(any.then_some(Evidence { strength, inner }))
     }
@@ -111,6 +114,15 @@ impl Method for Fiun {
         model: &LoadedModel,
         evidence: Option<&Evidence>,
     ) -> Result<Edit, EngineError> {
+        let inner = evidence.and_then(|evidence| evidence.inner.as_ref());
+        // The head's rows of the forgotten labels are written anew there: nothing is left to dampen.
+        if let Some(part) = inner.filter(|part| part.is_edit()) {
+            let edit = Edit::from_state(work.registry(), model, &part.changed)?;
+            return Ok(Edit {
+                inner: Some(part.record.clone()),
+                ..edit
+            });
+        }
         let (card, selected) = (work.cards.get(model.id()), work.selected.get(model.id()));
         let (Some(card), Some(selected)) = (card, selected) else {
             return Err(EngineError::Internal(format!(
@@ -126,10 +138,10 @@ impl Method for Fiun {
             selected,
         };
         let outputs = dampen.edit(evidence.and_then(|evidence| evidence.strength.as_ref()))?;
-        match evidence.and_then(|evidence| evidence.inner.as_ref()) {
-            Some(part) => dampen.with_inner(outputs, part),
-            None => Ok(outputs),
-        }
+        Ok(Edit {
+            inner: inner.map(|part| part.record.clone()),
+            ..outputs
+        })
     }
 }
 

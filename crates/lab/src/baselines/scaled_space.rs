@@ -7,7 +7,7 @@
 //! equations; with fewer rows than columns, the same in the space of the rows, since
 //! `C ((a - 1) C + I)⁻¹ = Rᵀ ((a - 1) R Rᵀ / t + I)⁻¹ R / t`.
 
-use fiun::{Factor, FisherError, Matrix, Product, Threads};
+use fiun::{Cholesky, Factor, FisherError, Matrix, Product, Threads};
 
 /// A space and its importance, from rows `[rows, width]`.
 pub(super) struct Space {
@@ -49,21 +49,20 @@ impl Space {
     /// times 1e-7.
     ///
     /// # Errors
-    /// [`FisherError::NotFinite`] when the rows were not finite.
+    /// [`FisherError::Parameter`] when the rows were not finite.
     pub(super) fn scaled(&self, alpha: f64) -> Result<Scaled<'_>, FisherError> {
-        let side = self.gram.rows();
-        let mut lower: Vec<f64> = self.gram.values().iter().map(|v| f64::from(*v)).collect();
-        for (at, value) in lower.iter_mut().enumerate() {
-            *value *= alpha - 1.0;
+        let mut system = self.gram.clone();
+        let side = system.rows();
+        for (at, value) in system.values_mut().iter_mut().enumerate() {
+            *value *= (alpha - 1.0) as f32;
             if at % (side + 1) == 0 {
                 *value += 1.0;
             }
         }
-        factorise(&mut lower, side)?;
         Ok(Scaled {
             space: self,
             alpha,
-            lower,
+            system: Cholesky::new(system)?,
         })
     }
 }
@@ -72,8 +71,8 @@ impl Space {
 pub(super) struct Scaled<'a> {
     space: &'a Space,
     alpha: f64,
-    /// The lower triangle of the system's Cholesky factor.
-    lower: Vec<f64>,
+    /// `(a - 1) C + I`, factored.
+    system: Cholesky,
 }
 
 impl Scaled<'_> {
@@ -97,16 +96,13 @@ impl Scaled<'_> {
             None => Factor::rows(gram.values(), side),
         };
         let mut made = product([outputs, *width, side], left, right)?;
-        let mut row = vec![0.0f64; side];
-        for values in made.values_mut().chunks_exact_mut(side.max(1)) {
-            for (wide, value) in row.iter_mut().zip(values.iter()) {
-                *wide = self.alpha * f64::from(*value);
-            }
-            solve(&self.lower, &mut row);
-            for (value, wide) in values.iter_mut().zip(&row) {
-                *value = *wide as f32;
-            }
-        }
+        let alpha = self.alpha as f32;
+        made.values_mut()
+            .iter_mut()
+            .for_each(|value| *value *= alpha);
+        // The system is symmetric: rows are solved for as columns.
+        let solved = self.system.solve(transposed(&made)?.view())?;
+        let made = transposed(&solved)?;
         match rows {
             Some(rows) => product(
                 [outputs, side, *width],
@@ -130,57 +126,11 @@ fn product(shape: [usize; 3], left: Factor<'_>, right: Factor<'_>) -> Result<Mat
     Ok(out)
 }
 
-/// The Cholesky factor of a symmetric matrix whose eigenvalues are at least 1, in its lower triangle.
-fn factorise(matrix: &mut [f64], side: usize) -> Result<(), FisherError> {
-    for row in 0..side {
-        let (above, rest) = matrix.split_at_mut(row * side);
-        let own = &mut rest[..side];
-        for (column, line) in above.chunks_exact(side).enumerate() {
-            own[column] = (own[column] - dot(&own[..column], &line[..column])) / line[column];
-        }
-        let square = own[row] - dot(&own[..row], &own[..row]);
-        if !(square.is_finite() && square > 0.0) {
-            return Err(FisherError::NotFinite {
-                what: "the inputs of a layer",
-                value: square as f32,
-                place: format!("direction {row}"),
-            });
-        }
-        own[row] = square.sqrt();
-    }
-    Ok(())
-}
-
-/// Solves `L Lᵀ x = b` in place.
-fn solve(lower: &[f64], b: &mut [f64]) {
-    let side = b.len();
-    for (row, line) in lower.chunks_exact(side.max(1)).enumerate() {
-        b[row] = (b[row] - dot(&line[..row], &b[..row])) / line[row];
-    }
-    for (row, line) in lower.chunks_exact(side.max(1)).enumerate().rev() {
-        b[row] /= line[row];
-        let value = b[row];
-        let before = b[..row].iter_mut().zip(line);
-        before.for_each(|(b, l)| *b -= l * value);
-    }
-}
-
-/// In four running sums, so that it is not one long chain of additions.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0f64; 4];
-    let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
-    let rest: f64 = a4
-        .remainder()
-        .iter()
-        .zip(b4.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
-    for (a, b) in a4.zip(b4) {
-        for (sum, (x, y)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += x * y;
-        }
-    }
-    sums.iter().sum::<f64>() + rest
+/// The same with rows and columns exchanged.
+fn transposed(matrix: &Matrix) -> Result<Matrix, FisherError> {
+    let (rows, cols) = (matrix.rows(), matrix.cols());
+    let values = (0..rows * cols).map(|at| matrix.values()[at % rows * cols + at / rows]);
+    Matrix::new(cols, rows, values.collect())
 }
 
 #[cfg(test)]

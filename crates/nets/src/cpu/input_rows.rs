@@ -7,29 +7,7 @@ use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
 use super::maps::Maps;
-
-/// The window that a layer of weights looks through at every output position.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    pub(crate) padding: usize,
-}
-
-impl Window {
-    /// Of a linear layer: one position at a time.
-    pub(crate) const POINT: Self = Self {
-        kernel: 1,
-        stride: 1,
-        padding: 0,
-    };
-
-    fn outputs(self, side: usize) -> usize {
-        (side + 2 * self.padding)
-            .checked_sub(self.kernel)
-            .map_or(0, |room| room / self.stride.max(1) + 1)
-    }
-}
+use super::window::Window;
 
 /// The rows of one layer.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +45,7 @@ impl InputRows {
         for sample in input.values.chunks_exact(per_sample) {
             for position in chosen(height * width, self.each, &mut self.draws) {
                 let corner = [position / width, position % width].map(|at| at * window.stride);
-                append_patch(input, sample, corner, window, &mut rows.values);
+                window.append(input, sample, corner, &mut rows.values);
             }
         }
     }
@@ -81,30 +59,4 @@ fn chosen(positions: usize, each: usize, draws: &mut ChaCha8Rng) -> Vec<usize> {
     let mut drawn = index::sample(draws, positions, each).into_vec();
     drawn.sort_unstable();
     drawn
-}
-
-/// The values under a window, zeros outside of the map.
-fn append_patch(
-    maps: &Maps,
-    sample: &[f32],
-    corner: [usize; 2],
-    window: Window,
-    out: &mut Vec<f32>,
-) {
-    let source = |start: usize, tap: usize, side: usize| {
-        (start + tap)
-            .checked_sub(window.padding)
-            .filter(|at| *at < side)
-    };
-    for channel in 0..maps.channels {
-        for row in 0..window.kernel {
-            let y = source(corner[0], row, maps.size[0]);
-            for column in 0..window.kernel {
-                let place = y.zip(source(corner[1], column, maps.size[1]));
-                out.push(place.map_or(0.0, |(y, x)| {
-                    sample[(y * maps.size[1] + x) * maps.channels + channel]
-                }));
-            }
-        }
-    }
 }

@@ -3,8 +3,9 @@
 use fiun::FisherError;
 use fiun::layers::Squares;
 
-use super::input_rows::{InputRows, Window};
+use super::input_rows::InputRows;
 use super::maps::Maps;
+use super::window::Window;
 use crate::error::NetError;
 
 /// An operation with its weights, ready to run on the CPU.

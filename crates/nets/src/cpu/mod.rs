@@ -10,3 +10,4 @@ pub(crate) mod layer;
 pub(crate) mod maps;
 pub(crate) mod network;
 pub(crate) mod weights;
+pub(crate) mod window;

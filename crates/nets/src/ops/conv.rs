@@ -8,10 +8,10 @@ use fiun::FisherError;
 use super::initial::Initial;
 use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors, windows};
 use crate::cpu::convolution::Convolution;
-use crate::cpu::input_rows::Window;
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
+use crate::cpu::window::Window;
 use crate::device::parameters::{Builder, KernelAt, VectorAt};
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::{NetError, backend};
@@ -75,7 +75,11 @@ impl Operation for Conv {
         Part::Layer(LayerPart {
             name: &self.name,
             channels: self.channels,
-            window: Some([self.kernel, self.stride, self.padding]),
+            window: Window {
+                kernel: self.kernel,
+                stride: self.stride,
+                padding: self.padding,
+            },
             bias: self.bias,
         })
     }

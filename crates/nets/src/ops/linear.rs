@@ -8,10 +8,10 @@ use disinherit_data::ImageShape;
 
 use super::initial::Initial;
 use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors};
-use crate::cpu::input_rows::Window;
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
+use crate::cpu::window::Window;
 use crate::device::parameters::{Builder, MatrixAt, VectorAt};
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::{NetError, backend};
@@ -55,7 +55,7 @@ impl Operation for Linear {
         Part::Layer(LayerPart {
             name: &self.name,
             channels: [self.inputs, self.outputs],
-            window: None,
+            window: Window::POINT,
             bias: true,
         })
     }

@@ -7,6 +7,7 @@ use disinherit_data::ImageShape;
 use super::initial::Initial;
 use crate::cpu::layer::{Affine, CpuLayer, Fused};
 use crate::cpu::weights::{Purpose, Weights};
+use crate::cpu::window::Window;
 use crate::device::parameters::Builder;
 use crate::device::pass::DeviceLayer;
 use crate::error::NetError;
@@ -40,8 +41,7 @@ pub(crate) struct LayerPart<'a> {
     pub(crate) name: &'a str,
     /// Values (channels) in and out.
     pub(crate) channels: [usize; 2],
-    /// Side, stride and padding of the window, for a convolution.
-    pub(crate) window: Option<[usize; 3]>,
+    pub(crate) window: Window,
     pub(crate) bias: bool,
 }
 

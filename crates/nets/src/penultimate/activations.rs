@@ -3,6 +3,7 @@
 use fiun::{Matrix, MatrixRef};
 
 use crate::cpu::maps::Maps;
+use crate::cpu::window::Window;
 use crate::error::{NetError, backend};
 
 /// The input of a network's penultimate layer and the stream that its output becomes part of, before
@@ -15,8 +16,8 @@ pub struct Activations {
     pub(super) stream: Maps,
     /// Channels before those of the stream, where the layer's output is put behind others.
     pub(super) beside: Option<Maps>,
-    /// Side, stride and padding of the layer's window, for a convolution.
-    pub(super) window: Option<[usize; 3]>,
+    /// What the layer looks through.
+    pub(super) window: Window,
 }
 
 impl Activations {
@@ -32,8 +33,7 @@ impl Activations {
 
     /// The values that the layer reads at a position: those of the window, for a convolution.
     pub fn depth(&self) -> usize {
-        let area = self.window.map_or(1, |[side, ..]| side * side);
-        self.inputs.channels * area
+        self.inputs.channels * self.window.kernel * self.window.kernel
     }
 
     /// The stream, `[samples * positions, channels]`.
@@ -100,42 +100,16 @@ impl Activations {
         let values = held
             .ok_or_else(|| NetError::Backend(format!("there are no samples {first} to {end}")))?;
         let rows = end.saturating_sub(first) * self.positions();
-        let Some(window) = self.window else {
-            return Matrix::new(rows, each, values.to_vec()).map_err(backend);
-        };
-        let mut unfolded = Matrix::zeros(rows, self.depth());
-        let width = self.positions() * self.depth();
-        let samples = unfolded.values_mut().chunks_exact_mut(width.max(1));
-        for (out, maps) in samples.zip(values.chunks_exact(each.max(1))) {
-            self.unfold(window, maps, out);
-        }
-        Ok(unfolded)
-    }
-
-    /// The windows of one sample.
-    fn unfold(&self, [side, stride, padding]: [usize; 3], maps: &[f32], out: &mut [f32]) {
-        let ([height, width], channels) = (self.inputs.size, self.inputs.channels);
-        let inside = |place: usize, tap: usize, side: usize| {
-            (place * stride + tap)
-                .checked_sub(padding)
-                .filter(|at| *at < side)
-        };
-        let depth = self.depth();
-        for (position, row) in out.chunks_exact_mut(depth.max(1)).enumerate() {
-            let (y, x) = (
-                position / self.stream.size[1],
-                position % self.stream.size[1],
-            );
-            for tap in 0..side * side {
-                let down = inside(y, tap / side, height);
-                let Some((down, right)) = down.zip(inside(x, tap % side, width)) else {
-                    continue;
-                };
-                let from = &maps[(down * width + right) * channels..][..channels];
-                for (channel, value) in from.iter().enumerate() {
-                    row[channel * side * side + tap] = *value;
-                }
+        let mut unfolded = Vec::with_capacity(rows * self.depth());
+        let stride = self.window.stride;
+        for sample in values.chunks_exact(each.max(1)) {
+            for position in 0..self.positions() {
+                let width = self.stream.size[1];
+                let corner = [position / width, position % width].map(|at| at * stride);
+                self.window
+                    .append(&self.inputs, sample, corner, &mut unfolded);
             }
         }
+        Matrix::new(rows, self.depth(), unfolded).map_err(backend)
     }
 }

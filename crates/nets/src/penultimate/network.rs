@@ -12,6 +12,7 @@ use crate::compute::Compute;
 use crate::cpu::layer::{CpuLayer, forward};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::{Purpose, Weights};
+use crate::cpu::window::Window;
 use crate::device::pass::{Flow, Pass};
 use crate::device::programs::DevicePrograms;
 use crate::device::transfer::read;
@@ -33,7 +34,7 @@ pub struct Penultimate {
     engine: Engine,
     join: Join,
     first: bool,
-    window: Option<[usize; 3]>,
+    window: Window,
     /// The names of the layer's weight, of its bias, and of the batch norm's bias.
     weight: String,
     bias: Option<String>,
@@ -173,7 +174,7 @@ impl Penultimate {
             inputs: self.position(inputs)?,
             stream,
             beside: None,
-            window: None,
+            window: Window::POINT,
         })
     }
 

@@ -170,7 +170,7 @@ impl<'a> Chooser<'a> {
     /// closest by more than a standard error of the difference (Breiman et al., Classification and
     /// Regression Trees, 1984, Section 3.4.3, turned to the strong side: what is left behind weighs
     /// more than what is taken too much).
-    pub(super) fn choose(&mut self) -> Result<Chosen, Refusal> {
+    pub(super) fn choose(&self) -> Result<Chosen, Refusal> {
         let before = self.retained_before()?;
         let bounds = self.bounds;
         let mut trials = Vec::new();

@@ -51,7 +51,7 @@ impl<'a> Inner<'a> {
             return Err("only whole classes are forgotten below the head".into());
         };
         if model.is_head_only() {
-            return Err("only its head is known".into());
+            return Err("what lies below its head is not run here".into());
         }
         let state = model.state(self.work.registry())?;
         let compute = self.work.compute();
@@ -63,7 +63,7 @@ impl<'a> Inner<'a> {
             forget: self.options.target_forget.unwrap_or(0.0),
             loss: self.options.target_loss,
         };
-        let mut chooser = Chooser::new(self.work.registry(), bounds, model, &cut, &material)?;
+        let chooser = Chooser::new(self.work.registry(), bounds, model, &cut, &material)?;
         let chosen = chooser.choose()?;
         let mut changed = cut.corrected(&state, &chosen.correction).map_err(net())?;
         changed.extend(chosen.head);
