@@ -52,6 +52,7 @@ pub(crate) struct Options {
     dry_run: bool,
     dampen_only: bool,
     depth: String,
+    activations: bool,
 }
 
 /// The same as the engine takes it.
@@ -63,7 +64,10 @@ pub(crate) struct Way {
 impl Options {
     pub(crate) fn read(&self) -> PyResult<Way> {
         let default = FiunOptions::default();
-        let mut fisher = FisherOptions::default();
+        let mut fisher = FisherOptions {
+            activations: self.activations,
+            ..FisherOptions::default()
+        };
         if let Some(layers) = &self.layers {
             fisher.layers = layers.parse().map_err(refused)?;
         }

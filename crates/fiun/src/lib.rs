@@ -19,6 +19,7 @@
 //!   what no threshold takes, taken from the forgotten labels' biases.
 //! - [`RemapSums`]: REMAP, the penultimate layer taught what a model that never knew the forget data
 //!   would write of it; [`HeadRow`]: the forgotten label's row that goes with it.
+//! - [`LowRankGaussian`]: activations without the samples that they are of, for an edit without data.
 //! - [`RowMatch`]: heads whose label sets differ, matched by label name.
 //!
 //! Sources: Liu et al., arXiv:2408.08493, Section 4 (FIUn, MFIM); Foster et al., arXiv:2308.07707
@@ -33,6 +34,7 @@ mod search;
 
 pub use edit::dampen::{Dampening, Selection, dampen};
 pub use edit::head_row::{HeadRow, log_sum_exp};
+pub use edit::low_rank::LowRankGaussian;
 pub use edit::remap::{Correction, Remap, RemapSums, prototypes};
 pub use edit::suppression::{HeadPart, LogitSuppression, SuppressibleRows};
 pub use error::FisherError;

@@ -10,8 +10,9 @@ use crate::baselines::MethodKind;
 
 /// A method as a study runs it. In text: the method's name, and for one that dampens `+all` where
 /// every layer is edited, `+raw` where FIMs are compared as they are, `+dampen` where nothing but
-/// dampening is done, as in the paper (`fiun+all+raw`), and `+features` where the penultimate layer is
-/// edited too, so that features forget.
+/// dampening is done, as in the paper (`fiun+all+raw`), `+features` where the penultimate layer is
+/// edited too, so that features forget, and `+cards` where no data is at hand, only the FIM cards that
+/// were made while it was.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -27,6 +28,8 @@ pub struct Variant {
     pub dampen_only: bool,
     /// Whether the edit goes below the head, to the features.
     pub features: bool,
+    /// Whether it works from FIM cards alone, without data.
+    pub cards: bool,
 }
 
 impl Variant {
@@ -55,7 +58,11 @@ impl fmt::Display for Variant {
         let raw = if self.raw { "+raw" } else { "" };
         let dampen = if self.dampen_only { "+dampen" } else { "" };
         let features = if self.features { "+features" } else { "" };
-        f.pad(&format!("{}{all}{raw}{dampen}{features}", self.method))
+        let cards = if self.cards { "+cards" } else { "" };
+        f.pad(&format!(
+            "{}{all}{raw}{dampen}{features}{cards}",
+            self.method
+        ))
     }
 }
 
@@ -85,10 +92,11 @@ impl FromStr for Variant {
                 "raw" if variant.method.dampens() => variant.raw = true,
                 "dampen" if variant.method == MethodKind::Fiun => variant.dampen_only = true,
                 "features" if variant.method == MethodKind::Fiun => variant.features = true,
+                "cards" if variant.method == MethodKind::Fiun => variant.cards = true,
                 _ => {
                     return Err(format!(
                         "`{text}` is no variant of `{}`: `+all` and `+raw` are for methods that \
-                         dampen, `+dampen` and `+features` for FIUn",
+                         dampen, `+dampen`, `+features` and `+cards` for FIUn",
                         variant.method
                     ));
                 }

@@ -155,18 +155,100 @@ fn a_model_that_would_lose_too_much_keeps_to_its_outputs() {
     }
 }
 
-#[test]
-fn without_data_the_outputs_are_edited_and_it_is_said() {
-    let splits = digits();
-    let registry = grown(&splits, RECIPE);
-    let knowing = engine(&registry).with_data(&splits);
+/// Cards of the touched models, made while there was data.
+fn with_cards(splits: &Splits, activations: bool) -> Arc<Registry> {
+    let registry = grown(splits, RECIPE);
+    let knowing = engine(&registry).with_data(splits);
     let graph = registry.graph().unwrap();
     let open = |id: &str| LoadedModel::open(&registry, &graph, &id.parse().unwrap()).unwrap();
     let models = ["r1@1", "r2@1"].map(open);
-    compute_cards(&knowing, &models, &FisherOptions::default(), false).unwrap();
+    let options = FisherOptions {
+        activations,
+        ..FisherOptions::default()
+    };
+    assert_eq!(
+        compute_cards(&knowing, &models, &options, false)
+            .unwrap()
+            .len(),
+        2
+    );
+    registry
+}
+
+#[test]
+fn without_data_or_statistics_the_outputs_are_edited_and_it_is_said() {
+    let registry = with_cards(&digits(), false);
     let done = forget(&engine(&registry), features());
     for outcome in &done.models {
         let inner = outcome.inner.as_ref().unwrap();
-        assert_eq!(inner.outputs_only.as_deref(), Some("there is no data"));
+        assert_eq!(
+            inner.outputs_only.as_deref(),
+            Some(
+                "there is no data, and no activation statistics in its FIM card say what the class is \
+                 like"
+            )
+        );
     }
+}
+
+#[test]
+fn cards_alone_are_enough_for_features_to_forget() {
+    let splits = digits();
+    let registry = with_cards(&splits, true);
+    let done = forget(&engine(&registry), features());
+    let knowing = engine(&registry).with_data(&splits);
+    let mut fallen = Vec::new();
+    for outcome in &done.models {
+        let inner = outcome.inner.as_ref().unwrap();
+        assert_eq!(inner.outputs_only, None, "{}", outcome.before);
+        assert_eq!((inner.basis, &inner.reference), (Basis::Card, &None));
+        let before = verdicts(&knowing, &outcome.before, &outcome.before);
+        let after = verdicts(&knowing, &outcome.before, &outcome.after);
+        assert_eq!(after.scores.forget.heldout, Some(0.0), "{}", outcome.before);
+        let kept = [&before, &after].map(|v| v.scores.retain.heldout.unwrap());
+        assert!(kept[1] >= kept[0] - 0.03, "{kept:?}");
+        fallen.push(before.probe.unwrap() - after.probe.unwrap());
+    }
+    let mean = fallen.iter().sum::<f64>() / fallen.len() as f64;
+    assert!(mean > 0.02, "{fallen:?}");
+
+    // The new versions have cards of their own only in what they inherit: the layers below are the same,
+    // so the next class goes the same way.
+    let request = Request::new(Forget::classes(["5"]));
+    let method = Fiun::new(features());
+    let second = engine(&registry);
+    let prepared = second.prepare(&request, &method, RunOptions::default());
+    let done = prepared.unwrap().run().unwrap().unlearned;
+    for outcome in &done.models {
+        let inner = outcome.inner.as_ref().unwrap();
+        assert_eq!(inner.basis, Basis::Card, "{:?}", inner.outputs_only);
+    }
+}
+
+#[test]
+fn cards_get_statistics_when_they_are_asked_for() {
+    let splits = digits();
+    let registry = with_cards(&splits, false);
+    let knowing = engine(&registry).with_data(&splits);
+    let graph = registry.graph().unwrap();
+    let model = LoadedModel::open(&registry, &graph, &"r2@1".parse().unwrap()).unwrap();
+    let options = FisherOptions::default();
+    let models = [model];
+    let [row] = &compute_cards(&knowing, &models, &options, false).unwrap()[..] else {
+        panic!("one card is made again");
+    };
+    let card = registry.card_of(row).unwrap().card(&registry).unwrap();
+    let statistics = card.activations.as_ref().unwrap();
+    assert_eq!(statistics.layer, "fc1.weight");
+    assert_eq!(statistics.classes.len(), 10);
+    assert!(statistics.of("3").unwrap().samples >= 10);
+    // As a file, a card has them too.
+    let bytes = card.to_bytes().unwrap();
+    let read = disinherit::registry::FisherCard::from_bytes(&bytes).unwrap();
+    assert_eq!(read.activations, card.activations);
+    assert!(
+        compute_cards(&knowing, &models, &options, false)
+            .unwrap()
+            .is_empty()
+    );
 }

@@ -34,6 +34,7 @@ pub use graph::GraphNetwork;
 pub use layer_inputs::{LayerInputsJob, layer_inputs};
 pub use ops::operation::Op;
 pub use penultimate::activations::Activations;
+pub use penultimate::entrances::Entrances;
 pub use penultimate::network::Penultimate;
 pub use preprocessing::Preprocessing;
 pub use sign_step::{SignStepJob, sign_step};

@@ -4,8 +4,8 @@
 
 use disinherit_data::{DataSet, ImageShape, Samples};
 use disinherit_nets::{
-    Architecture, Compute, Input, Kind, Network, Penultimate, Preprocessing, StateDict, TextShape,
-    capture, initial_state,
+    Architecture, Compute, Entrances, Input, Kind, Network, Penultimate, Preprocessing, StateDict,
+    TextShape, capture, initial_state,
 };
 use fiun::{Correction, Matrix};
 
@@ -109,6 +109,13 @@ fn cut_networks_agree_with_whole_ones() {
         assert_eq!(activations.samples(), COUNT);
         let before = cut.features(&activations, None).unwrap();
         assert_close(&before, &features(&architecture, &state, &set), layer);
+        // The same from what enters the last block.
+        let entrances = cut.entrances(&set, &preprocessing, &mut |_| {}).unwrap();
+        let values = entrances.values().unwrap();
+        let values = Matrix::new(values.rows(), values.cols(), values.values().to_vec());
+        let again = Entrances::new(entrances.shape(), values.unwrap()).unwrap();
+        let again = cut.features(&cut.behind(&again).unwrap(), None).unwrap();
+        assert_close(&again, &before, layer);
 
         let (channels, depth) = (cut.scale().len(), activations.depth());
         let change = |i: usize| ((i * 37 % 101) as f32 / 101.0 - 0.5) * 0.1;

@@ -58,6 +58,7 @@ mod place;
 mod registry;
 mod time;
 
+pub use cards::activations::{ActivationStatistics, ClassActivations};
 pub use cards::card::{CardSource, FisherCard};
 pub use cards::header::CardHeader;
 pub use cards::reader::CardReader;

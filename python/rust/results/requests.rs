@@ -147,6 +147,7 @@ impl Record for InnerEdit {
             basis: match self.basis {
                 Basis::Own => "own",
                 Basis::Initial => "initial",
+                Basis::Card => "card",
                 Basis::None => "none",
             },
             layer: self.layer.as_deref(),

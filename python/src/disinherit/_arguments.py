@@ -71,6 +71,7 @@ class Options:
     dry_run: bool = False
     dampen_only: bool = False
     depth: str = "outputs"
+    activations: bool = True
 
 
 @dataclass(frozen=True)

@@ -208,15 +208,18 @@ class Registry:
         *,
         layers: Labels = "head",
         estimator: Optional[str] = None,
+        activations: bool = True,
         again: bool = False,
         progress: bool = True,
     ) -> int:
         """Compute and keep FIM cards, so that classes can be forgotten later without data.
 
         ``layers`` is ``head``, ``all`` or patterns of tensor names; of inner layers a card keeps the FIM of all
-        classes together. Returns how many were made; models that have one are passed over, unless ``again``.
+        classes together. With ``activations`` cards of networks that run in the engine also keep activation
+        statistics, so that classes can be forgotten to the features without data. Returns how many were made; models
+        that have one are passed over, unless ``again``.
         """
-        options = Options(layers=patterns(layers), estimator=estimator)
+        options = Options(layers=patterns(layers), estimator=estimator, activations=activations)
         return self._inner.fisher(listed(models), data._inner, options, again, progress_bars(progress))
 
     def plan(

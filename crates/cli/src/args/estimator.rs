@@ -37,6 +37,7 @@ impl EstimatorArgs {
             precision: self.precision,
             memory: self.memory.map(|size| size.as_u64()),
             seed: 0,
+            ..FisherOptions::default()
         }
     }
 }
@@ -49,11 +50,18 @@ pub(crate) struct CardArgs {
     pub(crate) layers: Layers,
     #[command(flatten)]
     pub(crate) estimator: EstimatorArgs,
+    /// Keep no activation statistics (the mean and the main directions of what the last block reads, of
+    /// each class): without them, forgetting to the features needs data.
+    #[arg(long)]
+    pub(crate) no_activations: bool,
 }
 
 impl CardArgs {
     /// The options as the engine takes them.
     pub(crate) fn options(&self) -> FisherOptions {
-        self.estimator.options(&self.layers)
+        FisherOptions {
+            activations: !self.no_activations,
+            ..self.estimator.options(&self.layers)
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! FIM cards: computing, keeping, importing.
 
+pub(crate) mod activations;
 pub(crate) mod check;
 pub(crate) mod maker;
 mod options;
@@ -15,14 +16,15 @@ use crate::error::{EngineError, Hint};
 use crate::model::{LoadedModel, now};
 use crate::provenance::own_data;
 
+use self::activations::Statistician;
 use self::check::{check_card, check_logits, check_values, covers};
 use self::maker::CardMaker;
 
 pub use self::options::FisherOptions;
 
 /// Computes the cards of some models on their own training data and keeps each as soon as it is
-/// done. A model that has a card of this estimator with these layers is passed over, unless it is
-/// to be computed `again`. Returns the rows of the new cards.
+/// done. A model that has a card of this estimator with these layers (and activation statistics, where
+/// they are wanted and can be had) is passed over, unless it is to be computed `again`. Returns the rows of the new cards.
 ///
 /// # Errors
 /// [`EngineError`]; cards that were finished before stay.
@@ -47,27 +49,30 @@ pub fn compute_cards(
         features: &features,
         progress: engine.progress(),
     };
+    let graph = registry.graph()?;
+    let statistician = Statistician {
+        engine,
+        graph: &graph,
+        train,
+    };
     let mut rows = Vec::new();
     for model in models {
         let kept = registry.card(model.digest, options.estimator)?;
         let selected = options.layers.of(model, features.runner())?;
-        let enough = kept.is_some_and(|card| covers(card.header(), &selected));
-        if enough && !again {
-            continue;
-        }
-        check_logits(registry, model, train)?;
-        let own = own_data(&model.vertex, train);
-        if own.is_empty() {
-            return Err(EngineError::NeedsData {
-                why: format!(
-                    "`{}` was, by its provenance, trained on no sample of `{}`",
-                    model.id(),
-                    train.name()
-                ),
-                hint: Some(Hint::GiveData),
-            });
-        }
-        let row = registry.put_card(&maker.make(model, &own)?)?;
+        let enough = kept.filter(|card| !again && covers(card.header(), &selected));
+        let card = match enough {
+            Some(card) if !options.activations || card.has_activations() => continue,
+            // Cards from before there were activation statistics, or of a request, get them now.
+            Some(card) => match statistician.activations(model)? {
+                None => continue,
+                found => FisherCard {
+                    activations: found,
+                    ..card.card(registry)?
+                },
+            },
+            None => new_card(&maker, &statistician, model)?,
+        };
+        let row = registry.put_card(&card)?;
         let record = OperationRecord::Fisher(FisherRecord {
             model: model.id().clone(),
             estimator: row.estimator.clone(),
@@ -79,6 +84,31 @@ pub fn compute_cards(
         rows.push(row);
     }
     Ok(rows)
+}
+
+fn new_card(
+    maker: &CardMaker<'_>,
+    statistician: &Statistician<'_>,
+    model: &LoadedModel,
+) -> Result<FisherCard, EngineError> {
+    let train = statistician.train;
+    check_logits(maker.registry, model, train)?;
+    let own = own_data(&model.vertex, train);
+    if own.is_empty() {
+        return Err(EngineError::NeedsData {
+            why: format!(
+                "`{}` was, by its provenance, trained on no sample of `{}`",
+                model.id(),
+                train.name()
+            ),
+            hint: Some(Hint::GiveData),
+        });
+    }
+    let mut card = maker.make(model, &own)?;
+    if maker.options.activations {
+        card.activations = statistician.activations(model)?;
+    }
+    Ok(card)
 }
 
 fn keep(registry: &Registry, row: CardRow, record: OperationRecord) -> Result<(), EngineError> {

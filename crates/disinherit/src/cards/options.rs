@@ -21,6 +21,9 @@ pub struct FisherOptions {
     pub memory: Option<u64>,
     /// Decides which samples are used.
     pub seed: u64,
+    /// Whether a card also keeps what a network that runs here makes of each class, so that edits below
+    /// the head need no data.
+    pub activations: bool,
 }
 
 impl Default for FisherOptions {
@@ -32,6 +35,7 @@ impl Default for FisherOptions {
             precision: None,
             memory: None,
             seed: 0,
+            activations: true,
         }
     }
 }

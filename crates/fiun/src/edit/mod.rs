@@ -3,5 +3,6 @@
 
 pub(crate) mod dampen;
 pub(crate) mod head_row;
+pub(crate) mod low_rank;
 pub(crate) mod remap;
 pub(crate) mod suppression;

@@ -38,6 +38,23 @@ impl Cholesky {
     /// # Errors
     /// [`FisherError::Shape`] when the number of rows is another.
     pub fn solve(&self, right: MatrixRef<'_>) -> Result<Matrix, FisherError> {
+        let size = self.lower.rows();
+        let mut x = self.solve_lower(right)?;
+        for start in (0..size).step_by(BLOCK).rev() {
+            let width = BLOCK.min(size - start);
+            self.apply(&mut x, [start, width], start + width..size, true)?;
+            for row in (start..start + width).rev() {
+                self.eliminate(&mut x, row, row + 1..start + width, true);
+            }
+        }
+        Ok(x)
+    }
+
+    /// `X` of `L X = B`, for `B: [n, columns]`: half of [`Cholesky::solve`].
+    ///
+    /// # Errors
+    /// [`FisherError::Shape`] when the number of rows is another.
+    pub fn solve_lower(&self, right: MatrixRef<'_>) -> Result<Matrix, FisherError> {
         let (size, cols) = (self.lower.rows(), right.cols());
         expect_len("the right side", right.rows(), size)?;
         let mut x = Matrix::new(size, cols, right.values().to_vec())?;
@@ -48,14 +65,19 @@ impl Cholesky {
                 self.eliminate(&mut x, row, start..row, false);
             }
         }
-        for start in (0..size).step_by(BLOCK).rev() {
-            let width = BLOCK.min(size - start);
-            self.apply(&mut x, [start, width], start + width..size, true)?;
-            for row in (start..start + width).rev() {
-                self.eliminate(&mut x, row, row + 1..start + width, true);
+        Ok(x)
+    }
+
+    /// The triangle `L`, zeros above the diagonal.
+    pub fn triangle(&self) -> Matrix {
+        let mut triangle = self.lower.clone();
+        let size = triangle.cols();
+        for (at, value) in triangle.values_mut().iter_mut().enumerate() {
+            if at % size > at / size {
+                *value = 0.0;
             }
         }
-        Ok(x)
+        triangle
     }
 
     /// Entry of the triangle, or of its transpose.

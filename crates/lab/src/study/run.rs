@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use disinherit::cards::FisherOptions;
+use disinherit::cards::{FisherOptions, compute_cards};
 use disinherit::evaluation::{
     Depth, EvaluationSet, Evaluator, Observation, UntouchedRoot, Verdicts,
 };
@@ -135,11 +135,13 @@ impl Running<'_> {
                 .collect(),
             ..Baselines::default()
         };
-        // Retraining first, what is published last.
+        // Retraining first; those that work from cards after all that make their own, which would find them;
+        // what is published last.
         let mut order = self.options.variants.clone();
         let turn = |variant: &Variant| match *variant {
             variant if variant.method == MethodKind::Retrain => 0,
-            variant if variant == Variant::default() => 2,
+            variant if variant == Variant::default() && self.options.publish => 3,
+            variant if variant.cards => 2,
             _ => 1,
         };
         order.sort_by_key(turn);
@@ -277,10 +279,24 @@ impl Running<'_> {
         };
         let method = variant.method.with(setup);
         // No method finds what another one has computed: its cost would look too small.
-        let engine = self.engine.clone().with_feature_cache(0);
+        let mut engine = self.engine.clone().with_feature_cache(0);
+        if variant.cards {
+            self.make_cards(&engine, &setup.fiun.fisher)?;
+            engine = engine.with_data(None);
+        }
         engine
             .prepare(self.request, method.as_ref(), options)?
             .run()
+    }
+
+    /// The cards of all touched models, from their training data.
+    fn make_cards(&self, engine: &Engine<'_>, options: &FisherOptions) -> Result<(), EngineError> {
+        let touched = self.scope.touched();
+        let models = touched
+            .map(|id| LoadedModel::open(engine.registry(), self.graph, id))
+            .collect::<Result<Vec<_>, _>>()?;
+        compute_cards(engine, &models, options, false)?;
+        Ok(())
     }
 
     fn judged(

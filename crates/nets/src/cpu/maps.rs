@@ -24,6 +24,25 @@ impl Maps {
         self.size[0] * self.size[1] * self.channels
     }
 
+    /// The samples at some places, each below [`Maps::samples`].
+    pub(crate) fn select(&self, places: &[usize]) -> Self {
+        let each = self.per_sample();
+        let values = places
+            .iter()
+            .flat_map(|at| &self.values[at * each..(at + 1) * each]);
+        Self {
+            samples: places.len(),
+            values: values.copied().collect(),
+            ..*self
+        }
+    }
+
+    /// Puts more samples of the same shape behind its own.
+    pub(crate) fn append(&mut self, more: Self) {
+        self.samples += more.samples;
+        self.values.extend(more.values);
+    }
+
     /// Of the same shape as another, with other values.
     pub(crate) fn with(&self, values: Vec<f32>) -> Self {
         Self {

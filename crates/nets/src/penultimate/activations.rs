@@ -51,18 +51,7 @@ impl Activations {
     /// When a place is not below [`Activations::samples`].
     #[must_use]
     pub fn select(&self, places: &[usize]) -> Self {
-        let pick = |maps: &Maps| {
-            let each = maps.per_sample();
-            Maps {
-                samples: places.len(),
-                values: places
-                    .iter()
-                    .flat_map(|at| &maps.values[at * each..(at + 1) * each])
-                    .copied()
-                    .collect(),
-                ..*maps
-            }
-        };
+        let pick = |maps: &Maps| maps.select(places);
         Self {
             inputs: pick(&self.inputs),
             stream: pick(&self.stream),

@@ -3,5 +3,6 @@
 //! outputs lead to.
 
 pub(crate) mod activations;
+pub(crate) mod entrances;
 mod find;
 pub(crate) mod network;

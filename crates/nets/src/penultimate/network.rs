@@ -5,6 +5,7 @@ use fiun::{Correction, Matrix};
 use rayon::prelude::*;
 
 use super::activations::Activations;
+use super::entrances::Entrances;
 use super::find::{Cut, Join, find};
 use crate::architecture::description::Architecture;
 use crate::array::StateDict;
@@ -103,6 +104,14 @@ impl Penultimate {
         &self.weight
     }
 
+    /// The names of the tensors that a correction changes.
+    pub fn tensors(&self) -> impl Iterator<Item = &str> {
+        let shift = self.shift.as_deref().filter(|_| self.bias.is_none());
+        [Some(&self.weight[..]), self.bias.as_deref(), shift]
+            .into_iter()
+            .flatten()
+    }
+
     /// Runs samples up to the layer and what its output becomes part of. `progress` is told how many
     /// samples are done.
     ///
@@ -116,40 +125,74 @@ impl Penultimate {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Activations, NetError> {
         let inputs = Inputs::new(set, self.architecture.input, preprocessing)?;
-        let all: Vec<usize> = (0..set.len()).collect();
-        let mut parts = Vec::new();
-        match &self.engine {
-            Engine::Cpu(pieces) => {
-                for round in all.chunks(BATCH * rayon::current_num_threads()) {
-                    let done: Vec<_> = round
-                        .par_chunks(BATCH)
-                        .map(|batch| self.on_cpu(pieces, inputs.maps(batch, batch.len())))
-                        .collect::<Result<_, _>>()?;
-                    parts.extend(done);
-                    progress(round.len());
-                }
-            }
-            Engine::Device(pieces) => {
-                for batch in all.chunks(BATCH) {
-                    parts.push(self.on_device(pieces, inputs.batch(batch, &pieces.device, None))?);
-                    progress(batch.len());
-                }
-            }
-        }
+        let parts = match &self.engine {
+            Engine::Cpu(pieces) => in_rounds(set.len(), progress, &|batch| {
+                let block = piece(pieces, BELOW, inputs.maps(batch, batch.len()))?;
+                self.on_cpu(pieces, block)
+            })?,
+            Engine::Device(pieces) => one_by_one(set.len(), progress, &|batch| {
+                let input = inputs.batch(batch, &pieces.device, None);
+                let mut pass = pieces.pass(&input);
+                let block = pieces.run(BELOW, &mut pass, input);
+                self.on_device(pieces, &mut pass, block)
+            })?,
+        };
+        Ok(self.together(parts))
+    }
+
+    /// Runs samples up to the block that the layer closes. `progress` is told how many samples are done.
+    ///
+    /// # Errors
+    /// As [`Penultimate::run`].
+    pub fn entrances(
+        &self,
+        set: &DataSet,
+        preprocessing: &Preprocessing,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Entrances, NetError> {
+        let inputs = Inputs::new(set, self.architecture.input, preprocessing)?;
+        let parts = match &self.engine {
+            Engine::Cpu(pieces) => in_rounds(set.len(), progress, &|batch| {
+                piece(pieces, BELOW, inputs.maps(batch, batch.len()))
+            })?,
+            Engine::Device(pieces) => one_by_one(set.len(), progress, &|batch| {
+                let input = inputs.batch(batch, &pieces.device, None);
+                let mut pass = pieces.pass(&input);
+                let block = pieces.run(BELOW, &mut pass, input);
+                self.position(block)
+            })?,
+        };
+        Ok(Entrances::together(parts))
+    }
+
+    /// What follows from the entrances to the block, as [`Penultimate::run`] has it of the samples.
+    ///
+    /// # Errors
+    /// [`NetError::Backend`] when they do not fit the network, or the device fails.
+    pub fn behind(&self, entrances: &Entrances) -> Result<Activations, NetError> {
+        let count = entrances.samples();
+        let parts = match &self.engine {
+            Engine::Cpu(pieces) => in_rounds(count, &mut |_| (), &|batch| {
+                self.on_cpu(pieces, entrances.select(batch))
+            })?,
+            Engine::Device(pieces) => one_by_one(count, &mut |_| (), &|batch| {
+                let block = self.flow(entrances.select(batch), &pieces.device);
+                let mut pass = pieces.pass(&block);
+                self.on_device(pieces, &mut pass, block)
+            })?,
+        };
         Ok(self.together(parts))
     }
 
     fn on_cpu(
         &self,
         pieces: &[Vec<Box<dyn CpuLayer>>; 6],
-        input: Maps,
+        block: Maps,
     ) -> Result<Activations, NetError> {
-        let run = |piece: usize, maps: Maps| forward(&pieces[piece], maps, 1).map_err(backend);
-        let block = run(BELOW, input)?;
-        let inputs = run(INNER, block.clone())?;
-        let mut stream = run(AFTER, run(LAYER, inputs.clone())?)?;
+        let inputs = piece(pieces, INNER, block.clone())?;
+        let mut stream = piece(pieces, AFTER, piece(pieces, LAYER, inputs.clone())?)?;
         if self.join == Join::Sum {
-            stream.add(&run(SHORTCUT, block.clone())?, false);
+            stream.add(&piece(pieces, SHORTCUT, block.clone())?, false);
         }
         Ok(Activations {
             inputs,
@@ -159,15 +202,18 @@ impl Penultimate {
         })
     }
 
-    fn on_device(&self, pieces: &DevicePrograms<6>, input: Flow) -> Result<Activations, NetError> {
-        let mut pass = pieces.pass(&input);
-        let block = pieces.run(BELOW, &mut pass, input);
-        let inputs = pieces.run(INNER, &mut pass, block.clone());
-        let written = pieces.run(LAYER, &mut pass, inputs.clone());
-        let written = pieces.run(AFTER, &mut pass, written);
+    fn on_device(
+        &self,
+        pieces: &DevicePrograms<6>,
+        pass: &mut Pass<'_>,
+        block: Flow,
+    ) -> Result<Activations, NetError> {
+        let inputs = pieces.run(INNER, pass, block.clone());
+        let written = pieces.run(LAYER, pass, inputs.clone());
+        let written = pieces.run(AFTER, pass, written);
         let mut stream = self.position(written)?;
         if self.join == Join::Sum {
-            let around = pieces.run(SHORTCUT, &mut pass, block);
+            let around = pieces.run(SHORTCUT, pass, block);
             stream.add(&self.position(around)?, false);
         }
         Ok(Activations {
@@ -176,6 +222,18 @@ impl Penultimate {
             beside: None,
             window: Window::POINT,
         })
+    }
+
+    /// Vectors on the device; where one position of a sequence leads to the features, a sequence of it.
+    fn flow(&self, maps: Maps, device: &burn::tensor::Device) -> Flow {
+        let shape = [maps.samples, maps.channels];
+        let data = burn::tensor::TensorData::new(maps.values, shape);
+        let vectors = burn::tensor::Tensor::<2>::from_data(data, device);
+        if self.first {
+            Flow::Sequence(vectors.reshape([shape[0], 1, shape[1]]))
+        } else {
+            Flow::Vectors(vectors)
+        }
     }
 
     /// Vectors, or of a sequence the position that leads to the features.
@@ -209,15 +267,11 @@ impl Penultimate {
             beside: None,
             window: self.window,
         });
-        let extend = |whole: &mut Maps, part: Maps| {
-            whole.samples += part.samples;
-            whole.values.extend(part.values);
-        };
         for part in parts {
-            extend(&mut whole.inputs, part.inputs);
-            extend(&mut whole.stream, part.stream);
+            whole.inputs.append(part.inputs);
+            whole.stream.append(part.stream);
             if let (Some(whole), Some(part)) = (&mut whole.beside, part.beside) {
-                extend(whole, part);
+                whole.append(part);
             }
         }
         whole
@@ -275,8 +329,8 @@ impl Penultimate {
                 Ok(features.flattened().values)
             }
             Engine::Device(pieces) => {
-                let data =
-                    burn::tensor::TensorData::new(stream.values, [stream.samples, stream.channels]);
+                let shape = [stream.samples, stream.channels];
+                let data = burn::tensor::TensorData::new(stream.values, shape);
                 let input = Flow::Vectors(burn::tensor::Tensor::from_data(data, &pieces.device));
                 let mut pass: Pass<'_> = pieces.pass(&input);
                 read(pieces.run(ABOVE, &mut pass, input).vectors())
@@ -316,6 +370,42 @@ impl Penultimate {
         }
         Ok(changed)
     }
+}
+
+/// What one piece of a program makes of a batch.
+fn piece(pieces: &[Vec<Box<dyn CpuLayer>>; 6], at: usize, maps: Maps) -> Result<Maps, NetError> {
+    forward(&pieces[at], maps, 1).map_err(backend)
+}
+
+/// Runs batches on all threads, in their order.
+fn in_rounds<T: Send>(
+    samples: usize,
+    progress: &mut dyn FnMut(usize),
+    run: &(dyn Fn(&[usize]) -> Result<T, NetError> + Sync),
+) -> Result<Vec<T>, NetError> {
+    let all: Vec<usize> = (0..samples).collect();
+    let mut parts = Vec::new();
+    for round in all.chunks(BATCH * rayon::current_num_threads()) {
+        let done: Vec<T> = round.par_chunks(BATCH).map(run).collect::<Result<_, _>>()?;
+        parts.extend(done);
+        progress(round.len());
+    }
+    Ok(parts)
+}
+
+/// Runs one batch after the other, on a device that has threads of its own.
+fn one_by_one<T>(
+    samples: usize,
+    progress: &mut dyn FnMut(usize),
+    run: &dyn Fn(&[usize]) -> Result<T, NetError>,
+) -> Result<Vec<T>, NetError> {
+    let all: Vec<usize> = (0..samples).collect();
+    let mut parts = Vec::new();
+    for batch in all.chunks(BATCH) {
+        parts.push(run(batch)?);
+        progress(batch.len());
+    }
+    Ok(parts)
 }
 
 /// Weight over deviation of the batch norm behind the layer.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fiun::{FisherTensor, HeadFisher, LayerFisher, Precision};
 
+use crate::cards::activations::ActivationStatistics;
 use crate::cards::header::CardHeader;
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -18,6 +19,8 @@ pub struct FisherCard {
     pub fisher: HeadFisher,
     /// Of inner layers, by the full name of the tensor.
     pub inner: BTreeMap<String, FisherTensor>,
+    /// What the network makes of each class, for edits below the head without data.
+    pub activations: Option<ActivationStatistics>,
 }
 
 /// What a card is made from, besides its values.
@@ -66,6 +69,7 @@ impl FisherCard {
             header,
             fisher,
             inner,
+            activations: None,
         };
         card.check()?;
         Ok(card)

@@ -6,6 +6,7 @@ use disinherit_formats::{Tensor, to_safetensors};
 use fiun::{FisherTensor, HeadFisher, LayerFisher};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::cards::activations::ActivationStatistics;
 use crate::cards::card::FisherCard;
 use crate::cards::header::{CardHeader, FORMAT};
 use crate::error::RegistryError;
@@ -45,6 +46,9 @@ impl FisherCard {
         ]);
         if let Some(precision) = &header.precision {
             metadata.insert("precision".to_owned(), json(precision)?);
+        }
+        if let Some(activations) = &self.activations {
+            activations.put(&mut tensors, &mut metadata)?;
         }
         to_safetensors(&tensors, metadata).map_err(RegistryError::Card)
     }
@@ -107,6 +111,7 @@ impl FisherCard {
             header,
             fisher,
             inner,
+            activations: ActivationStatistics::read(bytes)?,
         };
         card.check()?;
         Ok(card)

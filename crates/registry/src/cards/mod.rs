@@ -1,5 +1,6 @@
 //! FIM cards: the Fisher information of a model on its training data, in a file.
 
+pub(crate) mod activations;
 pub(crate) mod card;
 pub(crate) mod file;
 pub(crate) mod header;

@@ -22,6 +22,8 @@ pub(crate) enum Part {
     Classes,
     /// The FIM of inner layers.
     Inner,
+    /// What the network makes of each class.
+    Activations,
 }
 
 impl Part {
@@ -31,6 +33,7 @@ impl Part {
             Self::Total => "total",
             Self::Classes => "classes",
             Self::Inner => "inner",
+            Self::Activations => "activations",
         }
     }
 }
@@ -76,6 +79,12 @@ pub(crate) fn parts(card: &FisherCard) -> Result<Vec<(Part, Vec<u8>)>, RegistryE
     ];
     if !card.inner.is_empty() {
         list.push((Part::Inner, file(&|t| put_inner(t, &card.inner))?));
+    }
+    if let Some(activations) = &card.activations {
+        let (mut tensors, mut metadata) = (BTreeMap::new(), HashMap::new());
+        activations.put(&mut tensors, &mut metadata)?;
+        let bytes = to_safetensors(&tensors, metadata).map_err(RegistryError::Card)?;
+        list.push((Part::Activations, bytes));
     }
     Ok(list)
 }

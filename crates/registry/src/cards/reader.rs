@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fiun::{FisherTensor, HeadFisher, LayerFisher};
 
+use crate::cards::activations::ActivationStatistics;
 use crate::cards::card::{FisherCard, check_classes, check_total};
 use crate::cards::file::Parts;
 use crate::cards::header::{CardHeader, FORMAT};
@@ -123,6 +124,31 @@ impl CardReader {
         }
     }
 
+    /// Whether the card says what the network makes of each class.
+    pub fn has_activations(&self) -> bool {
+        match &self.source {
+            Source::Whole(card) => card.activations.is_some(),
+            Source::Parts(index) => index.parts.contains_key(&Part::Activations),
+        }
+    }
+
+    /// What the network makes of each class, where the card says that.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn activations(
+        &self,
+        objects: &dyn ReadObject,
+    ) -> Result<Option<ActivationStatistics>, RegistryError> {
+        match &self.source {
+            Source::Whole(card) => Ok(card.activations.clone()),
+            Source::Parts(_) if !self.has_activations() => Ok(None),
+            Source::Parts(index) => {
+                ActivationStatistics::read(&part(objects, index, Part::Activations)?)
+            }
+        }
+    }
+
     /// The whole card.
     ///
     /// # Errors
@@ -132,6 +158,7 @@ impl CardReader {
             header: self.header().clone(),
             fisher: self.head(objects)?,
             inner: self.inner(objects)?,
+            activations: self.activations(objects)?,
         })
     }
 }

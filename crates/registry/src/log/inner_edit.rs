@@ -35,6 +35,8 @@ pub enum Basis {
     Own,
     /// Forget samples that the initial models which reach it were trained on: it has too few itself.
     Initial,
+    /// No samples of the forgotten classes: what the model's FIM card keeps of their activations.
+    Card,
     /// Nothing: only the head was edited.
     #[default]
     None,

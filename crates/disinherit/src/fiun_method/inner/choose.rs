@@ -8,7 +8,7 @@ use fiun::{
     Correction, HeadRow, Matrix, Remap, RemapSums, argmax, linear, log_sum_exp, prototypes,
 };
 
-use super::collect::{Material, Part, Refusal};
+use super::material::{Material, Part, Refusal};
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 

@@ -7,13 +7,20 @@
 
 mod choose;
 mod collect;
+mod drawn;
+mod guesses;
+mod material;
+
+use std::collections::BTreeSet;
 
 use disinherit_nets::Penultimate;
 use disinherit_registry::InnerEdit;
 use umig::Forget;
 
 use self::choose::{Bounds, Chooser};
-use self::collect::{Material, Refusal};
+use self::collect::collect;
+use self::drawn::draw;
+use self::material::{Material, Refusal};
 use super::options::FiunOptions;
 use crate::error::EngineError;
 use crate::evidence::InnerPart;
@@ -58,7 +65,7 @@ impl<'a> Inner<'a> {
         let net = || EngineError::net(model.id());
         let cut = Penultimate::new(&model.architecture, &state, compute).map_err(net())?;
         let cut = cut.ok_or("it has no layer of weights below its head that is a matrix")?;
-        let material = Material::collect(self.work, model, &cut, classes)?;
+        let material = self.material(model, &cut, classes)?;
         let bounds = Bounds {
             forget: self.options.target_forget.unwrap_or(0.0),
             loss: self.options.target_loss,
@@ -78,5 +85,30 @@ impl<'a> Inner<'a> {
                 outputs_only: None,
             },
         })
+    }
+
+    /// From samples; where there are none, from what the model's card keeps of their activations.
+    fn material(
+        &self,
+        model: &LoadedModel,
+        cut: &Penultimate,
+        classes: &BTreeSet<String>,
+    ) -> Result<Material, Refusal> {
+        let (work, why) = (self.work, |found: &str| {
+            let found = found.to_owned();
+            move |refusal| match refusal {
+                Refusal::Reason(reason) => Refusal::Reason(format!("{found}, and {reason}")),
+                error => error,
+            }
+        });
+        if work.splits().is_err() {
+            return draw(work, model, cut, classes).map_err(why("there is no data"));
+        }
+        match collect(work, model, cut, classes)? {
+            Ok(material) => Ok(material),
+            Err(found) => draw(work, model, cut, classes).map_err(why(&format!(
+                "the data has {found} forget samples that it or an initial model was trained on"
+            ))),
+        }
     }
 }

@@ -1,0 +1,143 @@
+//! The material of an edit without samples: draws from the activation statistics that a model's FIM card
+//! keeps of each class.
+
+use std::collections::BTreeSet;
+
+use disinherit_nets::{Entrances, Penultimate};
+use disinherit_registry::{ActivationStatistics, Basis, ClassActivations};
+
+use super::guesses::Rows;
+use super::material::{FORGET, Material, Part, RETAINED, Refusal, gone, known};
+use crate::cards::activations::drawn;
+use crate::cards::source::CardUse;
+use crate::error::EngineError;
+use crate::model::LoadedModel;
+use crate::work::Work;
+
+/// Says that there is nothing to draw from.
+const NONE: &str = "no activation statistics in its FIM card say what the class is like";
+
+/// Draws in place of samples, for the classes that the card describes.
+pub(super) fn draw(
+    work: &Work<'_>,
+    model: &LoadedModel,
+    cut: &Penultimate,
+    classes: &BTreeSet<String>,
+) -> Result<Material, Refusal> {
+    let Some(card) = work.cards.get(model.id()) else {
+        return Err(NONE.into());
+    };
+    let statistics = card.reader.activations(work.registry());
+    let statistics = statistics.map_err(EngineError::from)?;
+    let Some(statistics) = statistics.filter(|found| found.layer == cut.weight()) else {
+        return Err(NONE.into());
+    };
+    if !is_below_as_described(work, model, cut, card)? {
+        return Err("layers below have changed since its FIM card was made".into());
+    }
+    let [forget, retained] = [true, false].map(|wanted| {
+        let all = statistics.classes.iter();
+        all.filter(|class| classes.contains(&class.label) == wanted)
+            .collect::<Vec<_>>()
+    });
+    if forget.is_empty() {
+        return Err(NONE.into());
+    }
+    // What it was trained on itself is what it must keep; a model that was trained on too little of its
+    // own keeps what it inherited.
+    let own: Vec<_> = retained.iter().copied().filter(|c| c.own).collect();
+    let retained = if own.len() < 2 { retained } else { own };
+    let drawing = Drawing {
+        model,
+        cut,
+        statistics: &statistics,
+    };
+    let forget = drawing.part(&forget, FORGET, 1)?;
+    let retained = drawing.part(&retained, RETAINED, 2)?;
+    let gone = gone(model, classes);
+    let known = known(&retained)?;
+    let rows = Rows {
+        model,
+        gone: &gone,
+        known: &known,
+    };
+    let shares = rows.own_shares(work, &forget, cut)?;
+    Ok(Material {
+        basis: Basis::Card,
+        forget,
+        retained,
+        gone,
+        shares,
+        log_odds: None,
+        reference: None,
+    })
+}
+
+/// Whether everything below the penultimate layer is as it was when the card was made: a card of the
+/// version before speaks of this one where only the layer and the head were edited.
+fn is_below_as_described(
+    work: &Work<'_>,
+    model: &LoadedModel,
+    cut: &Penultimate,
+    card: &CardUse,
+) -> Result<bool, EngineError> {
+    let Some(fallback) = &card.fallback else {
+        return Ok(true);
+    };
+    let before = LoadedModel::open(work.registry(), work.graph(), &fallback.of)?;
+    let head = model.head_tensors();
+    let edited = |name: &String| cut.tensors().any(|own| own == name) || head.contains(name);
+    let below = |model: &LoadedModel| {
+        let tensors = model.manifest.tensors.iter();
+        let below = tensors.filter(|(name, _)| !edited(name));
+        below
+            .map(|(name, tensor)| (name.clone(), tensor.clone()))
+            .collect::<Vec<_>>()
+    };
+    Ok(below(model) == below(&before))
+}
+
+struct Drawing<'a> {
+    model: &'a LoadedModel,
+    cut: &'a Penultimate,
+    statistics: &'a ActivationStatistics,
+}
+
+impl Drawing<'_> {
+    /// So many draws for the edit and for its choice, each class by its share in the samples.
+    fn part(
+        &self,
+        classes: &[&ClassActivations],
+        counts: [usize; 2],
+        seed: u64,
+    ) -> Result<Part, Refusal> {
+        let labels = &self.model.manifest.labels;
+        let place = |label: &String| labels.iter().position(|own| own == label);
+        let all: u64 = classes.iter().map(|class| class.samples).sum();
+        let mut picked = Vec::new();
+        let mut rows = Vec::new();
+        let mut fitted = 0;
+        for (half, count) in counts.into_iter().enumerate() {
+            for class in classes {
+                let Some(row) = place(&class.label) else {
+                    continue;
+                };
+                let share = class.samples as f64 / all.max(1) as f64;
+                let count = ((count as f64 * share).round() as usize).max(1);
+                picked.push((*class, count));
+                rows.extend(vec![row as u32; count]);
+                fitted += if half == 0 { count } else { 0 };
+            }
+        }
+        let wrap = || EngineError::fisher(self.model.id(), self.cut.weight());
+        let values = drawn(&picked, seed << 32).map_err(wrap())?;
+        let net = || EngineError::net(self.model.id());
+        let entrances = Entrances::new(self.statistics.shape, values).map_err(net())?;
+        let activations = self.cut.behind(&entrances).map_err(net())?;
+        Ok(Part {
+            activations,
+            rows,
+            fitted,
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! What an edit below the head is made from.
+
+use std::collections::BTreeSet;
+
+use disinherit_nets::Activations;
+use disinherit_registry::Basis;
+use fiun::Matrix;
+use umig::ModelId;
+
+use crate::error::EngineError;
+use crate::model::LoadedModel;
+
+/// Samples of each kind that an edit is computed from, at most, and that its strength is chosen on.
+pub(super) const FORGET: [usize; 2] = [400, 100];
+pub(super) const RETAINED: [usize; 2] = [1500, 500];
+
+/// Why there is no edit below the head.
+pub(super) enum Refusal {
+    /// It cannot be made; the head is edited alone.
+    Reason(String),
+    /// Something failed.
+    Error(EngineError),
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Self {
+        Self::Reason(reason.to_owned())
+    }
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Samples of one kind, in two parts: the first the edit is computed from, its strength is chosen on
+/// the second.
+pub(super) struct Part {
+    pub(super) activations: Activations,
+    /// The head row of each sample's label.
+    pub(super) rows: Vec<u32>,
+    /// How many belong to the first part.
+    pub(super) fitted: usize,
+}
+
+impl Part {
+    /// The places of the samples that the edit is computed from, and of those that it is chosen on.
+    pub(super) fn places(&self) -> [Vec<usize>; 2] {
+        [
+            (0..self.fitted).collect(),
+            (self.fitted..self.rows.len()).collect(),
+        ]
+    }
+}
+
+/// Everything that an edit below the head is made from.
+pub(super) struct Material {
+    pub(super) basis: Basis,
+    pub(super) forget: Part,
+    pub(super) retained: Part,
+    /// The head rows of the forgotten labels.
+    pub(super) gone: BTreeSet<u32>,
+    /// For every forget sample the proportions in which it goes to the head rows, `[samples, rows]`.
+    pub(super) shares: Matrix,
+    /// The mean log-odds of each forgotten row on its own samples, as the reference has them.
+    pub(super) log_odds: Option<Vec<(u32, f32)>>,
+    /// The model that never knew the forget data.
+    pub(super) reference: Option<ModelId>,
+}
+
+/// The head's rows of the forgotten labels.
+pub(super) fn gone(model: &LoadedModel, classes: &BTreeSet<String>) -> BTreeSet<u32> {
+    (0u32..)
+        .zip(&model.manifest.labels)
+        .filter(|(_, label)| classes.contains(*label))
+        .map(|(row, _)| row)
+        .collect()
+}
+
+/// The rows that an edit learns of retained samples.
+pub(super) fn known(retained: &Part) -> Result<BTreeSet<u32>, Refusal> {
+    let known: BTreeSet<u32> = retained.rows[..retained.fitted].iter().copied().collect();
+    if known.len() < 2 {
+        return Err("fewer than two labels are retained".into());
+    }
+    Ok(known)
+}

@@ -1,0 +1,276 @@
+//! Activation statistics of a card: what a network makes of each class before its last block, without
+//! the samples.
+
+use std::collections::{BTreeMap, HashMap};
+
+use disinherit_formats::Tensor;
+use fiun::{LowRankGaussian, Matrix};
+use half::f16;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::error::RegistryError;
+
+/// What the names of the tensors start with.
+const PREFIX: &str = "activations/";
+
+/// The entry of the metadata that describes them.
+pub(crate) const ENTRY: &str = "activations";
+
+/// What a network makes of each class before the block that its penultimate layer closes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActivationStatistics {
+    /// The weight of the penultimate layer, by its full name.
+    pub layer: String,
+    /// Height, width and channels of what enters the block.
+    pub shape: [usize; 3],
+    /// One for each label that there were samples of.
+    pub classes: Vec<ClassActivations>,
+}
+
+/// What a network makes of one class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassActivations {
+    /// The label.
+    pub label: String,
+    /// How many samples it was fitted to.
+    pub samples: u64,
+    /// Whether the model was trained on the label itself, or one that it inherits from was.
+    pub own: bool,
+    /// The values, channels last, `[height * width * channels]` each.
+    pub gaussian: LowRankGaussian,
+}
+
+/// What the metadata says.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    layer: String,
+    shape: [usize; 3],
+    classes: Vec<Class>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Class {
+    label: String,
+    samples: u64,
+    own: bool,
+    rank: usize,
+}
+
+impl ActivationStatistics {
+    /// The statistics of a label.
+    pub fn of(&self, label: &str) -> Option<&ClassActivations> {
+        self.classes.iter().find(|class| class.label == label)
+    }
+
+    /// Adds its tensors and what the metadata says of them: half precision, in units of each class's
+    /// largest value.
+    pub(crate) fn put(
+        &self,
+        tensors: &mut BTreeMap<String, Tensor>,
+        metadata: &mut HashMap<String, String>,
+    ) -> Result<(), RegistryError> {
+        let description = Description {
+            layer: self.layer.clone(),
+            shape: self.shape,
+            classes: self.classes.iter().map(Class::of).collect(),
+        };
+        let text = serde_json::to_string(&description);
+        let text = text.map_err(|error| RegistryError::Card(error.to_string()))?;
+        metadata.insert(ENTRY.to_owned(), text);
+        let width: usize = self.shape.iter().product();
+        let mut values = Vec::new();
+        let mut units = Vec::new();
+        for class in &self.classes {
+            let parts = class.parts();
+            let largest = parts.iter().flat_map(|part| part.iter());
+            let unit = largest.fold(0.0f32, |most, value| most.max(value.abs()));
+            let unit = if unit > 0.0 { unit } else { 1.0 };
+            units.push(unit);
+            let scaled = parts.iter().flat_map(|part| part.iter());
+            values.extend(scaled.flat_map(|value| f16::from_f32(value / unit).to_le_bytes()));
+        }
+        let rows = values.len() / 2 / width.max(1);
+        let tensor = Tensor {
+            dtype: Dtype::F16,
+            shape: vec![rows, width],
+            bytes: values,
+        };
+        tensors.insert(format!("{PREFIX}values"), tensor);
+        let units = Tensor::from_f32(&[units.len()], &units);
+        tensors.insert(format!("{PREFIX}units"), units);
+        Ok(())
+    }
+
+    /// Reads what [`ActivationStatistics::put`] wrote; nothing where the file has none.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>, RegistryError> {
+        let refuse = |reason: String| RegistryError::Card(format!("its activations: {reason}"));
+        let (_, meta) =
+            SafeTensors::read_metadata(bytes).map_err(|error| refuse(error.to_string()))?;
+        let text = meta.metadata().as_ref().and_then(|all| all.get(ENTRY));
+        let Some(text) = text else { return Ok(None) };
+        let description: Description =
+            serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|error| refuse(error.to_string()))?;
+        let floats = |name: &str| {
+            let view = file
+                .tensor(&format!("{PREFIX}{name}"))
+                .map_err(|error| refuse(error.to_string()))?;
+            let tensor = Tensor {
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                bytes: view.data().to_vec(),
+            };
+            let values = tensor.to_f32();
+            values.ok_or_else(|| refuse(format!("its `{name}` are no floats")))
+        };
+        let (values, units) = (floats("values")?, floats("units")?);
+        let width = description
+            .shape
+            .iter()
+            .try_fold(1usize, |product, side| product.checked_mul(*side))
+            .ok_or_else(|| refuse(format!("its shape is {:?}", description.shape)))?;
+        let mut rest = &values[..];
+        let mut classes = Vec::new();
+        for (class, unit) in description.classes.into_iter().zip(&units) {
+            let held = class
+                .rank
+                .checked_add(2)
+                .and_then(|rows| rows.checked_mul(width))
+                .and_then(|size| rest.split_at_checked(size));
+            let Some((held, behind)) = held else {
+                return Err(refuse(format!("`{}` has too few values", class.label)));
+            };
+            rest = behind;
+            classes.push(class.read(held, width, *unit)?);
+        }
+        if !rest.is_empty() || classes.len() != units.len() {
+            return Err(refuse("there are more values than classes".into()));
+        }
+        Ok(Some(Self {
+            layer: description.layer,
+            shape: description.shape,
+            classes,
+        }))
+    }
+}
+
+impl ClassActivations {
+    fn parts(&self) -> [&[f32]; 3] {
+        let gaussian = &self.gaussian;
+        [
+            gaussian.mean(),
+            gaussian.rest(),
+            gaussian.directions().values(),
+        ]
+    }
+}
+
+impl Class {
+    fn of(class: &ClassActivations) -> Self {
+        Self {
+            label: class.label.clone(),
+            samples: class.samples,
+            own: class.own,
+            rank: class.gaussian.directions().rows(),
+        }
+    }
+
+    /// `held`: the mean, the rest and the directions, in units.
+    fn read(
+        self,
+        held: &[f32],
+        width: usize,
+        unit: f32,
+    ) -> Result<ClassActivations, RegistryError> {
+        let refuse = |error: fiun::FisherError| RegistryError::Card(error.to_string());
+        let values: Vec<f32> = held.iter().map(|value| value * unit).collect();
+        let (mean, behind) = values.split_at(width);
+        let (rest, directions) = behind.split_at(width);
+        let directions = Matrix::new(self.rank, width, directions.to_vec()).map_err(refuse)?;
+        let gaussian = LowRankGaussian::from_parts(mean.to_vec(), directions, rest.to_vec());
+        Ok(ClassActivations {
+            label: self.label,
+            samples: self.samples,
+            own: self.own,
+            gaussian: gaussian.map_err(refuse)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use disinherit_formats::to_safetensors;
+
+    use super::*;
+
+    fn statistics() -> ActivationStatistics {
+        let class = |label: &str, rank: usize, size: f32| {
+            let numbers = |count: usize| (0..count).map(move |i| (i as f32 - 3.0) * size);
+            let directions = Matrix::new(rank, 4, numbers(rank * 4).collect()).unwrap();
+            let (mean, rest) = (numbers(4).collect(), numbers(4).map(f32::abs).collect());
+            ClassActivations {
+                label: label.into(),
+                samples: 12,
+                own: rank == 1,
+                gaussian: LowRankGaussian::from_parts(mean, directions, rest).unwrap(),
+            }
+        };
+        ActivationStatistics {
+            layer: "fc1.weight".into(),
+            shape: [1, 2, 2],
+            classes: vec![
+                class("a/b.c", 1, 1.0),
+                class("", 0, 1e6),
+                class("z", 3, 1e-9),
+            ],
+        }
+    }
+
+    fn file(statistics: &ActivationStatistics) -> Vec<u8> {
+        let (mut tensors, mut metadata) = (BTreeMap::new(), HashMap::new());
+        statistics.put(&mut tensors, &mut metadata).unwrap();
+        to_safetensors(&tensors, metadata).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_in_half_precision() {
+        let statistics = statistics();
+        let read = ActivationStatistics::read(&file(&statistics))
+            .unwrap()
+            .unwrap();
+        assert_eq!(read.layer, statistics.layer);
+        for (read, class) in read.classes.iter().zip(&statistics.classes) {
+            assert_eq!((&read.label, read.samples), (&class.label, class.samples));
+            for (read, values) in read.parts().iter().zip(class.parts()) {
+                assert_eq!(read.len(), values.len());
+                for (a, b) in read.iter().zip(values) {
+                    assert!((a - b).abs() <= 1e-3 * b.abs(), "{a} {b}");
+                }
+            }
+        }
+        assert_eq!(read.of("z").unwrap().samples, 12);
+        let none = to_safetensors(&BTreeMap::new(), HashMap::new()).unwrap();
+        assert_eq!(ActivationStatistics::read(&none).unwrap(), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let claims: [fn(&mut Description); 3] = [
+            |d| d.classes[0].rank = usize::MAX,
+            |d| d.shape = [usize::MAX, 2, 2],
+            |d| d.classes.truncate(1),
+        ];
+        for claim in claims {
+            let (mut tensors, mut metadata) = (BTreeMap::new(), HashMap::new());
+            statistics().put(&mut tensors, &mut metadata).unwrap();
+            let mut description = serde_json::from_str(&metadata[ENTRY]).unwrap();
+            claim(&mut description);
+            let text = serde_json::to_string(&description).unwrap();
+            metadata.insert(ENTRY.to_owned(), text);
+            let bytes = to_safetensors(&tensors, metadata).unwrap();
+            assert!(ActivationStatistics::read(&bytes).is_err());
+        }
+    }
+}
