@@ -4,36 +4,30 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
-use std::process::Command;
 
-use disinherit::{Engine, Fiun, RunOptions};
 use disinherit_formats::Tensor;
-use disinherit_nets::Compute;
 use disinherit_registry::{
     CardRow, CardSource, Digest, FisherCard, Manifest, ModelRow, NewModel, OperationRecord,
     Publication, Registry,
 };
 use fiun::{Estimator, FisherTensor, HeadFisher, LayerFisher};
 use serde_json::json;
-use umig::{Forget, Model, ModelId, Relation, Request, Training};
+use umig::{Model, ModelId, Relation, Training};
 
+use crate::apart::{Measured, forget_apart};
 use crate::family;
 use crate::line::Line;
-
-/// The argument that starts a measured process.
-pub(crate) const CHILD: &str = "--descendants-of";
 
 const INPUTS: usize = 512;
 
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     let mut lines = Vec::new();
     for descendants in [10, 100, 1_000, 10_000] {
-        let measured = measure(1, descendants)?;
+        let (measured, bytes) = measure(1, descendants)?;
         let name = |what: &str| format!("{descendants} heirs, {what}");
         lines.push(Line::plain(name("unlearn"), measured.seconds, "s"));
         lines.push(Line::plain(name("peak memory"), measured.mebibytes, "MiB"));
         if descendants == 10 {
-            let bytes = measured.card_bytes;
             lines.push(Line::plain(
                 "card read for an edit".into(),
                 bytes[0],
@@ -43,72 +37,21 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         }
     }
     for initial in [4, 16, 64] {
-        let measured = measure(initial, 100)?;
+        let (measured, _) = measure(initial, 100)?;
         let name = format!("100 heirs of {initial} merged initial models, unlearn");
         lines.push(Line::plain(name, measured.seconds, "s"));
     }
     Ok(lines)
 }
 
-struct Measured {
-    seconds: f64,
-    mebibytes: f64,
-    card_bytes: [f64; 2],
-}
-
-fn measure(initial: usize, descendants: usize) -> Result<Measured, Box<dyn Error>> {
+fn measure(initial: usize, descendants: usize) -> Result<(Measured, [f64; 2]), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let card_bytes = set_up(folder.path(), initial, descendants)?;
-    let output = Command::new(std::env::current_exe()?)
-        .arg(CHILD)
-        .arg(folder.path())
-        .arg(initial.to_string())
-        .output()?;
-    let text = String::from_utf8(output.stdout)?;
-    let mut numbers = text.split_whitespace().map(str::parse::<f64>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(seconds)), Some(Ok(mebibytes))) => Ok(Measured {
-            seconds,
-            mebibytes,
-            card_bytes,
-        }),
-        _ => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
-    }
-}
-
-/// Opens the registry, forgets, prints seconds and MiB.
-pub(crate) fn child() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(2);
-    let folder = arguments.next().ok_or("no folder")?;
-    let initial: usize = arguments.next().ok_or("no number")?.parse()?;
-    let registry = Registry::open(Path::new(&folder))?;
-    let start = std::time::Instant::now();
     let from = (0..initial).map(base).collect::<Result<Vec<_>, _>>()?;
-    let request = Request::new(Forget::classes(["c3"])).from_models(from);
-    let engine = Engine::new(registry)
-        .with_compute(Compute::Cpu)
-        .with_feature_cache(0);
-    let method = Fiun::default();
-    let prepared = engine.prepare(&request, &method, RunOptions::default())?;
-    let done = prepared.run()?.unlearned;
-    let seconds = start.elapsed().as_secs_f64();
-    if done
-        .models
-        .iter()
-        .any(|model| model.selection().changed == 0)
-    {
-        return Err("a model did not change".into());
-    }
-    println!("{seconds} {}", peak_mebibytes().unwrap_or(f64::NAN));
-    Ok(())
-}
-
-/// The largest resident size so far, as Linux tells it.
-fn peak_mebibytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kibibytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes / 1024.0)
+    Ok((
+        forget_apart(folder.path(), "c3", "outputs", &from)?,
+        card_bytes,
+    ))
 }
 
 fn base(number: usize) -> Result<ModelId, Box<dyn Error>> {

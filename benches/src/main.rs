@@ -3,11 +3,13 @@
 //! over the other's.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod apart;
 mod dampen;
 mod family;
 mod forward;
 mod head_fisher;
 mod heirs;
+mod heirs_features;
 mod import;
 mod layers;
 mod line;
@@ -23,16 +25,17 @@ type Benchmark = fn() -> Result<Vec<Line>, Box<dyn std::error::Error>>;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wanted = std::env::args().nth(1);
-    if wanted.as_deref() == Some(heirs::CHILD) {
-        return heirs::child();
+    if wanted.as_deref() == Some(apart::CHILD) {
+        return apart::child();
     }
-    let all: [(&str, Benchmark); 9] = [
+    let all: [(&str, Benchmark); 10] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
         ("forward", forward::run),
         ("layers", layers::run),
         ("heirs", heirs::run),
+        ("heirs-features", heirs_features::run),
         ("procedure", procedure::run),
         ("scale", scale::run),
         ("import", import::run),

@@ -88,11 +88,12 @@ impl Options {
             fisher,
             suppress: !self.dampen_only,
             depth: match self.depth.as_str() {
+                "auto" => EditDepth::Auto,
                 "outputs" => EditDepth::Outputs,
                 "features" => EditDepth::Features,
                 other => {
                     return Err(refused(format!(
-                        "`depth` must be `outputs` or `features`, not `{other}`"
+                        "`depth` must be `auto`, `outputs` or `features`, not `{other}`"
                     )));
                 }
             },

@@ -61,8 +61,9 @@ pub trait Method: Sync {
         BTreeSet::new()
     }
 
-    /// Whether edits go below the head, for which they read each model's own training data.
-    fn edits_features(&self) -> bool {
+    /// Whether the edit of a model goes below its head, for which it reads the model's own training data,
+    /// or what its FIM card keeps of it.
+    fn edits_features(&self, _forget: &Forget, _model: &LoadedModel) -> bool {
         false
     }
 

@@ -8,6 +8,7 @@ use crate::cards::source::Found;
 use crate::error::{EngineError, nearest};
 use crate::layers::Selected;
 use crate::method::Method;
+use crate::model::LoadedModel;
 
 /// What is known of one touched model's Fisher information.
 pub(crate) struct Known {
@@ -15,12 +16,13 @@ pub(crate) struct Known {
     pub(crate) found: Found,
 }
 
-/// The stages of a request. `known` holds the models of a method that reads Fisher information.
+/// The stages of a request. `models` are those that it touches; `known` holds the models of a method that reads Fisher information.
 pub(crate) fn plan(
     request: &Request,
     scope: &Scope,
     graph: &Umig,
     method: &dyn Method,
+    models: &BTreeMap<ModelId, LoadedModel>,
     known: &BTreeMap<ModelId, Known>,
 ) -> Plan {
     let mut stages = Vec::new();
@@ -64,7 +66,9 @@ pub(crate) fn plan(
                 Found::Fallback(_, fallback) => Some(fallback.of.clone()),
                 _ => None,
             }),
-            features: method.edits_features(),
+            features: models
+                .get(&id)
+                .is_some_and(|model| method.edits_features(&request.forget, model)),
             model: id,
         });
         add(purpose, edits.collect());

@@ -98,7 +98,7 @@ impl<'a> Prepared<'a> {
             .keys()
             .map(|id| Ok((id.clone(), next_version(&graph, id.name())?)))
             .collect::<Result<_, EngineError>>()?;
-        let plan = plan(request, &scope, &graph, method, &known);
+        let plan = plan(request, &scope, &graph, method, &models, &known);
         let (selected, found) = known
             .into_iter()
             .map(|(id, known)| ((id.clone(), known.selected), (id, known.found)))

@@ -20,13 +20,29 @@ pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcom
         if outcome.alpha.is_some() || outcome.inner.is_some() {
             list.extend(missing_outputs(work, &outcome.before));
         }
-        let refused = outcome.inner.as_ref().and_then(|i| i.outputs_only.as_ref());
-        list.extend(refused.map(|reason| {
-            let id = &outcome.before;
-            format!("{id}: only its outputs were edited: {reason}")
-        }));
     }
+    list.extend(outputs_only(outcomes));
     list
+}
+
+/// Models that were not edited below their heads; those with the same reason together.
+fn outputs_only(outcomes: &BTreeMap<ModelId, ModelOutcome>) -> Vec<String> {
+    let mut by_reason: BTreeMap<&str, Vec<&ModelId>> = BTreeMap::new();
+    for outcome in outcomes.values() {
+        let reason = outcome.inner.as_ref().and_then(|i| i.outputs_only.as_ref());
+        if let Some(reason) = reason {
+            by_reason.entry(reason).or_default().push(&outcome.before);
+        }
+    }
+    let worded = |(reason, ids): (&str, Vec<&ModelId>)| match &ids[..] {
+        [only] => format!("{only}: only its outputs were edited: {reason}"),
+        [first, .., last] => format!(
+            "{} models, {first} to {last}: only their outputs were edited: {reason}",
+            ids.len()
+        ),
+        [] => String::new(),
+    };
+    by_reason.into_iter().map(worded).collect()
 }
 
 /// What the user should know about how one model was dampened.

@@ -59,7 +59,7 @@ fn study(
         jobs: 0,
         variants: methods.iter().copied().map(Variant::from).collect(),
         depth: Depth::FULL,
-        publish: false,
+        publish: None,
         keep: keep.map(Into::into),
     };
     let recipe = Recipe::parse(RECIPE).unwrap();
@@ -228,7 +228,7 @@ fn a_study_that_was_stopped_goes_on() {
         jobs: 0,
         variants: vec![Variant::default()],
         depth: Depth::FULL,
-        publish: false,
+        publish: None,
         keep: Some(folder.path().into()),
     };
     let recipe = Recipe::parse(RECIPE).unwrap();
@@ -435,7 +435,7 @@ fn texts_are_forgotten_too() {
             .map(|name| name.parse().unwrap())
             .to_vec(),
             depth: Depth::QUICK,
-            publish: false,
+            publish: None,
             keep: None,
         };
         let study = run_study(&Engine::new(registry), &recipe, &splits, &options).unwrap();

@@ -7,7 +7,6 @@ use disinherit_lab::{Study, StudyModel};
 use maud::{Markup, html};
 
 use crate::layout::{Grid, Layout};
-use crate::shown::compared;
 use crate::text::{at, change, view_box};
 
 const GRID: Grid = Grid {
@@ -20,7 +19,8 @@ const GRID: Grid = Grid {
 /// before and after.
 pub(crate) fn draw(study: &Study) -> Markup {
     let layout = Layout::new(&study.models, &GRID);
-    let after: BTreeMap<String, Scores> = compared(study)
+    let after: BTreeMap<String, Scores> = study
+        .compared()
         .into_iter()
         .map(|model| (model.name, model.after))
         .collect();

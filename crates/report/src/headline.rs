@@ -1,14 +1,13 @@
 //! How far did it forget, what did it cost, can it be trusted: in one look.
 
+use disinherit::FORGOTTEN;
 use disinherit::evaluation::{Judged, Judgement};
-use disinherit::{FORGOTTEN, Layers};
 use disinherit_lab::{Compared, MethodKind, Study};
 use maud::{Markup, html};
 use umig::Role;
 
 use crate::judged;
 use crate::limits::honest;
-use crate::shown::{compared, shown};
 use crate::text::{duration, marked, percent};
 
 /// The loss of retained accuracy, in shares, that is marked as bad.
@@ -45,10 +44,6 @@ pub(crate) struct Fact {
 }
 
 pub(crate) fn draw(study: &Study) -> Markup {
-    let head_only = shown(study)
-        .and_then(|result| result.models.first())
-        .is_none_or(|model| model.outcome.tensors.len() <= 2);
-    let layers = if head_only { Layers::Head } else { Layers::All };
     html! {
         div class="cards" {
             @for fact in facts(study) {
@@ -58,13 +53,13 @@ pub(crate) fn draw(study: &Study) -> Markup {
                 }
             }
         }
-        p class="honest" { (marked(&honest(&layers))) }
+        p class="honest" { (marked(&honest(study.shown()))) }
     }
 }
 
 /// The five facts of a study.
 pub(crate) fn facts(study: &Study) -> [Fact; 5] {
-    let compared = compared(study);
+    let compared = study.compared();
     let touched: Vec<&Compared> = compared
         .iter()
         .filter(|m| m.role != Role::Untouched)
@@ -122,7 +117,7 @@ fn change(touched: &[&Compared]) -> Fact {
 }
 
 fn time(study: &Study) -> Fact {
-    let shown = shown(study);
+    let shown = study.shown();
     let measured = shown.filter(|result| result.variant.method != MethodKind::Retrain);
     Fact {
         tone: Tone::Plain,
@@ -140,7 +135,9 @@ fn judged(study: &Study) -> Fact {
         judgement: Judgement::NotMeasured,
         findings: Vec::new(),
     };
-    let judged = shown(study).map_or_else(nothing, |shown| study.judged(shown));
+    let judged = study
+        .shown()
+        .map_or_else(nothing, |shown| study.judged(shown));
     Fact {
         tone: judged::tone(&judged),
         value: judged::word(judged.judgement).into(),

@@ -13,7 +13,6 @@ mod page;
 mod picture;
 mod plot;
 mod repeat;
-mod shown;
 mod text;
 mod verdicts;
 

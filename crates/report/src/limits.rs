@@ -1,20 +1,36 @@
 //! What an edit does not promise.
 
-use disinherit::Layers;
+use disinherit_lab::{MethodResult, ModelResult};
 
 /// What editing the last layer does and does not do, in one sentence.
 const HEAD_ONLY: &str = "Only the last layer was edited: even where the outputs no longer name the \
 forgotten class, the inner features still tell its samples apart, so anyone who trains a new last \
 layer on such samples can bring it back.";
 
-/// The limits of an edit of these layers, in a sentence for the user.
-pub fn honest(layers: &Layers) -> String {
-    match layers {
-        Layers::Head => HEAD_ONLY.to_owned(),
-        other => format!(
-            "The layers `{other}` were edited. Whether the inner features still tell the forgotten \
-             class's samples apart has not been measured here; only a comparison with the \
-             retrained baseline would say."
+/// The same of the penultimate layer.
+const FEATURES: &str = "The penultimate layer was edited too, and what lies below it is as it was. How far \
+that reaches, the probe and relearning in the verdicts measure, beside the retrained models or an untouched \
+root where there is one.";
+
+/// The same of more layers.
+const MORE: &str = "More than the last layer was edited. Whether the inner features still tell the forgotten \
+class's samples apart, the probe and relearning in the verdicts measure, where they were asked for.";
+
+/// The limits of an edit, in a sentence for the user.
+pub fn honest(shown: Option<&MethodResult>) -> String {
+    let models = shown.map_or(&[][..], |result| &result.models);
+    let deep = |model: &ModelResult| {
+        let inner = model.outcome.inner.as_ref();
+        inner.is_some_and(|inner| inner.layer.is_some())
+    };
+    let count = models.iter().filter(|model| deep(model)).count();
+    match models.first() {
+        Some(_) if count == models.len() => FEATURES.to_owned(),
+        Some(_) if count > 0 => format!(
+            "In {count} of {} models the penultimate layer was edited too. {HEAD_ONLY}",
+            models.len()
         ),
+        Some(model) if model.outcome.tensors.len() > 2 => MORE.to_owned(),
+        _ => HEAD_ONLY.to_owned(),
     }
 }

@@ -5,7 +5,6 @@ use disinherit_lab::{MethodResult, Metrics, ModelResult, Study, Variant, mean};
 use maud::{Markup, html};
 
 use crate::judged;
-use crate::shown::shown;
 use crate::text::{bytes, duration, number};
 
 /// A number of one method in one study.
@@ -196,7 +195,7 @@ fn fine(studies: &[Study], variant: Variant) -> Vec<&MethodResult> {
 
 fn name(studies: &[Study], variant: Variant) -> (Option<&'static str>, Markup) {
     let title = format!("{} ({})", variant.method.purpose(), variant.method.source());
-    let detailed = studies.first().and_then(shown);
+    let detailed = studies.first().and_then(Study::shown);
     let chosen = detailed.is_some_and(|r| r.variant == variant);
     let cell = html! { td title=(title) { (variant.to_string()) } };
     (chosen.then_some("chosen"), cell)

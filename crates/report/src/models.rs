@@ -5,13 +5,12 @@ use disinherit_lab::{Compared, Study};
 use maud::{Markup, html};
 
 use crate::judged;
-use crate::shown::{compared, shown};
 use crate::text::{marked, number};
 
 /// Every model: role, judgement, accuracies and what was found inside, before, after and of the
 /// reference; and what was changed.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let models = compared(study);
+    let models = study.compared();
     html! {
         p {
             "Before → after, and of the reference in brackets; accuracies, probe and area in percent. "
@@ -50,7 +49,7 @@ pub(crate) fn draw(study: &Study) -> Markup {
 }
 
 fn row(study: &Study, model: &Compared) -> Markup {
-    let shown = shown(study);
+    let shown = study.shown();
     let after = shown.and_then(|r| r.models.iter().find(|m| m.id.name() == model.name));
     let word = shown.zip(after).map(|(result, after)| {
         let judged = study.judged_model(result, after);
@@ -78,7 +77,8 @@ fn row(study: &Study, model: &Compared) -> Markup {
 }
 
 fn further(study: &Study, model: &Compared) -> Markup {
-    let outcome = shown(study)
+    let outcome = study
+        .shown()
         .and_then(|r| r.models.iter().find(|m| m.id.name() == model.name))
         .map(|m| &m.outcome);
     let pair = outcome.and_then(|o| o.alpha.zip(o.lambda));

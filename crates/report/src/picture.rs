@@ -9,7 +9,6 @@ use umig::Role;
 use crate::error::ReportError;
 use crate::headline::{Fact, facts};
 use crate::layout::{Grid, Layout};
-use crate::shown::compared;
 use crate::text::{at, change, plain, view_box, wrap};
 
 const WIDTH: f64 = 1000.0;
@@ -155,7 +154,8 @@ impl Cards {
 }
 
 fn graph(study: &Study, layout: &Layout<'_>) -> Markup {
-    let models: BTreeMap<String, Compared> = compared(study)
+    let models: BTreeMap<String, Compared> = study
+        .compared()
         .into_iter()
         .map(|model| (model.name.clone(), model))
         .collect();

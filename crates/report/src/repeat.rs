@@ -6,7 +6,6 @@ use disinherit_lab::Study;
 use maud::{Markup, html};
 
 use crate::error::ReportError;
-use crate::shown::{compared, shown};
 use crate::text::{duration, marked};
 
 pub(crate) fn draw(studies: &[Study]) -> Result<Markup, ReportError> {
@@ -32,7 +31,7 @@ fn facts(studies: &[Study], study: &Study) -> Vec<(&'static str, String)> {
         rows.push(("Data", recipe.data.source.clone()));
         rows.push(("Network", recipe.network.architecture.to_string()));
     }
-    if let Some(result) = shown(study) {
+    if let Some(result) = study.shown() {
         let edit = result.cost.seconds - result.preparation.seconds;
         rows.push(("Request", result.request.clone()));
         rows.push(("Fisher information", duration(result.preparation.seconds)));
@@ -62,7 +61,7 @@ fn digests(study: &Study) -> Markup {
             summary { "Digests" }
             div class="wide" { table {
                 tr { th { "model" } th { "before" } th { "after" } }
-                @for model in compared(study) {
+                @for model in study.compared() {
                     tr {
                         td { (model.name) }
                         td { code { (model.digest_before.to_string()) } }

@@ -9,7 +9,6 @@ use maud::{Markup, html};
 use umig::Role;
 
 use crate::judged;
-use crate::shown::shown;
 use crate::text::{marked, percent};
 
 /// The share of retained accuracy that the paper's bound keeps.
@@ -17,7 +16,7 @@ const KEPT: f64 = 0.945;
 
 /// The readings of every FIUn variant, and of a baseline that is shown in its place, in words.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let detailed = shown(study).map(|result| result.variant);
+    let detailed = study.shown().map(|result| result.variant);
     let shown = study.results.iter().filter(|r| {
         r.failed.is_none() && (r.variant.method == MethodKind::Fiun || Some(r.variant) == detailed)
     });

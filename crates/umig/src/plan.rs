@@ -48,7 +48,8 @@ pub enum Task {
         /// The version whose FIM card is used in place of one of its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fallback_card: Option<ModelId>,
-        /// Whether it goes below the head, for which it reads the model's own training data.
+        /// Whether it goes below the head, for which it reads the model's own training data, or what its
+        /// FIM card keeps of it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         features: bool,
     },

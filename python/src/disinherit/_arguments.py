@@ -70,7 +70,7 @@ class Options:
     jobs: int = 0
     dry_run: bool = False
     dampen_only: bool = False
-    depth: str = "outputs"
+    depth: str = "auto"
     activations: bool = True
 
 

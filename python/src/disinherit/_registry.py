@@ -257,7 +257,7 @@ class Registry:
         jobs: int = 0,
         dry_run: bool = False,
         dampen_only: bool = False,
-        depth: str = "outputs",
+        depth: str = "auto",
     ) -> Unlearned:
         """Forget classes, a source or samples, in every model that is concerned.
 
@@ -270,7 +270,9 @@ class Registry:
         at, ``merge_scale`` divides merged FIMs, ``jobs`` models are edited at a time (0: one for each core).
         With ``dampen_only`` logits are not suppressed where no alpha is enough; with ``dry_run`` nothing is
         written. With ``depth="features"`` the penultimate layer is edited too, so that the features forget; that
-        needs the training data, and a model for which it cannot be done keeps to its outputs, with a warning.
+        needs the training data, or activation statistics in FIM cards, and a model for which it cannot be done keeps
+        to its outputs, with a warning. ``"auto"`` is ``"features"`` for whole classes in networks that run in the
+        engine, unless anything about dampening is asked for; ``"outputs"`` is dampening alone.
         """
         options = Options(
             alpha=alpha,

@@ -29,8 +29,11 @@ pub(crate) struct UnlearningArgs {
     pub(crate) layers: Layers,
     /// How deep the edit goes: `outputs` (the layers of --layers), or `features`: the penultimate layer
     /// too, which is taught what a model that never knew the forgotten classes would write of them. That
-    /// needs the training data; a model for which it cannot be done keeps to its outputs, with a warning.
-    #[arg(long, default_value = "outputs", value_name = "DEPTH", value_parser = depth)]
+    /// needs the training data, or activation statistics in FIM cards; a model for which it cannot be done
+    /// keeps to its outputs, with a warning. `auto` is `features` for whole classes in networks that run
+    /// here, unless anything about dampening is asked for (--alpha, --lambda, --raw, --layers,
+    /// --dampen-only).
+    #[arg(long, default_value = "auto", value_name = "DEPTH", value_parser = depth)]
     pub(crate) depth: EditDepth,
     /// Models edited at the same time; one per core when 0.
     #[arg(long, default_value_t = 0, value_name = "N")]

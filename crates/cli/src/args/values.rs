@@ -67,9 +67,10 @@ pub(crate) fn alpha(text: &str) -> Result<Alpha, String> {
 /// How deep an edit goes.
 pub(crate) fn depth(text: &str) -> Result<EditDepth, String> {
     match text {
+        "auto" => Ok(EditDepth::Auto),
         "outputs" => Ok(EditDepth::Outputs),
         "features" => Ok(EditDepth::Features),
-        _ => Err("expected `outputs` or `features`".into()),
+        _ => Err("expected `auto`, `outputs` or `features`".into()),
     }
 }
 

@@ -5,7 +5,6 @@ use std::slice;
 use std::time::Instant;
 
 use clap::Args;
-use disinherit::Layers;
 use disinherit::evaluation::{Depth, Scores};
 use disinherit::registry::Registry;
 use disinherit_lab::{
@@ -79,7 +78,7 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<Outcome, CliErro
         }))?;
         return Ok(Outcome::Done);
     }
-    print(&study, &recipe, &args.unlearning.layers);
+    print(&study, &recipe);
     if let Some(file) = &args.picture {
         outln!("wrote {}", file.display());
     }
@@ -102,12 +101,17 @@ fn study(context: &Context, args: &DemoArgs, recipe: &Recipe) -> Result<Study, C
         None => Registry::create(temporary.path())?,
     };
     let retrain = (!args.no_retrain).then(|| MethodKind::Retrain.into());
+    let fiun = args.unlearning.options();
+    let variant = Variant {
+        features: fiun.reaches_features(),
+        ..Variant::default()
+    };
     let options = StudyOptions {
-        fiun: args.unlearning.options(),
+        fiun,
         jobs: args.unlearning.jobs,
-        variants: [Variant::default()].into_iter().chain(retrain).collect(),
+        variants: [variant].into_iter().chain(retrain).collect(),
         depth: Depth::QUICK,
-        publish: true,
+        publish: Some(variant),
         keep: None,
     };
     let study = run_study(&context.engine(registry, None), recipe, &splits, &options)?;
@@ -117,7 +121,7 @@ fn study(context: &Context, args: &DemoArgs, recipe: &Recipe) -> Result<Study, C
 /// Seconds of each part of FIUn, and of retraining where it was measured.
 fn seconds(study: &Study) -> Value {
     let (fisher, all) = study
-        .result(Variant::default())
+        .shown()
         .map_or((0.0, 0.0), |r| (r.preparation.seconds, r.cost.seconds));
     let retrain = study.result(MethodKind::Retrain.into());
     json!({
@@ -127,7 +131,7 @@ fn seconds(study: &Study) -> Value {
     })
 }
 
-fn print(study: &Study, recipe: &Recipe, layers: &Layers) {
+fn print(study: &Study, recipe: &Recipe) {
     let from = if recipe.forget.from.is_empty() {
         "every model trained on it".to_owned()
     } else {
@@ -141,7 +145,7 @@ fn print(study: &Study, recipe: &Recipe, layers: &Layers) {
         study.forget
     );
     outln!("accuracy in %: before > after (retrained)");
-    let fiun = study.result(Variant::default());
+    let fiun = study.shown();
     let compared = study.compared();
     let rows = compared.iter().map(|model| row(model, fiun)).collect();
     let header = [
@@ -154,12 +158,13 @@ fn print(study: &Study, recipe: &Recipe, layers: &Layers) {
         "changed",
         "alpha",
         "lambda",
+        "ridge",
         "ms",
     ];
     table::print(&header, rows, 2);
     if let Some(fiun) = fiun {
         print_times(study, fiun);
-        outln!("{}", disinherit_report::honest(layers));
+        outln!("{}", disinherit_report::honest(study.shown()));
     }
 }
 
@@ -190,6 +195,7 @@ fn row(model: &Compared, fiun: Option<&MethodResult>) -> Vec<String> {
         output::grouped(model.parameters_changed),
         number(outcome.and_then(|o| o.alpha), 2),
         number(outcome.and_then(|o| o.lambda), 1),
+        number(outcome.and_then(|o| o.inner.as_ref()?.ridge), 2),
         number(outcome.map(|o| o.seconds * 1e3), 1),
     ]
 }
@@ -204,7 +210,7 @@ fn print_times(study: &Study, fiun: &MethodResult) {
         all - fisher
     );
     let retrain = study.result(MethodKind::Retrain.into());
-    match (retrain, study.time_ratio(Variant::default())) {
+    match (retrain, study.time_ratio(fiun.variant)) {
         (Some(retrain), Some(ratio)) => outln!(
             "; retraining: {:.1} s; FIUn takes {:.2} % of it",
             retrain.cost.seconds,

@@ -30,8 +30,8 @@ pub(crate) struct PlanArgs {
     /// The estimator of the cards.
     #[arg(long, default_value = "empirical")]
     estimator: Estimator,
-    /// How deep the edits would go: `outputs`, or `features`.
-    #[arg(long, default_value = "outputs", value_name = "DEPTH", value_parser = depth)]
+    /// How deep the edits would go: `outputs`, `features`, or `auto` (see `unlearn`).
+    #[arg(long, default_value = "auto", value_name = "DEPTH", value_parser = depth)]
     depth: EditDepth,
 }
 
@@ -111,7 +111,8 @@ fn needed(plan: &Plan) -> Vec<String> {
     let features = of(|task| matches!(task, Task::Edit { features: true, .. }));
     if !features.is_empty() {
         lines.push(format!(
-            "needs the training data, to be run through {}: their features are edited too",
+            "needs the training data, to be run through {}, or their FIM cards' activation statistics: their \
+             features are edited too",
             joined(&features)
         ));
     }

@@ -40,13 +40,14 @@ pub(crate) struct ReproduceArgs {
     /// Replaces the recipe's class to forget: class=NAME[,NAME].
     #[arg(long, value_name = "WHAT")]
     forget: Option<String>,
-    /// The methods to compare, or `all`; `fiun+all` edits every layer, `fiun+raw` compares FIMs as
-    /// they are.
+    /// The methods to compare, or `all`; `fiun+features` goes to the features (`fiun+features+cards`
+    /// without data, from FIM cards), `fiun` to the outputs, `fiun+all` dampens every layer, `fiun+raw`
+    /// compares FIMs as they are.
     #[arg(
         long,
         value_name = "LIST",
         value_delimiter = ',',
-        default_value = "fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask"
+        default_value = "fiun+features,fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask"
     )]
     methods: Vec<Choice>,
     #[command(flatten)]
@@ -189,7 +190,7 @@ fn study(
             attacks: true,
             relearning: !args.no_relearning,
         },
-        publish: false,
+        publish: None,
         keep: Some(place),
     };
     let study = run_study(&context.engine(registry, None), recipe, splits, &options)?;

@@ -87,8 +87,8 @@ impl Method for Fiun {
         }
     }
 
-    fn edits_features(&self) -> bool {
-        self.options.depth == EditDepth::Features
+    fn edits_features(&self, forget: &Forget, model: &LoadedModel) -> bool {
+        self.options.goes_to_features(forget, model)
     }
 
     fn runs_in_parallel(&self) -> bool {
@@ -96,10 +96,12 @@ impl Method for Fiun {
     }
 
     fn evidence(&self, work: &Work<'_>, model: &ModelId) -> Result<Option<Evidence>, EngineError> {
-        let inner = match self.options.depth {
-            EditDepth::Outputs => None,
-            EditDepth::Features => Some(Inner::new(work, &self.options).part(work.model(model)?)?),
-        };
+        let opened = work.model(model)?;
+        let inner = self
+            .options
+            .goes_to_features(work.forget(), opened)
+            .then(|| Inner::new(work, &self.options).part(opened))
+            .transpose()?;
         let strength = match &inner {
             Some(part) if part.is_edit() => None,
             _ => self.strength(work, model)?,

@@ -2,8 +2,11 @@
 
 use fiun::Target;
 use serde::{Deserialize, Serialize};
+use umig::Forget;
 
 use crate::cards::FisherOptions;
+use crate::layers::Layers;
+use crate::model::LoadedModel;
 
 /// How the selection threshold is found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -31,11 +34,14 @@ pub enum Scale {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EditDepth {
-    /// The outputs: the layers that Fisher information selects parameters of.
+    /// The features of whole classes in networks that the engine runs, as long as everything about
+    /// dampening (alpha, lambda, layers, suppression) is left to its default; otherwise the outputs.
     #[default]
+    Auto,
+    /// The outputs: the layers that Fisher information selects parameters of.
     Outputs,
     /// The features too: the penultimate layer is taught what a model that never knew the forget data
-    /// would write of it ([`fiun::RemapSums`]), where data allows it.
+    /// would write of it ([`fiun::RemapSums`]), where data or FIM cards allow it.
     Features,
 }
 
@@ -66,6 +72,34 @@ pub struct FiunOptions {
     pub suppress: bool,
     /// How deep the edit goes.
     pub depth: EditDepth,
+}
+
+impl FiunOptions {
+    /// Whether, of whole classes in networks that the engine runs, the features are edited.
+    pub fn reaches_features(&self) -> bool {
+        match self.depth {
+            EditDepth::Outputs => false,
+            EditDepth::Features => true,
+            EditDepth::Auto => self.leaves_dampening_alone(),
+        }
+    }
+
+    /// Whether nothing about dampening was asked for.
+    fn leaves_dampening_alone(&self) -> bool {
+        self.alpha == Alpha::Auto
+            && self.lambda.is_none()
+            && self.scale == Scale::Common
+            && self.fisher.layers == Layers::Head
+            && self.suppress
+            && !self.own_forget
+    }
+
+    /// Whether the edit of a model goes to its features.
+    pub(super) fn goes_to_features(&self, forget: &Forget, model: &LoadedModel) -> bool {
+        let asked = self.depth == EditDepth::Features;
+        let can = matches!(forget, Forget::Classes(_)) && !model.is_head_only();
+        self.reaches_features() && (asked || can)
+    }
 }
 
 impl Default for FiunOptions {

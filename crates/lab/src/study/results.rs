@@ -105,6 +105,18 @@ impl Study {
         results.find(|result| result.variant == variant && result.failed.is_none())
     }
 
+    /// The result that the study is about: FIUn to the features, else plain FIUn, else the first method that
+    /// did not fail.
+    pub fn shown(&self) -> Option<&MethodResult> {
+        let features = Variant {
+            features: true,
+            ..Variant::default()
+        };
+        let first = || self.results.iter().find(|result| result.failed.is_none());
+        let plain = || self.result(Variant::default());
+        self.result(features).or_else(plain).or_else(first)
+    }
+
     /// The cost of a method over that of retraining, in wall time, where both were measured.
     pub fn time_ratio(&self, variant: Variant) -> Option<f64> {
         let retrain = self.result(MethodKind::Retrain.into())?.cost.seconds;
@@ -136,7 +148,7 @@ pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
-/// One model before, after plain FIUn, and retrained.
+/// One model before, after the method that is shown, and retrained.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Compared {
     /// Its name.
@@ -158,16 +170,16 @@ pub struct Compared {
 }
 
 impl Study {
-    /// Every model before, after plain FIUn, and retrained.
+    /// Every model before, after the method that is shown, and retrained.
     pub fn compared(&self) -> Vec<Compared> {
-        let fiun = self.result(Variant::default());
+        let shown = self.shown();
         let retrain = self.result(MethodKind::Retrain.into());
         let of =
             |result: Option<&MethodResult>, id: &ModelId| result.and_then(|r| r.model(id)).cloned();
         self.models
             .iter()
             .map(|model| {
-                let after = of(fiun, &model.id);
+                let after = of(shown, &model.id);
                 let scores = |result: &ModelResult| result.verdicts.scores;
                 Compared {
                     name: model.id.name().to_owned(),

@@ -34,8 +34,8 @@ pub struct StudyOptions {
     pub variants: Vec<Variant>,
     /// The verdicts.
     pub depth: Depth,
-    /// Publish what plain FIUn makes; everything else leaves the registry as it is.
-    pub publish: bool,
+    /// The variant whose edits are published; everything else leaves the registry as it is.
+    pub publish: Option<Variant>,
     /// A folder that keeps what is finished, so that a study that was stopped goes on there.
     pub keep: Option<PathBuf>,
 }
@@ -140,7 +140,7 @@ impl Running<'_> {
         let mut order = self.options.variants.clone();
         let turn = |variant: &Variant| match *variant {
             variant if variant.method == MethodKind::Retrain => 0,
-            variant if variant == Variant::default() && self.options.publish => 3,
+            variant if Some(variant) == self.options.publish => 3,
             variant if variant.cards => 2,
             _ => 1,
         };
@@ -270,7 +270,7 @@ impl Running<'_> {
     }
 
     fn unlearn(&self, variant: Variant, setup: &Setup) -> Result<Done, EngineError> {
-        let published = self.options.publish && variant == Variant::default();
+        let published = Some(variant) == self.options.publish;
         let options = RunOptions {
             jobs: self.options.jobs,
             dry_run: !published,
@@ -370,10 +370,10 @@ impl Running<'_> {
         };
         let fiun = FiunOptions {
             suppress: !variant.dampen_only,
-            depth: if variant.features {
+            depth: if variant.features || fiun.depth == EditDepth::Features {
                 EditDepth::Features
             } else {
-                fiun.depth
+                EditDepth::Outputs
             },
             scale: if variant.raw { Scale::Raw } else { fiun.scale },
             fisher: FisherOptions {

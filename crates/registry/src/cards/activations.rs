@@ -251,7 +251,8 @@ mod tests {
             }
         }
         assert_eq!(read.of("z").unwrap().samples, 12);
-        let none = to_safetensors(&BTreeMap::new(), HashMap::new()).unwrap();
+        let other = BTreeMap::from([("weight".to_owned(), Tensor::from_f32(&[1], &[1.0]))]);
+        let none = to_safetensors(&other, HashMap::new()).unwrap();
         assert_eq!(ActivationStatistics::read(&none).unwrap(), None);
     }
 

@@ -6,14 +6,14 @@ use fiun::Trial;
 use maud::{Markup, html};
 
 use super::axes::{HEIGHT, LEFT, TOP, figure, percentages};
-use crate::shown::shown;
 use crate::text::at;
 
 const WIDTH: f64 = 350.0;
 
 /// One chart for every model whose alpha was searched.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let charts: Vec<Markup> = shown(study)
+    let charts: Vec<Markup> = study
+        .shown()
         .iter()
         .flat_map(|result| result.models.iter())
         .filter_map(|model| chart(&model.outcome))

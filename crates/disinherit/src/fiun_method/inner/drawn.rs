@@ -15,7 +15,14 @@ use crate::model::LoadedModel;
 use crate::work::Work;
 
 /// Says that there is nothing to draw from.
-const NONE: &str = "no activation statistics in its FIM card say what the class is like";
+pub(super) const NONE: &str = "no activation statistics in its FIM card say what the class is like";
+
+/// Whether a model's card says what the network makes of classes. Cheap: neither weights nor the card's
+/// values are read.
+pub(super) fn can_draw(work: &Work<'_>, model: &LoadedModel) -> bool {
+    let card = work.cards.get(model.id());
+    card.is_some_and(|card| card.reader.has_activations())
+}
 
 /// Draws in place of samples, for the classes that the card describes.
 pub(super) fn draw(

@@ -19,13 +19,16 @@ use umig::Forget;
 
 use self::choose::{Bounds, Chooser};
 use self::collect::collect;
-use self::drawn::draw;
+use self::drawn::{NONE, can_draw, draw};
 use self::material::{Material, Refusal};
 use super::options::FiunOptions;
 use crate::error::EngineError;
 use crate::evidence::InnerPart;
 use crate::model::LoadedModel;
 use crate::work::Work;
+
+/// Says that no data was given.
+const NO_DATA: &str = "there is no data";
 
 /// Works out the part of an edit that lies below the head.
 pub(super) struct Inner<'a> {
@@ -59,6 +62,10 @@ impl<'a> Inner<'a> {
         };
         if model.is_head_only() {
             return Err("what lies below its head is not run here".into());
+        }
+        let has_data = self.work.splits().is_ok();
+        if !has_data && !can_draw(self.work, model) {
+            return Err(Refusal::Reason(format!("{NO_DATA}, and {NONE}")));
         }
         let state = model.state(self.work.registry())?;
         let compute = self.work.compute();
@@ -102,7 +109,7 @@ impl<'a> Inner<'a> {
             }
         });
         if work.splits().is_err() {
-            return draw(work, model, cut, classes).map_err(why("there is no data"));
+            return draw(work, model, cut, classes).map_err(why(NO_DATA));
         }
         match collect(work, model, cut, classes)? {
             Ok(material) => Ok(material),
