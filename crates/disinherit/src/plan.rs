@@ -16,6 +16,16 @@ pub(crate) struct Known {
     pub(crate) found: Found,
 }
 
+impl Known {
+    /// Whether its card says what the network makes of each class.
+    fn has_activations(&self) -> bool {
+        match &self.found {
+            Found::Card(reader) | Found::Fallback(reader, _) => reader.has_activations(),
+            Found::Data => false,
+        }
+    }
+}
+
 /// The stages of a request. `models` are those that it touches; `known` holds the models of a method that reads Fisher information.
 pub(crate) fn plan(
     request: &Request,
@@ -66,6 +76,7 @@ pub(crate) fn plan(
                 Found::Fallback(_, fallback) => Some(fallback.of.clone()),
                 _ => None,
             }),
+            activations: known.get(&id).is_some_and(Known::has_activations),
             features: models
                 .get(&id)
                 .is_some_and(|model| method.edits_features(&request.forget, model)),

@@ -19,6 +19,7 @@ pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcom
         // A method without Fisher information says nothing of outputs.
         if outcome.alpha.is_some() || outcome.inner.is_some() {
             list.extend(missing_outputs(work, &outcome.before));
+            list.extend(absence(work, &outcome.before));
         }
     }
     list.extend(outputs_only(outcomes));
@@ -75,7 +76,6 @@ fn of_dampening(work: &Work<'_>, outcome: &ModelOutcome) -> Vec<String> {
             outcome.unmatched.join(", ")
         ));
     }
-    list.extend(absence(work, id));
     if let Forget::Classes(classes) = work.forget() {
         let unknown = unreached(work, outcome, classes);
         if !unknown.is_empty() {

@@ -1,13 +1,13 @@
 //! The examples run, and show what they should.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-#[path = "../examples/forget_a_class.rs"]
-mod forget_a_class;
+#[path = "../examples/dampen_a_head.rs"]
+mod dampen_a_head;
 
 #[test]
 fn a_class_is_forgotten_and_the_others_are_kept() {
-    forget_a_class::main().unwrap();
-    let (choice, accuracies) = forget_a_class::forget().unwrap();
+    dampen_a_head::main().unwrap();
+    let (choice, accuracies) = dampen_a_head::forget().unwrap();
     assert_eq!(accuracies.before, (1.0, 1.0));
     assert!(choice.reached);
     assert_eq!(accuracies.after.0, 0.0);

@@ -52,6 +52,10 @@ pub enum Task {
         /// FIM card keeps of it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         features: bool,
+        /// Whether its FIM card has activation statistics, from which it goes below the head where no data
+        /// is given.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        activations: bool,
     },
 }
 
@@ -96,6 +100,7 @@ impl Stage {
             initial: initial.clone(),
             fallback_card: None,
             features: false,
+            activations: false,
         };
         Self {
             purpose: "merge, select and dampen in every touched model".into(),

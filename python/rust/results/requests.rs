@@ -44,9 +44,14 @@ impl Record for Task {
                 initial,
                 fallback_card,
                 features,
+                activations,
                 ..
             } => {
-                let reads = features.then_some("training_data");
+                let reads = features.then_some(if *activations {
+                    "card"
+                } else {
+                    "training_data"
+                });
                 ("edit", reads, texts(initial), text(fallback_card.as_ref()))
             }
         };

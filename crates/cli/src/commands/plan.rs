@@ -84,14 +84,14 @@ fn print(graph: &Umig, plan: &Plan) {
 
 /// What a plan reads, in words.
 fn needed(plan: &Plan) -> Vec<String> {
-    let of = |wanted: fn(&Task) -> bool| -> Vec<&ModelId> {
+    let of = |wanted: &dyn Fn(&Task) -> bool| -> Vec<&ModelId> {
         plan.tasks()
             .filter(|t| wanted(t))
             .map(Task::model)
             .collect()
     };
-    let training_data = of(|task| matches!(task, Task::Card { .. }));
-    let forget_data = of(|task| {
+    let training_data = of(&|task| matches!(task, Task::Card { .. }));
+    let forget_data = of(&|task| {
         let reads = Reads::ForgetData;
         matches!(task, Task::ForgetFisher { reads: known, .. } if *known == reads)
     });
@@ -108,12 +108,28 @@ fn needed(plan: &Plan) -> Vec<String> {
             joined(&forget_data)
         ));
     }
-    let features = of(|task| matches!(task, Task::Edit { features: true, .. }));
-    if !features.is_empty() {
+    let features = |task: &Task, from_card: bool| match task {
+        Task::Edit {
+            features,
+            activations,
+            ..
+        } => *features && *activations == from_card,
+        _ => false,
+    };
+    let from_data = of(&|task| features(task, false));
+    let from_cards = of(&|task| features(task, true));
+    if !from_data.is_empty() {
         lines.push(format!(
-            "needs the training data, to be run through {}, or their FIM cards' activation statistics: their \
-             features are edited too",
-            joined(&features)
+            "needs the training data, to be run through {}: their features are edited too (without it only \
+             their outputs are)",
+            joined(&from_data)
+        ));
+    }
+    if !from_cards.is_empty() {
+        lines.push(format!(
+            "edits the features of {} too, on the training data, or without it from the activation statistics \
+             in their FIM cards",
+            joined(&from_cards)
         ));
     }
     for task in plan.tasks() {
@@ -128,8 +144,8 @@ fn needed(plan: &Plan) -> Vec<String> {
             ));
         }
     }
-    if training_data.is_empty() && forget_data.is_empty() && features.is_empty() {
-        lines.push("needs no data and no forward pass: the FIM cards hold all that is read".into());
+    if training_data.is_empty() && forget_data.is_empty() && from_data.is_empty() {
+        lines.push("needs no data: the FIM cards hold all that is read".into());
     }
     lines
 }

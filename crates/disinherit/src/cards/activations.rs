@@ -36,7 +36,6 @@ pub(super) struct Statistician<'a> {
 /// The samples of one label.
 struct Class {
     label: String,
-    own: bool,
     set: DataSet,
 }
 
@@ -81,7 +80,6 @@ impl Statistician<'_> {
             statistics.classes.push(ClassActivations {
                 label: class.label,
                 samples: class.set.len() as u64,
-                own: class.own,
                 gaussian,
             });
         }
@@ -97,7 +95,6 @@ impl Statistician<'_> {
             if set.len() >= FEWEST {
                 classes.push(Class {
                     label: label.clone(),
-                    own: true,
                     set: set.sample(MOST, 0),
                 });
                 continue;
@@ -111,7 +108,6 @@ impl Statistician<'_> {
             if let Some(set) = largest.filter(|set| set.len() >= FEWEST) {
                 classes.push(Class {
                     label: label.clone(),
-                    own: false,
                     set: set.sample(MOST, 0),
                 });
             }

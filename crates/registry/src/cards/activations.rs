@@ -35,8 +35,6 @@ pub struct ClassActivations {
     pub label: String,
     /// How many samples it was fitted to.
     pub samples: u64,
-    /// Whether the model was trained on the label itself, or one that it inherits from was.
-    pub own: bool,
     /// The values, channels last, `[height * width * channels]` each.
     pub gaussian: LowRankGaussian,
 }
@@ -53,7 +51,6 @@ struct Description {
 struct Class {
     label: String,
     samples: u64,
-    own: bool,
     rank: usize,
 }
 
@@ -171,7 +168,6 @@ impl Class {
         Self {
             label: class.label.clone(),
             samples: class.samples,
-            own: class.own,
             rank: class.gaussian.directions().rows(),
         }
     }
@@ -192,7 +188,6 @@ impl Class {
         Ok(ClassActivations {
             label: self.label,
             samples: self.samples,
-            own: self.own,
             gaussian: gaussian.map_err(refuse)?,
         })
     }
@@ -213,7 +208,6 @@ mod tests {
             ClassActivations {
                 label: label.into(),
                 samples: 12,
-                own: rank == 1,
                 gaussian: LowRankGaussian::from_parts(mean, directions, rest).unwrap(),
             }
         };

@@ -50,10 +50,6 @@ pub(super) fn draw(
     if forget.is_empty() {
         return Err(NONE.into());
     }
-    // What it was trained on itself is what it must keep; a model that was trained on too little of its
-    // own keeps what it inherited.
-    let own: Vec<_> = retained.iter().copied().filter(|c| c.own).collect();
-    let retained = if own.len() < 2 { retained } else { own };
     let drawing = Drawing {
         model,
         cut,
