@@ -11,8 +11,8 @@ use disinherit::import::{AddModel, add};
 use disinherit::model::to_state;
 use disinherit::progress::Silent;
 use disinherit::{
-    Alpha, Done, Engine, EngineError, Fiun, FiunOptions, Hint, LoadedModel, RunOptions, Scale,
-    Unlearned,
+    Alpha, Done, EditDepth, Engine, EngineError, Fiun, FiunOptions, Hint, LoadedModel, RunOptions,
+    Scale, Unlearned,
 };
 use disinherit_data::Splits;
 use disinherit_formats::{Tensor, write_checkpoint};
@@ -96,6 +96,14 @@ fn id(text: &str) -> ModelId {
     text.parse().unwrap()
 }
 
+/// Dampening alone: what this file is about.
+fn outputs() -> FiunOptions {
+    FiunOptions {
+        depth: EditDepth::Outputs,
+        ..FiunOptions::default()
+    }
+}
+
 fn forget_three() -> Request {
     Request::new(Forget::classes(["3"])).from_models([id("r1@1")])
 }
@@ -123,7 +131,7 @@ fn a_network_forgets_and_only_where_it_must() {
     assert!(again.seconds.values().all(|seconds| *seconds == 0.0));
     assert_eq!(by_name(registry), before);
 
-    let options = FiunOptions::default();
+    let options = outputs();
     let request = forget_three();
     let method = Fiun::new(options.clone());
     let run = |dry_run| {
@@ -221,7 +229,7 @@ fn everything_repeats_itself() {
         grown(&engine, &recipe, &splits);
         let options = FiunOptions {
             alpha: Alpha::Rule,
-            ..FiunOptions::default()
+            ..outputs()
         };
         forgot(&engine, &forget_three(), &options);
         by_name(engine.registry())
@@ -237,7 +245,7 @@ fn cards_make_data_unnecessary() {
     let engine = engine().with_data(&splits);
     let registry = engine.registry();
     grown(&engine, &recipe, &splits);
-    let options = FiunOptions::default();
+    let options = outputs();
     let bare = engine.clone().with_data(None);
     let refused = forget(&bare, &forget_three(), &options).unwrap_err();
     assert!(
@@ -322,7 +330,7 @@ fn single_samples_and_sources_are_requests_too() {
     };
     assert_eq!(only.train.len(), 4);
     let request = Request::new(Forget::Samples(more));
-    let options_auto = FiunOptions::default();
+    let options_auto = outputs();
     let few = engine.clone().with_data(&only);
     let done = forget(&few, &request, &options_auto).unwrap();
     assert_eq!(done.from_cards, 3);
@@ -431,7 +439,10 @@ fn siblings_share_a_forward_pass() {
     assert_eq!(r1.backbone(), sibling.backbone());
 
     let counter = Counter::default();
-    let options = FisherOptions::default();
+    let options = FisherOptions {
+        activations: false,
+        ..FisherOptions::default()
+    };
     let models = [r1, sibling];
     let engine = engine.with_progress(&counter);
     let rows = compute_cards(&engine, &models, &options, false);
@@ -439,7 +450,7 @@ fn siblings_share_a_forward_pass() {
     assert_eq!(*counter.0.lock().unwrap(), ["running r1@1"]);
 
     // The choice of alpha finds the features of its evidence there too.
-    forgot(&engine, &forget_three(), &FiunOptions::default());
+    forgot(&engine, &forget_three(), &outputs());
     let passes = counter.0.lock().unwrap();
     for name in ["r1@1", "r2@1", "r3@1"] {
         let title = format!("running {name}");
@@ -484,7 +495,7 @@ fn a_model_whose_logits_are_all_negative_forgets_by_its_biases() {
     let left = |suppress: bool, dry_run: bool| {
         let method = Fiun::new(FiunOptions {
             suppress,
-            ..FiunOptions::default()
+            ..outputs()
         });
         let run = RunOptions {
             dry_run,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use disinherit::{FiunOptions, Method, suggest};
+use disinherit::{EditDepth, FiunOptions, Method, suggest};
 
 use super::describe::{Description, How};
 use super::gradient_ascent::{self, GradientAscent};
@@ -57,7 +57,10 @@ impl Setup {
         Self {
             trainings: Trainings::same(&settings),
             settings,
-            fiun: FiunOptions::default(),
+            fiun: FiunOptions {
+                depth: EditDepth::Outputs,
+                ..FiunOptions::default()
+            },
         }
     }
 }
