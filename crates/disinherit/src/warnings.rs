@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit_registry::ModelOutcome;
+use disinherit_registry::{LossCheck, ModelOutcome};
 use fiun::{Dampening, HeadPart};
 use umig::{Forget, ModelId};
 
@@ -26,7 +26,30 @@ pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcom
             format!("{id}: only its outputs were edited: {reason}")
         }));
     }
+    list.extend(unmeasured(outcomes));
     list
+}
+
+/// Models that are named in one warning.
+const NAMED: usize = 5;
+
+/// What the user should know of models whose loss nothing tells.
+fn unmeasured(outcomes: &BTreeMap<ModelId, ModelOutcome>) -> Option<String> {
+    let blind = outcomes.values();
+    let blind = blind.filter(|outcome| outcome.loss == Some(LossCheck::NotMeasured));
+    let names: Vec<String> = blind.map(|outcome| outcome.before.to_string()).collect();
+    let more = names.len().saturating_sub(NAMED);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!names.is_empty()).then(|| {
+        format!(
+            "not measured, since no retained training data of theirs is at hand: the loss of accuracy on \
+             the retained data of {}{more}",
+            names[..names.len().min(NAMED)].join(", ")
+        )
+    })
 }
 
 /// What the user should know about how one model was dampened.

@@ -250,6 +250,7 @@ class Registry:
         merge_scale: Optional[float] = None,
         target_forget: Optional[float] = None,
         target_loss: Optional[float] = None,
+        accept_loss: Optional[float] = None,
         estimator: Optional[str] = None,
         jobs: int = 0,
         dry_run: bool = False,
@@ -268,6 +269,11 @@ class Registry:
         With ``dampen_only`` logits are not suppressed where no alpha is enough; with ``dry_run`` nothing is
         written. With ``depth="features"`` the penultimate layer is edited too, so that the features forget; that
         needs the training data, and a model for which it cannot be done keeps to its outputs, with a warning.
+
+        No model may lose more of its accuracy on the retained data than ``target_loss`` (0.01 when not given):
+        :class:`disinherit.LosesTooMuch` is raised then, its ``models`` say which would, and nothing is published.
+        ``accept_loss`` publishes them all the same, up to this loss. A model that was trained on nothing but the
+        forget data is retired: nothing replaces it.
         """
         options = Options(
             alpha=alpha,
@@ -277,6 +283,7 @@ class Registry:
             merge_scale=merge_scale,
             target_forget=target_forget,
             target_loss=target_loss,
+            accept_loss=accept_loss,
             layers=patterns(layers),
             estimator=estimator,
             jobs=jobs,

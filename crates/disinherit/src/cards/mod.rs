@@ -56,7 +56,7 @@ pub fn compute_cards(
             continue;
         }
         check_logits(registry, model, train)?;
-        let own = own_data(&model.vertex, train);
+        let own = own_data(model.learned(), train);
         if own.is_empty() {
             return Err(EngineError::NeedsData {
                 why: format!(

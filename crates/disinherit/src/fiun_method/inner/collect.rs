@@ -91,7 +91,7 @@ impl Material {
             return Err("there is no data".into());
         }
         let own = work.own(model)?;
-        let mask = forget_mask(work.forget(), &own, &model.vertex.training);
+        let mask = forget_mask(work.forget(), &own, &model.learned().training);
         let places = |wanted: bool| -> Vec<usize> {
             (0..own.len()).filter(|at| mask[*at] == wanted).collect()
         };
