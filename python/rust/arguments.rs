@@ -7,6 +7,7 @@ use disinherit::cards::FisherOptions;
 use disinherit::import::{AddModel, NewNetwork};
 use disinherit::import::{ImportOptions, TrainedOn as TreeTraining};
 use disinherit::nets::{Architecture, Preprocessing};
+use disinherit::registry::LossBound;
 use disinherit::umig::{Forget, Relation, SampleSet, Training};
 use disinherit::{Alpha, EditDepth, EngineError, FiunOptions, RunOptions, Scale};
 use pyo3::prelude::*;
@@ -46,6 +47,7 @@ pub(crate) struct Options {
     merge_scale: Option<f64>,
     target_forget: Option<f64>,
     target_loss: Option<f64>,
+    accept_loss: Option<f64>,
     layers: Option<String>,
     estimator: Option<String>,
     jobs: usize,
@@ -102,6 +104,10 @@ impl Options {
         let run = RunOptions {
             jobs: self.jobs,
             dry_run: self.dry_run,
+            loss: LossBound {
+                target: fiun.target_loss,
+                accepted: self.accept_loss,
+            },
             ..RunOptions::default()
         };
         Ok(Way { fiun, run })

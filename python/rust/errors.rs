@@ -2,11 +2,13 @@
 //! words that name arguments and methods of Python.
 
 use disinherit::import::ImportError;
-use disinherit::registry::{self, RegistryError};
-use disinherit::{EngineError, Hint};
+use disinherit::registry::{self, LossBound, RegistryError};
+use disinherit::{EngineError, Hint, ModelLoss};
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
+
+use crate::results::{Record, list};
 
 /// Declares the exceptions, and a function that adds all of them to the module.
 macro_rules! exceptions {
@@ -26,7 +28,9 @@ exceptions! {
     UnknownModel(DisinheritError): "A model that the registry does not have.";
     UnknownLabel(DisinheritError): "A label that no model has.";
     NeedsData(DisinheritError): "The request needs data that was not given.";
-    NothingRetained(DisinheritError): "A model would have nothing left: it should be taken out of use.";
+    NothingRetained(DisinheritError): "Of a model's training data nothing retained is at hand.";
+    LosesTooMuch(DisinheritError): "Models would lose more retained accuracy than is allowed: `models` says which and \
+                                    how much, `bound` what is allowed. Nothing was published.";
     NotRunnable(DisinheritError): "A network that cannot be run, or that gave something unusable.";
     UnusableData(DisinheritError): "A data set that cannot be read or used.";
     UnusableFile(DisinheritError): "A model file that cannot be read or written.";
@@ -51,6 +55,7 @@ pub(crate) fn raised(error: impl Into<EngineError>) -> PyErr {
         EngineError::UnknownLabel { .. } => UnknownLabel::new_err(words),
         EngineError::NeedsData { .. } => NeedsData::new_err(words),
         EngineError::NothingRetained(_) => NothingRetained::new_err(words),
+        EngineError::LosesTooMuch { models, bound } => loses_too_much(words, models, *bound),
         EngineError::NotRunnable { .. } => NotRunnable::new_err(words),
         EngineError::Data(_) => UnusableData::new_err(words),
         EngineError::Format(_) => UnusableFile::new_err(words),
@@ -63,6 +68,20 @@ pub(crate) fn raised(error: impl Into<EngineError>) -> PyErr {
             _ => DisinheritError::new_err(words),
         },
         _ => DisinheritError::new_err(words),
+    }
+}
+
+/// With the models and the bound as attributes.
+fn loses_too_much(words: String, models: &[ModelLoss], bound: LossBound) -> PyErr {
+    let error = LosesTooMuch::new_err(words);
+    let told = Python::attach(|py| {
+        let value = error.value(py);
+        value.setattr("models", list(py, models)?)?;
+        value.setattr("bound", bound.record(py)?)
+    });
+    match told {
+        Ok(()) => error,
+        Err(other) => other,
     }
 }
 
@@ -120,6 +139,10 @@ fn of_engine(hint: &Hint) -> Option<String> {
             "the training that made these weights diverged; use earlier ones".into()
         }
         Hint::FetchAgain => "copy or download the file again".into(),
+        Hint::AcceptLoss(least) => format!(
+            "leave more of the forget data recognised (`target_forget=`), or publish with the loss \
+             (`accept_loss={least}`)"
+        ),
         Hint::GiveSize => "give the size of images (`size=(32, 32)`)".into(),
         _ => return None,
     })

@@ -75,6 +75,13 @@ fn of_engine(hint: &Hint) -> String {
             "give the time when the child was made with `--time`, not before its parent's"
         }
         Hint::GiveSize => "for instance `--size 32x32`",
+        Hint::AcceptLoss(least) => {
+            return format!(
+                "leave more of the forget data recognised (`--target-forget`), compare what other methods \
+                 would cost with `--method NAME --dry-run`, or publish with the loss: \
+                 `--accept-loss {least}`"
+            );
+        }
         _ => "see `disinherit help`",
     };
     text.to_owned()

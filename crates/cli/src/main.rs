@@ -13,6 +13,7 @@ mod logging;
 mod output;
 mod progress;
 mod recipes;
+mod states;
 mod table;
 
 use std::process::ExitCode;

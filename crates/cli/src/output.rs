@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use disinherit::registry::{CheckedOn, LossCheck};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -76,6 +77,25 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
 /// An accuracy as a percentage, or a dash.
 pub(crate) fn percent(value: Option<f64>) -> String {
     value.map_or("-".into(), |value| format!("{:.1}", value * 100.0))
+}
+
+/// What an edit cost in retained accuracy.
+pub(crate) fn loss(check: &LossCheck) -> String {
+    let Some(measured) = check.measured() else {
+        return "not measured".to_owned();
+    };
+    let on = match measured.on {
+        CheckedOn::KeptApart => "kept apart",
+        CheckedOn::Training => "that the choice saw",
+        CheckedOn::HeldOut => "held out",
+    };
+    format!(
+        "{:.1} points, from {:.1} to {:.1} % of {} retained samples {on}",
+        100.0 * measured.loss(),
+        100.0 * measured.before(),
+        100.0 * measured.after(),
+        grouped(measured.samples)
+    )
 }
 
 /// A time as a person reads it.

@@ -411,13 +411,18 @@ fn bad_requests_are_refused() {
         &["unlearn", "--forget", "class=9"],
         &["no model was trained on class `9`", "3, 4, 7"],
     );
-    place.refuse(
-        &["unlearn", "--forget", "class=7"],
-        &["nothing would be left to retain", "narrow@1"],
-    );
+    // What was trained on nothing else is retired; what inherits from it is to be edited all the same.
+    let gone = place.json(&["unlearn", "--forget", "class=7", "--dry-run", "--json"]);
+    let gone = &gone["unlearned"];
+    assert_eq!(gone["retired"][0]["model"], "narrow@1");
+    assert_eq!(gone["models"], json!([]));
     place.refuse(
         &["unlearn", "--forget", "class=3,4"],
-        &["nothing would be left", "base@1"],
+        &["base@1", "no FIM card"],
+    );
+    place.misuse(
+        &["unlearn", "--forget", "class=3", "--accept-loss", "5"],
+        &["--accept-loss", "0.01 is a point"],
     );
     place.refuse(
         &["unlearn", "--forget", "class=3", "--from", "narrow"],

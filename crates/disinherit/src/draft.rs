@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::error::EngineError;
 
 /// The format of drafts: those of another one are never found, and made again.
-const FORMAT: &str = "draft/2";
+const FORMAT: &str = "draft/3";
 
 /// The drafts of one request with certain settings on certain data. Where any of these is another,
 /// so are the drafts.

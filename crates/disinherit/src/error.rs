@@ -1,9 +1,11 @@
 //! What can go wrong in the engine, and what can be done about it.
 
 use disinherit_formats::FormatError;
-use disinherit_registry::RegistryError;
+use disinherit_registry::{LossBound, RegistryError};
 use fiun::FisherError;
 use umig::ModelId;
+
+use crate::model_loss::{ModelLoss, least, refusal};
 
 /// A request or a model that the engine refuses, or a failure below it. The text says what is wrong
 /// and where; [`EngineError::hint`] says what can be done, for a front end to word.
@@ -88,9 +90,17 @@ pub enum EngineError {
         /// What to give.
         hint: Option<Hint>,
     },
-    /// A request that would leave nothing.
+    /// A model of whose training data nothing retained is at hand, and a method that works on it.
     #[error("nothing would be left to retain: {0}")]
     NothingRetained(String),
+    /// Models that would lose more accuracy on the retained data than is allowed. Nothing was published.
+    #[error("{}", refusal(models, *bound))]
+    LosesTooMuch {
+        /// The models, the worst first.
+        models: Vec<ModelLoss>,
+        /// What is allowed.
+        bound: LossBound,
+    },
     /// A request or a model that a method or an estimator does not serve.
     #[error("{reason}")]
     Unsupported {
@@ -188,6 +198,8 @@ pub enum Hint {
     GiveTime,
     /// Give the size that images are scaled to.
     GiveSize,
+    /// Accept that models lose retained accuracy, up to this share at least.
+    AcceptLoss(String),
 }
 
 impl EngineError {
@@ -216,6 +228,7 @@ impl EngineError {
             Self::Format(FormatError::Checkpoint { .. }) => Some(Hint::FetchAgain),
             Self::Graph(umig::GraphError::OlderThanParent { .. }) => Some(Hint::GiveTime),
             Self::Data(disinherit_data::DataError::Size { .. }) => Some(Hint::GiveSize),
+            Self::LosesTooMuch { models, .. } => Some(Hint::AcceptLoss(least(models))),
             _ => None,
         }
     }

@@ -76,15 +76,18 @@ impl Collecting<'_> {
         model: &LoadedModel,
         selected: &Selected,
     ) -> Result<Option<Strength>, EngineError> {
-        let Ok(own) = self.work.own(model) else {
+        let Ok(all) = self.work.own_whole(model) else {
             return Ok(None);
         };
         let whole = !selected.inner.is_empty();
-        let mut own = self.fisher.subset(&own);
+        // Features are taken of all samples, as for the card: a second pass would cost more.
+        let looked_at = self.fisher.subset(&all);
+        let seen = self.work.seen(model, &all, &looked_at);
+        let mut own = looked_at.select(&seen);
         if whole {
             own = own.sample(FEW, self.fisher.seed);
         }
-        let mut is_forget = forget_mask(self.work.forget(), &own, &model.vertex.training);
+        let mut is_forget = forget_mask(self.work.forget(), &own, &model.learned().training);
         let mut rows = model.rows(&own)?;
         let mut sets = vec![own];
         if !is_forget.contains(&true) {
@@ -103,7 +106,7 @@ impl Collecting<'_> {
         let samples = if whole {
             Samples::Whole(sets)
         } else {
-            Samples::Features(self.joined(model, &sets)?)
+            Samples::Features(self.joined(model, (&looked_at, &seen), &sets[1..])?)
         };
         Ok(Some(Strength {
             suppressible: self.suppressible(model, selected),
@@ -160,9 +163,19 @@ impl Collecting<'_> {
         }
     }
 
-    fn joined(&self, model: &LoadedModel, sets: &[DataSet]) -> Result<Arc<Matrix>, EngineError> {
-        let mut parts = Vec::with_capacity(sets.len());
-        for set in sets {
+    /// The features of some samples of a set, and of further sets.
+    fn joined(
+        &self,
+        model: &LoadedModel,
+        (first, seen): (&DataSet, &[usize]),
+        more: &[DataSet],
+    ) -> Result<Arc<Matrix>, EngineError> {
+        let features = self.work.features.of(model, first, self.work.progress())?;
+        let mut parts = vec![match seen.len() == first.len() {
+            true => features,
+            false => Arc::new(features.select_rows(seen)),
+        }];
+        for set in more {
             parts.push(self.work.features.of(model, set, self.work.progress())?);
         }
         if let [only] = &parts[..] {

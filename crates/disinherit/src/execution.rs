@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use disinherit_formats::Tensor;
-use disinherit_registry::ModelOutcome;
+use disinherit_registry::{LossCheck, ModelOutcome};
 use rayon::prelude::*;
 use umig::{ModelId, Scope, Stage, Task};
 
@@ -12,8 +12,10 @@ use crate::cards::source::Sources;
 use crate::draft::Drafts;
 use crate::error::EngineError;
 use crate::evidence::Evidence;
+use crate::loss_check::LossChecker;
 use crate::method::{Edit, Method};
 use crate::model::LoadedModel;
+use crate::model_loss::ModelLoss;
 use crate::opening::pool;
 use crate::run_options::RunOptions;
 use crate::work::Work;
@@ -30,7 +32,7 @@ pub(crate) struct Execution<'p> {
     pub(crate) options: RunOptions,
     /// The models' parts in the request.
     pub(crate) roles: &'p Scope,
-    /// The new version of every touched model.
+    /// The new version of every model that is edited.
     pub(crate) becomes: &'p BTreeMap<ModelId, ModelId>,
     pub(crate) work: Work<'p>,
     pub(crate) drafts: Drafts<'p>,
@@ -39,6 +41,8 @@ pub(crate) struct Execution<'p> {
     /// Seconds that differences took.
     pub(crate) seconds: BTreeMap<ModelId, f64>,
     pub(crate) outcomes: BTreeMap<ModelId, ModelOutcome>,
+    /// The models whose edits cost too much.
+    pub(crate) refused: Vec<ModelLoss>,
     /// The changed tensors of every model, where they were asked for.
     pub(crate) changed: BTreeMap<ModelId, BTreeMap<String, Tensor>>,
     /// Bytes that a dry run would have written.
@@ -56,6 +60,8 @@ impl Execution<'_> {
                 Task::ForgetFisher { model, .. } => self.forget_fisher(model)?,
                 Task::Difference { model } => self.difference(model)?,
                 Task::Edit { model, .. } => edits.push(model),
+                // That is done when everything is published.
+                Task::Retire { .. } => {}
             }
         }
         self.edits(&edits)
@@ -165,11 +171,40 @@ impl Execution<'_> {
                 self.remember(id, changed);
             }
         }
+        self.weigh(&outcome);
         self.outcomes.insert(id.clone(), outcome);
         Ok(true)
     }
 
-    /// Stores edits, keeps them as drafts, and their outcomes.
+    /// Remembers a model that lost too much.
+    fn weigh(&mut self, outcome: &ModelOutcome) {
+        let measured = outcome.loss.as_ref().and_then(LossCheck::measured);
+        let limit = self.options.loss.limit();
+        self.refused.extend(
+            measured
+                .filter(|loss| loss.excess(limit) > 0.0)
+                .map(|loss| ModelLoss {
+                    model: outcome.before.clone(),
+                    loss: *loss,
+                }),
+        );
+    }
+
+    /// Refuses the request when a model lost too much, the worst first.
+    pub(crate) fn check_losses(&mut self) -> Result<(), EngineError> {
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        let mut models = std::mem::take(&mut self.refused);
+        models.sort_by(|a, b| b.loss.loss().total_cmp(&a.loss.loss()));
+        Err(EngineError::LosesTooMuch {
+            models,
+            bound: self.options.loss,
+        })
+    }
+
+    /// Measures what edits cost, stores them, and keeps them as drafts, with their outcomes. From the first
+    /// that costs too much on nothing is stored: the others are still worked out, so that all can be named.
     fn keep(
         &mut self,
         models: &[&LoadedModel],
@@ -180,14 +215,21 @@ impl Execution<'_> {
         for (model, (edit, seconds)) in models.iter().zip(edits) {
             let id = model.id();
             let seconds = seconds + self.seconds.get(id).copied().unwrap_or_default();
-            let (outcome, tensors) = self.outcome(model, edit, seconds);
+            let checker = LossChecker {
+                work: &self.work,
+                learns_retained: self.work.learns_retained,
+                bound: self.options.loss,
+            };
+            let loss = checker.check(model, &edit)?;
+            let (outcome, tensors) = self.outcome(model, edit, (loss, seconds));
+            self.weigh(&outcome);
             if self.options.keep_weights || self.kept.contains(id) {
                 self.remember(id, tensors.clone());
             }
             outcomes.push(outcome);
             changed.push(tensors);
         }
-        if self.options.dry_run {
+        if self.options.dry_run || !self.refused.is_empty() {
             let tensors = changed.iter().flat_map(BTreeMap::values);
             self.unwritten += tensors.map(|t| t.bytes.len() as u64).sum::<u64>();
         } else {
@@ -221,7 +263,7 @@ impl Execution<'_> {
         &self,
         model: &LoadedModel,
         edit: Edit,
-        seconds: f64,
+        (loss, seconds): (LossCheck, f64),
     ) -> (ModelOutcome, BTreeMap<String, Tensor>) {
         let id = model.id();
         let card = self.work.cards.get(id);
@@ -238,6 +280,7 @@ impl Execution<'_> {
             tensors: edit.tensors,
             unmatched: edit.unmatched,
             inner: edit.inner,
+            loss: Some(loss),
             fallback_card: card.and_then(|card| card.fallback.as_ref().map(|f| f.of.clone())),
             seconds,
         };

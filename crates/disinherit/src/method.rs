@@ -67,6 +67,13 @@ pub trait Method: Sync {
         false
     }
 
+    /// Whether it trains on all of a model's retained samples, so that none of them can tell what it
+    /// costs: that is measured on held-out ones then. Of other methods' edits, which read the samples
+    /// that [`Work`] hands out, it is measured on training samples kept apart from them.
+    fn learns_retained(&self) -> bool {
+        false
+    }
+
     /// Whether edits run beside each other. A method that trains uses every core for one model.
     fn runs_in_parallel(&self) -> bool {
         false

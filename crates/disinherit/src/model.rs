@@ -1,6 +1,8 @@
 //! Models taken out of the registry, and put into it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use disinherit_data::DataSet;
@@ -12,12 +14,15 @@ use serde_json::json;
 use umig::{Model, ModelId, Umig};
 
 use crate::error::{EngineError, nearest};
+use crate::provenance::learned;
 
 /// A model version with everything but its tensors.
 #[derive(Debug, Clone)]
 pub struct LoadedModel {
     /// The vertex.
     pub vertex: Model,
+    /// The vertex with what its parents were trained on, where it was made of them without training.
+    made_of: Option<Arc<Model>>,
     /// The model's digest.
     pub digest: Digest,
     /// What it consists of.
@@ -61,6 +66,10 @@ impl LoadedModel {
                 .map_err(|error| refuse(format!("its preprocessing is unknown: {error}")))?,
         };
         Ok(Self {
+            made_of: match learned(graph, &vertex) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(whole) => Some(Arc::new(whole)),
+            },
             vertex,
             digest,
             manifest,
@@ -72,6 +81,11 @@ impl LoadedModel {
     /// The id.
     pub fn id(&self) -> &ModelId {
         &self.vertex.id
+    }
+
+    /// The vertex with all that its weights were learnt from ([`crate::provenance::learned`]).
+    pub fn learned(&self) -> &Model {
+        self.made_of.as_deref().unwrap_or(&self.vertex)
     }
 
     /// The full names of the head's weight and bias.

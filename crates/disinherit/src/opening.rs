@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use umig::{ModelId, Scope, Umig};
+use umig::{ModelId, Umig};
 
 use crate::cards::source::Sources;
 use crate::engine::Engine;
@@ -27,8 +27,7 @@ pub(crate) struct Opening<'a> {
 pub(crate) type Opened = (BTreeMap<ModelId, LoadedModel>, BTreeMap<ModelId, Known>);
 
 impl Opening<'_> {
-    pub(crate) fn all(&self, scope: &Scope) -> Result<Opened, EngineError> {
-        let touched: Vec<&ModelId> = scope.touched().collect();
+    pub(crate) fn all(&self, touched: Vec<&ModelId>) -> Result<Opened, EngineError> {
         let pool = pool(self.options.jobs)?;
         let opened: Vec<Result<_, EngineError>> =
             pool.install(|| touched.par_iter().map(|id| self.one(id)).collect());

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use disinherit_formats::Tensor;
-use disinherit_registry::{MethodName, ModelOutcome, OperationId, RequestId};
+use disinherit_registry::{
+    LossBound, MethodName, ModelOutcome, OperationId, RequestId, RetiredModel,
+};
 use serde::{Deserialize, Serialize};
 use umig::ModelId;
 
@@ -21,6 +23,12 @@ pub struct Unlearned {
     pub operation: Option<OperationId>,
     /// What happened to each model.
     pub models: Vec<ModelOutcome>,
+    /// The models that were taken out of use without a successor: nothing of their own would be left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<RetiredModel>,
+    /// What every model was allowed to lose in accuracy on the retained data.
+    #[serde(default)]
+    pub loss_bound: LossBound,
     /// Seconds for everything, publication included.
     pub seconds: f64,
     /// What the user should know.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use umig::{Forget, Model, ModelId, Plan, Reads, Request, Scope, Stage, Task, Umig};
+use umig::{Forget, ModelId, Plan, Reads, Request, Scope, Stage, Task, Umig};
 
 use crate::cards::source::Found;
 use crate::error::{EngineError, nearest};
 use crate::layers::Selected;
 use crate::method::Method;
 use crate::model::LoadedModel;
+use crate::provenance::learned;
 
 /// What is known of one touched model's Fisher information.
 pub(crate) struct Known {
@@ -26,15 +27,48 @@ impl Known {
     }
 }
 
-/// The stages of a request. `models` are those that it touches; `known` holds the models of a method that reads Fisher information.
-pub(crate) fn plan(
-    request: &Request,
-    scope: &Scope,
-    graph: &Umig,
-    method: &dyn Method,
-    models: &BTreeMap<ModelId, LoadedModel>,
-    known: &BTreeMap<ModelId, Known>,
-) -> Plan {
+/// What the stages of a request follow from.
+pub(crate) struct Planning<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) scope: &'a Scope,
+    pub(crate) graph: &'a Umig,
+    pub(crate) method: &'a dyn Method,
+    /// The models that nothing would be left of.
+    pub(crate) retired: &'a BTreeSet<ModelId>,
+    /// The models that it touches, opened.
+    pub(crate) models: &'a BTreeMap<ModelId, LoadedModel>,
+    /// The models of a method that reads Fisher information.
+    pub(crate) known: &'a BTreeMap<ModelId, Known>,
+}
+
+/// The models of a scope that nothing would be left of.
+pub(crate) fn emptied(graph: &Umig, request: &Request, scope: &Scope) -> BTreeSet<ModelId> {
+    let empty = |id: &&ModelId| {
+        let model = graph.get(id);
+        model.is_some_and(|model| request.empties(&learned(graph, model)))
+    };
+    scope.touched().filter(empty).cloned().collect()
+}
+
+/// The initial models whose forget data is asked after: those that reach a model which is edited.
+pub(crate) fn asked_after(scope: &Scope, retired: &BTreeSet<ModelId>) -> BTreeSet<ModelId> {
+    let edited = scope.reached_by.iter();
+    let edited = edited.filter(|(id, _)| !retired.contains(*id));
+    edited.flat_map(|(_, initial)| initial).cloned().collect()
+}
+
+/// The stages of a request.
+pub(crate) fn plan(planning: &Planning<'_>) -> Plan {
+    let Planning {
+        request,
+        scope,
+        method,
+        retired,
+        models,
+        known,
+        ..
+    } = *planning;
+    let initial = asked_after(scope, retired);
     let mut stages = Vec::new();
     let mut add = |purpose: &str, tasks: Vec<Task>| {
         if !tasks.is_empty() {
@@ -52,14 +86,14 @@ pub(crate) fn plan(
     if method.fisher().is_some() {
         add(
             "Fisher information of the forget data on the initial models",
-            forget_fishers(request, scope, known),
+            forget_fishers(request, &initial, known),
         );
     }
     if method.copies_differences() {
-        let initial = scope.initial.iter();
         add(
             "the change of the initial models that their descendants copy",
             initial
+                .iter()
                 .map(|id| Task::Difference { model: id.clone() })
                 .collect(),
         );
@@ -69,7 +103,7 @@ pub(crate) fn plan(
     } else {
         "edit every touched model"
     };
-    for level in levels(graph, scope, method) {
+    for level in levels(planning) {
         let edits = level.into_iter().map(|id| Task::Edit {
             initial: scope.reached_by.get(&id).cloned().unwrap_or_default(),
             fallback_card: known.get(&id).and_then(|known| match &known.found {
@@ -84,6 +118,13 @@ pub(crate) fn plan(
         });
         add(purpose, edits.collect());
     }
+    let retired = retired.iter();
+    add(
+        "take out of use what was trained on nothing but the forget data",
+        retired
+            .map(|id| Task::Retire { model: id.clone() })
+            .collect(),
+    );
     Plan {
         request: request.clone(),
         scope: scope.clone(),
@@ -91,10 +132,14 @@ pub(crate) fn plan(
     }
 }
 
-fn forget_fishers(request: &Request, scope: &Scope, known: &BTreeMap<ModelId, Known>) -> Vec<Task> {
+fn forget_fishers(
+    request: &Request,
+    initial: &BTreeSet<ModelId>,
+    known: &BTreeMap<ModelId, Known>,
+) -> Vec<Task> {
     let classes = matches!(request.forget, Forget::Classes(_));
-    let initial = scope.initial.iter();
     initial
+        .iter()
         .map(|id| {
             let head_only = known.get(id).is_some_and(|k| k.selected.inner.is_empty());
             let reads = if classes && head_only {
@@ -110,9 +155,13 @@ fn forget_fishers(request: &Request, scope: &Scope, known: &BTreeMap<ModelId, Kn
         .collect()
 }
 
-/// The touched models in groups: all that a model waits for are in earlier groups.
-fn levels(graph: &Umig, scope: &Scope, method: &dyn Method) -> Vec<Vec<ModelId>> {
-    let touched: BTreeSet<&ModelId> = scope.touched().collect();
+/// The models that are edited, in groups: all that a model waits for are in earlier groups.
+fn levels(planning: &Planning<'_>) -> Vec<Vec<ModelId>> {
+    let Planning { graph, scope, .. } = *planning;
+    let touched: BTreeSet<&ModelId> = scope
+        .touched()
+        .filter(|id| !planning.retired.contains(*id))
+        .collect();
     let mut level_of: BTreeMap<ModelId, usize> = BTreeMap::new();
     let mut levels: Vec<Vec<ModelId>> = Vec::new();
     for id in graph
@@ -120,7 +169,7 @@ fn levels(graph: &Umig, scope: &Scope, method: &dyn Method) -> Vec<Vec<ModelId>>
         .into_iter()
         .filter(|id| touched.contains(id))
     {
-        let waits = method.waits_for(id, graph, scope);
+        let waits = planning.method.waits_for(id, graph, scope);
         let before = waits.iter().filter_map(|id| level_of.get(id));
         let level = before.map(|level| level + 1).max().unwrap_or(0);
         if levels.len() <= level {
@@ -151,29 +200,6 @@ pub(crate) fn check_labels(graph: &Umig, forget: &Forget) -> Result<(), EngineEr
                 context: format!("{near}; the models' labels are {}", list.join(", ")),
             });
         }
-    }
-    Ok(())
-}
-
-/// Refuses to empty a model: one that was trained on nothing but the forget data.
-pub(crate) fn check_remainder(model: &Model, forget: &Forget) -> Result<(), EngineError> {
-    let emptied = !model.training.is_empty()
-        && model
-            .training
-            .iter()
-            .all(|training| forget.remainder(training).is_none());
-    let labels_gone = match forget {
-        Forget::Classes(gone) => {
-            !model.labels.is_empty() && model.labels.iter().all(|label| gone.contains(label))
-        }
-        _ => false,
-    };
-    if emptied || labels_gone {
-        return Err(EngineError::NothingRetained(format!(
-            "`{}` was itself trained on nothing but {forget}; take it out of use instead of \
-             unlearning",
-            model.id
-        )));
     }
     Ok(())
 }

@@ -2,9 +2,10 @@
 //! out. All new versions are published at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 use std::time::Instant;
 
-use disinherit_registry::Digest;
+use disinherit_registry::{Digest, LossBound, RequestId, RetiredModel};
 use serde_json::json;
 use umig::{ModelId, Plan, Request, Scope, Task, Umig};
 
@@ -20,7 +21,7 @@ use crate::method::Method;
 use crate::model::{LoadedModel, next_version};
 use crate::opening::Opening;
 use crate::outcome::{Done, Unlearned};
-use crate::plan::{check_labels, check_remainder, plan};
+use crate::plan::{Planning, asked_after, check_labels, emptied, plan};
 use crate::publish::{Publishing, publish, request_id};
 use crate::run_options::RunOptions;
 use crate::warnings::warnings;
@@ -37,9 +38,11 @@ pub struct Prepared<'a> {
     graph: Umig,
     features: Features<'a>,
     models: BTreeMap<ModelId, LoadedModel>,
+    /// The models that nothing would be left of.
+    retired: BTreeMap<ModelId, RetiredModel>,
     selected: BTreeMap<ModelId, Selected>,
     found: BTreeMap<ModelId, Found>,
-    /// The new version of every touched model.
+    /// The new version of every model that is edited.
     becomes: BTreeMap<ModelId, ModelId>,
     cost: Cost,
 }
@@ -49,8 +52,8 @@ impl Engine<'_> {
     /// registry nothing is changed; [`Prepared::run`] executes the plan.
     ///
     /// # Errors
-    /// [`EngineError`] when the request cannot be planned, names labels that no model has, would
-    /// leave a model with nothing to retain, or needs data that was not given.
+    /// [`EngineError`] when the request cannot be planned, names labels that no model has, or needs data
+    /// that was not given.
     pub fn prepare<'p>(
         &'p self,
         request: &Request,
@@ -70,16 +73,14 @@ impl<'a> Prepared<'a> {
     ) -> Result<Self, EngineError> {
         let meter = Meter::start(engine.registry());
         method.check(&request.forget)?;
+        check_bound(options.loss)?;
         let graph = engine.registry().graph()?;
         check_labels(&graph, &request.forget)?;
         let roles = graph.scope(request)?;
         let scope = method.scope(&roles);
-        for id in scope.touched().filter(|_| !options.plan_only) {
-            if let Some(model) = graph.get(id) {
-                check_remainder(model, &request.forget)?;
-            }
-        }
-        if method.needs_data() && engine.data().is_none() && !options.plan_only {
+        let emptied = emptied(&graph, request, &scope);
+        let edits = scope.touched().any(|id| !emptied.contains(id));
+        if edits && method.needs_data() && engine.data().is_none() && !options.plan_only {
             return Err(EngineError::NeedsData {
                 why: format!("`{}` works on training data", method.name()),
                 hint: Some(Hint::GiveData),
@@ -93,12 +94,26 @@ impl<'a> Prepared<'a> {
             features: &features,
             options,
         };
-        let (models, known) = opening.all(&scope)?;
+        let read = method.fisher().is_some() || method.copies_differences();
+        let asked = read.then(|| asked_after(&scope, &emptied));
+        let asked = asked.unwrap_or_default();
+        let needed = |id: &&ModelId| !emptied.contains(*id) || asked.contains(*id);
+        let (models, known) = opening.all(scope.touched().filter(needed).collect())?;
+        let retired = retired(engine, &roles, &emptied)?;
         let becomes = models
             .keys()
+            .filter(|id| !emptied.contains(*id))
             .map(|id| Ok((id.clone(), next_version(&graph, id.name())?)))
             .collect::<Result<_, EngineError>>()?;
-        let plan = plan(request, &scope, &graph, method, &models, &known);
+        let plan = plan(&Planning {
+            request,
+            scope: &scope,
+            graph: &graph,
+            method,
+            retired: &emptied,
+            models: &models,
+            known: &known,
+        });
         let (selected, found) = known
             .into_iter()
             .map(|(id, known)| ((id.clone(), known.selected), (id, known.found)))
@@ -112,6 +127,7 @@ impl<'a> Prepared<'a> {
             roles,
             features,
             models,
+            retired,
             selected,
             found,
             becomes,
@@ -129,13 +145,19 @@ impl<'a> Prepared<'a> {
         &self.graph
     }
 
+    /// What every model may lose in accuracy on the retained data.
+    pub fn loss_bound(&self) -> LossBound {
+        self.options.loss
+    }
+
     /// Executes the plan, stage after stage, and publishes the new versions in one transaction,
     /// unless it is a dry run. A run of the same request that was stopped is taken up: what it
     /// finished is not computed again. What was computed from the forgotten data is dropped from
     /// the cache of features.
     ///
     /// # Errors
-    /// [`EngineError`]; nothing is published then.
+    /// [`EngineError`]; nothing is published then. [`EngineError::LosesTooMuch`] when models would lose
+    /// more accuracy on the retained data than is allowed: what was computed for those is dropped.
     pub fn run(&self) -> Result<Done, EngineError> {
         if self.options.plan_only {
             return Err(EngineError::Setting(
@@ -144,8 +166,7 @@ impl<'a> Prepared<'a> {
         }
         let meter = Meter::start(self.engine.registry());
         let start = Instant::now();
-        let digests: Vec<Digest> = self.models.values().map(|model| model.digest).collect();
-        let request = request_id(&self.plan.request, &self.method.name(), &digests)?;
+        let request = self.request_id()?;
         let data = self.engine.data().filter(|_| !self.options.dry_run);
         let settings = json!({
             "settings": self.method.settings()?,
@@ -154,6 +175,7 @@ impl<'a> Prepared<'a> {
         let drafts = Drafts::open(self.engine.registry(), request.as_str(), &settings)?;
         let mut execution = self.execution(drafts);
         let preparation = self.execute(&mut execution)?;
+        execution.check_losses()?;
         let outcomes = std::mem::take(&mut execution.outcomes);
         let mut unlearned = Unlearned {
             request,
@@ -161,6 +183,8 @@ impl<'a> Prepared<'a> {
             operation: None,
             warnings: warnings(&execution.work, &outcomes),
             models: outcomes.into_values().collect(),
+            retired: self.retired.values().cloned().collect(),
+            loss_bound: self.options.loss,
             seconds: 0.0,
         };
         if !self.options.dry_run {
@@ -169,14 +193,24 @@ impl<'a> Prepared<'a> {
         unlearned.seconds = start.elapsed().as_secs_f64();
         let mut cost = self.cost.plus(meter.stop());
         cost.bytes_written += execution.unwritten;
-        let cards = execution.work.cards.values();
+        let mut cards = execution.work.cards;
+        cards.retain(|id, card| !card.new && !self.retired.contains_key(id));
         Ok(Done {
             unlearned,
-            from_cards: cards.filter(|card| !card.new).count(),
+            from_cards: cards.len(),
             changed: execution.changed,
             cost,
             preparation,
         })
+    }
+
+    /// The request's name: of what is asked, and of all models that it touches.
+    fn request_id(&self) -> Result<RequestId, EngineError> {
+        let opened = self.models.values().map(|model| model.digest);
+        let retired = self.retired.values();
+        let unopened = retired.filter(|gone| !self.models.contains_key(&gone.model));
+        let digests: Vec<Digest> = opened.chain(unopened.map(|gone| gone.digest)).collect();
+        request_id(&self.plan.request, &self.method.name(), &digests)
     }
 
     fn execution<'p>(&'p self, drafts: Drafts<'p>) -> Execution<'p> {
@@ -190,6 +224,7 @@ impl<'a> Prepared<'a> {
             kept: self.waited_for(),
             seconds: BTreeMap::new(),
             outcomes: BTreeMap::new(),
+            refused: Vec::new(),
             changed: BTreeMap::new(),
             unwritten: 0,
         }
@@ -224,6 +259,9 @@ impl<'a> Prepared<'a> {
             graph: &self.graph,
             scope: &self.plan.scope,
             forget: &self.plan.request.forget,
+            retired: &self.retired,
+            learns_retained: self.method.learns_retained(),
+            forgotten: OnceLock::new(),
             models: &self.models,
             selected: &self.selected,
             cards: kept.collect(),
@@ -253,6 +291,7 @@ impl<'a> Prepared<'a> {
             graph: &self.graph,
             request: &self.plan.request,
             becomes: &self.becomes,
+            retired: &self.retired,
             cards: cards.clone().filter_map(|card| card.row.clone()).collect(),
             drafts: [execution.drafts.name.clone()]
                 .into_iter()
@@ -268,4 +307,36 @@ impl<'a> Prepared<'a> {
         }
         Ok(())
     }
+}
+
+/// Refuses a bound that is no share.
+fn check_bound(bound: LossBound) -> Result<(), EngineError> {
+    let mut given = [Some(bound.target), bound.accepted].into_iter().flatten();
+    match given.find(|share| !(0.0..=1.0).contains(share)) {
+        None => Ok(()),
+        Some(share) => Err(EngineError::Setting(format!(
+            "a loss of retained accuracy is a share between 0 and 1 (0.01 is a point), not {share}"
+        ))),
+    }
+}
+
+/// The models that are taken out of use, as the log will have them.
+fn retired(
+    engine: &Engine<'_>,
+    roles: &Scope,
+    emptied: &BTreeSet<ModelId>,
+) -> Result<BTreeMap<ModelId, RetiredModel>, EngineError> {
+    let mut retired = BTreeMap::new();
+    for id in emptied {
+        let Some(digest) = engine.registry().digest(id)? else {
+            continue;
+        };
+        let gone = RetiredModel {
+            model: id.clone(),
+            digest,
+            role: roles.role(id),
+        };
+        retired.insert(id.clone(), gone);
+    }
+    Ok(retired)
 }

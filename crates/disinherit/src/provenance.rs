@@ -1,24 +1,94 @@
 //! From what the graph records to the samples themselves.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
 
 use disinherit_data::{DataSet, Splits};
-use umig::{Forget, Model, SampleSet, Training};
+use umig::{Forget, Model, ModelId, Relation, SampleSet, Training, Umig};
 
 use crate::error::{EngineError, Hint};
 
 /// The samples of `train` that a model was trained on itself, by its provenance. A training whose
 /// samples were not recorded counts all samples of its labels.
 pub fn own_data(vertex: &Model, train: &DataSet) -> DataSet {
+    train.select(&own_places(vertex, train))
+}
+
+/// The places in `train` of those samples.
+pub(crate) fn own_places(vertex: &Model, train: &DataSet) -> Vec<usize> {
     let names = train.label_names();
-    let saw = |training: &Training, label: u32, id: &str| {
-        training.labels.contains(&names[label as usize])
+    let saw = |training: &Training, at: usize| {
+        training
+            .labels
+            .contains(&names[train.labels()[at] as usize])
             && match &training.samples {
-                SampleSet::Listed(ids) => ids.contains(id),
+                SampleSet::Listed(ids) => ids.contains(&train.ids()[at]),
                 SampleSet::All | SampleSet::Unknown => true,
             }
     };
-    train.filter(|label, id| vertex.training.iter().any(|t| saw(t, label, id)))
+    let any = |at: &usize| vertex.training.iter().any(|t| saw(t, *at));
+    (0..train.len()).filter(any).collect()
+}
+
+/// A version with all that its weights were learnt from. One that was trained itself is as it is; one that
+/// was made of its parents without any training (a federated average, a merge, a quantised copy) holds
+/// what those were trained on. Versions that unlearning replaced have no part in it.
+pub fn learned<'a>(graph: &Umig, vertex: &'a Model) -> Cow<'a, Model> {
+    if !vertex.training.is_empty() || !is_made_of_parents(graph, &vertex.id) {
+        return Cow::Borrowed(vertex);
+    }
+    let mut whole = vertex.clone();
+    let mut known = BTreeSet::from([&vertex.id]);
+    let mut open = vec![&vertex.id];
+    while let Some(id) = open.pop() {
+        for (parent, relation) in graph.parents(id) {
+            let replaced = matches!(relation, Relation::UnlearnedFrom { .. });
+            let Some(model) = graph.get(parent).filter(|_| !replaced) else {
+                continue;
+            };
+            if known.insert(parent) {
+                whole.training.extend(model.training.iter().cloned());
+                if model.training.is_empty() && is_made_of_parents(graph, parent) {
+                    open.push(parent);
+                }
+            }
+        }
+    }
+    Cow::Owned(whole)
+}
+
+/// The ancestors of a model that its weights came from, the nearest first; not the versions that
+/// unlearning replaced, which remember more than it should.
+pub(crate) fn lineage(graph: &Umig, id: &ModelId) -> Vec<ModelId> {
+    let mut found = Vec::new();
+    let mut known = BTreeSet::from([id.clone()]);
+    let mut open = VecDeque::from([id.clone()]);
+    while let Some(id) = open.pop_front() {
+        for (parent, relation) in graph.parents(&id) {
+            let replaced = matches!(relation, Relation::UnlearnedFrom { .. });
+            if !replaced && known.insert(parent.clone()) {
+                found.push(parent.clone());
+                open.push_back(parent.clone());
+            }
+        }
+    }
+    found
+}
+
+/// Whether a version came from its parents without any training: then their records say all.
+pub(crate) fn is_made_of_parents(graph: &Umig, id: &ModelId) -> bool {
+    let parents = graph.parents(id);
+    let untrained = |relation: &Relation| {
+        matches!(
+            relation,
+            Relation::FederatedAverage { .. }
+                | Relation::DistributedAverage
+                | Relation::Merged { .. }
+                | Relation::Quantised
+                | Relation::UnlearnedFrom { .. }
+        )
+    };
+    !parents.is_empty() && parents.iter().all(|(_, relation)| untrained(relation))
 }
 
 /// Of the samples that a model was trained on itself, by its provenance, how many are not in
@@ -112,4 +182,60 @@ pub(crate) fn forget_samples(
     let mask = forget_mask(forget, &own, &vertex.training);
     let picked: Vec<usize> = (0..own.len()).filter(|&i| mask[i]).collect();
     (!picked.is_empty()).then(|| own.select(&picked))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn model(name: &str, version: u32, source: Option<&str>) -> Model {
+        let model = Model::new(ModelId::new(name, version).unwrap(), u64::from(version));
+        match source {
+            None => model,
+            Some(source) => {
+                let mut training = Training::new("photos", ["cat", "dog"]);
+                training.source = Some(source.to_owned());
+                model.trained_on(training)
+            }
+        }
+    }
+
+    fn sources(graph: &Umig, id: &str) -> Vec<String> {
+        let vertex = graph.get(&id.parse().unwrap()).unwrap();
+        let training = learned(graph, vertex).into_owned().training.into_iter();
+        let mut found: Vec<String> = training.filter_map(|t| t.source).collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn an_average_holds_what_its_parents_were_trained_on() {
+        let mut graph = Umig::new();
+        let id = |text: &str| text.parse::<ModelId>().unwrap();
+        let share = |weight| Relation::FederatedAverage { weight };
+        let unlearned = Relation::UnlearnedFrom {
+            request: "r".into(),
+        };
+        graph.add(model("a", 1, Some("ann")), []).unwrap();
+        graph.add(model("b", 1, Some("bob")), []).unwrap();
+        let both = [(id("a@1"), share(0.3)), (id("b@1"), share(0.7))];
+        graph.add(model("mean", 1, None), both).unwrap();
+        let smaller = [(id("mean@1"), Relation::Quantised)];
+        graph.add(model("small", 1, None), smaller).unwrap();
+        // Trained further, it holds its own, as every model does.
+        let tuned = [(id("mean@1"), Relation::FineTune)];
+        graph.add(model("tuned", 1, Some("cid")), tuned).unwrap();
+        let unknown = [(id("mean@1"), Relation::FineTune)];
+        graph.add(model("unknown", 1, None), unknown).unwrap();
+        // What was replaced has no part in what replaces it.
+        let left = [(id("b@1"), share(0.7)), (id("mean@1"), unlearned)];
+        graph.add(model("mean", 2, None), left).unwrap();
+        assert_eq!(sources(&graph, "a@1"), ["ann"]);
+        assert_eq!(sources(&graph, "mean@1"), ["ann", "bob"]);
+        assert_eq!(sources(&graph, "small@1"), ["ann", "bob"]);
+        assert_eq!(sources(&graph, "tuned@1"), ["cid"]);
+        assert_eq!(sources(&graph, "unknown@1"), Vec::<String>::new());
+        assert_eq!(sources(&graph, "mean@2"), ["bob"]);
+    }
 }

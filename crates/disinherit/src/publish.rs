@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use disinherit_registry::{
     CardRow, Digest, MethodName, ModelOutcome, ModelRow, NewModel, OperationId, OperationRecord,
-    Publication, Registry, RequestId, UnlearnRecord,
+    Publication, Registry, RequestId, RetiredModel, UnlearnRecord,
 };
 use umig::{Model, ModelId, Relation, Request, Umig};
 
@@ -32,8 +32,10 @@ pub(crate) struct Publishing<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) graph: &'a Umig,
     pub(crate) request: &'a Request,
-    /// The new version of every touched model.
+    /// The new version of every model that was edited.
     pub(crate) becomes: &'a BTreeMap<ModelId, ModelId>,
+    /// The models that are taken out of use without one.
+    pub(crate) retired: &'a BTreeMap<ModelId, RetiredModel>,
     /// Cards that were computed on the way.
     pub(crate) cards: Vec<CardRow>,
     /// The names of the drafts that this makes superfluous.
@@ -41,7 +43,8 @@ pub(crate) struct Publishing<'a> {
 }
 
 /// All new versions with their edges, in one transaction. A new version inherits from the new
-/// versions of its parents where those were touched too, and from the version that it replaces.
+/// versions of its parents where those were edited too, not from parents that are taken out of use, and
+/// from the version that it replaces.
 pub(crate) fn publish(
     publishing: &Publishing<'_>,
     done: &Unlearned,
@@ -51,11 +54,18 @@ pub(crate) fn publish(
         request: publishing.request.clone(),
         method: done.method.clone(),
         models: done.models.clone(),
+        retired: done.retired.clone(),
+        loss_bound: Some(done.loss_bound),
         warnings: done.warnings.clone(),
     };
     Ok(publishing.registry.publish(&Publication {
         models: publishing.new_models(done),
-        superseded: publishing.becomes.keys().cloned().collect(),
+        superseded: publishing
+            .becomes
+            .keys()
+            .chain(publishing.retired.keys())
+            .cloned()
+            .collect(),
         cards: publishing.cards.clone(),
         finished: publishing.drafts.clone(),
         ..Publication::new(now(), OperationRecord::Unlearn(Box::new(record)))
@@ -104,6 +114,7 @@ impl Publishing<'_> {
         let parents = self.graph.parents(id).into_iter();
         parents
             .filter(|(_, relation)| !matches!(relation, Relation::UnlearnedFrom { .. }))
+            .filter(|(parent, _)| !self.retired.contains_key(*parent))
             .map(|(parent, relation)| (current(parent), relation.clone()))
             .chain([(id.clone(), from)])
             .collect()

@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 
 use disinherit_registry::{Registry, RegistryError};
-use umig::{Forget, Model, ModelId, Relation, Training, Umig};
+use umig::{Forget, Model, ModelId, Training, Umig};
 
 use crate::error::EngineError;
 use crate::model::LoadedModel;
+use crate::provenance::is_made_of_parents;
 
 /// Retained labels that a root and a model have in common, at least: one alone cannot be mistaken for
 /// another.
@@ -114,22 +115,6 @@ fn never_saw(graph: &Umig, id: &ModelId, forget: &Forget) -> bool {
         .all(|training| known(training) && !forget.concerns(training))
 }
 
-/// Whether a version came from its parents without any training: then their records say all.
-fn is_made_of_parents(graph: &Umig, id: &ModelId) -> bool {
-    let parents = graph.parents(id);
-    let untrained = |relation: &Relation| {
-        matches!(
-            relation,
-            Relation::FederatedAverage { .. }
-                | Relation::DistributedAverage
-                | Relation::Merged { .. }
-                | Relation::Quantised
-                | Relation::UnlearnedFrom { .. }
-        )
-    };
-    !parents.is_empty() && parents.iter().all(|(_, relation)| untrained(relation))
-}
-
 /// How many retained labels both heads have and the candidate, or an ancestor, was trained on.
 fn common_labels(
     graph: &Umig,
@@ -159,6 +144,8 @@ fn common_labels(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use umig::Relation;
+
     use super::*;
 
     /// A version named so, of labels `0` to `3`, trained on some of them.

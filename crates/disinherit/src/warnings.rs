@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit_registry::ModelOutcome;
+use disinherit_registry::{LossCheck, ModelOutcome};
 use fiun::{Dampening, HeadPart};
 use umig::{Forget, ModelId};
 
@@ -23,6 +23,7 @@ pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcom
         }
     }
     list.extend(outputs_only(outcomes));
+    list.extend(unmeasured(outcomes));
     list
 }
 
@@ -44,6 +45,28 @@ fn outputs_only(outcomes: &BTreeMap<ModelId, ModelOutcome>) -> Vec<String> {
         [] => String::new(),
     };
     by_reason.into_iter().map(worded).collect()
+}
+
+/// Models that are named in one warning.
+const NAMED: usize = 5;
+
+/// What the user should know of models whose loss nothing tells.
+fn unmeasured(outcomes: &BTreeMap<ModelId, ModelOutcome>) -> Option<String> {
+    let blind = outcomes.values();
+    let blind = blind.filter(|outcome| outcome.loss == Some(LossCheck::NotMeasured));
+    let names: Vec<String> = blind.map(|outcome| outcome.before.to_string()).collect();
+    let more = names.len().saturating_sub(NAMED);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!names.is_empty()).then(|| {
+        format!(
+            "not measured, since no retained training data of theirs is at hand: the loss of accuracy on \
+             the retained data of {}{more}",
+            names[..names.len().min(NAMED)].join(", ")
+        )
+    })
 }
 
 /// What the user should know about how one model was dampened.

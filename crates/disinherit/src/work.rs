@@ -1,21 +1,23 @@
 //! What a method works with while the plan is executed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::OnceLock;
 
 use disinherit_data::{DataSet, Splits};
 use disinherit_formats::Tensor;
 use disinherit_nets::{Compute, StateDict};
-use disinherit_registry::Registry;
-use umig::{Forget, Model, ModelId, Scope, Umig};
+use disinherit_registry::{Registry, RetiredModel};
+use umig::{Forget, Model, ModelId, SampleSet, Scope, Umig};
 
 use crate::cards::source::{CardUse, ForgetFisher};
 use crate::engine::Engine;
 use crate::error::{EngineError, Hint};
 use crate::features::Features;
+use crate::kept_apart::apart;
 use crate::layers::Selected;
 use crate::model::LoadedModel;
 use crate::progress::Progress;
-use crate::provenance::{forget_samples, own_samples};
+use crate::provenance::{forget_mask, forget_samples, lineage, own_places, own_samples};
 
 /// A request while it is executed: what it is about, what is at hand, and what finished tasks made.
 pub struct Work<'a> {
@@ -24,6 +26,12 @@ pub struct Work<'a> {
     pub(crate) graph: &'a Umig,
     pub(crate) scope: &'a Scope,
     pub(crate) forget: &'a Forget,
+    /// The models that nothing would be left of: they are taken out of use.
+    pub(crate) retired: &'a BTreeMap<ModelId, RetiredModel>,
+    /// Whether the method trains on all of the retained samples, so that none is kept apart.
+    pub(crate) learns_retained: bool,
+    /// Which training samples any model lists as forgotten.
+    pub(crate) forgotten: OnceLock<Vec<bool>>,
     /// Every touched model, opened once.
     pub(crate) models: &'a BTreeMap<ModelId, LoadedModel>,
     /// The tensors that a method with Fisher information works on.
@@ -118,9 +126,73 @@ impl<'a> Work<'a> {
         Ok((state, model.manifest.labels.clone()))
     }
 
-    /// The samples that a model was trained on itself.
+    /// Whether a model is taken out of use: what inherits from it must not start from it again.
+    pub fn is_retired(&self, id: &ModelId) -> bool {
+        self.retired.contains_key(id)
+    }
+
+    /// The samples that a model was trained on itself and that its edit may see: not those that are kept
+    /// apart to measure what the edit costs.
     pub(crate) fn own(&self, model: &LoadedModel) -> Result<DataSet, EngineError> {
-        own_samples(self.engine.data(), &model.vertex)
+        let own = self.own_whole(model)?;
+        let seen = self.seen(model, &own, &own);
+        Ok(own.select(&seen))
+    }
+
+    /// All samples that a model was trained on itself.
+    pub(crate) fn own_whole(&self, model: &LoadedModel) -> Result<DataSet, EngineError> {
+        own_samples(self.engine.data(), model.learned())
+    }
+
+    /// The places in `part`, which is some of a model's `own` training samples, that its edit may see.
+    pub(crate) fn seen(&self, model: &LoadedModel, own: &DataSet, part: &DataSet) -> Vec<usize> {
+        if self.learns_retained {
+            return (0..part.len()).collect();
+        }
+        let mask = forget_mask(self.forget, own, &model.learned().training);
+        let kept: HashSet<&String> = apart(own, &mask).iter().map(|at| &own.ids()[*at]).collect();
+        (0..part.len())
+            .filter(|at| !kept.contains(&part.ids()[*at]))
+            .collect()
+    }
+
+    /// The retained samples that a model's edit may see: those that it was trained on itself and those of the
+    /// models that it came from, as far as it has their labels; not those that are kept apart.
+    pub(crate) fn retained_seen(&self, model: &LoadedModel) -> Result<DataSet, EngineError> {
+        let train = &self.splits()?.train;
+        let ancestors = lineage(self.graph, model.id());
+        let ancestors = ancestors.iter().filter_map(|id| self.graph.get(id));
+        let (mut seen, mut kept) = (vec![false; train.len()], vec![false; train.len()]);
+        for vertex in ancestors.chain([model.learned()]) {
+            let places = own_places(vertex, train);
+            places.iter().for_each(|at| seen[*at] = true);
+            if !self.learns_retained {
+                let own = train.select(&places);
+                let mask = forget_mask(self.forget, &own, &vertex.training);
+                let apart = apart(&own, &mask).into_iter();
+                apart.for_each(|at| kept[places[at]] = true);
+            }
+        }
+        let names = train.label_names();
+        let known: Vec<bool> = names
+            .iter()
+            .map(|name| model.manifest.labels.contains(name))
+            .collect();
+        let forgotten = self.forgotten(train);
+        let free = |at: &usize| {
+            let label = train.labels()[*at] as usize;
+            seen[*at] && !kept[*at] && !forgotten[*at] && known[label]
+        };
+        let places: Vec<usize> = (0..train.len()).filter(free).collect();
+        Ok(train.select(&places))
+    }
+
+    /// Which samples of the training data must be forgotten, as far as any model lists them.
+    pub(crate) fn forgotten(&self, train: &DataSet) -> &[bool] {
+        let listed = self.graph.models().flat_map(|model| &model.training);
+        let listed = listed.filter(|t| matches!(t.samples, SampleSet::Listed(_)));
+        self.forgotten
+            .get_or_init(|| forget_mask(self.forget, train, listed))
     }
 
     /// A model's own training samples that are to be forgotten, if the data has any.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use disinherit::evaluation::{Depth, Evaluator, UntouchedRoot, Verdicts};
 use disinherit::{Cost, Engine, LoadedModel, past_request};
-use disinherit_registry::{ModelOutcome, Registry};
+use disinherit_registry::{ModelOutcome, Registry, RetiredModel};
 use umig::{Forget, ModelId, Relation, Role, Umig};
 
 use crate::baselines::MethodKind;
@@ -38,6 +38,11 @@ pub fn request_report(
         depth,
         touched: past.models.iter().flat_map(both).collect(),
     };
+    let retired: BTreeMap<ModelId, RetiredModel> = past
+        .retired
+        .into_iter()
+        .map(|gone| (gone.model.clone(), gone))
+        .collect();
     for outcome in past.models {
         let (known, after) = match engine.data() {
             Some(_) => judging.judge(&outcome)?,
@@ -74,7 +79,7 @@ pub fn request_report(
         forget: past.request.forget,
         device: engine.compute().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        models: models(registry, &graph, &result, &mut before)?,
+        models: models(registry, &graph, (&result, &retired), &mut before)?,
         results: vec![result],
     }
     .with_judgements())
@@ -124,7 +129,7 @@ impl Judging<'_> {
 fn models(
     registry: &Registry,
     graph: &Umig,
-    result: &MethodResult,
+    (result, retired): (&MethodResult, &BTreeMap<ModelId, RetiredModel>),
     before: &mut BTreeMap<ModelId, Before>,
 ) -> Result<Vec<StudyModel>, LabError> {
     let depths = graph.depths();
@@ -132,6 +137,7 @@ fn models(
         result.models.iter().map(|m| (m.id.name(), m)).collect();
     let shown = |id: &ModelId| match touched.get(id.name()) {
         Some(model) => model.id == *id,
+        None if retired.contains_key(id) => true,
         None => graph.get(id).is_some_and(|model| !model.superseded),
     };
     let mut list = Vec::new();
@@ -146,7 +152,12 @@ fn models(
         let Before { verdicts, root } = before.remove(id).unwrap_or_default();
         list.push(StudyModel {
             id: id.clone(),
-            role: known.map_or(Role::Untouched, |model| model.outcome.role),
+            role: match (known, retired.get(id)) {
+                (Some(model), _) => model.outcome.role,
+                (None, Some(gone)) => gone.role,
+                (None, None) => Role::Untouched,
+            },
+            retired: retired.contains_key(id),
             depth: depths.get(id).copied().unwrap_or_default(),
             parents: parents
                 .filter(|(_, relation)| !matches!(relation, Relation::UnlearnedFrom { .. }))

@@ -338,12 +338,13 @@ fn single_samples_and_sources_are_requests_too() {
     assert_eq!(done.models.len(), 3);
     assert!(done.models.iter().all(|m| m.choice.is_none()));
 
+    // All of what r3 was trained on: nothing replaces it, and nothing is left to edit.
     let all_of_client = Request::new(Forget::Source("client-2".into()));
-    let refused = forget(&engine, &all_of_client, &options).unwrap_err();
-    assert!(
-        matches!(refused, EngineError::NothingRetained(_)),
-        "{refused}"
-    );
+    let done = forgot(&engine, &all_of_client, &options);
+    let retired: Vec<ModelId> = done.retired.into_iter().map(|gone| gone.model).collect();
+    assert_eq!((retired, done.models.len()), (vec![id("r3@2")], 0));
+    let graph = registry.graph().unwrap();
+    assert!(graph.models().all(|m| m.id.name() != "r3" || m.superseded));
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub(crate) fn draw(study: &Study) -> Markup {
             span class="initial" { "initial: trained on the forget set" }
             span class="inherited" { "inherited from an initial model" }
             span class="untouched" { "untouched" }
+            @if study.models.iter().any(|model| model.retired) {
+                span class="retired" { "retired: trained on nothing but the forget set" }
+            }
         }
         div class="wide" {
             svg class="graph" viewBox=(view_box(layout.width, layout.height))
@@ -59,16 +62,22 @@ fn node((x, y): (f64, f64), model: &StudyModel, after: Option<&Scores>) -> Marku
     let before = &model.before.scores;
     let after = after.copied().unwrap_or_default();
     let name = model.id.name();
-    let line = change(before.forget.heldout, after.forget.heldout);
+    let line = match model.retired {
+        true => "retired".to_owned(),
+        false => change(before.forget.heldout, after.forget.heldout),
+    };
     let title = format!(
         "{name}: {}. Held out, forget set {line}, retain set {}",
         model.role,
         change(before.retain.heldout, after.retain.heldout)
     );
     let (width, height) = GRID.node;
-    let left = after.forget.heldout.unwrap_or(0.0) * (width - 16.0);
+    let left = match model.retired {
+        true => 0.0,
+        false => after.forget.heldout.unwrap_or(0.0) * (width - 16.0),
+    };
     html! {
-        g class={ "node " (model.role.to_string()) } {
+        g class={ "node " (model.role.to_string()) @if model.retired { " retired" } } {
             title { (title) }
             rect x=(at(x)) y=(at(y)) width=(width) height=(height) rx="8" {}
             text x=(at(x + width / 2.0)) y=(at(y + 22.0)) class="name" { (name) }

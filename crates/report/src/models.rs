@@ -62,6 +62,10 @@ fn row(study: &Study, model: &Compared) -> Markup {
         reference: before.and_then(|m| study.reference_for(&m.id)),
     };
     let role = model.role.to_string();
+    let word = match before.is_some_and(|m| m.retired) {
+        true => Some("retired"),
+        false => word,
+    };
     html! {
         tr class=(role) {
             td { (model.name) }

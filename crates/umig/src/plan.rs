@@ -39,6 +39,11 @@ pub enum Task {
         /// The initial model.
         model: ModelId,
     },
+    /// Take a model out of use that was trained on nothing but the forget data: nothing replaces it.
+    Retire {
+        /// The model.
+        model: ModelId,
+    },
     /// Edit a model. For FIUn: merge the Fisher information of `initial`, select, dampen.
     Edit {
         /// The model to edit.
@@ -66,6 +71,7 @@ impl Task {
             Self::Card { model }
             | Self::ForgetFisher { model, .. }
             | Self::Difference { model }
+            | Self::Retire { model }
             | Self::Edit { model, .. } => model,
         }
     }
@@ -133,6 +139,14 @@ impl Plan {
             scope,
             stages,
         }
+    }
+
+    /// The models that are taken out of use without a successor.
+    pub fn retired(&self) -> impl Iterator<Item = &ModelId> {
+        self.tasks().filter_map(|task| match task {
+            Task::Retire { model } => Some(model),
+            _ => None,
+        })
     }
 
     /// All tasks, in the order of their stages.

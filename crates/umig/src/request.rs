@@ -107,6 +107,22 @@ impl Request {
         self
     }
 
+    /// Whether nothing of a model's own would be left: all that it was trained on itself is to be
+    /// forgotten, or all its outputs are. Of a model whose training is not on record only the latter can
+    /// be told.
+    pub fn empties(&self, model: &Model) -> bool {
+        let mut trainings = model.training.iter();
+        let untrained = !model.training.is_empty()
+            && trainings.all(|training| self.forget.remainder(training).is_none());
+        let unnamed = match &self.forget {
+            Forget::Classes(gone) => {
+                !model.labels.is_empty() && model.labels.iter().all(|label| gone.contains(label))
+            }
+            _ => false,
+        };
+        untrained || unnamed
+    }
+
     /// Whether a model was, by its provenance, trained on the forget data itself.
     pub fn concerns(&self, model: &Model) -> bool {
         model.training.iter().any(|t| self.forget.concerns(t))

@@ -277,3 +277,33 @@ fn initial_models_can_be_named_by_hand() {
         Err(RequestError::Empty)
     );
 }
+
+#[test]
+fn a_model_that_has_nothing_else_is_emptied() {
+    let named = |name: &str| Model::new(id(0), 0).with_labels([name, "dog"]);
+    let listed = |ids: &[&str], source: &str| {
+        let mut training = Training::new("photos", ["cat", "dog"]);
+        training.samples = SampleSet::Listed(ids.iter().map(|id| (*id).to_owned()).collect());
+        training.source = Some(source.to_owned());
+        training
+    };
+    let source = Request::new(Forget::Source("eve".into()));
+    let only = named("cat").trained_on(listed(&["a", "b"], "eve"));
+    let both = only.clone().trained_on(listed(&["c"], "bob"));
+    assert!(source.empties(&only) && !source.empties(&both));
+    // What is not on record cannot be told to be all.
+    assert!(!source.empties(&named("cat")));
+    let samples = |ids: &[&str]| {
+        Request::new(Forget::Samples(
+            ids.iter().map(|id| (*id).to_owned()).collect(),
+        ))
+    };
+    assert!(samples(&["a", "b", "x"]).empties(&only) && !samples(&["a"]).empties(&only));
+    let unlisted = named("cat").trained_on(Training::new("photos", ["cat"]));
+    assert!(!samples(&["a"]).empties(&unlisted));
+    let cat = Request::new(Forget::classes(["cat"]));
+    assert!(cat.empties(&unlisted) && !cat.empties(&only));
+    // A head without another output has nothing to say, whatever it was trained on.
+    let both_named = Request::new(Forget::classes(["cat", "dog"]));
+    assert!(both_named.empties(&named("cat")) && !cat.empties(&named("cat")));
+}

@@ -1,13 +1,16 @@
 //! Requests to forget: their plans, what they did, and whether models have forgotten.
 
-use disinherit::Unlearned;
 use disinherit::evaluation::{
     Accuracy, CertifiedVerdict, Estimate, Inside, Interval, Judgement, Reference, ReferenceKind,
     Scores,
 };
 use disinherit::fiun::{AlphaChoice, HeadPart, LogitSuppression, Selection, Trial};
-use disinherit::registry::{Basis, InnerEdit, InnerTrial, ModelOutcome};
+use disinherit::registry::{
+    Basis, CheckedOn, InnerEdit, InnerTrial, LossBound, LossCheck, MeasuredLoss, ModelOutcome,
+    RetiredModel,
+};
 use disinherit::umig::{Forget, Plan, Reads, Request, Stage, Task};
+use disinherit::{ModelLoss, Unlearned};
 use pyo3::prelude::*;
 
 use crate::results::record::{Record, dict, list, maybe, record, text, texts};
@@ -40,6 +43,7 @@ impl Record for Task {
                 ("forget_fisher", Some(reads), Vec::new(), None)
             }
             Self::Difference { .. } => ("difference", Some("forget_data"), Vec::new(), None),
+            Self::Retire { .. } => ("retire", None, Vec::new(), None),
             Self::Edit {
                 initial,
                 fallback_card,
@@ -164,6 +168,44 @@ impl Record for InnerEdit {
     }
 }
 
+impl Record for LossBound {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "LossBound" { target: self.target, accepted: self.accepted })
+    }
+}
+
+impl Record for MeasuredLoss {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "MeasuredLoss" {
+            on: match self.on {
+                CheckedOn::KeptApart => "kept_apart",
+                CheckedOn::Training => "training",
+                CheckedOn::HeldOut => "held_out",
+            },
+            samples: self.samples,
+            right: self.right,
+            lost: self.lost,
+            gained: self.gained,
+        })
+    }
+}
+
+impl Record for ModelLoss {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "ModelLoss" { model: self.model.to_string(), loss: self.loss.record(py)? })
+    }
+}
+
+impl Record for RetiredModel {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "RetiredModel" {
+            model: self.model.to_string(),
+            digest: self.digest.to_string(),
+            role: self.role.to_string(),
+        })
+    }
+}
+
 impl Record for ModelOutcome {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         record!(py, "Outcome" {
@@ -180,6 +222,7 @@ impl Record for ModelOutcome {
             unmatched: &self.unmatched,
             fallback_card: text(self.fallback_card.as_ref()),
             inner: maybe(py, self.inner.as_ref())?,
+            loss: maybe(py, self.loss.as_ref().and_then(LossCheck::measured))?,
             seconds: self.seconds,
         })
     }
@@ -192,6 +235,8 @@ impl Record for Unlearned {
             method: self.method.to_string(),
             operation: self.operation.map(|id| id.get()),
             models: list(py, &self.models)?,
+            retired: list(py, &self.retired)?,
+            loss_bound: self.loss_bound.record(py)?,
             seconds: self.seconds,
             warnings: &self.warnings,
         })

@@ -65,6 +65,7 @@ class Options:
     merge_scale: Optional[float] = None
     target_forget: Optional[float] = None
     target_loss: Optional[float] = None
+    accept_loss: Optional[float] = None
     layers: Optional[str] = None
     estimator: Optional[str] = None
     jobs: int = 0

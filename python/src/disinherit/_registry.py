@@ -253,6 +253,7 @@ class Registry:
         merge_scale: Optional[float] = None,
         target_forget: Optional[float] = None,
         target_loss: Optional[float] = None,
+        accept_loss: Optional[float] = None,
         estimator: Optional[str] = None,
         jobs: int = 0,
         dry_run: bool = False,
@@ -273,6 +274,11 @@ class Registry:
         needs the training data, or activation statistics in FIM cards, and a model for which it cannot be done keeps
         to its outputs, with a warning. ``"auto"`` is ``"features"`` for whole classes in networks that run in the
         engine, unless anything about dampening is asked for; ``"outputs"`` is dampening alone.
+
+        No model may lose more of its accuracy on the retained data than ``target_loss`` (0.01 when not given):
+        :class:`disinherit.LosesTooMuch` is raised then, its ``models`` say which would, and nothing is published.
+        ``accept_loss`` publishes them all the same, up to this loss. A model that was trained on nothing but the
+        forget data is retired: nothing replaces it.
         """
         options = Options(
             alpha=alpha,
@@ -282,6 +288,7 @@ class Registry:
             merge_scale=merge_scale,
             target_forget=target_forget,
             target_loss=target_loss,
+            accept_loss=accept_loss,
             layers=patterns(layers),
             estimator=estimator,
             jobs=jobs,

@@ -30,9 +30,12 @@ __all__ = [
     "Inside",
     "Interval",
     "LogitSuppression",
+    "LossBound",
     "Manifest",
+    "MeasuredLoss",
     "Model",
     "ModelDetails",
+    "ModelLoss",
     "Needs",
     "Operation",
     "Outcome",
@@ -43,6 +46,7 @@ __all__ = [
     "Reference",
     "Relation",
     "Request",
+    "RetiredModel",
     "Scores",
     "Stage",
     "Task",
@@ -236,7 +240,8 @@ class Task(Record):
     """A piece of work.
 
     ``card`` computes a model's own FIM card, ``forget_fisher`` the Fisher information of the forget data on an
-    initial model, ``edit`` merges, selects and dampens in one model.
+    initial model, ``edit`` merges, selects and dampens in one model, ``retire`` takes a model out of use that was
+    trained on nothing but the forget data.
     """
 
     kind: str
@@ -299,6 +304,11 @@ class Plan(Record):
     def inherited(self) -> List[str]:
         """The models that descend from those."""
         return [model for model, role in self.roles.items() if role == "inherited"]
+
+    @property
+    def retired(self) -> List[str]:
+        """The models that would be taken out of use."""
+        return [task.model for stage in self.stages for task in stage.tasks if task.kind == "retire"]
 
 
 @dataclass(frozen=True)
@@ -387,6 +397,53 @@ class InnerEdit(Record):
 
 
 @dataclass(frozen=True)
+class LossBound(Record):
+    """What a request may cost each model in accuracy on the retained data, 0 to 1."""
+
+    #: What every model is held to.
+    target: float
+    #: What was accepted beyond that.
+    accepted: Optional[float]
+
+
+@dataclass(frozen=True)
+class MeasuredLoss(Record):
+    """How many retained samples a model names rightly, before and after an edit."""
+
+    #: Training samples ``kept_apart``, those that the choice saw (``training``), or ``held_out`` ones.
+    on: str
+    samples: int
+    #: Named rightly before.
+    right: int
+    #: Of these, not any more.
+    lost: int
+    #: Named rightly only afterwards.
+    gained: int
+
+    @property
+    def loss(self) -> float:
+        """The accuracy that was lost, below 0 where some was gained."""
+        return (self.lost - self.gained) / max(self.samples, 1)
+
+
+@dataclass(frozen=True)
+class ModelLoss(Record):
+    """What an edit would cost one model."""
+
+    model: str
+    loss: MeasuredLoss
+
+
+@dataclass(frozen=True)
+class RetiredModel(Record):
+    """A version that was taken out of use, and that nothing replaces."""
+
+    model: str
+    digest: str
+    role: str
+
+
+@dataclass(frozen=True)
 class Outcome(Record):
     """What happened to one model."""
 
@@ -410,6 +467,8 @@ class Outcome(Record):
     fallback_card: Optional[str]
     #: What was done below the head; ``None`` where that was not asked for.
     inner: Optional[InnerEdit]
+    #: What that cost in accuracy on the retained data; ``None`` where it was not measured.
+    loss: Optional[MeasuredLoss]
     seconds: float
 
     @property
@@ -427,6 +486,9 @@ class Unlearned(Record):
     #: The number in the log; ``None`` in a dry run.
     operation: Optional[int]
     models: List[Outcome]
+    #: Models that were trained on nothing but the forget data: superseded, and nothing replaces them.
+    retired: List[RetiredModel]
+    loss_bound: LossBound
     seconds: float
     warnings: List[str]
 

@@ -6,7 +6,7 @@ use disinherit::{Alpha, EditDepth, FiunOptions, Layers, Scale};
 use disinherit_lab::SettingsPatch;
 
 use super::estimator::EstimatorArgs;
-use super::values::{alpha, depth};
+use super::values::{alpha, depth, share};
 
 #[derive(Debug, Args, Clone)]
 pub(crate) struct UnlearningArgs {
@@ -42,8 +42,10 @@ pub(crate) struct UnlearningArgs {
     /// classes, and the accuracy on held-out samples of the same labels for samples and sources.
     #[arg(long, value_name = "X")]
     pub(crate) target_forget: Option<f64>,
-    /// What `--alpha auto` allows: the loss of accuracy on the retained data, 0 to 1.
-    #[arg(long, default_value_t = 0.01, value_name = "X")]
+    /// What a model may lose in accuracy on the retained data, 0 to 1 (0.01 is a point). `--alpha auto`
+    /// aims at it, and every method is held to it: a request that would cost a model more is stopped
+    /// before anything is published. Measured on training samples kept apart, where data is given.
+    #[arg(long, default_value_t = 0.01, value_name = "X", value_parser = share)]
     pub(crate) target_loss: f64,
     /// Do nothing but dampen, as in the paper. Without it, where no alpha makes a model forget a
     /// class, its logit is suppressed through its bias, or through its weights where there is none,

@@ -52,6 +52,14 @@ pub(crate) fn precision(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A share of accuracy.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a share of accuracy between 0 and 1: 0.01 is a point".into()),
+    }
+}
+
 /// The selection threshold, or how it is chosen.
 pub(crate) fn alpha(text: &str) -> Result<Alpha, String> {
     match text {
@@ -98,5 +106,7 @@ mod tests {
         assert_eq!(depth("features"), Ok(EditDepth::Features));
         assert!(depth("deep").is_err());
         assert!(alpha("soft").is_err() && alpha("-1").is_err());
+        assert_eq!(share("0.05"), Ok(0.05));
+        assert!(share("5").is_err_and(|text| text.contains("0.01")));
     }
 }

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::output::{self, outln};
+use crate::states::States;
 use crate::table;
 
 /// List models by name, page by page.
@@ -42,7 +43,7 @@ pub(crate) struct ListArgs {
 enum StateArg {
     /// In use.
     Current,
-    /// Replaced by a later version, and kept.
+    /// Replaced by a later version, or retired without one, and kept.
     Superseded,
     /// Deleted but for the record.
     Purged,
@@ -59,12 +60,14 @@ impl From<StateArg> for State {
 }
 
 pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliError> {
-    let rows = context.registry()?.page(&Page {
+    let registry = context.registry()?;
+    let rows = registry.page(&Page {
         after: args.after.clone(),
         limit: args.limit,
         prefix: args.prefix.clone(),
         state: args.state.map(State::from),
     })?;
+    let states = States::of_rows(&registry, &rows)?;
     let full = rows.len() == args.limit as usize;
     let next = rows
         .last()
@@ -77,6 +80,7 @@ pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliErro
                 json!({
                     "model": row.vertex.id,
                     "state": row.state(),
+                    "retired_by": states.retired_by(&row.vertex.id),
                     "time": row.vertex.time,
                     "digest": row.manifest,
                     "labels": row.vertex.labels.len(),
@@ -89,7 +93,7 @@ pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliErro
     let lines = rows.iter().map(|row| {
         vec![
             row.vertex.id.to_string(),
-            row.state().name().to_owned(),
+            states.name(row).to_owned(),
             output::time(row.vertex.time),
             output::short(&row.manifest.to_string()),
             row.vertex.labels.len().to_string(),

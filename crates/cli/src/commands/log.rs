@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::output::{self, warning};
+use crate::states::States;
 use crate::table;
 
 /// List the models, newest last; or the operations.
@@ -43,13 +44,14 @@ fn models(context: &Context, registry: &Registry) -> Result<(), CliError> {
         .into_iter()
         .map(|row| (row.vertex.id.clone(), row))
         .collect();
+    let states = States::of_rows(registry, known.values())?;
     let rows = graph.models().map(|model| {
         let row = known.get(&model.id);
         let digest = row.map(|row| row.manifest.to_string()).unwrap_or_default();
         let parents = graph.parents(&model.id);
         vec![
             model.id.to_string(),
-            row.map_or("", |row| row.state().name()).to_owned(),
+            row.map_or("", |row| states.name(row)).to_owned(),
             output::time(model.time),
             output::short(&digest),
             output::joined(parents.iter().map(|(id, _)| id)),

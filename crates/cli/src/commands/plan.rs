@@ -1,14 +1,17 @@
 //! `plan`: what a request would touch and read.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use disinherit::cards::FisherOptions;
 use disinherit::fiun::Estimator;
+use disinherit::registry::LossBound;
 use disinherit::umig::{Model, ModelId, Plan, Reads, Task, Umig};
 use disinherit::{EditDepth, Fiun, FiunOptions, Layers, RunOptions};
 use serde_json::json;
 
 use crate::args::request::RequestArgs;
-use crate::args::values::depth;
+use crate::args::values::{depth, share};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
@@ -33,6 +36,9 @@ pub(crate) struct PlanArgs {
     /// How deep the edits would go: `outputs`, `features`, or `auto` (see `unlearn`).
     #[arg(long, default_value = "auto", value_name = "DEPTH", value_parser = depth)]
     depth: EditDepth,
+    /// What no model may lose more of in accuracy on the retained data, 0 to 1.
+    #[arg(long, default_value_t = 0.01, value_name = "X", value_parser = share)]
+    target_loss: f64,
 }
 
 impl PlanArgs {
@@ -44,6 +50,7 @@ impl PlanArgs {
                 ..FisherOptions::default()
             },
             depth: self.depth,
+            target_loss: self.target_loss,
             ..FiunOptions::default()
         }
     }
@@ -56,20 +63,29 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Outcome, CliErro
     let method = Fiun::new(args.options());
     let options = RunOptions {
         plan_only: true,
+        loss: LossBound::new(args.target_loss),
         ..RunOptions::default()
     };
     let prepared = engine.prepare(&request, &method, options)?;
     if context.json {
-        output::json(&json!({"plan": prepared.plan()}))?;
+        output::json(&json!({
+            "plan": prepared.plan(),
+            "loss_bound": prepared.loss_bound(),
+        }))?;
     } else {
         print(prepared.graph(), prepared.plan());
+        print_bound(prepared.plan(), prepared.loss_bound());
     }
     Ok(Outcome::Done)
 }
 
 fn print(graph: &Umig, plan: &Plan) {
     outln!("forget {}", plan.request.forget);
-    let note = |model: &Model| format!(" [{}]", plan.scope.role(&model.id));
+    let retired: BTreeSet<&ModelId> = plan.retired().collect();
+    let note = |model: &Model| match (plan.scope.role(&model.id), retired.contains(&model.id)) {
+        (role, true) => format!(" [{role}, to be retired]"),
+        (role, false) => format!(" [{role}]"),
+    };
     let current = |model: &Model| !model.superseded;
     out!("{}", drawing::rails(graph, &current, &note));
     for (number, stage) in plan.stages.iter().enumerate() {
@@ -79,6 +95,18 @@ fn print(graph: &Umig, plan: &Plan) {
     }
     for line in needed(plan) {
         outln!("{line}");
+    }
+}
+
+/// What the request is held to.
+fn print_bound(plan: &Plan, bound: LossBound) {
+    let edits = |task: &Task| matches!(task, Task::Edit { .. });
+    if plan.tasks().any(edits) {
+        outln!(
+            "bound: a model may lose {:.1} points of accuracy on the retained data (`--target-loss`); a \
+             request that costs one more is stopped, and nothing is published. With data that is measured",
+            100.0 * bound.limit()
+        );
     }
 }
 
@@ -144,7 +172,10 @@ fn needed(plan: &Plan) -> Vec<String> {
             ));
         }
     }
-    if training_data.is_empty() && forget_data.is_empty() && from_data.is_empty() {
+    let edits = plan.tasks().any(|task| matches!(task, Task::Edit { .. }));
+    if !edits {
+        lines.push("needs nothing: no model is left to edit".into());
+    } else if training_data.is_empty() && forget_data.is_empty() && from_data.is_empty() {
         lines.push("needs no data: the FIM cards hold all that is read".into());
     }
     lines

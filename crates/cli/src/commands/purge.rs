@@ -27,7 +27,7 @@ pub(crate) struct PurgeArgs {
     /// The superseded versions, as name@version.
     #[arg(group = "which")]
     models: Vec<ModelId>,
-    /// All that a request replaced: its id, or the number of its operation.
+    /// All that a request replaced or retired: its id, or the number of its operation.
     #[arg(long, group = "which", value_name = "REQUEST")]
     request: Option<String>,
     /// All that have been superseded for longer than the registry's retention (`retention`).
@@ -80,8 +80,8 @@ fn chosen(registry: &Registry, args: &PurgeArgs) -> Result<Vec<ModelId>, CliErro
         Ok(registry.superseded_before(before)?)
     };
     if let Some(request) = &args.request {
-        let models = disinherit::past_request(registry, Some(request))?.models;
-        return Ok(models.into_iter().map(|model| model.before).collect());
+        let past = disinherit::past_request(registry, Some(request))?;
+        return Ok(past.replaced().cloned().collect());
     }
     if let Some(length) = args.older_than {
         return older(length);

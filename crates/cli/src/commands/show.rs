@@ -2,7 +2,7 @@
 
 use clap::Args;
 use disinherit::LoadedModel;
-use disinherit::registry::CardHeader;
+use disinherit::registry::{CardHeader, OperationRecord, OperationRow, RequestId};
 use disinherit::umig::{ModelId, Relation, SampleSet, Training, Umig};
 use serde_json::json;
 
@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::output::{self, outln};
+use crate::states::States;
 
 /// Show a model (network, labels, provenance, parents, children), or an operation by its number.
 #[derive(Debug, Args)]
@@ -51,8 +52,12 @@ fn operation(context: &Context, number: i64) -> Result<(), CliError> {
     for (id, digest) in &made.models {
         outln!("  made        {id}, digest {digest}");
     }
+    let retired = print_request(row);
+    let replaced = made.superseded.iter();
+    let replaced = replaced.filter(|id| !retired.contains(id)).cloned();
     for (what, list) in [
-        ("superseded", &made.superseded),
+        ("superseded", &replaced.collect::<Vec<_>>()),
+        ("retired", &retired),
         ("restored", &made.restored),
         ("taken out", &made.removed),
         ("purged", &made.purged),
@@ -68,10 +73,36 @@ fn operation(context: &Context, number: i64) -> Result<(), CliError> {
     Ok(())
 }
 
+/// What a request was allowed to cost; returns the versions that it retired.
+fn print_request(row: &OperationRow) -> Vec<ModelId> {
+    let Ok(OperationRecord::Unlearn(record)) = row.record() else {
+        return Vec::new();
+    };
+    if let Some(bound) = record.loss_bound {
+        let points = |share: f64| format!("{:.1} points", 100.0 * share);
+        let accepted = match bound.accepted {
+            Some(accepted) => format!(", {} accepted", points(accepted)),
+            None => String::new(),
+        };
+        let target = points(bound.target);
+        outln!("  loss bound  {target} of retained accuracy{accepted}");
+    }
+    for model in &record.models {
+        if let Some(loss) = model.loss.as_ref() {
+            outln!("  lost        {}: {}", model.after, output::loss(loss));
+        }
+    }
+    let retired = record.retired.into_iter();
+    retired.map(|gone| gone.model).collect()
+}
+
 fn model(context: &Context, name: &str) -> Result<(), CliError> {
     let registry = context.registry()?;
     let graph = registry.graph()?;
     let loaded = LoadedModel::open(&registry, &graph, &resolve(&graph, name)?)?;
+    let row = registry.model(loaded.id())?;
+    let states = States::of_rows(&registry, row.as_ref())?;
+    let retired = states.retired_by(loaded.id());
     let cards = registry
         .cards(loaded.digest)?
         .iter()
@@ -82,6 +113,7 @@ fn model(context: &Context, name: &str) -> Result<(), CliError> {
         let id = loaded.id();
         return output::json(&json!({
             "model": loaded.vertex,
+            "retired_by": retired,
             "digest": loaded.digest,
             "manifest": loaded.manifest,
             "parents": graph.parents(id),
@@ -90,7 +122,7 @@ fn model(context: &Context, name: &str) -> Result<(), CliError> {
             "cards": headers,
         }));
     }
-    print(&graph, &loaded, &headers);
+    print(&graph, &loaded, retired, &headers);
     Ok(())
 }
 
@@ -98,12 +130,12 @@ fn depth(graph: &Umig, id: &ModelId) -> usize {
     graph.depths().get(id).copied().unwrap_or_default()
 }
 
-fn print(graph: &Umig, loaded: &LoadedModel, cards: &[&CardHeader]) {
+fn print(graph: &Umig, loaded: &LoadedModel, retired: Option<&RequestId>, cards: &[&CardHeader]) {
     let id = loaded.id();
-    let superseded = if loaded.vertex.superseded {
-        " (superseded)"
-    } else {
-        ""
+    let superseded = match (retired, loaded.vertex.superseded) {
+        (Some(request), _) => format!(" (retired by {request}, nothing replaces it)"),
+        (None, true) => " (superseded)".to_owned(),
+        (None, false) => String::new(),
     };
     outln!("{id}{superseded}");
     outln!("  digest      {}", loaded.digest);

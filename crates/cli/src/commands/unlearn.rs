@@ -1,16 +1,17 @@
 //! `unlearn`: forgets, with FIUn or with a baseline.
 
 use clap::Args;
-use disinherit::registry::ModelOutcome;
+use disinherit::registry::{LossBound, LossCheck, ModelOutcome};
 use disinherit::umig::Plan;
-use disinherit::{Done, RunOptions, Unlearned};
+use disinherit::{Done, EngineError, ModelLoss, RunOptions, Unlearned};
 use disinherit_lab::{MethodKind, Settings, Setup, Trainings, trainings};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::data::DataArgs;
 use crate::args::estimator::EstimatorArgs;
 use crate::args::request::RequestArgs;
 use crate::args::unlearning::{TrainingArgs, UnlearningArgs};
+use crate::args::values::share;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
@@ -20,9 +21,14 @@ use crate::{recipes, table};
 /// Forget: edit the initial models and all that inherited from them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Nothing is published when a model would lose more of its accuracy on the retained data than
+`--target-loss` allows; the error says which models, and how much (exit code 3). A model that was
+trained on nothing but the forget data is retired: superseded, and nothing replaces it.
+
 Examples:
   disinherit unlearn --forget class=rocket
   disinherit unlearn --forget samples=ids.txt --data photos/ --dry-run
+  disinherit unlearn --forget source=client-3 --data photos/ --accept-loss 0.03
   disinherit unlearn --forget source=client-3 --from base --data photos/ --method distill")]
 pub(crate) struct UnlearnArgs {
     #[command(flatten)]
@@ -41,6 +47,10 @@ pub(crate) struct UnlearnArgs {
     /// For `--method retrain`: the recipe that says how the models are trained.
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<String>,
+    /// Publish models all the same that lose more than `--target-loss`, up to this, 0 to 1 (0.05 is five
+    /// points). The log and the certificate say so.
+    #[arg(long, value_name = "X", value_parser = share)]
+    accept_loss: Option<f64>,
     /// Compute everything, write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -54,12 +64,20 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
     let options = RunOptions {
         jobs: args.unlearning.jobs,
         dry_run: args.dry_run,
+        loss: LossBound {
+            target: args.unlearning.target_loss,
+            accepted: args.accept_loss,
+        },
         ..RunOptions::default()
     };
     let engine = context.engine(registry, splits.as_ref());
     let method = args.method.with(&setup);
     let prepared = engine.prepare(&request, method.as_ref(), options)?;
-    let done = prepared.run()?;
+    let done = prepared.run();
+    if let (true, Err(EngineError::LosesTooMuch { models, bound })) = (context.json, &done) {
+        output::json(&json!({"refused": {"loss_bound": bound, "models": losses(models)}}))?;
+    }
+    let done = done?;
     if context.json {
         json(args, &setup.settings, prepared.plan(), &done)?;
     } else {
@@ -67,6 +85,22 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
         print_times(args, &done);
     }
     Ok(Outcome::Done)
+}
+
+/// What models would lose, with the accuracies that follow from the counts.
+fn losses(models: &[ModelLoss]) -> Vec<Value> {
+    let models = models.iter();
+    models
+        .map(|model| {
+            json!({
+                "model": model.model,
+                "loss": model.loss.loss(),
+                "before": model.loss.before(),
+                "after": model.loss.after(),
+                "measured": model.loss,
+            })
+        })
+        .collect()
 }
 
 /// Everything that the method can be set up with.
@@ -115,7 +149,7 @@ fn print_times(args: &UnlearnArgs, done: &Done) {
         done.from_cards,
         done.unlearned.models.len()
     );
-    if !args.dry_run {
+    if !args.dry_run && !done.unlearned.models.is_empty() {
         outln!("see `disinherit verify --data PATH` for what the models still recognise");
     }
 }
@@ -132,8 +166,24 @@ fn print(done: &Unlearned) {
         "% of layers",
         "mean factor",
         "changed",
+        "lost",
+        "on samples",
     ];
-    table::print(&header, done.models.iter().map(row).collect(), 3);
+    if !done.models.is_empty() {
+        table::print(&header, done.models.iter().map(row).collect(), 3);
+    }
+    for gone in &done.retired {
+        outln!(
+            "{} is retired: it was trained on nothing but the forget data, and nothing replaces it",
+            gone.model
+        );
+    }
+    if let Some(accepted) = done.loss_bound.accepted {
+        outln!(
+            "accepted: losses of up to {:.1} points of retained accuracy",
+            100.0 * accepted
+        );
+    }
     for remark in &done.warnings {
         warning!("{remark}");
     }
@@ -144,6 +194,7 @@ fn row(model: &ModelOutcome) -> Vec<String> {
     let number = |value: Option<f64>, places: usize| {
         value.map_or("-".into(), |value| format!("{value:.places$}"))
     };
+    let measured = model.loss.as_ref().and_then(LossCheck::measured);
     let by = match (&model.choice, model.alpha) {
         (Some(_), _) => "search",
         (None, Some(_)) => "given",
@@ -160,5 +211,7 @@ fn row(model: &ModelOutcome) -> Vec<String> {
         format!("{:.2}", selection.share() * 100.0),
         number(selection.mean_factor(), 3),
         output::grouped(selection.changed),
+        number(measured.map(|loss| 100.0 * loss.loss()), 1),
+        measured.map_or("-".into(), |loss| output::grouped(loss.samples)),
     ]
 }

@@ -9,7 +9,7 @@ use umig::Umig;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::model::LoadedModel;
-use crate::provenance::own_data;
+use crate::provenance::{lineage, own_data};
 
 /// Directions of each class, at most.
 const RANK: usize = 16;
@@ -54,7 +54,7 @@ impl Statistician<'_> {
             return Ok(None);
         };
         let bytes: usize = state.values().map(|array| array.values.len() * 4).sum();
-        let classes = self.classes(model)?;
+        let classes = self.classes(model);
         let title = format!("activations of {}", model.id());
         let total: usize = classes.iter().map(|class| class.set.len()).sum();
         let stage = self.engine.progress().stage(&title, total as u64);
@@ -86,8 +86,8 @@ impl Statistician<'_> {
         Ok((!statistics.classes.is_empty()).then_some(statistics))
     }
 
-    fn classes(&self, model: &LoadedModel) -> Result<Vec<Class>, EngineError> {
-        let own = own_data(&model.vertex, self.train);
+    fn classes(&self, model: &LoadedModel) -> Vec<Class> {
+        let own = own_data(model.learned(), self.train);
         let mut inherited: Option<Vec<DataSet>> = None;
         let mut classes = Vec::new();
         for label in &model.manifest.labels {
@@ -101,7 +101,7 @@ impl Statistician<'_> {
             }
             let before = match &inherited {
                 Some(before) => before,
-                None => inherited.insert(self.inherited(model)?),
+                None => inherited.insert(self.inherited(model)),
             };
             let largest = before.iter().map(|set| of_label(set, label));
             let largest = largest.max_by_key(DataSet::len);
@@ -112,15 +112,15 @@ impl Statistician<'_> {
                 });
             }
         }
-        Ok(classes)
+        classes
     }
 
-    fn inherited(&self, model: &LoadedModel) -> Result<Vec<DataSet>, EngineError> {
-        let ancestors = self.graph.ancestors(model.id())?;
+    fn inherited(&self, model: &LoadedModel) -> Vec<DataSet> {
+        let ancestors = lineage(self.graph, model.id());
         let vertices = ancestors.iter().filter_map(|id| self.graph.get(id));
-        Ok(vertices
+        vertices
             .map(|vertex| own_data(vertex, self.train))
-            .collect())
+            .collect()
     }
 }
 

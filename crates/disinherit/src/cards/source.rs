@@ -16,7 +16,7 @@ use crate::error::{EngineError, Hint};
 use crate::features::Features;
 use crate::layers::{Layers, Selected};
 use crate::model::LoadedModel;
-use crate::provenance::{forget_samples, own_samples};
+use crate::provenance::{forget_samples, learned, own_samples};
 
 /// The task of computing a card.
 const CARD: &str = "card";
@@ -130,7 +130,7 @@ impl Sources<'_> {
             check_card(model, card.header())?;
             return Ok(Found::Card(card));
         }
-        let Err(needed) = own_samples(self.engine.data(), &model.vertex) else {
+        let Err(needed) = own_samples(self.engine.data(), model.learned()) else {
             return Ok(Found::Data);
         };
         let fallback = match selected.inner.is_empty() {
@@ -165,7 +165,8 @@ impl Sources<'_> {
             return Ok(None);
         };
         let header = reader.header();
-        let (then, now) = (&before.training, &model.vertex.training);
+        let then = learned(self.graph, before);
+        let (then, now) = (&then.training, &model.learned().training);
         let samples = |list: &[umig::Training]| -> Vec<umig::SampleSet> {
             list.iter().map(|t| t.samples.clone()).collect()
         };
@@ -202,7 +203,7 @@ impl Sources<'_> {
         selected: &Selected,
     ) -> Result<CardUse, EngineError> {
         let registry = self.engine.registry();
-        let own = own_samples(self.engine.data(), &model.vertex)?;
+        let own = own_samples(self.engine.data(), model.learned())?;
         let make = || {
             // First what says whose features they are: those of others make other logits anyway.
             let card = self.maker().make(model, &own)?;
@@ -268,7 +269,7 @@ impl Sources<'_> {
                 scale,
             });
         }
-        let set = forget_samples(self.engine.data(), &model.vertex, forget).ok_or_else(|| {
+        let set = forget_samples(self.engine.data(), model.learned(), forget).ok_or_else(|| {
             EngineError::NeedsData {
                 why: format!(
                     "forgetting {forget} in these layers needs those samples, run through `{}`",

@@ -134,6 +134,8 @@ mod tests {
                 time: 7,
                 method: disinherit_registry::MethodName::default(),
                 models: Vec::new(),
+                retired: Vec::new(),
+                loss_bound: None,
                 warnings: vec!["none".into()],
                 verdicts: Vec::new(),
                 log: LogPosition {

@@ -50,6 +50,8 @@ pub fn certify(
             time: row.time,
             method: past.method,
             models,
+            retired: past.retired,
+            loss_bound: past.loss_bound,
             warnings: past.warnings,
             verdicts,
             log: LogPosition {
@@ -81,6 +83,7 @@ fn certified(outcome: &ModelOutcome) -> Result<CertifiedModel, EngineError> {
             "lowering": outcome.choice.as_ref().and_then(|choice| choice.suppression.as_ref()),
         }),
         changed: outcome.selection().changed,
+        loss: outcome.loss,
     })
 }
 
@@ -117,6 +120,16 @@ pub fn compare(statement: &Statement, registry: &Registry) -> Result<Vec<String>
                 "`{}` has another digest than the certificate says",
                 model.after
             )),
+            Some(_) => {}
+        }
+    }
+    for gone in &certificate.retired {
+        let id = &gone.model;
+        match registry.model(id)? {
+            None => found.push(format!("`{id}` is not in the registry")),
+            Some(row) if !row.vertex.superseded => {
+                found.push(format!("`{id}`, which was retired, is in use again"));
+            }
             Some(_) => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use disinherit_registry::{Digest, MethodName, OperationId};
+use disinherit_registry::{Digest, LossBound, LossCheck, MethodName, OperationId, RetiredModel};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use umig::{ModelId, Request, Role};
@@ -55,6 +55,13 @@ pub struct Certificate {
     pub method: MethodName,
     /// Every version that was touched and what replaced it.
     pub models: Vec<CertifiedModel>,
+    /// Every version that was taken out of use, and that nothing replaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<RetiredModel>,
+    /// What every model was allowed to lose in accuracy on the retained data; nothing in certificates of
+    /// requests from before there was a bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_bound: Option<LossBound>,
     /// What the user was warned of.
     pub warnings: Vec<String>,
     /// How well the new versions have forgotten, where data was at hand.
@@ -84,6 +91,9 @@ pub struct CertifiedModel {
     pub parameters: Value,
     /// Parameters that changed.
     pub changed: u64,
+    /// What that cost in accuracy on the retained data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossCheck>,
 }
 
 /// A place in the operation log.

@@ -12,6 +12,7 @@ use super::scores::CertifiedVerdict;
 use super::verdicts::Depth;
 use crate::error::EngineError;
 use crate::model::LoadedModel;
+use crate::provenance::learned;
 
 impl Evaluator<'_> {
     /// Judges versions of the registry: at most the share `at_most` of the forgotten held-out samples
@@ -31,7 +32,8 @@ impl Evaluator<'_> {
         ids.iter()
             .map(|id| {
                 let model = LoadedModel::open(self.engine.registry(), &graph, id)?;
-                let provenance = trained_version(&graph, &model.vertex).clone();
+                let provenance =
+                    learned(&graph, trained_version(&graph, &model.vertex)).into_owned();
                 let scores = self.scores(&model, &provenance)?;
                 let verdict = CertifiedVerdict::new(id.clone(), scores, at_most);
                 // What its outputs still name needs no look inside.

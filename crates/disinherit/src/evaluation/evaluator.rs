@@ -110,7 +110,7 @@ impl<'a> Evaluator<'a> {
     /// [`EngineError`] when the model cannot be read or run.
     pub fn evaluation_set(&self, graph: &Umig, id: &ModelId) -> Result<EvaluationSet, EngineError> {
         let model = LoadedModel::open(self.engine.registry(), graph, id)?;
-        let provenance = model.vertex.clone();
+        let provenance = model.learned().clone();
         self.set_of(model, provenance)
     }
 

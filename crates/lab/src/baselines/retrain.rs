@@ -49,6 +49,10 @@ impl Method for Retrain {
             .collect()
     }
 
+    fn learns_retained(&self) -> bool {
+        true
+    }
+
     fn edit(
         &self,
         work: &Work<'_>,
@@ -56,8 +60,10 @@ impl Method for Retrain {
         _: Option<&Evidence>,
     ) -> Result<Edit, EngineError> {
         let sets = Sets::find(work, model, DESCRIPTION.kind)?;
+        // What is taken out of use takes its part in the average with it.
         let parents = parents(work.graph(), model.id())
             .into_iter()
+            .filter(|(id, _)| !work.is_retired(id))
             .map(|(id, weight)| {
                 let (state, labels) = work.current_state(&id)?;
                 Ok(ParentWeights {

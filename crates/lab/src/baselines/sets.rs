@@ -34,14 +34,14 @@ impl Sets {
         method: MethodKind,
     ) -> Result<Self, EngineError> {
         let (id, forget) = (model.id(), work.forget());
-        let own = own_data(&model.vertex, &work.splits()?.train);
-        let mask = forget_mask(forget, &own, &model.vertex.training);
+        let own = own_data(model.learned(), &work.splits()?.train);
+        let mask = forget_mask(forget, &own, &model.learned().training);
         let pick = |wanted: bool| {
             let picked: Vec<usize> = (0..own.len()).filter(|&i| mask[i] == wanted).collect();
             known(model, &own.select(&picked))
         };
         let retain = pick(false);
-        if retain.is_empty() {
+        if retain.is_empty() && !work.is_retired(id) {
             return Err(EngineError::NothingRetained(format!(
                 "of the data given, `{id}` was trained on nothing but {forget}; `{method}` works on \
                  retained training data"

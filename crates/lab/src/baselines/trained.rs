@@ -48,6 +48,10 @@ impl Method for Trained {
         Ok(())
     }
 
+    fn learns_retained(&self) -> bool {
+        self.method != MethodKind::Mask
+    }
+
     fn edit(
         &self,
         work: &Work<'_>,

@@ -18,6 +18,9 @@ pub struct StudyModel {
     pub id: ModelId,
     /// Its part in the request.
     pub role: Role,
+    /// Whether it was taken out of use: nothing of its own would be left, and no method edits it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retired: bool,
     /// The longest path from a root.
     pub depth: usize,
     /// Its parents in the study, with the relation's name.

@@ -7,11 +7,13 @@ use disinherit::cards::{FisherOptions, compute_cards};
 use disinherit::evaluation::{
     Depth, EvaluationSet, Evaluator, Observation, UntouchedRoot, Verdicts,
 };
+use disinherit::provenance::learned;
 use disinherit::{
     Cost, Done, EditDepth, Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Scale,
 };
 use disinherit_data::Splits;
 use disinherit_nets::StateDict;
+use disinherit_registry::LossBound;
 use umig::{Forget, ModelId, Request, Role, Scope, Umig};
 
 use super::kept::Kept;
@@ -224,6 +226,7 @@ impl Running<'_> {
                 Ok(StudyModel {
                     id: id.clone(),
                     role: self.scope.role(id),
+                    retired: self.is_retired(id),
                     depth: depths.get(id).copied().unwrap_or_default(),
                     parents: parents
                         .map(|(parent, relation)| (parent.clone(), relation.name().to_owned()))
@@ -235,6 +238,13 @@ impl Running<'_> {
                 })
             })
             .collect()
+    }
+
+    /// Whether nothing of a model would be left.
+    fn is_retired(&self, id: &ModelId) -> bool {
+        let touched = self.scope.role(id) != Role::Untouched;
+        let vertex = self.graph.get(id);
+        touched && vertex.is_some_and(|vertex| self.request.empties(&learned(self.graph, vertex)))
     }
 
     /// Runs and judges one method, or takes up what an earlier run kept.
@@ -249,7 +259,8 @@ impl Running<'_> {
             if variant.method != MethodKind::Retrain {
                 return Ok(result);
             }
-            if let Some(states) = self.kept.states(self.scope.touched())? {
+            let edited = self.scope.touched().filter(|id| !self.is_retired(id));
+            if let Some(states) = self.kept.states(edited)? {
                 self.measure_against(&states, sets, baselines)?;
                 return Ok(result);
             }
@@ -276,6 +287,11 @@ impl Running<'_> {
             dry_run: !published,
             keep_weights: true,
             plan_only: false,
+            // Methods are compared by the harm that they do, too; what is published does none.
+            loss: match published {
+                true => LossBound::new(self.options.fiun.target_loss),
+                false => LossBound::UNLIMITED,
+            },
         };
         let method = variant.method.with(setup);
         // No method finds what another one has computed: its cost would look too small.

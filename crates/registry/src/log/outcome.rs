@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use umig::{ModelId, Role};
 
 use super::inner_edit::InnerEdit;
+use super::loss::LossCheck;
 use crate::digest::Digest;
 
 /// What happened to one model.
@@ -40,6 +41,9 @@ pub struct ModelOutcome {
     /// What was done below the head; nothing where that was not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<InnerEdit>,
+    /// What it cost in accuracy on the retained data; nothing in entries from before that was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossCheck>,
     /// Seconds for this model.
     pub seconds: f64,
 }

@@ -11,11 +11,17 @@ use crate::cards::row::CardRow;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::ids::{OperationId, RequestId};
+use crate::log::loss::LossBound;
 use crate::log::outcome::ModelOutcome;
+use crate::log::retired::RetiredModel;
 
 /// The newest shape of details that this version reads. Details of the first shape carry no version;
 /// a later one has it in its key `version`.
 const VERSION: u64 = 1;
+
+/// The shape of a request that retired models: what knows only the first one would take its models for
+/// all that it touched.
+const RETIRING: u64 = 2;
 
 /// What an operation did.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,9 +157,31 @@ pub struct UnlearnRecord {
     pub method: MethodName,
     /// What happened to each model.
     pub models: Vec<ModelOutcome>,
+    /// The versions that were taken out of use without a successor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<RetiredModel>,
+    /// What it was allowed to cost; nothing in entries from before there was a bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_bound: Option<LossBound>,
     /// What the user was warned of.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+impl UnlearnRecord {
+    /// The versions that it took out of use: those that were replaced and those that were retired.
+    pub fn replaced(&self) -> impl Iterator<Item = &ModelId> {
+        let replaced = self.models.iter().map(|model| &model.before);
+        replaced.chain(self.retired.iter().map(|gone| &gone.model))
+    }
+
+    fn detail(&self) -> serde_json::Result<Value> {
+        let mut detail = serde_json::to_value(self)?;
+        if !self.retired.is_empty() {
+            detail["version"] = Value::from(RETIRING);
+        }
+        Ok(detail)
+    }
 }
 
 /// An operation that was taken back.
@@ -213,7 +241,7 @@ impl OperationRecord {
             Self::Grow(record) => serde_json::to_value(record),
             Self::Fisher(record) => serde_json::to_value(record),
             Self::FisherImport(record) => serde_json::to_value(record),
-            Self::Unlearn(record) => serde_json::to_value(record),
+            Self::Unlearn(record) => record.detail(),
             Self::Undo(record) => serde_json::to_value(record),
             Self::Purge(record) => serde_json::to_value(record),
             Self::Fsck(record) => serde_json::to_value(record),
@@ -231,7 +259,11 @@ impl OperationRecord {
         let detail: Value =
             serde_json::from_str(detail).map_err(|error| unreadable(command, &error))?;
         let version = detail.get("version").and_then(Value::as_u64);
-        if version.is_some_and(|version| version > VERSION) {
+        let newest = match command {
+            "unlearn" => RETIRING,
+            _ => VERSION,
+        };
+        if version.is_some_and(|version| version > newest) {
             let command = command.to_owned();
             return Ok(Self::Unknown { command, detail });
         }
@@ -359,6 +391,30 @@ mod tests {
             Some("r1@1".parse().unwrap())
         );
         assert_eq!(record.models[0].selection().changed, 1);
+    }
+
+    #[test]
+    fn requests_that_retired_models() {
+        let text = concat!(
+            r#"{"id":"gone","loss_bound":{"accepted":0.05,"target":0.01},"method":"fiun","#,
+            r#""models":[{"after":"r3@2","alpha":null,"before":"r3@1","choice":null,"digest_after":"$B","#,
+            r#""digest_before":"$A","initial":["r2@1"],"lambda":null,"#,
+            r#""loss":{"measured":{"gained":1,"lost":2,"on":"kept_apart","right":195,"samples":200}},"#,
+            r#""role":"inherited","seconds":0.5,"stand_in":null,"tensors":{},"unmatched":[]}],"#,
+            r#""request":{"forget":{"source":"clinic"},"from":[]},"#,
+            r#""retired":[{"digest":"$A","model":"r2@1","role":"initial"}],"version":2,"warnings":[]}"#
+        );
+        let OperationRecord::Unlearn(record) = comes_back("unlearn", text) else {
+            panic!("another record");
+        };
+        let replaced: Vec<String> = record.replaced().map(ToString::to_string).collect();
+        assert_eq!(replaced, ["r3@1", "r2@1"]);
+        let loss = record.models[0]
+            .loss
+            .and_then(|loss| loss.measured().copied());
+        assert_eq!(loss.map(|loss| loss.loss()), Some(0.005));
+        let later = OperationRecord::from_stored("unlearn", r#"{"version":3}"#).unwrap();
+        assert!(matches!(later, OperationRecord::Unknown { .. }));
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl Registry {
         if let Some(by) = undone_by(&log, number) {
             return Err(refuse(UndoRefusal::Undone { by }));
         }
-        if row.made.models.is_empty() && row.made.cards.is_empty() {
+        let made = &row.made;
+        if made.models.is_empty() && made.cards.is_empty() && made.superseded.is_empty() {
             return Err(refuse(UndoRefusal::MadeUnknown { command }));
         }
         let made = row.made.models.iter().rev();

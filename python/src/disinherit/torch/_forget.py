@@ -94,6 +94,8 @@ def forget(
         parameters = dict(module.named_parameters())
         options["layers"] = layers
     done = registry.unlearn(classes=wanted, initial="module", data=data, progress=progress, **options)
+    if not done.models:
+        raise DisinheritError("nothing would be left of the module: all of its classes are to be forgotten")
     outcome = done.models[0]
     result = Forgotten(outcome.alpha, outcome.lambda_, outcome.changed, done.warnings)
     if options.get("dry_run"):

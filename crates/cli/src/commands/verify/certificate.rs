@@ -98,9 +98,27 @@ fn print(statement: &Statement, key: &PublicKey, problems: Option<&[String]>) {
             model.after,
             model.digest_after
         );
+        if let Some(loss) = &model.loss {
+            outln!("    lost      {}", output::loss(loss));
+        }
         if let Some(inside) = verdict.and_then(|verdict| verdict.inside.as_ref()) {
             outln!("    beside {}", compared(inside.reference.as_ref()));
         }
+    }
+    for gone in &certificate.retired {
+        let (id, digest) = (&gone.model, gone.digest);
+        outln!("  {id} is retired, nothing replaces it, digest {digest}");
+    }
+    if let Some(bound) = certificate.loss_bound {
+        outln!(
+            "  loss      of retained accuracy, at most {:.1} points{}",
+            100.0 * bound.limit(),
+            if bound.accepted.is_some() {
+                " (accepted)"
+            } else {
+                ""
+            }
+        );
     }
     for remark in &certificate.warnings {
         outln!("  warning   {remark}");

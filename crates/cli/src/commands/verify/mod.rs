@@ -61,7 +61,11 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliEr
         return certificate::run(context, file, key, &args.verdict);
     }
     let registry = context.registry()?;
-    let (ids, forget) = judged(&registry, args)?;
+    let Asked {
+        models: ids,
+        retired,
+        forget,
+    } = asked(&registry, args)?;
     let splits = args.data.require("verifying needs data")?;
     let engine = context.engine(registry, Some(&splits));
     let verdicts = judge(&engine, &ids, &forget, &args.verdict)?;
@@ -84,33 +88,56 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliEr
             "required": args.verdict.required(),
             "evidence": evidence(args.verdict.depth()),
             "models": models,
+            "retired": retired,
         }))?;
     } else {
         print(&forget, &verdicts, args.verdict.depth());
+        for id in &retired {
+            outln!("{id} is retired: no version of it is in use");
+        }
     }
     let sound =
         |v: &CertifiedVerdict| v.passed != Some(false) && args.verdict.accepts(v.judgement());
     Ok(Outcome::from_sound(verdicts.iter().all(sound)))
 }
 
-/// The models that are judged, and what they should have forgotten.
-fn judged(registry: &Registry, args: &VerifyArgs) -> Result<(Vec<ModelId>, Forget), CliError> {
+/// What is judged.
+struct Asked {
+    models: Vec<ModelId>,
+    /// The models that the request took out of use: nothing is left of them to judge.
+    retired: Vec<ModelId>,
+    /// What they should have forgotten.
+    forget: Forget,
+}
+
+fn asked(registry: &Registry, args: &VerifyArgs) -> Result<Asked, CliError> {
     let last = || disinherit::past_request(registry, None);
-    let forget = match &args.forget {
-        Some(text) => forget(text)?,
-        None => last()?.request.forget,
-    };
-    let ids = if args.models.is_empty() {
-        let outcomes = last()?.models;
-        outcomes.into_iter().map(|model| model.after).collect()
-    } else {
-        resolve_all(&registry.graph()?, &args.models)?
-    };
-    Ok((ids, forget))
+    let given = args.forget.as_deref().map(forget).transpose()?;
+    if !args.models.is_empty() {
+        return Ok(Asked {
+            models: resolve_all(&registry.graph()?, &args.models)?,
+            retired: Vec::new(),
+            forget: match given {
+                Some(forget) => forget,
+                None => last()?.request.forget,
+            },
+        });
+    }
+    let past = last()?;
+    let retired = past.retired.into_iter();
+    let models = past.models.into_iter();
+    Ok(Asked {
+        models: models.map(|model| model.after).collect(),
+        retired: retired.map(|gone| gone.model).collect(),
+        forget: given.unwrap_or(past.request.forget),
+    })
 }
 
 fn print(forget: &Forget, verdicts: &[CertifiedVerdict], depth: Depth) {
     let inside = depth != Depth::OUTPUTS;
+    if verdicts.is_empty() {
+        return;
+    }
     let judged = evidence(depth);
     outln!("accuracy in %, forgetting {forget}; judged by {judged}");
     let rows = verdicts.iter().map(|verdict| {

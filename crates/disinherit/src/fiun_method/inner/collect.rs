@@ -10,7 +10,7 @@ use super::guesses::{Guesses, Rows};
 use super::material::{FORGET, Material, Part, RETAINED, Refusal, gone, known};
 use crate::error::EngineError;
 use crate::model::LoadedModel;
-use crate::provenance::{forget_mask, own_data};
+use crate::provenance::forget_mask;
 use crate::work::Work;
 
 /// Forget samples without which an edit would fit noise.
@@ -25,7 +25,7 @@ pub(super) fn collect(
     classes: &BTreeSet<String>,
 ) -> Result<Result<Material, usize>, Refusal> {
     let own = work.own(model)?;
-    let mask = forget_mask(work.forget(), &own, &model.vertex.training);
+    let mask = forget_mask(work.forget(), &own, &model.learned().training);
     let places: Vec<usize> = (0..own.len()).filter(|at| mask[*at]).collect();
     let forget = own.select(&places);
     let (basis, forget) = if forget.len() < FEWEST {
@@ -37,7 +37,7 @@ pub(super) fn collect(
         return Ok(Err(forget.len()));
     }
     let (forget_set, forget) = part(work, model, cut, &forget, FORGET)?;
-    let retained = retained(work, model, classes)?;
+    let retained = work.retained_seen(model)?;
     let (_, retained) = part(work, model, cut, &retained, RETAINED)?;
     let gone = gone(model, classes);
     let known = known(&retained)?;
@@ -61,28 +61,6 @@ pub(super) fn collect(
         log_odds,
         reference,
     }))
-}
-
-/// What a model must keep: the retained samples that it was trained on itself, and those of the models that
-/// it inherits from, as far as it has their labels.
-fn retained(
-    work: &Work<'_>,
-    model: &LoadedModel,
-    classes: &BTreeSet<String>,
-) -> Result<DataSet, EngineError> {
-    let train = &work.splits()?.train;
-    let ancestors = work.graph().ancestors(model.id())?;
-    let vertices = ancestors.iter().filter_map(|id| work.graph().get(id));
-    let mut ids = BTreeSet::new();
-    for vertex in vertices.chain([&model.vertex]) {
-        ids.extend(own_data(vertex, train).ids().iter().cloned());
-    }
-    let names = train.label_names();
-    let known = |label: u32| {
-        let name = &names[label as usize];
-        model.manifest.labels.contains(name) && !classes.contains(name)
-    };
-    Ok(train.filter(|label, id| known(label) && ids.contains(id)))
 }
 
 /// The forget samples that the initial models which reach a model were trained on, of labels that the

@@ -1,0 +1,43 @@
+//! Models that were taken out of use without a successor.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use umig::{ModelId, Role};
+
+use crate::digest::Digest;
+use crate::ids::RequestId;
+use crate::log::entry::OperationRow;
+use crate::log::record::OperationRecord;
+
+/// A version that a request took out of use: it was trained on nothing but what is forgotten, so that
+/// nothing of its own would be left. It is superseded, and no version replaces it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredModel {
+    /// The version.
+    pub model: ModelId,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its part in the request.
+    pub role: Role,
+}
+
+/// The versions that are retired, by the log, each with the request that did it; those that were brought
+/// back are not among them.
+pub fn retired_versions(log: &[OperationRow]) -> BTreeMap<ModelId, RequestId> {
+    let mut retired = BTreeMap::new();
+    for row in log {
+        for id in &row.made.restored {
+            retired.remove(id);
+        }
+        // Records are long: only those are read that can name one.
+        if row.command != "unlearn" || row.made.superseded.len() == row.made.models.len() {
+            continue;
+        }
+        if let Ok(OperationRecord::Unlearn(record)) = row.record() {
+            let models = record.retired.into_iter();
+            retired.extend(models.map(|gone| (gone.model, record.id.clone())));
+        }
+    }
+    retired
+}
