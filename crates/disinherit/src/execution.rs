@@ -238,6 +238,7 @@ impl Execution<'_> {
             tensors: edit.tensors,
             unmatched: edit.unmatched,
             inner: edit.inner,
+            matched: edit.matched,
             fallback_card: card.and_then(|card| card.fallback.as_ref().map(|f| f.of.clone())),
             seconds,
         };

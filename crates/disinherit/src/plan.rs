@@ -52,12 +52,7 @@ pub(crate) fn plan(
                 .collect(),
         );
     }
-    let purpose = if method.fisher().is_some() {
-        "merge, select and dampen in every touched model"
-    } else {
-        "edit every touched model"
-    };
-    for level in levels(graph, scope, method) {
+    for (number, level) in levels(graph, scope, method).into_iter().enumerate() {
         let edits = level.into_iter().map(|id| Task::Edit {
             initial: scope.reached_by.get(&id).cloned().unwrap_or_default(),
             fallback_card: known.get(&id).and_then(|known| match &known.found {
@@ -67,7 +62,7 @@ pub(crate) fn plan(
             features: method.edits_features(),
             model: id,
         });
-        add(purpose, edits.collect());
+        add(method.purpose(number), edits.collect());
     }
     Plan {
         request: request.clone(),

@@ -1,11 +1,15 @@
 //! The method that a page shows in detail.
 
-use disinherit_lab::{Compared, MethodResult, Study, Variant};
+use disinherit_lab::{Compared, MethodKind, MethodResult, Study, Variant};
 
-/// Plain FIUn, or, where a baseline answered the request, that baseline.
+/// Matching where samples were matched, else plain FIUn, or, where a baseline answered the request, that
+/// baseline.
 pub(crate) fn shown(study: &Study) -> Option<&MethodResult> {
     let first = || study.results.iter().find(|r| r.failed.is_none());
-    study.result(Variant::default()).or_else(first)
+    let matching = study.result(MethodKind::Matching.into());
+    matching
+        .or_else(|| study.result(Variant::default()))
+        .or_else(first)
 }
 
 /// Every model before, after that method, and retrained.

@@ -71,6 +71,7 @@ class Options:
     dry_run: bool = False
     dampen_only: bool = False
     depth: str = "outputs"
+    method: Optional[str] = None
 
 
 @dataclass(frozen=True)

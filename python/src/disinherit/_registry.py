@@ -255,6 +255,7 @@ class Registry:
         dry_run: bool = False,
         dampen_only: bool = False,
         depth: str = "outputs",
+        method: Optional[str] = None,
     ) -> Unlearned:
         """Forget classes, a source or samples, in every model that is concerned.
 
@@ -268,6 +269,10 @@ class Registry:
         With ``dampen_only`` logits are not suppressed where no alpha is enough; with ``dry_run`` nothing is
         written. With ``depth="features"`` the penultimate layer is edited too, so that the features forget; that
         needs the training data, and a model for which it cannot be done keeps to its outputs, with a warning.
+
+        ``method`` names another method, as ``disinherit methods`` lists them. When not given it is ``fiun`` for
+        classes; for samples and sources ``matching``, or ``fiun`` where there is no data, or ``alpha``, ``rule`` or
+        ``layers`` are given.
         """
         options = Options(
             alpha=alpha,
@@ -283,6 +288,7 @@ class Registry:
             dry_run=dry_run,
             dampen_only=dampen_only,
             depth=depth,
+            method=method,
         )
         asked = request(classes, source, samples, initial)
         return self._inner.unlearn(asked, None if data is None else data._inner, options, progress_bars(progress))

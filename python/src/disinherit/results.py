@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
 from ._record import Record
-from ._verdicts import Accuracy, Estimate, Inside, Interval, Reference, Scores, Verdict
+from ._verdicts import (
+    Accuracy,
+    Estimate,
+    Inside,
+    Interval,
+    Reference,
+    SampleVerdict,
+    Scores,
+    Verdict,
+    Weakest,
+)
 
 __all__ = [
     "Accuracy",
@@ -31,6 +41,7 @@ __all__ = [
     "Interval",
     "LogitSuppression",
     "Manifest",
+    "MatchedSamples",
     "Model",
     "ModelDetails",
     "Needs",
@@ -43,6 +54,7 @@ __all__ = [
     "Reference",
     "Relation",
     "Request",
+    "SampleVerdict",
     "Scores",
     "Stage",
     "Task",
@@ -53,6 +65,7 @@ __all__ = [
     "Undone",
     "Unlearned",
     "Verdict",
+    "Weakest",
 ]
 
 
@@ -387,6 +400,28 @@ class InnerEdit(Record):
 
 
 @dataclass(frozen=True)
+class MatchedSamples(Record):
+    """How the samples of one model were brought to the certainty of unseen ones."""
+
+    #: Samples that were to be forgotten, retained ones that were held, and ones that were never seen.
+    forgotten: int
+    retained: int
+    unseen: int
+    #: Steps of training.
+    steps: int
+    #: The share of the initial models' change that was taken over first; ``None`` in an initial model.
+    carried: Optional[float]
+    #: Whether samples were also looked at shifted.
+    views: bool
+    #: Whether the head was all that could be changed.
+    head_only: bool
+    #: Membership before and after: the area under the curve that tells forgotten from unseen samples; 0.5 is chance.
+    area: Tuple[float, float]
+    #: The area that was aimed at.
+    aim: float
+
+
+@dataclass(frozen=True)
 class Outcome(Record):
     """What happened to one model."""
 
@@ -410,6 +445,8 @@ class Outcome(Record):
     fallback_card: Optional[str]
     #: What was done below the head; ``None`` where that was not asked for.
     inner: Optional[InnerEdit]
+    #: How single samples were brought to the certainty of unseen ones; ``None`` for other methods.
+    matched: Optional[MatchedSamples]
     seconds: float
 
     @property

@@ -3,5 +3,7 @@
 
 pub(crate) mod dampen;
 pub(crate) mod head_row;
+pub(crate) mod log_odds;
+pub(crate) mod matching;
 pub(crate) mod remap;
 pub(crate) mod suppression;

@@ -3,5 +3,6 @@
 pub(crate) mod chain;
 pub(crate) mod entry;
 pub(crate) mod inner_edit;
+pub(crate) mod matched;
 pub(crate) mod outcome;
 pub(crate) mod record;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use umig::{ModelId, Role};
 
 use super::inner_edit::InnerEdit;
+use super::matched::MatchedSamples;
 use crate::digest::Digest;
 
 /// What happened to one model.
@@ -40,6 +41,9 @@ pub struct ModelOutcome {
     /// What was done below the head; nothing where that was not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<InnerEdit>,
+    /// How single samples were brought to the certainty of unseen ones; nothing for other methods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched: Option<MatchedSamples>,
     /// Seconds for this model.
     pub seconds: f64,
 }
