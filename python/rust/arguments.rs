@@ -9,7 +9,8 @@ use disinherit::import::{ImportOptions, TrainedOn as TreeTraining};
 use disinherit::nets::{Architecture, Preprocessing};
 use disinherit::registry::LossBound;
 use disinherit::umig::{Forget, Relation, SampleSet, Training};
-use disinherit::{Alpha, EditDepth, EngineError, FiunOptions, RunOptions, Scale};
+use disinherit::{Alpha, EditDepth, EngineError, FiunOptions, Method, RunOptions, Scale};
+use disinherit_lab::{MethodKind, Setup};
 use pyo3::prelude::*;
 
 use crate::errors::refused;
@@ -55,12 +56,26 @@ pub(crate) struct Options {
     dampen_only: bool,
     depth: String,
     activations: bool,
+    method: Option<String>,
 }
 
 /// The same as the engine takes it.
 pub(crate) struct Way {
     pub(crate) fiun: FiunOptions,
     pub(crate) run: RunOptions,
+    method: Option<MethodKind>,
+}
+
+impl Way {
+    /// The method that is asked for, or else the one that suits the request.
+    pub(crate) fn method(&self, forget: &Forget, has_data: bool) -> Box<dyn Method> {
+        let suits = || MethodKind::for_request(forget, has_data, &self.fiun);
+        let kind = self.method.unwrap_or_else(suits);
+        kind.with(&Setup {
+            fiun: self.fiun.clone(),
+            ..Setup::for_method(kind)
+        })
+    }
 }
 
 impl Options {
@@ -110,7 +125,12 @@ impl Options {
             },
             ..RunOptions::default()
         };
-        Ok(Way { fiun, run })
+        let method = self.method.as_deref().map(str::parse).transpose();
+        Ok(Way {
+            fiun,
+            run,
+            method: method.map_err(refused)?,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use disinherit::import::{ImportOptions, ImportPlan};
 use disinherit::nets::Architecture;
 use disinherit::registry::{Location, Registry, RegistryError};
 use disinherit::umig::{Forget, ModelId, Plan, Request};
-use disinherit::{Engine, EngineError, Fiun, FiunOptions, LoadedModel, RunOptions, Unlearned};
+use disinherit::{Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Unlearned};
 use disinherit_lab::{LabError, request_report};
 use pyo3::prelude::*;
 
@@ -151,12 +151,12 @@ pub(crate) fn plan(
     let request = request(registry, asked)?;
     let shown = Shown(None);
     let engine = engine(registry, None, &shown);
-    let method = Fiun::new(way.fiun.clone());
+    let method = way.method(&request.forget, true);
     let options = RunOptions {
         plan_only: true,
         ..way.run
     };
-    let prepared = engine.prepare(&request, &method, options)?;
+    let prepared = engine.prepare(&request, method.as_ref(), options)?;
     Ok(prepared.plan().clone())
 }
 
@@ -170,8 +170,8 @@ pub(crate) fn unlearn(
 ) -> Result<Unlearned, EngineError> {
     let request = request(registry, asked)?;
     let engine = engine(registry, data, progress);
-    let method = Fiun::new(way.fiun.clone());
-    let done = engine.prepare(&request, &method, way.run)?.run()?;
+    let method = way.method(&request.forget, data.is_some());
+    let done = engine.prepare(&request, method.as_ref(), way.run)?.run()?;
     Ok(done.unlearned)
 }
 

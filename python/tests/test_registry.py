@@ -177,9 +177,27 @@ def test_graph_and_plan_are_plain_values(registry):
     registry.fisher(["base", "child"], data(), progress=False)
     plan = registry.plan(classes="cat", initial="base")
     assert not plan.needs.training_data and len(plan.stages) == 2
-    assert registry.plan(samples=["sample-1"], initial="base").needs.forget_data == ["base@1"]
+    plan = registry.plan(samples=["sample-1"], initial="base")
+    assert plan.needs.training_data == ["base@1", "child@1"] and len(plan.stages) == 2
     assert "base@1" in repr(registry.plan(classes="cat"))
     assert "Registry" in repr(registry) and "600" not in repr(data()) and len(data()) == 600
+
+
+def test_samples_are_matched_by_default(registry):
+    person = [f"sample-{n}" for n in range(12)]
+    done = registry.unlearn(samples=person, initial="base", data=data(), progress=False)
+    assert done.method == "matching"
+    for model in done.models:
+        assert model.matched.forgotten == 12 and model.matched.head_only
+        assert abs(model.matched.area[1] - model.matched.aim) <= abs(model.matched.area[0] - model.matched.aim) + 0.02
+        assert any(f"{model.before}: only its head was matched" in warning for warning in done.warnings)
+    verdicts = registry.verify(data(), progress=False)
+    assert all(verdict.samples.weakest.id in person for verdict in verdicts)
+    assert all(verdict.samples.interval[0] <= verdict.samples.area <= verdict.samples.interval[1] for verdict in verdicts)
+    undone = registry.unlearn(samples=person, initial="base", data=data(), method="fiun", dry_run=True, progress=False)
+    assert undone.method == "fiun" and undone.models[0].matched is None
+    with pytest.raises(DisinheritError, match="unknown method"):
+        registry.unlearn(samples=person, data=data(), method="fion", progress=False)
 
 
 def test_a_registry_in_memory():

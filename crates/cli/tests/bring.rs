@@ -238,6 +238,41 @@ fn onnx_gives_the_same_heads_as_the_network() {
     assert!(away.path("report.html").exists());
 }
 
+/// Of what lies below a head nothing can be changed: the head is matched alone, and that is said.
+#[test]
+fn samples_are_matched_in_heads_alone() {
+    let (home, away) = (grown(), Place::new());
+    let models = home.json(&["log", "--json"]);
+    for model in models.as_array().unwrap() {
+        run(&away, &bring_away(&home, &away, model));
+    }
+    let ids = fs::read_to_string(away.path("r1.ids")).unwrap();
+    let gone: Vec<&str> = ids.lines().take(20).collect();
+    fs::write(away.path("gone.txt"), gone.join("\n")).unwrap();
+    let forget = ["unlearn", "--forget", "samples=gone.txt", "--from", "r1"];
+    let done = away.json(&[&forget[..], &["--data", "features", "--json"]].concat());
+    assert_eq!(done["method"], "matching");
+    let warnings = done["unlearned"]["warnings"].to_string();
+    for model in done["unlearned"]["models"].as_array().unwrap() {
+        let matched = &model["matched"];
+        assert_eq!(matched["head_only"], true, "{model}");
+        assert_eq!(matched["views"], false, "{model}");
+        let number = |at: &str| matched.pointer(at).unwrap().as_f64().unwrap();
+        let away_from_aim = |at: &str| (number(at) - number("/aim")).abs();
+        assert!(
+            away_from_aim("/area/1") <= away_from_aim("/area/0") + 0.02,
+            "{model}"
+        );
+        let name = model["before"].as_str().unwrap();
+        assert!(
+            warnings.contains(&format!("{name}: only its head was matched")),
+            "{warnings}"
+        );
+        let tensors = model["tensors"].as_object().unwrap();
+        assert_eq!(tensors.len(), 2, "{tensors:?}");
+    }
+}
+
 #[test]
 fn features_must_be_the_models_own() {
     let (home, away) = (grown(), Place::new());

@@ -331,7 +331,7 @@ fn a_source_is_forgotten() {
         &["--source is given 3 times, --trained-on 2 times"],
     );
 
-    let plan = place.text(&["plan", "--forget", "source=clinic-a"]);
+    let plan = place.text(&["plan", "--forget", "source=clinic-a", "--method", "fiun"]);
     assert!(
         plan.contains("needs the forget data, to be run through base@1"),
         "{plan}"
@@ -342,6 +342,8 @@ fn a_source_is_forgotten() {
         "source=clinic-a",
         "--data",
         "digits",
+        "--method",
+        "fiun",
         "--json",
     ]);
     let models = done["unlearned"]["models"].as_array().unwrap();
@@ -362,7 +364,7 @@ fn single_samples_are_forgotten() {
     let ids = samples_of_r1(&place);
     fs::write(place.path("gone.txt"), ids[..8].join("\n")).unwrap();
 
-    let plan = place.text(&["plan", "--forget", "samples=gone.txt"]);
+    let plan = place.text(&["plan", "--forget", "samples=gone.txt", "--method", "fiun"]);
     assert!(
         plan.contains("needs the forget data, to be run through r1@1"),
         "{plan}"
@@ -374,6 +376,8 @@ fn single_samples_are_forgotten() {
         "samples=gone.txt",
         "--data",
         "digits",
+        "--method",
+        "fiun",
         "--json",
     ]);
     let models = done["unlearned"]["models"].as_array().unwrap();

@@ -26,7 +26,7 @@ pub use options::{OpenOptions, VOCABULARY};
 pub use partition::{Partition, partition};
 pub use samples::{FeatureTable, ImageShape, Samples};
 pub use set::DataSet;
-pub use splits::Splits;
+pub use splits::{Splits, is_for_aiming};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

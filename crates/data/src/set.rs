@@ -239,6 +239,26 @@ impl DataSet {
         }
     }
 
+    /// Other inputs under the same labels, names and ids.
+    ///
+    /// # Errors
+    /// [`DataError::Inconsistent`] when there are not as many.
+    pub fn with_samples(&self, samples: Samples) -> Result<Self, DataError> {
+        if let Err(reason) = samples.check(self.len()) {
+            return Err(DataError::Inconsistent {
+                name: self.name.clone(),
+                reason,
+            });
+        }
+        Ok(Self {
+            name: self.name.clone(),
+            samples,
+            labels: self.labels.clone(),
+            label_names: self.label_names.clone(),
+            ids: self.ids.clone(),
+        })
+    }
+
     /// The samples that a predicate on (label, id) keeps, in their order.
     pub fn filter(&self, mut keep: impl FnMut(u32, &str) -> bool) -> Self {
         let indices: Vec<usize> = (0..self.len())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use disinherit_data::DataSet;
+use disinherit_data::{DataSet, is_for_aiming};
 use disinherit_nets::StateDict;
 use disinherit_registry::InnerEdit;
 use fiun::{HeadPart, Matrix, SuppressibleRows, Target, argmax};
@@ -220,10 +220,10 @@ impl Collecting<'_> {
             .map(|(row, _)| *row)
             .collect();
         let names = data.heldout.label_names();
-        let of_labels = data.heldout.filter(|label, _| {
+        let of_labels = data.heldout.filter(|label, id| {
             let name = &names[label as usize];
             let row = model.manifest.labels.iter().position(|known| known == name);
-            row.is_some_and(|row| labels.contains(&(row as u32)))
+            is_for_aiming(id) && row.is_some_and(|row| labels.contains(&(row as u32)))
         });
         if of_labels.is_empty() {
             return Ok(None);

@@ -281,6 +281,7 @@ impl Execution<'_> {
             unmatched: edit.unmatched,
             inner: edit.inner,
             loss: Some(loss),
+            matched: edit.matched,
             fallback_card: card.and_then(|card| card.fallback.as_ref().map(|f| f.of.clone())),
             seconds,
         };

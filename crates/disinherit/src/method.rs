@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use disinherit_formats::{Dtype, Tensor};
 use disinherit_nets::StateDict;
-use disinherit_registry::{InnerEdit, MethodName, Registry};
+use disinherit_registry::{InnerEdit, MatchedSamples, MethodName, Registry};
 use fiun::{AlphaChoice, Selection};
 use half::{bf16, f16};
 use umig::{Forget, ModelId, Scope, Umig};
@@ -59,6 +59,11 @@ pub trait Method: Sync {
     /// The touched models whose edits must be finished before that of `model` begins.
     fn waits_for(&self, _model: &ModelId, _graph: &Umig, _scope: &Scope) -> BTreeSet<ModelId> {
         BTreeSet::new()
+    }
+
+    /// What a stage of edits is for, in words; `level` counts from 0, each level waits for the ones before.
+    fn purpose(&self, _level: usize) -> &'static str {
+        "edit every touched model"
     }
 
     /// Whether the edit of a model goes below its head, for which it reads the model's own training data,
@@ -133,6 +138,8 @@ pub struct Edit {
     pub unmatched: Vec<String>,
     /// What was done below the head; nothing where that was not asked for.
     pub inner: Option<InnerEdit>,
+    /// How single samples were brought to the certainty of unseen ones; nothing for other methods.
+    pub matched: Option<MatchedSamples>,
 }
 
 impl Edit {
@@ -147,6 +154,10 @@ impl Edit {
     ) -> Result<Self, EngineError> {
         let mut edit = Self::default();
         for (name, array) in state {
+            // A head without a bias runs as one with a bias of zeros, which is not its own.
+            if !model.manifest.tensors.contains_key(name) {
+                continue;
+            }
             let before = model.tensor(registry, name)?;
             let after = in_format(before.dtype, &before.shape, &array.values);
             let (Some(old), Some(new)) = (before.to_f32(), after.to_f32()) else {

@@ -233,6 +233,12 @@ impl LoadedModel {
             .collect()
     }
 
+    /// The samples of labels that it has an output for.
+    pub fn known(&self, set: &DataSet) -> DataSet {
+        let names = set.label_names();
+        set.filter(|label, _| self.manifest.labels.contains(&names[label as usize]))
+    }
+
     /// The head row of each sample's label, matched by name.
     ///
     /// # Errors
@@ -240,6 +246,11 @@ impl LoadedModel {
     pub fn rows(&self, set: &DataSet) -> Result<Vec<u32>, EngineError> {
         rows(&self.manifest.labels, set, &format!("`{}`", self.id()))
     }
+}
+
+/// Whether a tensor is a statistic of a batch norm: no gradient changes it, but training does.
+pub fn is_statistic(name: &str) -> bool {
+    name.ends_with(".running_mean") || name.ends_with(".running_var")
 }
 
 /// The row of each sample's label in a list of label names.

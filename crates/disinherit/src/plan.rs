@@ -98,12 +98,7 @@ pub(crate) fn plan(planning: &Planning<'_>) -> Plan {
                 .collect(),
         );
     }
-    let purpose = if method.fisher().is_some() {
-        "merge, select and dampen in every touched model"
-    } else {
-        "edit every touched model"
-    };
-    for level in levels(planning) {
+    for (number, level) in levels(planning).into_iter().enumerate() {
         let edits = level.into_iter().map(|id| Task::Edit {
             initial: scope.reached_by.get(&id).cloned().unwrap_or_default(),
             fallback_card: known.get(&id).and_then(|known| match &known.found {
@@ -116,7 +111,7 @@ pub(crate) fn plan(planning: &Planning<'_>) -> Plan {
                 .is_some_and(|model| method.edits_features(&request.forget, model)),
             model: id,
         });
-        add(purpose, edits.collect());
+        add(method.purpose(number), edits.collect());
     }
     let retired = retired.iter();
     add(

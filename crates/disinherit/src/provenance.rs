@@ -156,6 +156,22 @@ pub fn forget_mask<'a>(
     }
 }
 
+/// The samples of `train` that any of some models was trained on and a request wants forgotten, by id.
+pub(crate) fn forgotten_ids<'m>(
+    forget: &Forget,
+    train: &DataSet,
+    models: impl IntoIterator<Item = &'m Model>,
+) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    for vertex in models {
+        let own = own_data(vertex, train);
+        let mask = forget_mask(forget, &own, &vertex.training);
+        let gone = own.ids().iter().zip(mask).filter(|(_, gone)| *gone);
+        ids.extend(gone.map(|(id, _)| id.clone()));
+    }
+    ids
+}
+
 /// The samples that a model was trained on itself, for its card.
 pub(crate) fn own_samples(data: Option<&Splits>, model: &Model) -> Result<DataSet, EngineError> {
     let needs = |why: &str| EngineError::NeedsData {

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit_registry::{LossCheck, ModelOutcome};
+use disinherit_registry::{LossCheck, MatchedSamples, ModelOutcome};
 use fiun::{Dampening, HeadPart};
 use umig::{Forget, ModelId};
 
 use crate::provenance::absence_warning;
 use crate::work::Work;
 
-/// What the user should know about the edits of a method that dampens.
+/// How far the area of forgotten samples may be from the one aimed at before it is told.
+const STANDS_OUT: f64 = 0.05;
+
+/// What the user should know about the edits of a method.
 pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcome>) -> Vec<String> {
     let mut list = Vec::new();
     for outcome in outcomes.values() {
@@ -21,9 +24,34 @@ pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcom
             list.extend(missing_outputs(work, &outcome.before));
             list.extend(absence(work, &outcome.before));
         }
+        list.extend(
+            outcome
+                .matched
+                .iter()
+                .flat_map(|m| of_matching(&outcome.before, m)),
+        );
     }
     list.extend(outputs_only(outcomes));
     list.extend(unmeasured(outcomes));
+    list
+}
+
+/// What the user should know about how one model's samples were matched.
+fn of_matching(id: &ModelId, matched: &MatchedSamples) -> Vec<String> {
+    let mut list = Vec::new();
+    if matched.head_only {
+        list.push(format!(
+            "{id}: only its head was matched: what lies below it is not run here"
+        ));
+    }
+    let [_, after] = matched.area;
+    if (after - matched.aim).abs() > STANDS_OUT {
+        list.push(format!(
+            "{id}: the forgotten samples are told from unseen ones with an area of {after:.2} under the \
+             curve, where {:.2} was aimed at",
+            matched.aim
+        ));
+    }
     list
 }
 

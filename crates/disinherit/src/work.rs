@@ -200,6 +200,24 @@ impl<'a> Work<'a> {
         forget_samples(self.engine.data(), vertex, self.forget)
     }
 
+    /// The forget samples that a model learnt, itself or through the initial models that reach it, of
+    /// labels that it has.
+    ///
+    /// # Errors
+    /// [`EngineError::NeedsData`] when there is no data.
+    pub fn forget_reaching(&self, model: &LoadedModel) -> Result<DataSet, EngineError> {
+        let mut ids = BTreeSet::new();
+        let reached = self.reached_by(model.id());
+        for id in reached.iter().chain([model.id()]) {
+            let vertex = self.graph.get(id);
+            if let Some(forget) = vertex.and_then(|vertex| self.forget_data(vertex)) {
+                ids.extend(forget.ids().iter().cloned());
+            }
+        }
+        let train = &self.splits()?.train;
+        Ok(model.known(&train.filter(|_, id| ids.contains(id))))
+    }
+
     /// The initial models that reach a model.
     pub(crate) fn reached_by(&self, id: &ModelId) -> BTreeSet<ModelId> {
         self.scope.reached_by.get(id).cloned().unwrap_or_default()

@@ -1,6 +1,6 @@
 //! Growing an inheritance network from a recipe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use disinherit::model::{manifest, next_version, now, time_after, to_tensors};
@@ -10,9 +10,10 @@ use disinherit_nets::{Architecture, Input, StateDict};
 use disinherit_registry::{
     Digest, GrowRecord, ModelRow, NewModel, OperationRecord, Publication, Registry,
 };
-use umig::{Model, ModelId, SampleSet, Training as Provenance, Umig};
+use umig::{Forget, Model, ModelId, SampleSet, Training as Provenance, Umig};
 
 use crate::error::LabError;
+use crate::forget::ForgetRecipe;
 use crate::recipe::{Heads, LabelChoice, ModelRecipe, Recipe};
 use crate::training_run::{ParentWeights, Training, TrainingRun, Trainings};
 
@@ -44,6 +45,7 @@ pub fn grow(
     let growing = Growing {
         engine,
         recipe,
+        training_data,
         shares: shares(recipe, training_data)?,
         whole: architecture(recipe, training_data)?,
         fingerprints: fingerprints(recipe, training_data)?,
@@ -66,6 +68,7 @@ pub fn grow(
 struct Growing<'a> {
     engine: &'a Engine<'a>,
     recipe: &'a Recipe,
+    training_data: &'a DataSet,
     /// Every client's share of the training data.
     shares: Vec<DataSet>,
     /// The network with an output for every label.
@@ -85,7 +88,7 @@ impl Growing<'_> {
         if let Some(id) = made_before(registry, &graph, model, &self.fingerprints)? {
             return Ok((id, 0.0));
         }
-        let set = own_share(self.recipe, model, &self.shares);
+        let set = own_share(self.recipe, model, self.training_data, &self.shares);
         let parents: Vec<ModelId> = model.parents.iter().map(|p| ids[p].clone()).collect();
         let start = Instant::now();
         let opened = parents
@@ -117,6 +120,7 @@ impl Growing<'_> {
             model,
             parents,
             set: &set,
+            shares: &self.shares,
             labels: &labels,
             architecture: &architecture,
             fingerprint: self.fingerprints[0],
@@ -181,29 +185,25 @@ struct GrownModel<'a> {
     model: &'a ModelRecipe,
     parents: Vec<ModelId>,
     set: &'a DataSet,
+    /// Every client's share of the training data.
+    shares: &'a [DataSet],
     labels: &'a [String],
     architecture: &'a Architecture,
     fingerprint: Digest,
 }
 
 impl GrownModel<'_> {
-    /// What it was trained on.
-    fn provenance(&self) -> Provenance {
-        let labels = self.set.label_names();
-        let counts = self.set.counts();
-        let seen = labels
-            .iter()
-            .zip(counts)
-            .filter(|(_, n)| *n > 0)
-            .map(|(label, _)| label);
-        let mut training = Provenance::new(self.set.name(), seen.cloned());
-        training.digest = Some(self.set.digest().to_string());
-        training.split = Some(format!("train/client-{}", self.model.client));
-        training.source = Some(format!("client-{}", self.model.client));
-        training.samples = SampleSet::Listed(self.set.ids().iter().cloned().collect());
-        training
+    /// What it was trained on, client by client.
+    fn provenance(&self) -> Vec<Provenance> {
+        let clients = self.model.clients().iter();
+        clients
+            .map(|client| {
+                let share: HashSet<&String> = self.shares[client - 1].ids().iter().collect();
+                let own = self.set.filter(|_, id| share.contains(&id.to_owned()));
+                from_client(*client, &own)
+            })
+            .collect()
     }
-
     fn publish(
         &self,
         registry: &Registry,
@@ -222,7 +222,7 @@ impl GrownModel<'_> {
             id: id.clone(),
             time: time_after(graph, &self.parents),
             labels: self.labels.to_vec(),
-            training: vec![self.provenance()],
+            training: self.provenance(),
             superseded: false,
         };
         let manifest = manifest(
@@ -256,6 +256,19 @@ impl GrownModel<'_> {
     }
 }
 
+/// Training data that one client supplied.
+fn from_client(client: usize, own: &DataSet) -> Provenance {
+    let counts = own.counts();
+    let labels = own.label_names().iter().zip(counts);
+    let seen = labels.filter(|(_, n)| *n > 0).map(|(label, _)| label);
+    let mut training = Provenance::new(own.name(), seen.cloned());
+    training.digest = Some(own.digest().to_string());
+    training.split = Some(format!("train/client-{client}"));
+    training.source = Some(format!("client-{client}"));
+    training.samples = SampleSet::Listed(own.ids().iter().cloned().collect());
+    training
+}
+
 /// The model that an earlier run of the same recipe on the same data made, if any.
 fn made_before(
     registry: &Registry,
@@ -284,8 +297,7 @@ fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 2], LabError>
     };
     let mut grown = whole.clone();
     if !grown.models.iter().any(|model| model.without_forgotten) {
-        grown.forget.classes.clear();
-        grown.forget.from.clear();
+        grown.forget = ForgetRecipe::default();
     }
     let digest = |recipe: &Recipe| -> Result<Digest, LabError> {
         let text = serde_json::to_string(recipe)
@@ -361,17 +373,40 @@ fn shares(recipe: &Recipe, set: &DataSet) -> Result<Vec<DataSet>, LabError> {
     Ok(indices.iter().map(|share| set.select(share)).collect())
 }
 
-/// What a model is trained on: its client's share, less the labels that it must not see.
-fn own_share(recipe: &Recipe, model: &ModelRecipe, shares: &[DataSet]) -> DataSet {
-    let share = &shares[model.client - 1];
-    let names = share.label_names();
+/// What a model is trained on: its clients' shares, less the labels that it must not see.
+fn own_share(recipe: &Recipe, model: &ModelRecipe, all: &DataSet, shares: &[DataSet]) -> DataSet {
+    let clients = model.clients().iter();
+    let mine: HashSet<&str> = clients
+        .flat_map(|client| shares[client - 1].ids().iter().map(String::as_str))
+        .collect();
+    let names = all.label_names();
     let sees = |(place, label): (usize, &String)| {
         let hidden = model.without_forgotten && recipe.forget.classes.contains(label);
         let chosen = |labels: &LabelChoice| labels.has(label, place, names.len());
         !hidden && model.labels.as_ref().is_none_or(chosen)
     };
     let seen: Vec<bool> = names.iter().enumerate().map(sees).collect();
-    share.filter(|label, _| seen[label as usize])
+    all.filter(|label, id| mine.contains(id) && seen[label as usize])
+}
+
+/// What a recipe's demonstration forgets, on its training data.
+///
+/// # Errors
+/// [`LabError::Recipe`], or what the partition says.
+pub fn forget(recipe: &Recipe, training_data: &DataSet) -> Result<Forget, LabError> {
+    let shares = shares(recipe, training_data)?;
+    let from = &recipe.forget.from;
+    let models = recipe.models.iter();
+    let initial = models.filter(|model| from.is_empty() || from.contains(&model.name));
+    let own: Vec<DataSet> = initial
+        .map(|model| own_share(recipe, model, training_data, &shares))
+        .collect();
+    let ids: HashSet<&str> = own
+        .iter()
+        .flat_map(|set| set.ids().iter().map(String::as_str))
+        .collect();
+    let own = training_data.filter(|_, id| ids.contains(id));
+    recipe.forget.resolve(&own, recipe.seed)
 }
 
 /// A seed for each model of a recipe, the same in every run.

@@ -8,6 +8,7 @@
 
 mod baselines;
 mod error;
+mod forget;
 mod grow;
 mod metrics;
 mod recipe;
@@ -18,7 +19,8 @@ mod variant;
 
 pub use baselines::{MethodKind, Settings, SettingsPatch, Setup};
 pub use error::LabError;
-pub use grow::{Grown, check_recipe, grow, trainings};
+pub use forget::{ForgetRecipe, SampleChoice};
+pub use grow::{Grown, check_recipe, forget, grow, trainings};
 pub use metrics::Metrics;
 pub use recipe::{Heads, LabelChoice, ModelRecipe, Recipe, RelationName, Repeat};
 pub use request_report::request_report;

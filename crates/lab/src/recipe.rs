@@ -11,6 +11,7 @@ use umig::Relation;
 
 use crate::baselines::{MethodKind, SettingsPatch};
 use crate::error::LabError;
+use crate::forget::ForgetRecipe;
 
 /// An inheritance network to be grown: data and its partition, models, parents, training. The TOML
 /// form is described in `docs/recipes.md`.
@@ -75,17 +76,6 @@ pub struct DataRecipe {
 
 fn iid() -> Partition {
     Partition::Iid
-}
-
-/// What a demonstration forgets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ForgetRecipe {
-    /// Label names.
-    pub classes: Vec<String>,
-    /// The initial models, by name; found by provenance when empty.
-    #[serde(default)]
-    pub from: Vec<String>,
 }
 
 /// The network of a recipe.
@@ -167,7 +157,11 @@ pub struct ModelRecipe {
     #[serde(default)]
     pub relation: Option<RelationName>,
     /// The client whose share it is trained on, from 1.
+    #[serde(default)]
     pub client: usize,
+    /// Several clients whose shares it is trained on together, in place of one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<usize>,
     /// Train without the labels that a demonstration forgets.
     #[serde(default)]
     pub without_forgotten: bool,
@@ -315,6 +309,14 @@ impl ModelRecipe {
         }
     }
 
+    /// The clients whose shares it is trained on.
+    pub fn clients(&self) -> &[usize] {
+        match &self.clients[..] {
+            [] => std::slice::from_ref(&self.client),
+            several => several,
+        }
+    }
+
     /// How the model is trained.
     pub fn training(&self, default: &TrainingConfig) -> TrainingConfig {
         TrainingConfig {
@@ -361,10 +363,15 @@ impl Recipe {
                     ));
                 }
             }
-            if model.client == 0 || model.client > self.data.clients {
+            let there = 1..=self.data.clients;
+            if let Some(client) = model
+                .clients()
+                .iter()
+                .find(|client| !there.contains(client))
+            {
                 return refuse(format!(
-                    "model `{}` belongs to client {}, there are clients 1 to {}",
-                    model.name, model.client, self.data.clients
+                    "model `{}` belongs to client {client}, there are clients 1 to {}",
+                    model.name, self.data.clients
                 ));
             }
             if let Some(labels) = &model.labels {
@@ -380,9 +387,7 @@ impl Recipe {
                 return refuse(format!("two models are called `{}`", model.name));
             }
         }
-        if self.forget.classes.is_empty() {
-            return refuse("[forget] names no classes".into());
-        }
+        self.forget.check()?;
         match self
             .forget
             .from

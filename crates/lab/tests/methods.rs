@@ -80,7 +80,8 @@ fn digests(registry: &Registry) -> BTreeMap<String, Digest> {
 #[test]
 fn every_method_is_run_and_judged() {
     let registry = Arc::new(Registry::in_memory().unwrap());
-    let all: Vec<MethodKind> = MethodKind::all().collect();
+    let class = Forget::classes(["3"]);
+    let all: Vec<MethodKind> = MethodKind::all().filter(|m| m.serves(&class)).collect();
     let study = study(&all, None, &registry);
     assert_eq!(digests(&registry).len(), 3, "nothing is published");
     assert_eq!(study.results.len(), all.len());

@@ -70,6 +70,29 @@ pub fn average(parts: &[(f64, &StateDict)]) -> Result<StateDict, NetError> {
     Ok(out)
 }
 
+/// `after - before`, tensor by tensor; tensors that `before` lacks are as they are.
+pub fn difference(after: &StateDict, before: &StateDict) -> StateDict {
+    let mut change = after.clone();
+    for (name, array) in &mut change {
+        if let Some(old) = before.get(name) {
+            let pairs = array.values.iter_mut().zip(&old.values);
+            pairs.for_each(|(value, old)| *value -= old);
+        }
+    }
+    change
+}
+
+/// Adds `share` times a change to weights, tensor by tensor; tensors without a change of their shape
+/// stay.
+pub fn add_change(state: &mut StateDict, change: &StateDict, share: f32) {
+    for (name, array) in state {
+        if let Some(change) = change.get(name).filter(|c| c.shape == array.shape) {
+            let pairs = array.values.iter_mut().zip(&change.values);
+            pairs.for_each(|(value, change)| *value += share * change);
+        }
+    }
+}
+
 /// Checks that all values of a tensor are finite.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Random changes of training images.
 
-use rand::RngExt;
+use disinherit_data::{DataSet, Samples};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,32 @@ impl Augment {
         crop: 4,
         flip: true,
     };
+
+    /// The same images, each changed once as in training, by the seed; nothing where the samples are no
+    /// images, or nothing would be changed.
+    pub fn view(self, set: &DataSet, seed: u64) -> Option<DataSet> {
+        let Samples::Images { shape, pixels } = set.samples() else {
+            return None;
+        };
+        if self == Self::NONE {
+            return None;
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut changed = Vec::with_capacity(pixels.len());
+        for image in pixels.chunks_exact(shape.len()) {
+            let change = self.draw(&mut rng);
+            for plane in image.chunks_exact(shape.height * shape.width) {
+                let places = (0..shape.height).flat_map(|y| (0..shape.width).map(move |x| (x, y)));
+                let from = |(x, y)| change.source(x, y, shape.width, shape.height);
+                changed.extend(places.map(|place| from(place).map_or(0, |at| plane[at])));
+            }
+        }
+        let samples = Samples::Images {
+            shape: *shape,
+            pixels: changed,
+        };
+        set.with_samples(samples).ok()
+    }
 
     /// The next image's change; all changes take the same draws from the generator.
     pub(crate) fn draw(self, rng: &mut ChaCha8Rng) -> Change {
@@ -110,8 +137,9 @@ fn moved(place: usize, by: i64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use rand::SeedableRng;
+    use disinherit_data::ImageShape;
 
     fn changes(augment: Augment, seed: u64) -> Vec<Change> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -161,6 +189,45 @@ mod tests {
         let drawn = changes(flips, 3);
         assert!(drawn.iter().all(|c| c.right == 0 && c.down == 0));
         assert!(drawn.iter().any(|change| change.mirror));
+    }
+
+    #[test]
+    fn a_view_is_what_training_would_read() {
+        let shape = ImageShape {
+            channels: 2,
+            height: 3,
+            width: 3,
+        };
+        let set = DataSet::new(
+            "views",
+            Samples::Images {
+                shape,
+                pixels: (1..=36).collect(),
+            },
+            vec![0, 0],
+            vec!["a".into()],
+            vec!["x".into(), "y".into()],
+        )
+        .unwrap();
+        let crops = Augment {
+            crop: 1,
+            flip: false,
+        };
+        let view = crops.view(&set, 7).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        for image in 0..2 {
+            let change = crops.draw(&mut rng);
+            let (_, old) = set.image(image).unwrap();
+            let (_, new) = view.image(image).unwrap();
+            for (at, pixel) in new.iter().enumerate() {
+                let (plane, place) = (at / 9, at % 9);
+                let from = change.source(place % 3, place / 3, 3, 3);
+                let expected = from.map_or(0, |from| old[9 * plane + from]);
+                assert_eq!(*pixel, expected);
+            }
+        }
+        assert_eq!(view.ids(), set.ids());
+        assert!(Augment::NONE.view(&set, 7).is_none());
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub use log::chain::{check_chain, undone_by};
 pub use log::entry::{Made, Operation, OperationRow};
 pub use log::inner_edit::{Basis, InnerEdit, InnerTrial};
 pub use log::loss::{CheckedOn, LossBound, LossCheck, MeasuredLoss};
+pub use log::matched::MatchedSamples;
 pub use log::outcome::ModelOutcome;
 pub use log::record::{
     AddRecord, FisherImportRecord, FisherRecord, FsckRecord, GrowRecord, ImportRecord, MethodName,

@@ -13,6 +13,7 @@ mod page;
 mod picture;
 mod plot;
 mod repeat;
+mod samples;
 mod text;
 mod verdicts;
 

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use umig::Role;
 
 use crate::judged;
+use crate::samples::sentence;
 use crate::text::{marked, percent};
 
 /// The share of retained accuracy that the paper's bound keeps.
@@ -16,10 +17,13 @@ const KEPT: f64 = 0.945;
 
 /// The readings of every FIUn variant, and of a baseline that is shown in its place, in words.
 pub(crate) fn draw(study: &Study) -> Markup {
+    let own =
+        |r: &MethodResult| matches!(r.variant.method, MethodKind::Fiun | MethodKind::Matching);
     let detailed = study.shown().map(|result| result.variant);
-    let shown = study.results.iter().filter(|r| {
-        r.failed.is_none() && (r.variant.method == MethodKind::Fiun || Some(r.variant) == detailed)
-    });
+    let shown = study
+        .results
+        .iter()
+        .filter(|r| r.failed.is_none() && (own(r) || Some(r.variant) == detailed));
     let retrain = study.result(MethodKind::Retrain.into());
     html! {
         @for result in shown {
@@ -76,6 +80,10 @@ impl Reading<'_> {
     }
 
     fn accuracy(&self) -> Vec<String> {
+        let of_samples: Vec<String> = self.result.models.iter().filter_map(sentence).collect();
+        if !of_samples.is_empty() {
+            return of_samples;
+        }
         if self.result.mean(|v| v.scores.forget.heldout).is_none() {
             let training = self.beside(|v| v.scores.forget.train);
             let training = training.map_or(String::new(), |numbers| {

@@ -2,12 +2,12 @@
 
 use disinherit::evaluation::{
     Accuracy, CertifiedVerdict, Estimate, Inside, Interval, Judgement, Reference, ReferenceKind,
-    Scores,
+    SampleVerdict, Scores, Weakest,
 };
 use disinherit::fiun::{AlphaChoice, HeadPart, LogitSuppression, Selection, Trial};
 use disinherit::registry::{
-    Basis, CheckedOn, InnerEdit, InnerTrial, LossBound, LossCheck, MeasuredLoss, ModelOutcome,
-    RetiredModel,
+    Basis, CheckedOn, InnerEdit, InnerTrial, LossBound, LossCheck, MatchedSamples, MeasuredLoss,
+    ModelOutcome, RetiredModel,
 };
 use disinherit::umig::{Forget, Plan, Reads, Request, Stage, Task};
 use disinherit::{ModelLoss, Unlearned};
@@ -206,6 +206,23 @@ impl Record for RetiredModel {
     }
 }
 
+impl Record for MatchedSamples {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let [before, after] = self.area;
+        record!(py, "MatchedSamples" {
+            forgotten: self.forgotten,
+            retained: self.retained,
+            unseen: self.unseen,
+            steps: self.steps,
+            carried: self.carried,
+            views: self.views,
+            head_only: self.head_only,
+            area: (before, after),
+            aim: self.aim,
+        })
+    }
+}
+
 impl Record for ModelOutcome {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         record!(py, "Outcome" {
@@ -223,6 +240,7 @@ impl Record for ModelOutcome {
             fallback_card: text(self.fallback_card.as_ref()),
             inner: maybe(py, self.inner.as_ref())?,
             loss: maybe(py, self.loss.as_ref().and_then(LossCheck::measured))?,
+            matched: maybe(py, self.matched.as_ref())?,
             seconds: self.seconds,
         })
     }
@@ -303,6 +321,31 @@ impl Record for Inside {
     }
 }
 
+impl Record for Weakest {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Weakest" {
+            id: self.id.as_str(),
+            share: self.share,
+            above_retrained: self.above_retrained,
+        })
+    }
+}
+
+impl Record for SampleVerdict {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let pair = |[first, second]: [f64; 2]| (first, second);
+        record!(py, "SampleVerdict" {
+            forgotten: self.forgotten,
+            unseen: self.unseen,
+            accuracy: pair(self.accuracy),
+            loss: pair(self.loss),
+            area: self.area,
+            interval: pair(self.interval),
+            weakest: self.weakest.record(py)?,
+        })
+    }
+}
+
 impl Record for CertifiedVerdict {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         record!(py, "Verdict" {
@@ -319,6 +362,7 @@ impl Record for CertifiedVerdict {
                 Judgement::RetrainedBaseline => "retrained_baseline",
             },
             inside: maybe(py, self.inside.as_ref())?,
+            samples: maybe(py, self.samples.as_ref())?,
         })
     }
 }

@@ -73,6 +73,7 @@ class Options:
     dampen_only: bool = False
     depth: str = "auto"
     activations: bool = True
+    method: Optional[str] = None
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,7 @@ class Registry:
         dry_run: bool = False,
         dampen_only: bool = False,
         depth: str = "auto",
+        method: Optional[str] = None,
     ) -> Unlearned:
         """Forget classes, a source or samples, in every model that is concerned.
 
@@ -279,6 +280,10 @@ class Registry:
         :class:`disinherit.LosesTooMuch` is raised then, its ``models`` say which would, and nothing is published.
         ``accept_loss`` publishes them all the same, up to this loss. A model that was trained on nothing but the
         forget data is retired: nothing replaces it.
+
+        ``method`` names another method, as ``disinherit methods`` lists them. When not given it is ``fiun`` for
+        classes; for samples and sources ``matching``, or ``fiun`` where there is no data, or ``alpha``, ``rule`` or
+        ``layers`` are given.
         """
         options = Options(
             alpha=alpha,
@@ -295,6 +300,7 @@ class Registry:
             dry_run=dry_run,
             dampen_only=dampen_only,
             depth=depth,
+            method=method,
         )
         asked = request(classes, source, samples, initial)
         return self._inner.unlearn(asked, None if data is None else data._inner, options, progress_bars(progress))

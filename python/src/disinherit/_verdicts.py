@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from ._record import Record
 
@@ -78,6 +78,33 @@ class Inside(Record):
 
 
 @dataclass(frozen=True)
+class Weakest(Record):
+    """The forgotten sample that stands out most."""
+
+    id: str
+    #: The share of unseen samples that the model is less sure of.
+    share: float
+    #: By how much surer of it the model is than when retrained without it, in nats; ``None`` where nothing was retrained.
+    above_retrained: Optional[float]
+
+
+@dataclass(frozen=True)
+class SampleVerdict(Record):
+    """Forgotten samples beside unseen ones of the same labels: of each pair the first is of the forgotten."""
+
+    forgotten: int
+    unseen: int
+    accuracy: Tuple[float, float]
+    #: The mean cross-entropy, in nats.
+    loss: Tuple[float, float]
+    #: Membership: the area under the curve that tells one from the other; 0.5 is chance.
+    area: float
+    #: Its 95 % interval.
+    interval: Tuple[float, float]
+    weakest: Weakest
+
+
+@dataclass(frozen=True)
 class Verdict(Record):
     """What a model still says of what was forgotten."""
 
@@ -92,3 +119,5 @@ class Verdict(Record):
     judgement: str
     #: What was found inside the model, where it was looked at.
     inside: Optional[Inside] = None
+    #: How forgotten samples stand against unseen ones, where single samples or a source are forgotten.
+    samples: Optional[SampleVerdict] = None

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
 from ._record import Record
-from ._verdicts import Accuracy, Estimate, Inside, Interval, Reference, Scores, Verdict
+from ._verdicts import (
+    Accuracy,
+    Estimate,
+    Inside,
+    Interval,
+    Reference,
+    SampleVerdict,
+    Scores,
+    Verdict,
+    Weakest,
+)
 
 __all__ = [
     "Accuracy",
@@ -33,6 +43,7 @@ __all__ = [
     "LossBound",
     "Manifest",
     "MeasuredLoss",
+    "MatchedSamples",
     "Model",
     "ModelDetails",
     "ModelLoss",
@@ -47,6 +58,7 @@ __all__ = [
     "Relation",
     "Request",
     "RetiredModel",
+    "SampleVerdict",
     "Scores",
     "Stage",
     "Task",
@@ -57,6 +69,7 @@ __all__ = [
     "Undone",
     "Unlearned",
     "Verdict",
+    "Weakest",
 ]
 
 
@@ -441,6 +454,25 @@ class RetiredModel(Record):
     model: str
     digest: str
     role: str
+class MatchedSamples(Record):
+    """How the samples of one model were brought to the certainty of unseen ones."""
+
+    #: Samples that were to be forgotten, retained ones that were held, and ones that were never seen.
+    forgotten: int
+    retained: int
+    unseen: int
+    #: Steps of training.
+    steps: int
+    #: The share of the initial models' change that was taken over first; ``None`` in an initial model.
+    carried: Optional[float]
+    #: Whether samples were also looked at shifted.
+    views: bool
+    #: Whether the head was all that could be changed.
+    head_only: bool
+    #: Membership before and after: the area under the curve that tells forgotten from unseen samples; 0.5 is chance.
+    area: Tuple[float, float]
+    #: The area that was aimed at.
+    aim: float
 
 
 @dataclass(frozen=True)
@@ -469,6 +501,8 @@ class Outcome(Record):
     inner: Optional[InnerEdit]
     #: What that cost in accuracy on the retained data; ``None`` where it was not measured.
     loss: Optional[MeasuredLoss]
+    #: How single samples were brought to the certainty of unseen ones; ``None`` for other methods.
+    matched: Optional[MatchedSamples]
     seconds: float
 
     @property

@@ -7,7 +7,8 @@ use disinherit::cards::FisherOptions;
 use disinherit::fiun::Estimator;
 use disinherit::registry::LossBound;
 use disinherit::umig::{Model, ModelId, Plan, Reads, Task, Umig};
-use disinherit::{EditDepth, Fiun, FiunOptions, Layers, RunOptions};
+use disinherit::{EditDepth, FiunOptions, Layers, RunOptions};
+use disinherit_lab::{MethodKind, Setup};
 use serde_json::json;
 
 use crate::args::request::RequestArgs;
@@ -39,6 +40,9 @@ pub(crate) struct PlanArgs {
     /// What no model may lose more of in accuracy on the retained data, 0 to 1.
     #[arg(long, default_value_t = 0.01, value_name = "X", value_parser = share)]
     target_loss: f64,
+    /// The method; as `unlearn` chooses it where there is data when not given.
+    #[arg(long, value_name = "NAME")]
+    method: Option<MethodKind>,
 }
 
 impl PlanArgs {
@@ -60,26 +64,32 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Outcome, CliErro
     let registry = context.registry()?;
     let request = args.request.request(&registry)?;
     let engine = context.engine(registry, None);
-    let method = Fiun::new(args.options());
+    let fiun = args.options();
+    let chosen = MethodKind::for_request(&request.forget, true, &fiun);
+    let chosen = args.method.unwrap_or(chosen);
+    let method = chosen.with(&Setup {
+        fiun,
+        ..Setup::for_method(chosen)
+    });
     let options = RunOptions {
         plan_only: true,
         loss: LossBound::new(args.target_loss),
         ..RunOptions::default()
     };
-    let prepared = engine.prepare(&request, &method, options)?;
+    let prepared = engine.prepare(&request, method.as_ref(), options)?;
     if context.json {
         output::json(&json!({
             "plan": prepared.plan(),
             "loss_bound": prepared.loss_bound(),
         }))?;
     } else {
-        print(prepared.graph(), prepared.plan());
+        print(prepared.graph(), prepared.plan(), chosen);
         print_bound(prepared.plan(), prepared.loss_bound());
     }
     Ok(Outcome::Done)
 }
 
-fn print(graph: &Umig, plan: &Plan) {
+fn print(graph: &Umig, plan: &Plan, method: MethodKind) {
     outln!("forget {}", plan.request.forget);
     let retired: BTreeSet<&ModelId> = plan.retired().collect();
     let note = |model: &Model| match (plan.scope.role(&model.id), retired.contains(&model.id)) {
@@ -93,7 +103,11 @@ fn print(graph: &Umig, plan: &Plan) {
         let noun = if count == 1 { "task" } else { "tasks" };
         outln!("stage {}: {} ({count} {noun})", number + 1, stage.purpose);
     }
-    for line in needed(plan) {
+    let lines = match method.dampens() {
+        true => needed(plan),
+        false => needed_to_train(plan, method),
+    };
+    for line in lines {
         outln!("{line}");
     }
 }
@@ -108,6 +122,26 @@ fn print_bound(plan: &Plan, bound: LossBound) {
             100.0 * bound.limit()
         );
     }
+}
+
+/// What a plan of a method that trains reads, in words.
+fn needed_to_train(plan: &Plan, method: MethodKind) -> Vec<String> {
+    let edits = plan
+        .tasks()
+        .filter(|task| matches!(task, Task::Edit { .. }));
+    let edited: Vec<&ModelId> = edits.map(Task::model).collect();
+    let mut lines = vec![format!(
+        "needs the training data of {}: by {method}",
+        joined(&edited)
+    )];
+    if method == MethodKind::Matching {
+        lines.push(
+            "needs unseen samples: held-out data, or training data of models that these do not \
+             inherit from"
+                .into(),
+        );
+    }
+    lines
 }
 
 /// What a plan reads, in words.

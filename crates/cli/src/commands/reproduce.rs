@@ -9,7 +9,10 @@ use clap::{Args, ValueEnum};
 use disinherit::data::Splits;
 use disinherit::evaluation::{Depth, Judgement, Verdicts};
 use disinherit::registry::{Registry, RegistryError};
-use disinherit_lab::{MethodKind, Recipe, Study, StudyOptions, Variant, mean, run_study};
+use disinherit::umig::Forget;
+use disinherit_lab::{
+    ForgetRecipe, MethodKind, Recipe, Study, StudyOptions, Variant, mean, run_study,
+};
 use serde_json::json;
 
 use crate::args::recipe::RecipeArgs;
@@ -42,13 +45,10 @@ pub(crate) struct ReproduceArgs {
     forget: Option<String>,
     /// The methods to compare, or `all`; `fiun+features` goes to the features (`fiun+features+cards`
     /// without data, from FIM cards), `fiun` to the outputs, `fiun+all` dampens every layer, `fiun+raw`
-    /// compares FIMs as they are.
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        default_value = "fiun+features,fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask"
-    )]
+    /// compares FIMs as they are. When not given,
+    /// fiun+features,fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask for classes, and for
+    /// samples and sources matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,scrub,sal-un,ssd,lfssd.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
     methods: Vec<Choice>,
     #[command(flatten)]
     unlearning: UnlearningArgs,
@@ -79,6 +79,10 @@ enum Experiment {
     Multi,
     /// A long chain.
     Depth,
+    /// A person's samples.
+    Samples,
+    /// A source: one client of ten.
+    Client,
 }
 
 /// The experiment's recipe on the embedded digits.
@@ -90,6 +94,8 @@ fn default_recipe(experiment: Experiment) -> &'static str {
         Experiment::Tl => "tl-digits",
         Experiment::Multi => "multi-digits",
         Experiment::Depth => "depth-digits",
+        Experiment::Samples => "samples-digits",
+        Experiment::Client => "client-digits",
     }
 }
 
@@ -111,12 +117,15 @@ impl FromStr for Choice {
     }
 }
 
-/// The methods that are chosen, each once.
-fn variants(choices: &[Choice]) -> Vec<Variant> {
+/// The methods that are chosen, each once; all are those that serve the request.
+fn variants(choices: &[Choice], forget: &Forget) -> Vec<Variant> {
     let mut list: Vec<Variant> = Vec::new();
     for choice in choices {
         match choice {
-            Choice::All => list.extend(MethodKind::all().map(Variant::from)),
+            Choice::All => {
+                let serving = MethodKind::all().filter(|method| method.serves(forget));
+                list.extend(serving.map(Variant::from));
+            }
             Choice::One(variant) => list.push(*variant),
         }
     }
@@ -125,12 +134,38 @@ fn variants(choices: &[Choice]) -> Vec<Variant> {
     list
 }
 
+/// What is compared where no methods are named.
+const FOR_CLASSES: &str =
+    "fiun+features,fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask";
+const FOR_SAMPLES: &str =
+    "matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,scrub,sal-un,ssd,lfssd";
+
+impl ReproduceArgs {
+    /// The methods that are asked for, or else those that suit what is forgotten.
+    fn methods(&self, forget: &Forget) -> Result<Vec<Choice>, CliError> {
+        if !self.methods.is_empty() {
+            return Ok(self.methods.clone());
+        }
+        let list = match forget {
+            Forget::Classes(_) => FOR_CLASSES,
+            Forget::Samples(_) | Forget::Source(_) => FOR_SAMPLES,
+        };
+        list.split(',')
+            .map(|name| name.parse().map_err(CliError::usage))
+            .collect()
+    }
+}
+
 fn recipe(args: &ReproduceArgs) -> Result<Recipe, CliError> {
     let name = args.recipe.as_deref();
     let name = name.unwrap_or(default_recipe(args.experiment));
     let mut recipe = recipes::load_with(name, &args.settings)?;
     if let Some(text) = &args.forget {
-        recipe.forget.classes = forget_classes(text)?;
+        recipe.forget = ForgetRecipe {
+            classes: forget_classes(text)?,
+            from: recipe.forget.from,
+            ..ForgetRecipe::default()
+        };
     }
     Ok(recipe)
 }
@@ -182,10 +217,11 @@ fn study(
         Err(RegistryError::NoRegistry(_)) => Registry::create(&place)?,
         other => other?,
     };
+    let forget = disinherit_lab::forget(recipe, &splits.train)?;
     let options = StudyOptions {
         fiun: args.unlearning.options(),
         jobs: args.unlearning.jobs,
-        variants: variants(&args.methods),
+        variants: variants(&args.methods(&forget)?, &forget),
         depth: Depth {
             attacks: true,
             relearning: !args.no_relearning,
@@ -302,8 +338,14 @@ mod tests {
     #[test]
     fn methods_are_chosen_once_each() {
         let choices = ["fiun+all", "all", "fiun"].map(|text| text.parse().unwrap());
-        let list = variants(&choices);
-        assert_eq!(list.len(), MethodKind::all().count() + 1);
+        let classes = Forget::classes(["3"]);
+        let list = variants(&choices, &classes);
+        // All but matching, which serves no classes; and `fiun+all`.
+        assert_eq!(list.len(), MethodKind::all().count());
+        let samples = Forget::Source("client-1".into());
+        let list_of_samples = variants(&choices, &samples);
+        assert!(list_of_samples.contains(&MethodKind::Matching.into()));
+        assert!(!list_of_samples.contains(&MethodKind::Mask.into()));
         assert_eq!(list[0].to_string(), "fiun+all");
         assert!("magic".parse::<Choice>().is_err());
     }

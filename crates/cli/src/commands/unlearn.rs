@@ -3,7 +3,9 @@
 use clap::Args;
 use disinherit::registry::{LossBound, LossCheck, ModelOutcome};
 use disinherit::umig::Plan;
-use disinherit::{Done, EngineError, ModelLoss, RunOptions, Unlearned};
+use disinherit::{
+    Done, EngineError, FiunOptions, MatchingOptions, ModelLoss, RunOptions, Unlearned,
+};
 use disinherit_lab::{MethodKind, Settings, Setup, Trainings, trainings};
 use serde_json::{Value, json};
 
@@ -39,9 +41,10 @@ pub(crate) struct UnlearnArgs {
     estimator: EstimatorArgs,
     #[command(flatten)]
     unlearning: UnlearningArgs,
-    /// The method: fiun, or a baseline to compare it with (`disinherit methods` explains each).
-    #[arg(long, default_value = "fiun", value_name = "NAME")]
-    method: MethodKind,
+    /// The method (`disinherit methods` explains each). When not given, `fiun` for classes, and for samples
+    /// and sources `matching`, or `fiun` where there is no data, or alpha or layers are given.
+    #[arg(long, value_name = "NAME")]
+    method: Option<MethodKind>,
     #[command(flatten)]
     training: TrainingArgs,
     /// For `--method retrain`: the recipe that says how the models are trained.
@@ -60,7 +63,11 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
     let registry = context.registry()?;
     let request = args.request.request(&registry)?;
     let splits = args.data.open()?;
-    let setup = setup(args)?;
+    let fiun = args.unlearning.options_with(&args.estimator);
+    let chosen = args
+        .method
+        .unwrap_or_else(|| MethodKind::for_request(&request.forget, splits.is_some(), &fiun));
+    let setup = setup(args, chosen, fiun)?;
     let options = RunOptions {
         jobs: args.unlearning.jobs,
         dry_run: args.dry_run,
@@ -71,7 +78,7 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
         ..RunOptions::default()
     };
     let engine = context.engine(registry, splits.as_ref());
-    let method = args.method.with(&setup);
+    let method = chosen.with(&setup);
     let prepared = engine.prepare(&request, method.as_ref(), options)?;
     let done = prepared.run();
     if let (true, Err(EngineError::LosesTooMuch { models, bound })) = (context.json, &done) {
@@ -79,10 +86,11 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
     }
     let done = done?;
     if context.json {
-        json(args, &setup.settings, prepared.plan(), &done)?;
+        let settings = chosen.has_settings().then_some(&setup.settings);
+        json(args, settings, prepared.plan(), &done)?;
     } else {
         print(&done.unlearned);
-        print_times(args, &done);
+        print_times(args, chosen, &done);
     }
     Ok(Outcome::Done)
 }
@@ -104,8 +112,8 @@ fn losses(models: &[ModelLoss]) -> Vec<Value> {
 }
 
 /// Everything that the method can be set up with.
-fn setup(args: &UnlearnArgs) -> Result<Setup, CliError> {
-    let settings = Settings::for_method(args.method).patched(&args.training.patch());
+fn setup(args: &UnlearnArgs, method: MethodKind, fiun: FiunOptions) -> Result<Setup, CliError> {
+    let settings = Settings::for_method(method).patched(&args.training.patch());
     let recipe = args.recipe.as_deref().map(recipes::load).transpose()?;
     Ok(Setup {
         trainings: match &recipe {
@@ -113,17 +121,22 @@ fn setup(args: &UnlearnArgs) -> Result<Setup, CliError> {
             None => Trainings::same(&settings),
         },
         settings,
-        fiun: args.unlearning.options_with(&args.estimator),
+        fiun,
+        matching: MatchingOptions::default(),
     })
 }
 
-fn json(args: &UnlearnArgs, settings: &Settings, plan: &Plan, done: &Done) -> Result<(), CliError> {
+fn json(
+    args: &UnlearnArgs,
+    settings: Option<&Settings>,
+    plan: &Plan,
+    done: &Done,
+) -> Result<(), CliError> {
     let (all, fisher) = (done.cost.seconds, done.preparation.seconds);
-    let trains = !args.method.dampens();
     output::json(&json!({
         "plan": plan,
-        "method": args.method,
-        "settings": trains.then_some(settings),
+        "method": done.unlearned.method,
+        "settings": settings,
         "unlearned": done.unlearned,
         "from_cards": done.from_cards,
         "seconds": {"fisher": fisher, "unlearn": all - fisher},
@@ -132,14 +145,14 @@ fn json(args: &UnlearnArgs, settings: &Settings, plan: &Plan, done: &Done) -> Re
     }))
 }
 
-fn print_times(args: &UnlearnArgs, done: &Done) {
+fn print_times(args: &UnlearnArgs, method: MethodKind, done: &Done) {
     let verb = if args.dry_run {
         "would have unlearned"
     } else {
         "unlearned"
     };
-    if !args.method.dampens() {
-        outln!("{verb} by {} in {:.2} s", args.method, done.cost.seconds);
+    if !method.dampens() {
+        outln!("{verb} by {method} in {:.2} s", done.cost.seconds);
         return;
     }
     outln!(
@@ -184,9 +197,43 @@ fn print(done: &Unlearned) {
             100.0 * accepted
         );
     }
+    print_matched(&done.models);
     for remark in &done.warnings {
         warning!("{remark}");
     }
+}
+
+/// How well forgotten samples are told from unseen ones, for a method that matches them.
+fn print_matched(models: &[ModelOutcome]) {
+    let rows: Vec<Vec<String>> = models
+        .iter()
+        .filter_map(|model| {
+            let matched = model.matched?;
+            let [before, after] = matched.area;
+            let share = |area: f64| output::percent(Some(area));
+            Some(vec![
+                model.before.to_string(),
+                matched.forgotten.to_string(),
+                matched.unseen.to_string(),
+                share(before),
+                share(after),
+                share(matched.aim),
+            ])
+        })
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    outln!("membership area of the forgotten samples, in %: 50 tells nothing");
+    let header = [
+        "model",
+        "forgotten",
+        "unseen",
+        "before",
+        "after",
+        "aimed at",
+    ];
+    table::print(&header, rows, 1);
 }
 
 fn row(model: &ModelOutcome) -> Vec<String> {

@@ -11,20 +11,6 @@ pub(super) fn softmax(logits: &[f32]) -> Vec<f64> {
     powers.into_iter().map(|p| p / sum).collect()
 }
 
-/// The log-odds of a row's label: its logit less the logarithm of the summed exponentials of the
-/// others. It tells samples apart where probabilities are rounded to 0 or 1. Nothing without another
-/// label.
-pub(super) fn log_odds(logits: &[f32], label: usize) -> Option<f64> {
-    let own = f64::from(*logits.get(label)?);
-    let others = || {
-        let rest = logits.iter().enumerate().filter(|(row, _)| *row != label);
-        rest.map(|(_, value)| f64::from(*value))
-    };
-    let top = others().reduce(f64::max)?;
-    let sum: f64 = others().map(|value| (value - top).exp()).sum();
-    Some(own - top - sum.ln())
-}
-
 /// The area under the receiver operating characteristic: the chance that a value of the first kind
 /// is above one of the second (equal ones count half). `None` where one kind has none.
 pub(super) fn area(first: &[f64], second: &[f64]) -> Option<f64> {
@@ -74,13 +60,6 @@ mod tests {
         let second: Vec<f64> = (0..100).map(f64::from).collect();
         assert_eq!(found_at(&[98.5, 50.0], &second, 0.01), Some(0.5));
         assert_eq!(found_at(&[98.5, 50.0], &second, 0.0), Some(0.0));
-        // Even odds against two equal others.
-        let odds = log_odds(&[2f32.ln(), 0.0, 0.0], 0).unwrap();
-        assert!(odds.abs() < 1e-6, "{odds}");
-        // Where the probability is 0 in every precision, order is kept.
-        let low = [-3000.0, -2999.0].map(|own| log_odds(&[own, 0.0, 1.0], 0).unwrap());
-        assert!(low[1] - low[0] > 0.99, "{low:?}");
-        assert_eq!(log_odds(&[1.0], 0), None);
         let p = softmax(&[1000.0, 0.0]);
         assert!((p[0] - 1.0).abs() < 1e-12 && p[1] >= 0.0);
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use disinherit_registry::RegistryError;
-use umig::{Model, ModelId, Relation, Umig};
+use umig::{Forget, Model, ModelId, Relation, Umig};
 
+use super::beside_unseen::sample_verdict;
 use super::evaluation_set::EvaluationSet;
 use super::evaluator::Evaluator;
 use super::measured::{Reference, ReferenceKind};
@@ -34,6 +35,9 @@ impl Evaluator<'_> {
                 let model = LoadedModel::open(self.engine.registry(), &graph, id)?;
                 let provenance =
                     learned(&graph, trained_version(&graph, &model.vertex)).into_owned();
+                if !matches!(self.forget, Forget::Classes(_)) {
+                    return self.judge_samples(model, provenance, at_most);
+                }
                 let scores = self.scores(&model, &provenance)?;
                 let verdict = CertifiedVerdict::new(id.clone(), scores, at_most);
                 // What its outputs still name needs no look inside.
@@ -43,6 +47,25 @@ impl Evaluator<'_> {
                 self.with_inside(&graph, &touched, verdict, (model, provenance))
             })
             .collect()
+    }
+
+    /// The verdict on a version that is to have forgotten single samples or a source. All that it takes is
+    /// what the outputs say, whatever the depth: there is no class that a probe could look for.
+    fn judge_samples(
+        &self,
+        model: LoadedModel,
+        provenance: Model,
+        at_most: f64,
+    ) -> Result<CertifiedVerdict, EngineError> {
+        let id = model.id().clone();
+        let state = model.state(self.engine.registry())?;
+        let set = self.set_of(model, provenance)?;
+        let seen = self.observe(&set, &state)?;
+        let scores = set.scores(&seen);
+        Ok(match sample_verdict(&set, &seen, None) {
+            Some(found) => CertifiedVerdict::of_samples(id, scores, found),
+            None => CertifiedVerdict::new(id, scores, at_most),
+        })
     }
 
     fn with_inside(

@@ -12,6 +12,7 @@ use super::evaluation_set::EvaluationSet;
 use super::sampling::thinned;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::model::is_statistic;
 
 /// Samples of each kind in a step.
 const BATCH: usize = 16;
@@ -154,14 +155,12 @@ impl<'a> Relearner<'a> {
             ],
             epochs: 1,
         };
-        let statistics =
-            |name: &str| name.ends_with(".running_mean") || name.ends_with(".running_var");
         let job = TuningJob {
             architecture: &model.architecture,
             state,
             preprocessing: &model.preprocessing,
             config: &plain_descent(),
-            frozen: &|name| run.keep_statistics && statistics(name),
+            frozen: &|name| run.keep_statistics && is_statistic(name),
             masks: &BTreeMap::new(),
             compute: self.engine.compute(),
             seed: run.seed + look as u64,

@@ -1,12 +1,14 @@
 //! The one evaluator: what models say about samples, and the verdicts on it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use disinherit_data::{DataSet, Samples, Splits};
+use disinherit_data::{DataSet, Samples, Splits, is_for_aiming};
 use disinherit_nets::{Capture, StateDict, initial_state};
 use fiun::Matrix;
 use umig::{Forget, Model, ModelId, Umig};
 
+use super::beside_unseen::sample_verdict;
 use super::evaluation_set::{EvalSplit, EvaluationSet, Observation, predictions};
 use super::inner_layer::inner_layer;
 use super::membership::membership;
@@ -18,7 +20,7 @@ use crate::engine::Engine;
 use crate::error::{EngineError, Hint};
 use crate::features::Features;
 use crate::model::LoadedModel;
-use crate::provenance::{forget_mask, own_data};
+use crate::provenance::{forget_mask, forgotten_ids, own_data};
 use crate::runner::run_weights;
 
 /// Evaluates models on an engine's data, for one thing that is forgotten. Every report, certificate
@@ -29,6 +31,9 @@ pub struct Evaluator<'a> {
     pub(super) forget: &'a Forget,
     pub(super) depth: Depth,
     features: Features<'a>,
+    /// Of single samples and sources: the training samples that some model learnt and that are forgotten.
+    /// A model that inherited from it is judged on them too.
+    forgotten: BTreeSet<String>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -45,12 +50,17 @@ impl<'a> Evaluator<'a> {
             why: "models are evaluated on data, and none was given".into(),
             hint: Some(Hint::GiveData),
         })?;
+        let forgotten = match forget {
+            Forget::Classes(_) => BTreeSet::new(),
+            _ => forgotten_ids(forget, &splits.train, engine.registry().graph()?.models()),
+        };
         Ok(Self {
             features: engine.features(Some(forget)),
             engine,
             splits,
             forget,
             depth,
+            forgotten,
         })
     }
 
@@ -60,6 +70,7 @@ impl<'a> Evaluator<'a> {
         Self {
             features: self.engine.features(Some(self.forget)),
             depth,
+            forgotten: self.forgotten.clone(),
             ..*self
         }
     }
@@ -70,11 +81,10 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// [`EngineError`] when the model cannot be read or run.
     pub fn scores(&self, model: &LoadedModel, provenance: &Model) -> Result<Scores, EngineError> {
-        let own = own_data(provenance, &self.splits.train);
-        let mask = forget_mask(self.forget, &own, &provenance.training);
+        let (own, mask) = self.own(provenance);
         let own = EvalSplit::new(model, &own, &mask);
-        let heldout = &self.splits.heldout;
-        let heldout = EvalSplit::new(model, heldout, &self.heldout_mask(heldout));
+        let heldout = self.heldout();
+        let heldout = EvalSplit::new(model, &heldout, &self.heldout_mask(&heldout));
         let [own_said, heldout_said] = [&own, &heldout].map(|split| -> Result<_, EngineError> {
             if split.set.is_empty() {
                 return Ok(Vec::new());
@@ -92,6 +102,35 @@ impl<'a> Evaluator<'a> {
             forget: of(&own.forget, &heldout.forget),
             retain: of(&own.retain, &heldout.retain),
         })
+    }
+
+    /// The training samples that a model is judged on, and which of them are to be forgotten.
+    fn own(&self, provenance: &Model) -> (DataSet, Vec<bool>) {
+        let train = &self.splits.train;
+        let own = own_data(provenance, train);
+        if self.forgotten.is_empty() {
+            let mask = forget_mask(self.forget, &own, &provenance.training);
+            return (own, mask);
+        }
+        let known: BTreeSet<&String> = own.ids().iter().collect();
+        let own =
+            train.filter(|_, id| self.forgotten.contains(id) || known.contains(&id.to_owned()));
+        let mask = own
+            .ids()
+            .iter()
+            .map(|id| self.forgotten.contains(id))
+            .collect();
+        (own, mask)
+    }
+
+    /// The held-out samples that verdicts are taken on. Of single samples and sources, a method may have
+    /// aimed by unseen samples: those are left out, whatever the method.
+    fn heldout(&self) -> Cow<'_, DataSet> {
+        let heldout = &self.splits.heldout;
+        match self.forget {
+            Forget::Classes(_) => Cow::Borrowed(heldout),
+            _ => Cow::Owned(heldout.filter(|_, id| !is_for_aiming(id))),
+        }
     }
 
     /// The held-out samples that the request wants forgotten: of a source or a list there are none,
@@ -158,10 +197,10 @@ impl<'a> Evaluator<'a> {
         model: &LoadedModel,
         provenance: &Model,
     ) -> Result<[EvalSplit; 2], EngineError> {
-        let own = own_data(provenance, &self.splits.train);
-        let mask = forget_mask(self.forget, &own, &provenance.training);
+        let (own, mask) = self.own(provenance);
         let own = self.as_seen(reader, &own)?;
-        let heldout = self.as_seen(reader, &self.splits.heldout)?;
+        let heldout = self.heldout();
+        let heldout = self.as_seen(reader, &heldout)?;
         let heldout_mask = self.heldout_mask(&heldout);
         Ok([
             EvalSplit::with_rows_of(reader, model, &own, &mask),
@@ -259,6 +298,7 @@ impl<'a> Evaluator<'a> {
         };
         if self.depth.attacks {
             verdicts.membership = membership(set, seen, reference);
+            verdicts.samples = sample_verdict(set, seen, reference);
             verdicts.distance = reference.and_then(|reference| set.distance(seen, reference));
             verdicts.zero_retrain_forgetting = set.zero_retrain_forgetting(seen);
             let inner = inner_layer(self.engine, set, state)?;

@@ -7,6 +7,7 @@ use super::estimate::Estimate;
 use super::evaluation_set::{EvaluationSet, Observation};
 use super::logistic::Logistic;
 use super::sampling::drawn;
+use super::unseen::Unseen;
 
 /// Samples of each kind that the attack works with, at most.
 const MOST: usize = 400;
@@ -20,7 +21,7 @@ const SEED: u64 = 1;
 /// kind, or where features are not at hand.
 pub(super) fn fitted(set: &EvaluationSet, seen: &Observation) -> Option<Estimate> {
     let trained = drawn(&set.own.forget, MOST, SEED);
-    let not = drawn(&set.heldout.forget, MOST, SEED);
+    let not = drawn(&Unseen::of(set).picked, MOST, SEED);
     if trained.len().min(not.len()) < FEWEST {
         return None;
     }

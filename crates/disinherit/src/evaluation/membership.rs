@@ -1,13 +1,16 @@
 //! Membership inference: can one tell that samples were trained on?
 
+use fiun::log_odds;
 use serde::{Deserialize, Serialize};
 
-use super::attack::{FEWEST, area, found_at, log_odds, softmax};
+use super::area::weighted_area;
+use super::attack::{FEWEST, area, found_at, softmax};
 use super::estimate::Estimate;
 use super::evaluation_set::{EvalSplit, EvaluationSet, Observation};
 use super::fitted::fitted;
 use super::logistic::{Logistic, share};
 use super::sampling::thinned;
+use super::unseen::Unseen;
 
 /// Samples of each kind that the attack learns from, at most.
 const LEARNT: usize = 1000;
@@ -28,7 +31,7 @@ pub struct Membership {
     /// The area under the curve that tells forget samples that were trained on from held-out samples
     /// of the same classes by confidence alone, the log-odds of the true label (Yeom et al.,
     /// arXiv:1709.01604); 0.5 is chance, and below it is as telling as above. Nothing with fewer than
-    /// 20 samples of either.
+    /// 20 samples of either, or where single samples are forgotten, fewer than 5 of those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area: Option<f64>,
     /// The same by an attacker who holds half of the forget data and held-out samples of its classes:
@@ -63,20 +66,24 @@ fn signals(logits: &fiun::Matrix, rows: &[Option<u32>], picked: &[usize]) -> Vec
 }
 
 /// The log-odds of the true label of every picked sample; nothing where one has no output for it.
-fn confidence(logits: &fiun::Matrix, rows: &[Option<u32>], picked: &[usize]) -> Option<Vec<f64>> {
+pub(super) fn confidence(
+    logits: &fiun::Matrix,
+    rows: &[Option<u32>],
+    picked: &[usize],
+) -> Option<Vec<f64>> {
     let of = |&at: &usize| log_odds(logits.view().row(at), rows[at]? as usize);
     picked.iter().map(of).collect()
 }
 
 /// The area under the curve of confidence.
 fn area_of_confidence(set: &EvaluationSet, seen: &Observation) -> Option<f64> {
-    let of = |split: &EvalSplit, logits| confidence(logits, &split.rows, &split.forget);
-    let trained = of(&set.own, &seen.own.logits)?;
-    let not = of(&set.heldout, &seen.heldout.logits)?;
-    if trained.len().min(not.len()) < FEWEST {
+    let unseen = Unseen::of(set);
+    let trained = confidence(&seen.own.logits, &set.own.rows, &set.own.forget)?;
+    let not = confidence(&seen.heldout.logits, &set.heldout.rows, &unseen.picked)?;
+    if trained.len() < unseen.fewest || not.len() < FEWEST {
         return None;
     }
-    area(&trained, &not)
+    weighted_area(&trained, &not, &unseen.weights).map(|area| area.value)
 }
 
 /// The attacks on one version of a model; `reference` is what the retrained model says.
@@ -118,17 +125,20 @@ fn likelihood_ratio(
     seen: &Observation,
     reference: &Observation,
 ) -> Option<LikelihoodRatio> {
-    if set.own.forget.len().min(set.heldout.forget.len()) < FEWEST {
+    let unseen = Unseen::of(set).picked;
+    if set.own.forget.len().min(unseen.len()) < FEWEST {
         return None;
     }
-    let differences = |split: &EvalSplit, ours, theirs| -> Option<Vec<f64>> {
-        let ours = confidence(ours, &split.rows, &split.forget)?;
-        let theirs = confidence(theirs, &split.rows, &split.forget)?;
+    let differences = |split: &EvalSplit, picked, ours, theirs| -> Option<Vec<f64>> {
+        let ours = confidence(ours, &split.rows, picked)?;
+        let theirs = confidence(theirs, &split.rows, picked)?;
         Some(ours.iter().zip(&theirs).map(|(a, b)| a - b).collect())
     };
-    let trained = differences(&set.own, &seen.own.logits, &reference.own.logits)?;
+    let (own, heldout) = (&set.own, &set.heldout);
+    let trained = differences(own, &own.forget, &seen.own.logits, &reference.own.logits)?;
     let not = differences(
-        &set.heldout,
+        heldout,
+        &unseen,
         &seen.heldout.logits,
         &reference.heldout.logits,
     )?;

@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 use umig::ModelId;
 
+use super::estimate::Estimate;
 use super::judgement::{Finding, Judged, Judgement};
 use super::measured::{Measured, Reference};
+use super::sample_verdict::SampleVerdict;
 
 /// Accuracies between 0 and 1; `None` where there is nothing to measure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// On the model's own training data.
+    /// On the model's own training data; of forgotten samples also on those that its ancestors learnt.
     pub train: Option<f64>,
     /// On held-out data.
     pub heldout: Option<f64>,
@@ -31,13 +33,17 @@ pub struct CertifiedVerdict {
     pub model: ModelId,
     /// Accuracy on what is forgotten and what is retained.
     pub scores: Scores,
-    /// The largest accuracy on forgotten held-out data that passes.
+    /// The largest accuracy on forgotten held-out data that passes; of single samples and sources, that on
+    /// the forgotten samples, which unseen samples decide about.
     pub at_most: f64,
     /// Whether it passes; nothing where there was nothing to measure.
     pub passed: Option<bool>,
     /// What was found inside the model, where it was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<Inside>,
+    /// How forgotten samples stand against unseen ones, where single samples or a source are forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<SampleVerdict>,
 }
 
 /// What was found inside a model, what it was compared with, and what that allows to say.
@@ -64,6 +70,29 @@ impl CertifiedVerdict {
             at_most,
             passed: measured.map(|accuracy| accuracy <= at_most),
             inside: None,
+            samples: None,
+        }
+    }
+
+    /// The verdict on a model that is to have forgotten single samples or a source, and scores so.
+    pub fn of_samples(model: ModelId, scores: Scores, found: SampleVerdict) -> Self {
+        let measured = Measured {
+            area: Estimate::new(&[found.area]),
+            ..Measured::default()
+        };
+        let judged = Judged::of_samples(&found, &measured, None);
+        Self {
+            model,
+            scores,
+            at_most: found.allowed(),
+            passed: Some(judged.judgement.reaches(Judgement::Outputs)),
+            inside: Some(Inside {
+                measured,
+                reference: None,
+                judgement: judged.judgement,
+                findings: judged.findings,
+            }),
+            samples: Some(found),
         }
     }
 

@@ -10,6 +10,7 @@ use super::measured::Measured;
 use super::membership::Membership;
 use super::probe::Probes;
 use super::relearn::Relearning;
+use super::sample_verdict::SampleVerdict;
 use super::scores::Scores;
 
 /// Which verdicts are asked for, beside accuracy and drift.
@@ -49,6 +50,9 @@ pub struct Verdicts {
     pub drift: BTreeMap<String, f64>,
     /// Membership inference.
     pub membership: Option<Membership>,
+    /// Where single samples or a source are forgotten: how they stand against samples that were never seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<SampleVerdict>,
     /// How far the outputs are from those of the retrained model.
     pub distance: Option<Distance>,
     /// Zero retrain forgetting: 1 when outputs on the forget data are those of a fresh network, 0

@@ -87,6 +87,7 @@ impl Dampen<'_> {
             choice,
             unmatched,
             inner: None,
+            matched: None,
         })
     }
 

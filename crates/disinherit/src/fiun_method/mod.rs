@@ -87,6 +87,10 @@ impl Method for Fiun {
         }
     }
 
+    fn purpose(&self, _level: usize) -> &'static str {
+        "merge, select and dampen in every touched model"
+    }
+
     fn edits_features(&self, forget: &Forget, model: &LoadedModel) -> bool {
         self.options.goes_to_features(forget, model)
     }

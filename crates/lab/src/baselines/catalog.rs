@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use disinherit::{EditDepth, FiunOptions, Method, suggest};
+use disinherit::{EditDepth, FiunOptions, MatchingOptions, Method, suggest};
+use umig::Forget;
 
 use super::describe::{Description, How};
 use super::gradient_ascent::{self, GradientAscent};
@@ -13,14 +14,15 @@ use super::retrain::{self, Retrain};
 use super::settings::Settings;
 use super::trained::Trained;
 use super::{
-    bad_teacher, boundary_shrink, delete, distill, fine_tune, fisher_methods, mask, neg_grad_plus,
-    projection, random_labels, sal_un, scrub, unsir,
+    bad_teacher, boundary_shrink, delete, distill, fine_tune, fisher_methods, mask, matching,
+    neg_grad_plus, projection, random_labels, sal_un, scrub, unsir,
 };
 use crate::training_run::Trainings;
 
 /// Every method. A new one is a file with its description, and a line here.
-const METHODS: [Description; 17] = [
+const METHODS: [Description; 18] = [
     fisher_methods::FIUN,
+    matching::DESCRIPTION,
     retrain::DESCRIPTION,
     fine_tune::DESCRIPTION,
     distill::DESCRIPTION,
@@ -46,6 +48,8 @@ pub struct Setup {
     pub settings: Settings,
     /// For methods that work with Fisher information.
     pub fiun: FiunOptions,
+    /// For matching.
+    pub matching: MatchingOptions,
     /// How each model is trained, for retraining.
     pub trainings: Trainings,
 }
@@ -61,6 +65,7 @@ impl Setup {
                 depth: EditDepth::Outputs,
                 ..FiunOptions::default()
             },
+            matching: MatchingOptions::default(),
         }
     }
 }
@@ -72,7 +77,7 @@ impl MethodKind {
     }
 
     fn description(self) -> &'static Description {
-        static TABLE: [Description; 17] = METHODS;
+        static TABLE: [Description; 18] = METHODS;
         let found = TABLE.iter().find(|method| method.kind == self);
         found.unwrap_or(&TABLE[0])
     }
@@ -102,6 +107,30 @@ impl MethodKind {
         self.description().classes_only
     }
 
+    /// Whether it answers a request for this.
+    pub fn serves(self, forget: &Forget) -> bool {
+        match forget {
+            Forget::Classes(_) => self != Self::Matching,
+            Forget::Samples(_) | Forget::Source(_) => !self.serves_classes_only(),
+        }
+    }
+
+    /// The method for a request where none is named: FIUn for classes; for samples and sources matching,
+    /// which works on data, and FIUn where there is none, or where its layers or its threshold are given.
+    pub fn for_request(forget: &Forget, has_data: bool, fiun: &FiunOptions) -> Self {
+        let usual = FiunOptions::default();
+        let plain = fiun.alpha == usual.alpha && fiun.fisher.layers == usual.fisher.layers;
+        match forget {
+            Forget::Samples(_) | Forget::Source(_) if has_data && plain => Self::Matching,
+            _ => Self::Fiun,
+        }
+    }
+
+    /// Whether it trains by settings that can be given.
+    pub fn has_settings(self) -> bool {
+        !self.dampens() && self != Self::Matching
+    }
+
     /// The method, set up.
     pub fn with(self, setup: &Setup) -> Box<dyn Method> {
         match (self, self.description().how) {
@@ -118,6 +147,7 @@ impl MethodKind {
             (Self::GradientAscent, _) => Box::new(GradientAscent {
                 settings: setup.settings.clone(),
             }),
+            (Self::Matching, _) => Box::new(matching::matching(&setup.matching)),
             (Self::Lfssd, _) => Box::new(Lfssd::new(&setup.fiun, &setup.settings)),
             _ => Box::new(fisher_methods::fiun(&setup.fiun)),
         }

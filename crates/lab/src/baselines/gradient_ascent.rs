@@ -1,7 +1,7 @@
 //! Gradient ascent on the forget data at the initial models; descendants copy the difference.
 
 use disinherit::{Edit, EngineError, Evidence, LoadedModel, Method, Work};
-use disinherit_nets::{Phase, StateDict, Term};
+use disinherit_nets::{Phase, StateDict, Term, add_change, difference};
 use disinherit_registry::MethodName;
 use serde_json::Value;
 use umig::Forget;
@@ -60,7 +60,7 @@ impl Method for GradientAscent {
             terms: vec![Term::labels(&sets.forget, &sets.forget_rows, -1.0)],
             epochs: self.settings.epochs,
         }])?;
-        Ok(minus(&after, &sets.state))
+        Ok(difference(&after, &sets.state))
     }
 
     fn edit(
@@ -75,38 +75,14 @@ impl Method for GradientAscent {
             .get(model.id())
             .into_iter()
             .flatten();
-        let differences: Vec<&StateDict> = reached.filter_map(|id| work.difference(id)).collect();
-        let state = plus(&model.state(work.registry())?, &differences);
+        let mut state = model.state(work.registry())?;
+        for change in reached.filter_map(|id| work.difference(id)) {
+            add_change(&mut state, change, 1.0);
+        }
         model
             .architecture
             .check(&state)
             .map_err(EngineError::net(model.id()))?;
         Edit::from_state(work.registry(), model, &state)
     }
-}
-
-/// `state + difference`, tensor by tensor; tensors without a difference of their shape stay.
-fn plus(state: &StateDict, differences: &[&StateDict]) -> StateDict {
-    let mut sum = state.clone();
-    for difference in differences {
-        for (name, array) in &mut sum {
-            if let Some(change) = difference.get(name).filter(|c| c.shape == array.shape) {
-                let pairs = array.values.iter_mut().zip(&change.values);
-                pairs.for_each(|(value, change)| *value += change);
-            }
-        }
-    }
-    sum
-}
-
-/// `after - before`, tensor by tensor.
-fn minus(after: &StateDict, before: &StateDict) -> StateDict {
-    let mut change = after.clone();
-    for (name, array) in &mut change {
-        if let Some(old) = before.get(name) {
-            let pairs = array.values.iter_mut().zip(&old.values);
-            pairs.for_each(|(value, old)| *value -= old);
-        }
-    }
-    change
 }

@@ -41,6 +41,8 @@ pub enum MethodKind {
     Delete,
     /// Selective synaptic dampening by the sensitivity of the outputs.
     Lfssd,
+    /// Forgotten samples brought to the certainty of unseen ones.
+    Matching,
     /// Weights projected away from activations that only the forget data has.
     Projection,
 }

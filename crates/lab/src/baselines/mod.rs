@@ -13,6 +13,7 @@ mod gradient_ascent;
 mod kind;
 mod lfssd;
 mod mask;
+mod matching;
 mod neg_grad_plus;
 mod projection;
 mod random_labels;

@@ -42,13 +42,13 @@ fn edit(tuning: &Tuning<'_>) -> Result<StateDict, EngineError> {
     };
     let stay = || Phase {
         terms: vec![Term {
-            source: Source::Set(&sets.retain),
             labels: Some((&sets.retain_rows, STAY[0])),
             teacher: Some(Teacher {
                 logits: &of_retain,
                 temperature,
                 weight: STAY[1],
             }),
+            ..Term::of(Source::Set(&sets.retain))
         }],
         epochs: 1,
     };

@@ -1,6 +1,6 @@
 //! The forget and retain sets of one touched model.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use disinherit::progress::Progress;
 use disinherit::provenance::{forget_mask, own_data};
@@ -8,7 +8,7 @@ use disinherit::{EngineError, Hint, LoadedModel, Work};
 use disinherit_data::DataSet;
 use disinherit_nets::{Compute, Network, StateDict, capture};
 use fiun::Matrix;
-use umig::{Forget, ModelId};
+use umig::Forget;
 
 use super::kind::MethodKind;
 
@@ -38,7 +38,7 @@ impl Sets {
         let mask = forget_mask(forget, &own, &model.learned().training);
         let pick = |wanted: bool| {
             let picked: Vec<usize> = (0..own.len()).filter(|&i| mask[i] == wanted).collect();
-            known(model, &own.select(&picked))
+            model.known(&own.select(&picked))
         };
         let retain = pick(false);
         if retain.is_empty() && !work.is_retired(id) {
@@ -49,7 +49,7 @@ impl Sets {
         }
         let mut forget_set = pick(true);
         if forget_set.is_empty() {
-            forget_set = known(model, &inherited_forget(work, id)?);
+            forget_set = work.forget_reaching(model)?;
         }
         if !model.has_bias() {
             return Err(EngineError::Unsupported {
@@ -79,33 +79,6 @@ fn forgotten_rows(forget: &Forget, model: &LoadedModel) -> Vec<u32> {
             .collect(),
         _ => Vec::new(),
     }
-}
-
-/// The forget data of the initial models that reach a model.
-fn inherited_forget(work: &Work<'_>, id: &ModelId) -> Result<DataSet, EngineError> {
-    let reached = work.scope().reached_by.get(id).into_iter().flatten();
-    let vertices = reached.filter_map(|id| work.graph().get(id));
-    let train = &work.splits()?.train;
-    let mut wanted = vec![false; train.len()];
-    for vertex in vertices {
-        let own = own_data(vertex, train);
-        let mask = forget_mask(work.forget(), &own, &vertex.training);
-        let ids: HashSet<&String> = (0..own.len())
-            .filter(|&i| mask[i])
-            .map(|i| &own.ids()[i])
-            .collect();
-        for (at, id) in train.ids().iter().enumerate() {
-            wanted[at] |= ids.contains(id);
-        }
-    }
-    let picked: Vec<usize> = (0..train.len()).filter(|&i| wanted[i]).collect();
-    Ok(train.select(&picked))
-}
-
-/// The samples of labels that a model has an output for.
-fn known(model: &LoadedModel, set: &DataSet) -> DataSet {
-    let names = set.label_names();
-    set.filter(|label, _| model.manifest.labels.contains(&names[label as usize]))
 }
 
 impl Sets {

@@ -58,9 +58,8 @@ fn edit(tuning: &Tuning<'_>) -> Result<StateDict, EngineError> {
         terms: vec![
             of_retained(),
             Term {
-                source: Source::Noise(&noise),
                 labels: Some((&noise.rows, settings.forget_weight)),
-                teacher: None,
+                ..Term::of(Source::Noise(&noise))
             },
         ],
         epochs: 1,

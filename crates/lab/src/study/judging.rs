@@ -47,6 +47,9 @@ impl Study {
     /// means over its models allow, and no more than at least half of them reach alone, so that a
     /// model that lacks as much as another has too much is not taken for two good ones.
     pub fn judged(&self, result: &MethodResult) -> Judged {
+        if result.models.iter().any(|m| m.verdicts.samples.is_some()) {
+            return self.judged_samples(result);
+        }
         let left = result.models.iter();
         let left = left.filter_map(|m| m.verdicts.scores.forget.heldout);
         let found: Vec<Measured> = result
@@ -94,15 +97,36 @@ impl Study {
         judged
     }
 
+    /// The least that can be said of any of its models, where single samples or a source are forgotten.
+    fn judged_samples(&self, result: &MethodResult) -> Judged {
+        let each = result.models.iter();
+        let each = each.map(|model| self.judged_model(result, model));
+        let mut judged = each.reduce(|least, next| Judged {
+            judgement: least.judgement.at_most(next.judgement),
+            findings: [least.findings, next.findings].concat(),
+        });
+        let nothing = Judged {
+            judgement: Judgement::NotMeasured,
+            findings: Vec::new(),
+        };
+        if let Some(judged) = &mut judged {
+            judged.findings.sort();
+            judged.findings.dedup();
+        }
+        judged.unwrap_or(nothing)
+    }
+
     /// What the evidence allows to say of one model as a method left it.
     pub fn judged_model(&self, result: &MethodResult, model: &ModelResult) -> Judged {
-        let scores = &model.verdicts.scores;
-        let mut judged = Judged::new(
-            scores.forget.heldout,
-            FORGOTTEN,
-            &model.verdicts.measured(),
-            self.reference_for(&model.id).as_ref(),
-        );
+        let verdicts = &model.verdicts;
+        let (found, reference) = (verdicts.measured(), self.reference_for(&model.id));
+        let mut judged = match &verdicts.samples {
+            Some(samples) => Judged::of_samples(samples, &found, reference.as_ref()),
+            None => {
+                let left = verdicts.scores.forget.heldout;
+                Judged::new(left, FORGOTTEN, &found, reference.as_ref())
+            }
+        };
         let passed = judged.judgement.reaches(Judgement::Outputs);
         if passed && result.variant.method == MethodKind::Retrain {
             judged = Judged {

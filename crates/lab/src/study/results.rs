@@ -108,8 +108,8 @@ impl Study {
         results.find(|result| result.variant == variant && result.failed.is_none())
     }
 
-    /// The result that the study is about: FIUn to the features, else plain FIUn, else the first method that
-    /// did not fail.
+    /// The result that the study is about: matching where samples were matched, else FIUn to the features,
+    /// else plain FIUn, else the first method that did not fail.
     pub fn shown(&self) -> Option<&MethodResult> {
         let features = Variant {
             features: true,
@@ -117,7 +117,9 @@ impl Study {
         };
         let first = || self.results.iter().find(|result| result.failed.is_none());
         let plain = || self.result(Variant::default());
-        self.result(features).or_else(plain).or_else(first)
+        let matching = self.result(MethodKind::Matching.into());
+        let features = || self.result(features);
+        matching.or_else(features).or_else(plain).or_else(first)
     }
 
     /// The cost of a method over that of retraining, in wall time, where both were measured.

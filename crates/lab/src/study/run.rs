@@ -9,18 +9,19 @@ use disinherit::evaluation::{
 };
 use disinherit::provenance::learned;
 use disinherit::{
-    Cost, Done, EditDepth, Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Scale,
+    Cost, Done, EditDepth, Engine, EngineError, FiunOptions, LoadedModel, MatchingOptions,
+    RunOptions, Scale,
 };
 use disinherit_data::Splits;
 use disinherit_nets::StateDict;
 use disinherit_registry::LossBound;
-use umig::{Forget, ModelId, Request, Role, Scope, Umig};
+use umig::{ModelId, Request, Role, Scope, Umig};
 
 use super::kept::Kept;
 use super::results::{MethodResult, ModelResult, Study, StudyModel};
 use crate::baselines::{MethodKind, Settings, Setup};
 use crate::error::LabError;
-use crate::grow::{grow, trainings};
+use crate::grow::{forget, grow, trainings};
 use crate::recipe::Recipe;
 use crate::variant::Variant;
 
@@ -56,7 +57,7 @@ pub fn run_study(
     let engine = engine.clone().with_data(splits).with_feature_cache(0);
     let grown = grow(&engine, recipe, &splits.train)?;
     let graph = engine.registry().graph()?;
-    let forget = Forget::classes(recipe.forget.classes.iter().cloned());
+    let forget = forget(recipe, &splits.train)?;
     let from: Vec<ModelId> = recipe
         .forget
         .from
@@ -355,7 +356,7 @@ impl Running<'_> {
         }
         Ok(MethodResult {
             variant,
-            settings: (!variant.method.dampens()).then_some(setup.settings),
+            settings: variant.method.has_settings().then_some(setup.settings),
             request: done.unlearned.request.to_string(),
             cost: done.cost,
             preparation: done.preparation,
@@ -404,6 +405,10 @@ impl Running<'_> {
         Setup {
             settings,
             fiun,
+            matching: MatchingOptions {
+                seed: recipe.seed,
+                ..MatchingOptions::default()
+            },
             trainings: trainings(recipe),
         }
     }
@@ -428,7 +433,7 @@ impl Running<'_> {
 fn failure(variant: Variant, settings: Settings, error: &EngineError) -> MethodResult {
     MethodResult {
         variant,
-        settings: (!variant.method.dampens()).then_some(settings),
+        settings: variant.method.has_settings().then_some(settings),
         request: String::new(),
         cost: Cost::default(),
         preparation: Cost::default(),

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::job::TuningJob;
 use super::noise::Noise;
+use super::odds::{Odds, odds_distance};
 use super::turns::Turns;
 use crate::augment::Augment;
 use crate::device::network::DeviceNetwork;
@@ -54,24 +55,54 @@ pub struct Term<'a> {
     pub labels: Option<(&'a [u32], f64)>,
     /// The teacher.
     pub teacher: Option<Teacher<'a>>,
+    /// How likely it should find them.
+    pub odds: Option<Odds<'a>>,
+    /// Samples of a step; as many as the training has where not given.
+    pub batch: Option<usize>,
 }
 
 impl<'a> Term<'a> {
+    /// A term that asks for nothing yet.
+    pub fn of(source: Source<'a>) -> Self {
+        Self {
+            source,
+            labels: None,
+            teacher: None,
+            odds: None,
+            batch: None,
+        }
+    }
+
     /// Cross-entropy to labels.
     pub fn labels(set: &'a DataSet, rows: &'a [u32], weight: f64) -> Self {
         Self {
-            source: Source::Set(set),
             labels: Some((rows, weight)),
-            teacher: None,
+            ..Self::of(Source::Set(set))
         }
     }
 
     /// Distillation.
     pub fn teacher(set: &'a DataSet, teacher: Teacher<'a>) -> Self {
         Self {
-            source: Source::Set(set),
-            labels: None,
             teacher: Some(teacher),
+            ..Self::of(Source::Set(set))
+        }
+    }
+
+    /// Log-odds that are given for every sample.
+    pub fn odds(set: &'a DataSet, odds: Odds<'a>) -> Self {
+        Self {
+            odds: Some(odds),
+            ..Self::of(Source::Set(set))
+        }
+    }
+
+    /// The same with so many samples a step.
+    #[must_use]
+    pub fn by(self, batch: usize) -> Self {
+        Self {
+            batch: Some(batch.max(1)),
+            ..self
         }
     }
 
@@ -119,7 +150,15 @@ impl<'a> Objective<'a> {
             let fits = |rows: &[u32]| {
                 rows.len() == count && rows.iter().all(|row| (*row as usize) < classes)
             };
-            if term.labels.is_some_and(|(rows, _)| !fits(rows)) {
+            let odds = term.odds.as_ref();
+            if odds.is_some_and(|odds| odds.targets.len() != count) {
+                return Err(NetError::Data(format!(
+                    "log-odds need a target for each of {count} samples"
+                )));
+            }
+            if term.labels.is_some_and(|(rows, _)| !fits(rows))
+                || odds.is_some_and(|odds| !fits(odds.rows))
+            {
                 return Err(NetError::Data(format!(
                     "every sample needs a label among the head's {classes} rows"
                 )));
@@ -162,7 +201,13 @@ impl<'a> Objective<'a> {
     /// Steps of an epoch.
     pub(super) fn batches(&self) -> usize {
         let first = self.phase.terms.first().map_or(0, Term::len);
-        first.div_ceil(self.batch)
+        first.div_ceil(self.size(0))
+    }
+
+    /// Samples of a term in a step.
+    fn size(&self, at: usize) -> usize {
+        let own = self.phase.terms.get(at).and_then(|term| term.batch);
+        own.unwrap_or(self.batch)
     }
 
     pub(super) fn shuffle(&mut self, rng: &mut ChaCha8Rng) {
@@ -184,7 +229,8 @@ impl<'a> Objective<'a> {
             if at > 0 && step == 0 {
                 self.turns[at].shuffle(rng);
             }
-            let indices = self.turns[at].take(self.batch, rng);
+            let size = self.size(at);
+            let indices = self.turns[at].take(size, rng);
             let augment = (self.augment != Augment::NONE).then_some((self.augment, &mut *rng));
             let input = self.input(at, &indices, augment);
             let (_, logits) = network.forward(input, Some(rng));
@@ -237,12 +283,16 @@ impl<'a> Objective<'a> {
             let loss = self.cross_entropy.forward(logits.clone(), targets);
             sum = Some(if weight == 1.0 { loss } else { loss * weight });
         }
+        let plus = |sum: Option<Tensor<1>>, loss| match sum {
+            Some(sum) => Some(sum + loss),
+            None => Some(loss),
+        };
         if let Some(teacher) = &term.teacher {
-            let loss = self.distance(teacher, indices, logits) * teacher.weight;
-            sum = Some(match sum {
-                Some(sum) => sum + loss,
-                None => loss,
-            });
+            let loss = self.distance(teacher, indices, logits.clone()) * teacher.weight;
+            sum = plus(sum, loss);
+        }
+        if let Some(odds) = &term.odds {
+            sum = plus(sum, odds_distance(odds, indices, logits, &self.device));
         }
         sum.unwrap_or_else(|| Tensor::zeros([1], &self.device))
     }

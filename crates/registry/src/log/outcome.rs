@@ -8,6 +8,7 @@ use umig::{ModelId, Role};
 
 use super::inner_edit::InnerEdit;
 use super::loss::LossCheck;
+use super::matched::MatchedSamples;
 use crate::digest::Digest;
 
 /// What happened to one model.
@@ -44,6 +45,9 @@ pub struct ModelOutcome {
     /// What it cost in accuracy on the retained data; nothing in entries from before that was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossCheck>,
+    /// How single samples were brought to the certainty of unseen ones; nothing for other methods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched: Option<MatchedSamples>,
     /// Seconds for this model.
     pub seconds: f64,
 }

@@ -23,7 +23,7 @@ mod verdict;
 
 pub(super) use verdict::{evidence, judge};
 
-use verdict::{cells, compared, in_words};
+use verdict::{cells, compared, in_words, of_samples};
 
 /// Measure whether models still hold the forget data, on training and held-out samples. Exits with 1
 /// if one still recognises it, or falls short of what is required.
@@ -73,13 +73,17 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliEr
         let models: Vec<_> = verdicts
             .iter()
             .map(|v| {
-                json!({
+                let mut model = json!({
                     "model": v.model,
                     "scores": v.scores,
                     "passed": v.passed,
                     "judgement": v.judgement(),
                     "inside": v.inside,
-                })
+                });
+                if let Some(samples) = &v.samples {
+                    model["samples"] = json!(samples);
+                }
+                model
             })
             .collect();
         output::json(&json!({
@@ -170,7 +174,12 @@ fn print(forget: &Forget, verdicts: &[CertifiedVerdict], depth: Depth) {
     for verdict in verdicts {
         if let Some(inside) = &verdict.inside {
             outln!("{}", verdict.model);
-            outln!("  beside {}", compared(inside.reference.as_ref()));
+            match &verdict.samples {
+                Some(samples) => of_samples(samples)
+                    .iter()
+                    .for_each(|line| outln!("  {line}")),
+                None => outln!("  beside {}", compared(inside.reference.as_ref())),
+            }
             for finding in &inside.findings {
                 outln!("  {finding}");
             }

@@ -3,7 +3,7 @@
 use disinherit::Engine;
 use disinherit::evaluation::{
     CertifiedVerdict, Depth, Estimate, Evaluator, Inside, Interval, Judgement, Reference,
-    ReferenceKind,
+    ReferenceKind, SampleVerdict,
 };
 use disinherit::umig::{Forget, ModelId};
 
@@ -88,6 +88,34 @@ pub(super) fn compared(reference: Option<&Reference>) -> String {
     .flatten()
     .collect();
     format!("{kind} {}: {}", names.join(", "), parts.join(", "))
+}
+
+/// How forgotten samples stand against unseen ones, in lines.
+pub(super) fn of_samples(found: &SampleVerdict) -> [String; 3] {
+    let ([forgotten, unseen], [loss, unseen_loss]) = (found.accuracy, found.loss);
+    let [low, high] = found.interval;
+    [
+        format!(
+            "{} forgotten samples beside {} unseen ones of their labels: accuracy {} and {} (at most {} \
+             passes), loss {loss:.3} and {unseen_loss:.3}",
+            found.forgotten,
+            found.unseen,
+            percent(forgotten),
+            percent(unseen),
+            percent(found.allowed()),
+        ),
+        format!(
+            "told from them with a membership area of {}, 95 % between {} and {}; 50 is chance",
+            percent(found.area),
+            percent(low),
+            percent(high)
+        ),
+        format!(
+            "the one that stands out most is `{}`: surer than of {} % of the unseen ones",
+            found.weakest.id,
+            percent(found.weakest.share)
+        ),
+    ]
 }
 
 fn percent(share: f64) -> String {

@@ -29,7 +29,7 @@ pub(super) fn collect(
     let places: Vec<usize> = (0..own.len()).filter(|at| mask[*at]).collect();
     let forget = own.select(&places);
     let (basis, forget) = if forget.len() < FEWEST {
-        (Basis::Initial, initial_forget(work, model)?)
+        (Basis::Initial, work.forget_reaching(model)?)
     } else {
         (Basis::Own, forget)
     };
@@ -60,23 +60,6 @@ pub(super) fn collect(
         shares,
         log_odds,
         reference,
-    }))
-}
-
-/// The forget samples that the initial models which reach a model were trained on, of labels that the
-/// model has.
-fn initial_forget(work: &Work<'_>, model: &LoadedModel) -> Result<DataSet, EngineError> {
-    let mut ids = BTreeSet::new();
-    for initial in work.reached_by(model.id()) {
-        let vertex = work.graph().get(&initial);
-        if let Some(forget) = vertex.and_then(|vertex| work.forget_data(vertex)) {
-            ids.extend(forget.ids().iter().cloned());
-        }
-    }
-    let train = &work.splits()?.train;
-    let names = train.label_names();
-    Ok(train.filter(|label, id| {
-        ids.contains(id) && model.manifest.labels.contains(&names[label as usize])
     }))
 }
 

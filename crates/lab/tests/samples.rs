@@ -1,0 +1,208 @@
+//! Single samples and sources: what matching makes of models that learnt them by heart.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use disinherit::evaluation::{Depth, Judgement};
+use disinherit::{
+    Engine, EngineError, FiunOptions, Matching, MatchingOptions, RunOptions, Unlearned,
+};
+use disinherit_data::{Splits, is_for_aiming};
+use disinherit_lab::{MethodKind, Recipe, StudyOptions, Variant, forget, grow, run_study};
+use disinherit_registry::{Digest, Registry};
+use umig::{Forget, Request, Task};
+
+use common::digits;
+
+/// A model that learnt its samples by heart, one that inherited from it, and one that learnt from several.
+const RECIPE: &str = r#"
+name = "by-heart"
+seed = 1
+[data]
+source = "digits"
+clients = 24
+[forget]
+samples = { share = 0.1 }
+from = ["b"]
+[network]
+architecture = "small-cnn"
+[training]
+learning_rate = 0.05
+momentum = 0.9
+weight_decay = 0.0
+schedule = "cosine"
+epochs = 60
+batch_size = 16
+[[model]]
+name = "b"
+clients = [1, 2]
+[[model]]
+name = "h"
+client = 3
+parents = ["b"]
+epochs = 30
+"#;
+
+fn recipe() -> Recipe {
+    Recipe::parse(RECIPE).unwrap()
+}
+
+fn grown(splits: &Splits) -> Engine<'_> {
+    let engine = Engine::new(Registry::in_memory().unwrap()).with_feature_cache(0);
+    let engine = engine.with_data(splits);
+    grow(&engine, &recipe(), &splits.train).unwrap();
+    engine
+}
+
+fn unlearn(engine: &Engine<'_>, wanted: Forget) -> Result<Unlearned, EngineError> {
+    let from = ["b@1".parse().unwrap()];
+    let request = Request::new(wanted).from_models(from);
+    let method = Matching::new(MatchingOptions::default());
+    let prepared = engine.prepare(&request, &method, RunOptions::default())?;
+    Ok(prepared.run()?.unlearned)
+}
+
+fn digests(engine: &Engine<'_>) -> BTreeMap<String, Digest> {
+    let all = engine.registry().digests().unwrap();
+    all.into_iter().map(|(id, d)| (id.to_string(), d)).collect()
+}
+
+#[test]
+fn forgotten_samples_become_as_certain_as_unseen_ones() {
+    let splits = digits();
+    let options = StudyOptions {
+        fiun: FiunOptions::default(),
+        jobs: 0,
+        variants: [MethodKind::Matching, MethodKind::Retrain]
+            .map(Variant::from)
+            .to_vec(),
+        depth: Depth::QUICK,
+        publish: None,
+        keep: None,
+    };
+    let registry = Arc::new(Registry::in_memory().unwrap());
+    let study = run_study(&Engine::new(registry), &recipe(), &splits, &options).unwrap();
+    let result = study.result(MethodKind::Matching.into()).unwrap();
+    let retrained = study.result(MethodKind::Retrain.into()).unwrap();
+    assert_eq!(result.models.len(), 2);
+    for model in &result.models {
+        let matched = model.outcome.matched.unwrap();
+        let [before, after] = matched.area;
+        assert_eq!(matched.forgotten, 12);
+        assert!(matched.views && !matched.head_only);
+        assert_eq!(matched.carried.is_some(), model.id.name() == "h");
+        // By the unseen samples that were aimed by: learnt by heart before, as unseen ones are after.
+        assert!(before > matched.aim + 0.05, "{}: {matched:?}", model.id);
+        assert!(
+            (after - matched.aim).abs() < 0.03,
+            "{}: {matched:?}",
+            model.id
+        );
+        let before = &study
+            .models
+            .iter()
+            .find(|m| m.id == model.id)
+            .unwrap()
+            .before;
+        let kept = |of: &disinherit::evaluation::Verdicts| of.scores.retain.train.unwrap();
+        assert!(kept(&model.verdicts) >= kept(before) - 0.02, "{}", model.id);
+        // The model is judged on the samples that it inherited, too.
+        let samples = model.verdicts.samples.as_ref().unwrap();
+        assert_eq!(samples.forgotten, 12);
+        assert!(samples.interval[0] < samples.area && samples.area < samples.interval[1]);
+        assert!(samples.weakest.above_retrained.is_some());
+        let again = retrained
+            .model(&model.id)
+            .unwrap()
+            .verdicts
+            .samples
+            .as_ref()
+            .unwrap();
+        assert_eq!(again.weakest.above_retrained, Some(0.0));
+        let was = before.samples.as_ref().unwrap();
+        assert!(
+            (samples.area - again.area).abs() < (was.area - again.area).abs(),
+            "{}: {} to {}, retrained {}",
+            model.id,
+            was.area,
+            samples.area,
+            again.area
+        );
+    }
+    assert_eq!(retrained.judgement, Some(Judgement::RetrainedBaseline));
+    assert!(result.judgement.unwrap().reaches(Judgement::Outputs));
+}
+
+#[test]
+fn a_seed_decides_what_comes_out_and_the_plan_has_two_stages() {
+    let splits = digits();
+    let wanted = forget(&recipe(), &splits.train).unwrap();
+    let Forget::Samples(ids) = &wanted else {
+        panic!("{wanted}");
+    };
+    assert_eq!(ids.len(), 12);
+    let made = [0, 1].map(|_| {
+        let engine = grown(&splits);
+        let request = Request::new(wanted.clone()).from_models(["b@1".parse().unwrap()]);
+        let method = Matching::new(MatchingOptions::default());
+        let prepared = engine
+            .prepare(&request, &method, RunOptions::default())
+            .unwrap();
+        let stages = &prepared.plan().stages;
+        let edited: Vec<Vec<&str>> = stages
+            .iter()
+            .map(|stage| stage.tasks.iter().map(|task| task.model().name()).collect())
+            .collect();
+        assert_eq!(edited, [["b"], ["h"]]);
+        let reads = |task: &Task| matches!(task, Task::Edit { features: true, .. });
+        assert!(stages.iter().flat_map(|stage| &stage.tasks).all(reads));
+        prepared.run().unwrap();
+        digests(&engine)
+    });
+    assert_eq!(made[0].len(), 4);
+    assert_eq!(made[0], made[1]);
+}
+
+#[test]
+fn a_source_is_forgotten_where_others_were_learnt_too() {
+    let splits = digits();
+    let engine = grown(&splits);
+    let done = unlearn(&engine, Forget::Source("client-2".into())).unwrap();
+    assert_eq!(done.method.as_str(), "matching");
+    assert_eq!(done.models.len(), 2);
+    for model in &done.models {
+        let matched = model.matched.unwrap();
+        assert!(matched.forgotten > 50, "{matched:?}");
+        assert!(matched.area[1] < matched.area[0], "{matched:?}");
+    }
+    let graph = engine.registry().graph().unwrap();
+    let left = &graph.get(&"b@2".parse().unwrap()).unwrap().training;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].source.as_deref(), Some("client-1"));
+}
+
+#[test]
+fn what_matching_cannot_do_is_refused() {
+    let splits = digits();
+    let engine = grown(&splits);
+    let refused = |engine: &Engine<'_>, wanted: Forget, reason: &str| {
+        let error = unlearn(engine, wanted).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+        assert_eq!(digests(engine).len(), 2);
+    };
+    refused(&engine, Forget::classes(["3"]), "samples and sources");
+    let wanted = || forget(&recipe(), &splits.train).unwrap();
+    refused(&engine.clone().with_data(None), wanted(), "training data");
+    // Everything there is was trained on, and no held-out sample is for aiming.
+    let own = disinherit::provenance::own_data;
+    let graph = engine.registry().graph().unwrap();
+    let b = graph.get(&"b@1".parse().unwrap()).unwrap();
+    let few = Splits {
+        train: own(b, &splits.train),
+        heldout: splits.heldout.filter(|_, id| !is_for_aiming(id)),
+    };
+    refused(&engine.clone().with_data(&few), wanted(), "never saw");
+}
