@@ -215,12 +215,7 @@ impl Execution<'_> {
         for (model, (edit, seconds)) in models.iter().zip(edits) {
             let id = model.id();
             let seconds = seconds + self.seconds.get(id).copied().unwrap_or_default();
-            let checker = LossChecker {
-                work: &self.work,
-                learns_retained: self.work.learns_retained,
-                bound: self.options.loss,
-            };
-            let loss = checker.check(model, &edit)?;
+            let (edit, loss) = self.checked(model, edit)?;
             let (outcome, tensors) = self.outcome(model, edit, (loss, seconds));
             self.weigh(&outcome);
             if self.options.keep_weights || self.kept.contains(id) {
@@ -248,6 +243,33 @@ impl Execution<'_> {
         self.outcomes
             .extend(outcomes.map(|o| (o.before.clone(), o)));
         Ok(())
+    }
+
+    /// Measures what an edit costs. Where that is too much, one that goes less deep is taken instead, if the
+    /// method has one.
+    fn checked(&self, model: &LoadedModel, edit: Edit) -> Result<(Edit, LossCheck), EngineError> {
+        let checker = LossChecker {
+            work: &self.work,
+            learns_retained: self.work.learns_retained,
+            bound: self.options.loss,
+        };
+        let limit = self.options.loss.limit();
+        let loss = checker.check(model, &edit)?;
+        let Some(measured) = loss.measured().filter(|loss| loss.excess(limit) > 0.0) else {
+            return Ok((edit, loss));
+        };
+        let why = format!(
+            "it would lose {:.1} points of retained accuracy, {:.1} are allowed",
+            100.0 * measured.loss(),
+            100.0 * limit
+        );
+        match self.method.shallower(&self.work, model, &edit, why)? {
+            None => Ok((edit, loss)),
+            Some(shallower) => {
+                let loss = checker.check(model, &shallower)?;
+                Ok((shallower, loss))
+            }
+        }
     }
 
     fn remember(&mut self, id: &ModelId, changed: BTreeMap<String, Tensor>) {

@@ -72,6 +72,21 @@ pub trait Method: Sync {
         false
     }
 
+    /// An edit that goes less deep than one that turned out too costly, where there is one; `why` says what
+    /// that one costs.
+    ///
+    /// # Errors
+    /// [`EngineError`] when it fails.
+    fn shallower(
+        &self,
+        _work: &Work<'_>,
+        _model: &LoadedModel,
+        _edit: &Edit,
+        _why: String,
+    ) -> Result<Option<Edit>, EngineError> {
+        Ok(None)
+    }
+
     /// Whether it trains on all of a model's retained samples, so that none of them can tell what it
     /// costs: that is measured on held-out ones then. Of other methods' edits, which read the samples
     /// that [`Work`] hands out, it is measured on training samples kept apart from them.

@@ -8,14 +8,15 @@ mod inner;
 mod options;
 mod tensor;
 
-use disinherit_registry::MethodName;
+use disinherit_nets::StateDict;
+use disinherit_registry::{InnerEdit, MethodName};
 use fiun::Dampening;
 use serde_json::{Value, json};
 use umig::{Forget, ModelId, Scope};
 
 use crate::cards::FisherOptions;
 use crate::error::EngineError;
-use crate::evidence::{Collecting, Evidence, Strength};
+use crate::evidence::{Collecting, Evidence, InnerPart, Strength};
 use crate::method::{Edit, Method};
 use crate::model::LoadedModel;
 use crate::work::Work;
@@ -99,6 +100,24 @@ impl Method for Fiun {
         true
     }
 
+    fn shallower(
+        &self,
+        work: &Work<'_>,
+        model: &LoadedModel,
+        edit: &Edit,
+        why: String,
+    ) -> Result<Option<Edit>, EngineError> {
+        let Some(inner) = edit.inner.as_ref().filter(|inner| inner.layer.is_some()) else {
+            return Ok(None);
+        };
+        let record = InnerEdit {
+            trials: inner.trials.clone(),
+            outputs_only: Some(why),
+            ..InnerEdit::default()
+        };
+        self.outputs(work, model, record).map(Some)
+    }
+
     fn evidence(&self, work: &Work<'_>, model: &ModelId) -> Result<Option<Evidence>, EngineError> {
         let opened = work.model(model)?;
         let inner = self
@@ -152,6 +171,23 @@ impl Method for Fiun {
 }
 
 impl Fiun {
+    /// The edit of the outputs alone, with what was tried below them.
+    fn outputs(
+        &self,
+        work: &Work<'_>,
+        model: &LoadedModel,
+        record: InnerEdit,
+    ) -> Result<Edit, EngineError> {
+        let evidence = Evidence {
+            strength: self.strength(work, model.id())?,
+            inner: Some(InnerPart {
+                changed: StateDict::new(),
+                record,
+            }),
+        };
+        self.edit(work, model, Some(&evidence))
+    }
+
     /// What alpha is chosen on.
     fn strength(&self, work: &Work<'_>, model: &ModelId) -> Result<Option<Strength>, EngineError> {
         let searches = self.options.alpha == Alpha::Auto && work.engine.data().is_some();
