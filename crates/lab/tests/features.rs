@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use disinherit::cards::{FisherOptions, compute_cards};
 use disinherit::evaluation::{Depth, Evaluator, Verdicts};
-use disinherit::registry::{Basis, Registry};
+use disinherit::registry::{Basis, LossBound, Registry};
 use disinherit::{EditDepth, Engine, Fiun, FiunOptions, LoadedModel, RunOptions, Unlearned};
 use disinherit_data::Splits;
 use disinherit_lab::{Recipe, grow};
@@ -62,8 +62,13 @@ fn grown(splits: &Splits, recipe: &str) -> Arc<Registry> {
 
 fn forget(engine: &Engine<'_>, options: FiunOptions) -> Unlearned {
     let request = Request::new(Forget::classes(["3"]));
+    // What an edit may cost has tests of its own.
+    let run = RunOptions {
+        loss: LossBound::UNLIMITED,
+        ..RunOptions::default()
+    };
     let method = Fiun::new(options);
-    let prepared = engine.prepare(&request, &method, RunOptions::default());
+    let prepared = engine.prepare(&request, &method, run);
     prepared.unwrap().run().unwrap().unlearned
 }
 
@@ -218,7 +223,11 @@ fn cards_alone_are_enough_for_features_to_forget() {
     let request = Request::new(Forget::classes(["5"])).from_models([first]);
     let method = Fiun::new(features());
     let second = engine(&registry);
-    let prepared = second.prepare(&request, &method, RunOptions::default());
+    let run = RunOptions {
+        loss: LossBound::UNLIMITED,
+        ..RunOptions::default()
+    };
+    let prepared = second.prepare(&request, &method, run);
     let done = prepared.unwrap().run().unwrap().unlearned;
     for outcome in &done.models {
         let inner = outcome.inner.as_ref().unwrap();
