@@ -46,7 +46,7 @@ pub(crate) struct ReproduceArgs {
     /// The methods to compare, or `all`; `fiun+all` edits every layer, `fiun+raw` compares FIMs as
     /// they are. When not given, fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask for
     /// classes, and for samples and sources matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,
-    /// scrub,sal-un,ssd,lfssd.
+    /// scrub,sal-un,lfssd.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     methods: Vec<Choice>,
     #[command(flatten)]
@@ -136,7 +136,7 @@ fn variants(choices: &[Choice], forget: &Forget) -> Vec<Variant> {
 /// What is compared where no methods are named.
 const FOR_CLASSES: &str = "fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask";
 const FOR_SAMPLES: &str =
-    "matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,scrub,sal-un,ssd,lfssd";
+    "matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,scrub,sal-un,lfssd";
 
 impl ReproduceArgs {
     /// The methods that are asked for, or else those that suit what is forgotten.
