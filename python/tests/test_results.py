@@ -85,6 +85,12 @@ def test_every_result_is_what_its_class_says(registry):
     inner = of(would.models[0].inner, results.InnerEdit)
     assert inner.basis == "none" and inner.layer is None and "below its head" in inner.outputs_only
     assert any("only its outputs were edited" in warning for warning in would.warnings)
+    person = [f"sample-{n}" for n in range(12)]
+    would = registry.unlearn(samples=person, initial="base", data=everything, dry_run=True, progress=False)
+    matched = of(would.models[0].matched, results.MatchedSamples)
+    assert matched.forgotten == 12 and matched.head_only and matched.carried is None
+    beside = of(registry.verify(everything, models="base", samples=person, progress=False), typing.List[results.Verdict])
+    assert beside[0].samples.weakest.id in person
     done = of(registry.unlearn(classes="cat", initial="base", data=everything, progress=False), results.Unlearned)
     outcome = done.models[0]
     assert outcome.inner is None

@@ -47,7 +47,7 @@ pub(crate) struct ReproduceArgs {
     /// without data, from FIM cards), `fiun` to the outputs, `fiun+all` dampens every layer, `fiun+raw`
     /// compares FIMs as they are. When not given,
     /// fiun+features,fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask for classes, and for
-    /// samples and sources matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,scrub,sal-un,ssd,lfssd.
+    /// samples and sources matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,scrub,sal-un,lfssd.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     methods: Vec<Choice>,
     #[command(flatten)]
@@ -138,7 +138,7 @@ fn variants(choices: &[Choice], forget: &Forget) -> Vec<Variant> {
 const FOR_CLASSES: &str =
     "fiun+features,fiun,fiun+all,retrain,fine-tune,distill,gradient-ascent,ssd,mask";
 const FOR_SAMPLES: &str =
-    "matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,scrub,sal-un,ssd,lfssd";
+    "matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,scrub,sal-un,lfssd";
 
 impl ReproduceArgs {
     /// The methods that are asked for, or else those that suit what is forgotten.
