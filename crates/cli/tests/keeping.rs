@@ -8,8 +8,18 @@ use std::fs;
 use common::{Place, objects};
 use serde_json::{Value, json};
 
-const UNLEARN: [&str; 8] = [
-    "unlearn", "--forget", "class=3", "--from", "r1", "--data", "digits", "--json",
+/// Three epochs make models that name one sample in six: an edit of such a one may cost it two points.
+const UNLEARN: [&str; 10] = [
+    "unlearn",
+    "--forget",
+    "class=3",
+    "--from",
+    "r1",
+    "--data",
+    "digits",
+    "--accept-loss",
+    "0.1",
+    "--json",
 ];
 
 /// Answers the request, and says what happened.

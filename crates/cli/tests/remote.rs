@@ -43,7 +43,16 @@ fn objects_in_s3_and_the_catalog_in_postgres() {
 
     text(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"]);
     let unlearn = [
-        "unlearn", "--forget", "class=3", "--from", "r1", "--data", "digits", "--json",
+        "unlearn",
+        "--forget",
+        "class=3",
+        "--from",
+        "r1",
+        "--data",
+        "digits",
+        "--accept-loss",
+        "0.1",
+        "--json",
     ];
     let there: Value = serde_json::from_str(&text(&unlearn)).unwrap();
     // The same in a folder gives the same weights.

@@ -17,7 +17,7 @@ use disinherit::{
 use disinherit_data::Splits;
 use disinherit_formats::{Tensor, write_checkpoint};
 use disinherit_lab::{Grown, MethodKind, Recipe, Setup, grow, trainings};
-use disinherit_registry::{Digest, Registry};
+use disinherit_registry::{Digest, LossBound, Registry};
 use umig::{Forget, ModelId, Request, Role};
 
 use common::digits;
@@ -342,7 +342,7 @@ fn single_samples_and_sources_are_requests_too() {
     let all_of_client = Request::new(Forget::Source("client-2".into()));
     let done = forgot(&engine, &all_of_client, &options);
     let retired: Vec<ModelId> = done.retired.into_iter().map(|gone| gone.model).collect();
-    assert_eq!((retired, done.models.len()), (vec![id("r3@2")], 0));
+    assert_eq!((retired, done.models.len()), (vec![id("r3@3")], 0));
     let graph = registry.graph().unwrap();
     assert!(graph.models().all(|m| m.id.name() != "r3" || m.superseded));
 }
@@ -365,6 +365,8 @@ fn retraining_leaves_the_class_out() {
     let run = RunOptions {
         dry_run: true,
         keep_weights: true,
+        // So few epochs leave less than there was: retrained, r3 loses three points of held-out accuracy.
+        loss: LossBound::UNLIMITED,
         ..RunOptions::default()
     };
     let request = forget_three();
@@ -456,7 +458,8 @@ fn siblings_share_a_forward_pass() {
     for name in ["r1@1", "r2@1", "r3@1"] {
         let title = format!("running {name}");
         let count = passes.iter().filter(|pass| **pass == title).count();
-        assert_eq!(count, 1, "{passes:?}");
+        // A second time on the samples that are kept apart, to measure what the edit costs.
+        assert_eq!(count, 2, "{passes:?}");
     }
 }
 

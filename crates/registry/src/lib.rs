@@ -76,12 +76,12 @@ pub use log::entry::{Made, Operation, OperationRow};
 pub use log::inner_edit::{Basis, InnerEdit, InnerTrial};
 pub use log::loss::{CheckedOn, LossBound, LossCheck, MeasuredLoss};
 pub use log::matched::MatchedSamples;
-pub use log::outcome::ModelOutcome;
+pub use log::outcome::{ModelOutcome, RetiredModel};
 pub use log::record::{
     AddRecord, FisherImportRecord, FisherRecord, FsckRecord, GrowRecord, ImportRecord, MethodName,
     OperationRecord, PurgeRecord, Subject, UndoRecord, UnlearnRecord,
 };
-pub use log::retired::{RetiredModel, retired_versions};
+pub use log::retired::retired_versions;
 pub use maintenance::fsck::{Damage, Health};
 pub use maintenance::gc::Garbage;
 pub use maintenance::purge::{Purge, Purged};

@@ -11,6 +11,18 @@ use super::loss::LossCheck;
 use super::matched::MatchedSamples;
 use crate::digest::Digest;
 
+/// A version that a request took out of use: it was trained on nothing but what is forgotten, so that
+/// nothing of its own would be left. It is superseded, and no version replaces it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredModel {
+    /// The version.
+    pub model: ModelId,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its part in the request.
+    pub role: Role,
+}
+
 /// What happened to one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelOutcome {

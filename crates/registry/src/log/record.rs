@@ -12,8 +12,7 @@ use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::ids::{OperationId, RequestId};
 use crate::log::loss::LossBound;
-use crate::log::outcome::ModelOutcome;
-use crate::log::retired::RetiredModel;
+use crate::log::outcome::{ModelOutcome, RetiredModel};
 
 /// The newest shape of details that this version reads. Details of the first shape carry no version;
 /// a later one has it in its key `version`.

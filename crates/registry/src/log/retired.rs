@@ -2,25 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use umig::{ModelId, Role};
+use umig::ModelId;
 
-use crate::digest::Digest;
 use crate::ids::RequestId;
 use crate::log::entry::OperationRow;
 use crate::log::record::OperationRecord;
-
-/// A version that a request took out of use: it was trained on nothing but what is forgotten, so that
-/// nothing of its own would be left. It is superseded, and no version replaces it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetiredModel {
-    /// The version.
-    pub model: ModelId,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its part in the request.
-    pub role: Role,
-}
 
 /// The versions that are retired, by the log, each with the request that did it; those that were brought
 /// back are not among them.
