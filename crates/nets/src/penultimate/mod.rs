@@ -5,3 +5,4 @@
 pub(crate) mod activations;
 mod find;
 pub(crate) mod network;
+pub(crate) mod tensors;
