@@ -7,7 +7,7 @@ your own. What methods give back is described in :mod:`disinherit.results`.
 """
 
 from . import results
-from ._data import Data, Networks
+from ._data import Data, DeepNetworks, Networks, PenultimateLayer
 from ._disinherit import (
     Conflict,
     Damaged,
@@ -33,12 +33,14 @@ __all__ = [
     "Conflict",
     "Damaged",
     "Data",
+    "DeepNetworks",
     "DisinheritError",
     "NeedsData",
     "Networks",
     "NoRegistry",
     "NotRunnable",
     "NothingRetained",
+    "PenultimateLayer",
     "Registry",
     "RegistryExists",
     "Relation",

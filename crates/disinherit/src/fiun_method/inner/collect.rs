@@ -4,15 +4,17 @@
 use std::collections::BTreeSet;
 
 use disinherit_data::DataSet;
-use disinherit_nets::{Activations, Penultimate};
 use disinherit_registry::Basis;
 use fiun::{Matrix, log_sum_exp};
 use umig::ModelId;
 
+use super::layer::{Layer, Seen};
+use super::refusal::Refusal;
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::provenance::forget_mask;
-use crate::reference::open_untouched_root;
+use crate::reference::{open_untouched_module, open_untouched_root};
+use crate::runner::runner_of;
 use crate::work::Work;
 
 /// Samples of each kind that an edit is computed from, at most, and that its strength is chosen on.
@@ -25,30 +27,10 @@ const FEWEST: usize = 10;
 /// The temperature of a model's own second guesses, which are too sharp: it was trained on them.
 const OWN_TEMPERATURE: f32 = 2.0;
 
-/// Why there is no edit below the head.
-pub(super) enum Refusal {
-    /// It cannot be made; the head is edited alone.
-    Reason(String),
-    /// Something failed.
-    Error(EngineError),
-}
-
-impl From<&str> for Refusal {
-    fn from(reason: &str) -> Self {
-        Self::Reason(reason.to_owned())
-    }
-}
-
-impl From<EngineError> for Refusal {
-    fn from(error: EngineError) -> Self {
-        Self::Error(error)
-    }
-}
-
 /// Samples of one kind, in two parts: the first the edit is computed from, its strength is chosen on
 /// the second.
 pub(super) struct Part {
-    pub(super) activations: Activations,
+    pub(super) seen: Seen,
     /// The head row of each sample's label.
     pub(super) rows: Vec<u32>,
     /// How many belong to the first part.
@@ -84,7 +66,7 @@ impl Material {
     pub(super) fn collect(
         work: &Work<'_>,
         model: &LoadedModel,
-        cut: &Penultimate,
+        layer: &dyn Layer,
         classes: &BTreeSet<String>,
     ) -> Result<Self, Refusal> {
         if work.splits().is_err() {
@@ -108,8 +90,8 @@ impl Material {
                  {FEWEST} are needed"
             )));
         }
-        let (forget_set, forget) = part(work, model, cut, &forget, FORGET)?;
-        let (_, retained) = part(work, model, cut, &retained, RETAINED)?;
+        let forget = part(work, model, layer, &forget, FORGET)?;
+        let retained = part(work, model, layer, &retained, RETAINED)?;
         let gone: BTreeSet<u32> = (0u32..)
             .zip(&model.manifest.labels)
             .filter(|(_, label)| classes.contains(*label))
@@ -122,12 +104,11 @@ impl Material {
         let guesses = Guesses {
             work,
             model,
-            set: &forget_set,
             forget: &forget,
             gone: &gone,
             known: &known,
         };
-        let (reference, shares, log_odds) = guesses.second(cut)?;
+        let (reference, shares, log_odds) = guesses.second(layer)?;
         Ok(Self {
             basis,
             forget,
@@ -162,34 +143,26 @@ fn initial_forget(work: &Work<'_>, model: &LoadedModel) -> Result<DataSet, Engin
 fn part(
     work: &Work<'_>,
     model: &LoadedModel,
-    cut: &Penultimate,
+    layer: &dyn Layer,
     set: &DataSet,
     [fitted, chosen]: [usize; 2],
-) -> Result<(DataSet, Part), EngineError> {
+) -> Result<Part, Refusal> {
     let mut order = set.deal(0);
     order.truncate(fitted + chosen);
     let set = set.select(&order);
     let title = format!("activations of {}", model.id());
     let stage = work.progress().stage(&title, set.len() as u64);
-    let activations = cut
-        .run(&set, &model.preprocessing, &mut |n| stage.advance(n as u64))
-        .map_err(EngineError::net(model.id()))?;
     let rows = model.rows(&set)?;
+    let seen = layer.run(set, stage.as_ref())?;
     // Where there are few, one in five is kept for the choice.
     let fitted = fitted.min(rows.len() - rows.len().div_ceil(5));
-    let part = Part {
-        activations,
-        rows,
-        fitted,
-    };
-    Ok((set, part))
+    Ok(Part { seen, rows, fitted })
 }
 
 /// What forget samples are taken for once their own label is left out.
 struct Guesses<'a> {
     work: &'a Work<'a>,
     model: &'a LoadedModel,
-    set: &'a DataSet,
     forget: &'a Part,
     gone: &'a BTreeSet<u32>,
     /// The rows that retained samples are known of.
@@ -201,25 +174,26 @@ type Answer = (Option<ModelId>, Matrix, Option<Vec<(u32, f32)>>);
 
 impl Guesses<'_> {
     /// By an untouched root where the graph has one, by the model itself where not.
-    fn second(&self, cut: &Penultimate) -> Result<Answer, EngineError> {
+    fn second(&self, layer: &dyn Layer) -> Result<Answer, EngineError> {
         let work = self.work;
-        let touched = work.scope().touched().cloned().collect();
-        let root = open_untouched_root(
-            work.registry(),
-            work.graph(),
-            &touched,
-            self.model,
-            work.forget(),
-        )?;
+        let root = match runner_of(work.features.runner(), &self.forget.seen.set)? {
+            Some(runner) => open_untouched_module(work, self.model, runner)?,
+            None => {
+                let touched = work.scope().touched().cloned().collect();
+                let (registry, graph) = (work.registry(), work.graph());
+                open_untouched_root(registry, graph, &touched, self.model, work.forget())?
+            }
+        };
         let Some(root) = root else {
-            let features = cut
-                .features(&self.forget.activations, None)
-                .map_err(EngineError::net(self.model.id()))?;
+            let places: Vec<usize> = (0..self.forget.rows.len()).collect();
+            let features = layer.features(&self.forget.seen, &places, None)?;
             let logits = work.features.logits(self.model, &features)?;
             let rows: Vec<Option<u32>> = self.own_rows().collect();
             return Ok((None, self.shares(&logits, &rows, OWN_TEMPERATURE)?, None));
         };
-        let features = work.features.of(&root, self.set, work.progress())?;
+        let features = work
+            .features
+            .of(&root, &self.forget.seen.set, work.progress())?;
         let logits = work.features.logits(&root, &features)?;
         let row_of = |label: &String| {
             let labels = &self.model.manifest.labels;

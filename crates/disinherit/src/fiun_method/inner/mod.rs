@@ -7,13 +7,15 @@
 
 mod choose;
 mod collect;
+mod layer;
+mod refusal;
 
-use disinherit_nets::Penultimate;
 use disinherit_registry::InnerEdit;
 use umig::Forget;
 
 use self::choose::{Bounds, Chooser};
-use self::collect::{Material, Refusal};
+use self::collect::Material;
+use self::refusal::Refusal;
 use super::options::FiunOptions;
 use crate::error::EngineError;
 use crate::evidence::InnerPart;
@@ -50,28 +52,22 @@ impl<'a> Inner<'a> {
         let Forget::Classes(classes) = self.work.forget() else {
             return Err("only whole classes are forgotten below the head".into());
         };
-        if model.is_head_only() {
-            return Err("what lies below its head is not run here".into());
-        }
-        let state = model.state(self.work.registry())?;
-        let compute = self.work.compute();
-        let net = || EngineError::net(model.id());
-        let cut = Penultimate::new(&model.architecture, &state, compute).map_err(net())?;
-        let cut = cut.ok_or("it has no layer of weights below its head that is a matrix")?;
-        let material = Material::collect(self.work, model, &cut, classes)?;
+        let layer = layer::open(self.work, model)?;
+        let layer = layer.as_ref();
+        let material = Material::collect(self.work, model, layer, classes)?;
         let bounds = Bounds {
             forget: self.options.target_forget.unwrap_or(0.0),
             loss: self.options.target_loss,
         };
-        let chooser = Chooser::new(self.work.registry(), bounds, model, &cut, &material)?;
+        let chooser = Chooser::new(self.work.registry(), bounds, model, layer, &material)?;
         let chosen = chooser.choose()?;
-        let mut changed = cut.corrected(&state, &chosen.correction).map_err(net())?;
+        let mut changed = layer.corrected(&chosen.correction)?;
         changed.extend(chosen.head);
         Ok(InnerPart {
             changed,
             record: InnerEdit {
                 basis: material.basis,
-                layer: Some(cut.weight().to_owned()),
+                layer: Some(layer.weight().to_owned()),
                 reference: material.reference.clone(),
                 ridge: Some(chosen.ridge),
                 trials: chosen.trials,
