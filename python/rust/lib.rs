@@ -6,6 +6,7 @@ mod data_sets;
 mod engine;
 mod errors;
 mod layers;
+mod penultimate;
 mod progress;
 mod registry;
 mod results;

@@ -8,7 +8,7 @@ use disinherit::data::DataSet;
 use disinherit::fiun::{FisherTensor, Matrix};
 use disinherit::nets::{Capture, StateDict};
 use disinherit::progress::Stage;
-use disinherit::{EngineError, LoadedModel, Runner};
+use disinherit::{EngineError, LoadedModel, RunLayer, Runner};
 use numpy::{
     IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errors::{DisinheritError, raised, refused};
+use crate::penultimate;
 
 /// Asks an object of Python to run networks.
 pub(crate) struct Networks {
@@ -216,6 +217,28 @@ impl Runner for Networks {
                 ))),
                 None => Ok(tensors),
             }
+        })
+    }
+
+    fn penultimate(
+        &self,
+        model: &LoadedModel,
+        weights: &StateDict,
+        set: &DataSet,
+        stage: &dyn Stage,
+    ) -> Result<Result<RunLayer, String>, EngineError> {
+        self.ask(model, |py, object| {
+            if !object.hasattr("penultimate")? {
+                return Ok(Err("what runs it does not say what its layers read".into()));
+            }
+            let said = (
+                model.id().name(),
+                &model.manifest.head,
+                arrays(py, model, weights)?,
+                set.ids(),
+            );
+            let steps = object.call_method1("penultimate", said)?;
+            penultimate::read(&steps, set.len(), stage)
         })
     }
 }

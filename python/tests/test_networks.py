@@ -1,9 +1,11 @@
 """Networks of any framework, here of plain NumPy: inner layers in a registry, external samples."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from disinherit import Data, DisinheritError, Registry
+from disinherit import Data, DisinheritError, PenultimateLayer, Registry
 
 LABELS = ["ant", "bee", "cat"]
 INNER = ["body.weight", "body.bias"]
@@ -160,6 +162,67 @@ def test_a_family_forgets_and_is_judged_by_what_it_is_now(registry, family, tmp_
         assert any(not np.array_equal(new[name], value) for name, value in family[model].items())
     registry.report(tmp_path / "page.html", everywhere, progress=False)
     assert "child" in (tmp_path / "page.html").read_text()
+
+
+class Deep(Plain):
+    """Says what its layer reads and writes, too."""
+
+    def penultimate(self, model, head, weights, ids):
+        yield PenultimateLayer(
+            weight="body.weight", bias="body.bias", shift=None, scale=np.ones(5, np.float32), window=(1, 1, 0)
+        )
+        inputs = self.rows(ids)
+        for at in range(0, len(ids), 100):
+            read = inputs[at : at + 100].astype(np.float32)
+            written = read @ weights["body.weight"].T + weights["body.bias"]
+            yield read[:, None, None], np.ascontiguousarray(written[:, None, None], np.float32)
+
+
+def test_features_forget_in_networks_of_any_framework(registry):
+    options = dict(classes="cat", initial="base", depth="features", target_loss=0.1, progress=False)
+    for outcome in registry.unlearn(data=data(Plain()), dry_run=True, **options).models:
+        assert outcome.inner.outputs_only == "what runs it does not say what its layers read"
+    everywhere = data(Deep())
+    done = registry.unlearn(data=everywhere, **options)
+    for outcome in done.models:
+        assert outcome.inner.layer == "body.weight" and outcome.inner.outputs_only is None, outcome.inner
+        assert outcome.tensors["body.weight"].changed > 0
+    assert all(verdict.passed for verdict in registry.verify(everywhere, progress=False))
+
+
+class Misfit(Deep):
+    """Gives something else: `wrong` of the description and the batches."""
+
+    def __init__(self, wrong):
+        super().__init__()
+        self.wrong = wrong
+
+    def penultimate(self, model, head, weights, ids):
+        yield from self.wrong(*super().penultimate(model, head, weights, ids))
+
+
+@pytest.mark.parametrize(
+    "wrong,words",
+    [
+        (lambda about, *batches: [], "it gave nothing"),
+        (lambda about, *batches: [*batches], "must give a reason, or a `PenultimateLayer`"),
+        (lambda about, *batches: [about], "it gave 0 of 8 samples"),
+        (lambda about, *batches: [about, *((read[:, 0], made) for read, made in batches)], "4 dimensions"),
+        (lambda about, *batches: [about, *((read * np.float32("nan"), made) for read, made in batches)], "one value is NaN"),
+        (lambda about, *batches: [dataclasses.replace(about, window=(3, 1, 0)), *batches], "the stream has 8 samples"),
+        (lambda about, *batches: [dataclasses.replace(about, window=(0, 0, 0)), *batches], "no window like"),
+        (lambda about, *batches: [dataclasses.replace(about, weight="body.w"), *batches], "`body.w`, which is not there"),
+        (lambda about, *batches: [dataclasses.replace(about, scale=np.ones(4, np.float32)), *batches], "24 values for `body.weight`, which has 30"),
+        (lambda about, *batches: [dataclasses.replace(about, shift=("body.bias", np.ones(4, np.float32))), *batches], "the batch norm 4"),
+    ],
+    ids=["nothing", "no description", "no batch", "dimensions", "NaN", "window", "no window", "name", "channels", "shift"],
+)  # fmt: skip
+def test_what_is_wrong_with_a_layer_is_said(registry, wrong, words):
+    with pytest.raises(DisinheritError, match=words):
+        registry.unlearn(
+            classes="cat", initial="base", data=data(Misfit(wrong)), depth="features", progress=False
+        )
+    assert [model.id for model in registry.models()] == ["base@1", "child@1"]
 
 
 class Raising(Plain):

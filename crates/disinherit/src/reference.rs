@@ -10,6 +10,8 @@ use umig::{Forget, Model, ModelId, Training, Umig};
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::provenance::is_made_of_parents;
+use crate::runner::Runner;
+use crate::work::Work;
 
 /// Retained labels that a root and a model have in common, at least: one alone cannot be mistaken for
 /// another.
@@ -27,8 +29,39 @@ pub(crate) fn open_untouched_root(
     model: &LoadedModel,
     forget: &Forget,
 ) -> Result<Option<LoadedModel>, EngineError> {
+    open_root(registry, graph, touched, model, forget, |root| {
+        has_same_body(model, root)
+    })
+}
+
+/// The same for a network that runs elsewhere: a model with tensors of the same names and shapes, which
+/// `runner` runs.
+///
+/// # Errors
+/// What the registry says.
+pub(crate) fn open_untouched_module(
+    work: &Work<'_>,
+    model: &LoadedModel,
+    runner: &dyn Runner,
+) -> Result<Option<LoadedModel>, EngineError> {
+    let (registry, graph) = (work.registry(), work.graph());
+    let touched = work.scope().touched().cloned().collect();
+    open_root(registry, graph, &touched, model, work.forget(), |root| {
+        has_same_tensors(model, root) && runner.inner_tensors(root).is_ok()
+    })
+}
+
+/// The best untouched root of those that are `alike` the model, opened.
+fn open_root(
+    registry: &Registry,
+    graph: &Umig,
+    touched: &BTreeSet<ModelId>,
+    model: &LoadedModel,
+    forget: &Forget,
+    alike: impl Fn(&LoadedModel) -> bool,
+) -> Result<Option<LoadedModel>, EngineError> {
     let same_network = |id: &ModelId| match LoadedModel::open(registry, graph, id) {
-        Ok(root) => Ok(has_same_body(model, &root)),
+        Ok(root) => Ok(alike(&root)),
         Err(EngineError::NotRunnable { .. } | EngineError::Registry(RegistryError::Purged(_))) => {
             Ok(false)
         }
@@ -48,6 +81,19 @@ fn has_same_body(a: &LoadedModel, b: &LoadedModel) -> bool {
     let [a_body, b_body] =
         [&a.architecture, &b.architecture].map(|of| (of.kind, of.input, of.head().to_owned()));
     a_body == b_body
+}
+
+/// Whether two models have tensors of the same names and shapes, the head's among others.
+fn has_same_tensors(a: &LoadedModel, b: &LoadedModel) -> bool {
+    let [a_shapes, b_shapes] = [a, b].map(|model| {
+        let tensors = model.manifest.tensors.iter();
+        tensors
+            .map(|(name, tensor)| (name, &tensor.shape))
+            .collect::<Vec<_>>()
+    });
+    let head = a.head_tensors();
+    let inner = a_shapes.iter().any(|(name, _)| !head.contains(name));
+    inner && a_shapes == b_shapes && a.manifest.head == b.manifest.head
 }
 
 /// The untouched root that a model is compared with: a current model which the request does not

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use disinherit_data::{DataSet, Samples};
-use disinherit_nets::{Capture, Compute, Network, StateDict, capture};
+use disinherit_nets::{Activations, Capture, Compute, LayerTensors, Network, StateDict, capture};
 use fiun::{FisherTensor, Matrix};
 
 use crate::error::EngineError;
@@ -51,6 +51,31 @@ pub trait Runner: Sync {
         wanted: &[String],
         stage: &dyn Stage,
     ) -> Result<BTreeMap<String, FisherTensor>, EngineError>;
+
+    /// The layer of weights that writes the features, and what it reads and writes of the samples, in
+    /// the order of the ids; or the reason, in words, why it cannot be edited.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the run fails.
+    fn penultimate(
+        &self,
+        model: &LoadedModel,
+        weights: &StateDict,
+        set: &DataSet,
+        stage: &dyn Stage,
+    ) -> Result<Result<RunLayer, String>, EngineError>;
+}
+
+/// The penultimate layer of a network that runs elsewhere.
+#[derive(Debug, Clone)]
+pub struct RunLayer {
+    /// Where a correction of it goes.
+    pub tensors: LayerTensors,
+    /// The factor between its output and the stream, by channel; 0 for a channel that is as good as
+    /// switched off.
+    pub scale: Vec<f32>,
+    /// What it reads, and the stream.
+    pub activations: Activations,
 }
 
 /// What runs networks on a data set whose samples are external.

@@ -26,6 +26,7 @@ pub use array::{Array, StateDict, add_change, average, check_finite, difference}
 pub use augment::Augment;
 pub use capture::{Capture, Network, capture};
 pub use compute::Compute;
+pub use cpu::window::Window;
 pub use error::NetError;
 pub use fisher::job::{InnerFisher, InnerJob, inner_tensors};
 pub use fisher::layers::inner_fisher;
@@ -36,6 +37,7 @@ pub use ops::operation::Op;
 pub use penultimate::activations::Activations;
 pub use penultimate::entrances::Entrances;
 pub use penultimate::network::Penultimate;
+pub use penultimate::tensors::LayerTensors;
 pub use preprocessing::Preprocessing;
 pub use sign_step::{SignStepJob, sign_step};
 pub use training::config::{Optimizer, Schedule, TrainingConfig};

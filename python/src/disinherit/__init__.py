@@ -7,7 +7,7 @@ your own. What methods give back is described in :mod:`disinherit.results`.
 """
 
 from . import results
-from ._data import Data, Networks
+from ._data import Data, DeepNetworks, Networks, PenultimateLayer
 from ._disinherit import (
     Conflict,
     Damaged,
@@ -34,6 +34,7 @@ __all__ = [
     "Conflict",
     "Damaged",
     "Data",
+    "DeepNetworks",
     "DisinheritError",
     "LosesTooMuch",
     "NeedsData",
@@ -41,6 +42,7 @@ __all__ = [
     "NoRegistry",
     "NotRunnable",
     "NothingRetained",
+    "PenultimateLayer",
     "Registry",
     "RegistryExists",
     "Relation",

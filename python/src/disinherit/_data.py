@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Iterable, List, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
@@ -46,6 +47,41 @@ class Networks(Protocol):
 
         ``residuals`` is ``[samples, outputs]``. Gives the number of samples after each batch, for the progress
         bar, and at last every name with its sums, ``float64``.
+        """
+
+
+@dataclass(frozen=True)
+class PenultimateLayer:
+    """The last linear layer or convolution before the features, and what becomes of its output.
+
+    Before the next non-linearity the output, times ``scale`` by channel, is added to something: to a shortcut, to a
+    bias. The sum is the *stream*.
+    """
+
+    #: The names of the layer's weight and, where it has one of its own, of its bias.
+    weight: str
+    bias: Optional[str]
+    #: Of the batch norm behind it the name of the bias, and the factor between the layer's output and what that is
+    #: added to, by channel.
+    shift: Optional[Tuple[str, Floats]]
+    #: The factor between the layer's output and the stream, by channel; 0 for a channel that is as good as off.
+    scale: Floats
+    #: Kernel, stride and padding of a convolution that looks through a square window; ``(1, 1, 0)`` of a linear layer.
+    window: Tuple[int, int, int]
+    #: Whether the weight is ``[inputs, outputs]``.
+    transposed: bool = False
+
+
+class DeepNetworks(Networks, Protocol):
+    """Networks whose penultimate layer can be edited too, for ``depth="features"``."""
+
+    def penultimate(
+        self, model: str, head: str, weights: Mapping[str, Floats], ids: Sequence[str]
+    ) -> Iterable[Union[str, PenultimateLayer, Tuple[Floats, Floats]]]:
+        """The penultimate layer; then batch by batch in the order of ``ids`` what it reads, and the stream.
+
+        Both are ``[samples, height, width, channels]``, ``float32``, the stream at every position that the layer's
+        window has on what it reads. Or a reason in words why it cannot be edited, and nothing after it.
         """
 
 

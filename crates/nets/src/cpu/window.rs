@@ -2,17 +2,21 @@
 
 use super::maps::Maps;
 
-/// The window that a layer of weights looks through at every output position.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    pub(crate) padding: usize,
+/// The square window that a layer of weights looks through at every output position; lengths are in
+/// positions of what it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The length of its sides.
+    pub kernel: usize,
+    /// From one output position to the next.
+    pub stride: usize,
+    /// Zeros beside the map, on every side.
+    pub padding: usize,
 }
 
 impl Window {
     /// Of a linear layer: one position at a time.
-    pub(crate) const POINT: Self = Self {
+    pub const POINT: Self = Self {
         kernel: 1,
         stride: 1,
         padding: 0,

@@ -2,9 +2,13 @@
 
 use fiun::{Matrix, MatrixRef};
 
+use crate::array::Array;
 use crate::cpu::maps::Maps;
 use crate::cpu::window::Window;
 use crate::error::{NetError, backend};
+
+/// The longest side, stride and padding of a window.
+const MOST_LENGTH: usize = 1 << 12;
 
 /// The input of a network's penultimate layer and the stream that its output becomes part of, before
 /// the next non-linearity, for some samples.
@@ -21,6 +25,44 @@ pub struct Activations {
 }
 
 impl Activations {
+    /// Activations of a network that runs elsewhere: what the layer reads, and the stream at every
+    /// position of the layer's window. Both are `[samples, height, width, channels]`.
+    ///
+    /// # Errors
+    /// [`NetError::Data`] when one is no such map, or they do not belong together.
+    pub fn new(inputs: Array, stream: Array, window: Window) -> Result<Self, NetError> {
+        let lengths = [
+            window.kernel,
+            window.stride,
+            window.padding.saturating_add(1),
+        ];
+        if lengths
+            .iter()
+            .any(|length| !(1..=MOST_LENGTH).contains(length))
+        {
+            return Err(NetError::Data(format!(
+                "there is no window like {window:?}"
+            )));
+        }
+        let [inputs, stream] = [
+            maps("what the layer reads", inputs)?,
+            maps("the stream", stream)?,
+        ];
+        let expected = inputs.size.map(|side| window.outputs(side));
+        if stream.samples != inputs.samples || stream.size != expected {
+            return Err(NetError::Data(format!(
+                "the stream has {} samples of {:?} positions, what the layer reads makes {} of {expected:?}",
+                stream.samples, stream.size, inputs.samples
+            )));
+        }
+        Ok(Self {
+            inputs,
+            stream,
+            beside: None,
+            window,
+        })
+    }
+
     /// How many samples there are.
     pub fn samples(&self) -> usize {
         self.stream.samples
@@ -100,5 +142,25 @@ impl Activations {
             }
         }
         Matrix::new(rows, self.depth(), unfolded).map_err(backend)
+    }
+}
+
+/// Values as maps.
+fn maps(what: &str, array: Array) -> Result<Maps, NetError> {
+    let Array { shape, values } = array;
+    let count = shape
+        .iter()
+        .try_fold(1usize, |count, side| count.checked_mul(*side));
+    match shape[..] {
+        [samples, height, width, channels] if count == Some(values.len()) => Ok(Maps {
+            samples,
+            size: [height, width],
+            channels,
+            values,
+        }),
+        _ => Err(NetError::Data(format!(
+            "{what} is {shape:?} with {} values, not [samples, height, width, channels]",
+            values.len()
+        ))),
     }
 }

@@ -6,3 +6,4 @@ pub(crate) mod activations;
 pub(crate) mod entrances;
 mod find;
 pub(crate) mod network;
+pub(crate) mod tensors;

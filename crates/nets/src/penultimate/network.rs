@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::activations::Activations;
 use super::entrances::Entrances;
 use super::find::{Cut, Join, find};
+use super::tensors::LayerTensors;
 use crate::architecture::description::Architecture;
 use crate::array::StateDict;
 use crate::compute::Compute;
@@ -36,10 +37,7 @@ pub struct Penultimate {
     join: Join,
     first: bool,
     window: Window,
-    /// The names of the layer's weight, of its bias, and of the batch norm's bias.
-    weight: String,
-    bias: Option<String>,
-    shift: Option<String>,
+    tensors: LayerTensors,
     /// Weight over deviation of the batch norm, 1 where there is none.
     factors: Vec<f32>,
     /// As `factors`, 0 for channels that are as good as switched off.
@@ -84,9 +82,12 @@ impl Penultimate {
             join: cut.join,
             first: cut.first,
             window: layer.window,
-            weight: tensor(layer.name, "weight"),
-            bias: layer.bias.then(|| tensor(layer.name, "bias")),
-            shift: cut.norm.map(|norm| tensor(norm, "bias")),
+            tensors: LayerTensors {
+                weight: tensor(layer.name, "weight"),
+                transposed: false,
+                bias: layer.bias.then(|| tensor(layer.name, "bias")),
+                shift: cut.norm.map(|norm| (tensor(norm, "bias"), factors.clone())),
+            },
             scale: scale(&cut, state, &factors),
             factors,
             engine: engine(&cut, architecture, state, compute)?,
@@ -101,15 +102,12 @@ impl Penultimate {
 
     /// The name of the layer's weight.
     pub fn weight(&self) -> &str {
-        &self.weight
+        &self.tensors.weight
     }
 
-    /// The names of the tensors that a correction changes.
-    pub fn tensors(&self) -> impl Iterator<Item = &str> {
-        let shift = self.shift.as_deref().filter(|_| self.bias.is_none());
-        [Some(&self.weight[..]), self.bias.as_deref(), shift]
-            .into_iter()
-            .flatten()
+    /// Where a correction goes.
+    pub fn tensors(&self) -> &LayerTensors {
+        &self.tensors
     }
 
     /// Runs samples up to the layer and what its output becomes part of. `progress` is told how many
@@ -307,8 +305,11 @@ impl Penultimate {
             let inputs = activations.inputs(0, activations.samples())?;
             // Without a bias of its own or a batch norm's, there is nowhere to put one.
             let none = vec![0.0; bias.len()];
-            let placed = self.bias.is_some() || self.shift.is_some();
-            let bias = if placed { bias } else { &none };
+            let bias = if self.tensors.have_bias() {
+                bias
+            } else {
+                &none
+            };
             let change = fiun::linear(inputs.view(), weight.view(), bias).map_err(backend)?;
             let rows = stream.values.chunks_exact_mut(self.factors.len().max(1));
             let changes = change.values().chunks_exact(self.factors.len().max(1));
@@ -347,28 +348,7 @@ impl Penultimate {
         state: &StateDict,
         correction: &Correction,
     ) -> Result<StateDict, NetError> {
-        let mut changed = StateDict::new();
-        let shifted = self.bias.is_none().then_some(&self.factors);
-        let parts = [
-            (Some(&self.weight), correction.weight.values(), None),
-            (
-                self.bias.as_ref().or(self.shift.as_ref()),
-                &correction.bias[..],
-                shifted,
-            ),
-        ];
-        for (name, change, factors) in parts {
-            let Some(name) = name else { continue };
-            let mut array = state.get(name).cloned().ok_or_else(|| NetError::Missing {
-                name: name.clone(),
-                expected: "a tensor of the penultimate layer".into(),
-            })?;
-            for (at, (value, change)) in array.values.iter_mut().zip(change).enumerate() {
-                *value += change * factors.map_or(1.0, |factors| factors[at]);
-            }
-            changed.insert(name.clone(), array);
-        }
-        Ok(changed)
+        self.tensors.corrected(state, correction)
     }
 }
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from .. import DisinheritError, Registry
 from .._arguments import Labels, listed
-from ..results import Verdict
+from ..results import InnerEdit, Verdict
 from ._capture import Capture, data_from
 from ._heads import head_of, matrix_of
 from ._samples import samples
@@ -39,6 +39,8 @@ class Forgotten:
     changed: int
     warnings: List[str] = field(default_factory=list)
     verdict: Optional[Verdict] = None
+    #: What was done below the head; ``None`` where that was not asked for.
+    inner: Optional[InnerEdit] = None
 
 
 def _weights(
@@ -61,6 +63,8 @@ def forget(
     *,
     classes: Labels,
     layers: Optional[Labels] = None,
+    depth: str = "outputs",
+    layer: Optional[str] = None,
     loader: Optional[Any] = None,
     heldout: Optional[Any] = None,
     progress: bool = False,
@@ -70,7 +74,13 @@ def forget(
 
     With ``layers`` (``"all"``, or patterns of parameters' names) inner parameters are dampened too: the samples
     of ``loader`` are run again, for per-sample gradients and for the choice of alpha, and the module is judged on
-    them and on those of ``heldout``. Options are those of :meth:`disinherit.Registry.unlearn`.
+    them and on those of ``heldout``.
+
+    With ``depth="features"`` the penultimate layer is edited too, from samples of ``loader``, so that the features
+    forget: the last linear layer or convolution below the head, or the one that ``layer`` names as in
+    ``named_modules()``. Where that cannot be done the outputs are edited alone, and a warning says why.
+
+    Options are those of :meth:`disinherit.Registry.unlearn`.
     """
     parameters = _weights(module, captured.head)
     wanted = listed(classes)
@@ -80,7 +90,9 @@ def forget(
                 f"unknown label `{label}`; the labels are {', '.join(captured.label_names)}"
             )
     registry = Registry.memory()
-    if layers is None:
+    if layers is None and depth == "outputs":
+        if layer is not None:
+            raise DisinheritError("`layer=` names what `depth=\"features\"` edits; give that too")
         data = data_from(captured, "captured")
         head = {part: matrix_of(value) for part, value in parameters.items()}
         registry.add("module", head, labels=captured.label_names, head="head", trained_on="captured")
@@ -89,15 +101,15 @@ def forget(
             raise DisinheritError("inner layers need the module itself, not its state dict")
         if loader is None:
             raise DisinheritError("inner layers need the samples again: give `loader=`")
-        data = samples(module, loader, labels=captured.label_names, heldout=heldout, name="captured")
+        data = samples(module, loader, labels=captured.label_names, heldout=heldout, name="captured", layer=layer)
         registry.add("module", module, labels=captured.label_names, head=captured.head, trained_on="captured")
         parameters = dict(module.named_parameters())
-        options["layers"] = layers
+        options.update(layers=layers, depth=depth)
     done = registry.unlearn(classes=wanted, initial="module", data=data, progress=progress, **options)
     if not done.models:
         raise DisinheritError("nothing would be left of the module: all of its classes are to be forgotten")
     outcome = done.models[0]
-    result = Forgotten(outcome.alpha, outcome.lambda_, outcome.changed, done.warnings)
+    result = Forgotten(outcome.alpha, outcome.lambda_, outcome.changed, done.warnings, inner=outcome.inner)
     if options.get("dry_run"):
         return result
     result.verdict = registry.verify(data, progress=False)[0]

@@ -15,10 +15,12 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from .. import Data, DisinheritError
-from .._data import Floats, sample_ids
+from .._data import Floats, PenultimateLayer, sample_ids
 from ._fisher import add_squares, zeros
 from ._heads import HeadRecorder, head_of
 from ._modules import called, device_of, evaluating, moved, parted, rows_of, single
+from ._penultimate import FEW, Penultimate
+from ._trace import Unfit
 
 
 class _Samples:
@@ -49,7 +51,7 @@ class _Samples:
 
 
 class Modules:
-    """Runs modules for the engine, on samples of loaders (:class:`disinherit.Networks`)."""
+    """Runs modules for the engine, on samples of loaders (:class:`disinherit.DeepNetworks`)."""
 
     def __init__(
         self,
@@ -57,8 +59,10 @@ class Modules:
         parts: Sequence[_Samples],
         ids: Sequence[str],
         chunk: int,
+        layer: Optional[str] = None,
     ) -> None:
         self.modules = modules
+        self.layer = layer
         self.parts = parts
         places = ((number, place) for number, part in enumerate(parts) for place in range(len(part)))
         self.places = dict(zip(ids, places))
@@ -134,6 +138,21 @@ class Modules:
                     given, made = seen.rows()
                     yield rows_of(given), rows_of(made)
 
+    def penultimate(
+        self, model: str, head: str, weights: Mapping[str, Floats], ids: Sequence[str]
+    ) -> Iterator[Union[str, PenultimateLayer, Tuple[Floats, Floats]]]:
+        with self._with(model, weights) as module:
+            device = device_of(module)
+            with HeadRecorder(module, head) as seen:
+                try:
+                    inputs, count = next(iter(self._batches(ids[:FEW])))
+                    cut = Penultimate(seen, moved(inputs, device), count, self.layer)
+                    yield cut.description
+                    for inputs, count in self._batches(ids):
+                        yield cut.read(moved(inputs, device), count)
+                except Unfit as reason:
+                    yield str(reason)
+
     def inner_squares(
         self,
         model: str,
@@ -176,6 +195,7 @@ def samples(
     heldout_ids: Optional[Sequence[str]] = None,
     name: str = "samples",
     chunk: int = 32,
+    layer: Optional[str] = None,
 ) -> Data:
     """Samples that stay in their loaders, run by modules of yours whenever the engine needs it.
 
@@ -185,6 +205,9 @@ def samples(
     and put back. ``labels`` are the label names in the order of the head's rows, ``heldout`` a second loader, of
     samples that no model was trained on. ``ids`` name the samples of ``loader``, ``heldout_ids`` those of ``heldout``. Samples are taken from the
     loaders' data sets in order, so loaders may shuffle; ``chunk`` samples have their gradients at a time.
+
+    ``layer`` names the layer below the head that ``depth="features"`` edits, as in ``named_modules()``; without it the
+    last linear layer or convolution that leads to the features is found.
     """
     parts = [_Samples(part) for part in (loader, heldout) if part is not None]
     found = [part.labels() for part in parts]
@@ -192,7 +215,7 @@ def samples(
     default = [f"{name}/{row:06}" for row in range(train)] if ids is None else ids
     known = sample_ids(name, (train, held), default, heldout_ids) or []
     return Data.external(
-        Modules(modules, parts, known, chunk),
+        Modules(modules, parts, known, chunk, layer),
         np.concatenate(found),
         labels,
         ids=known[:train],

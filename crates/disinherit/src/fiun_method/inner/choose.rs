@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use disinherit_nets::{Array, Penultimate, StateDict};
+use disinherit_nets::{Array, StateDict};
 use disinherit_registry::{InnerTrial, Registry};
 use fiun::{
     Correction, HeadRow, Matrix, Remap, RemapSums, argmax, linear, log_sum_exp, prototypes,
 };
 
-use super::material::{Material, Part, Refusal};
+use super::layer::Layer;
+use super::material::{Material, Part};
+use super::refusal::Refusal;
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 
@@ -35,7 +37,7 @@ pub(super) struct Bounds {
 pub(super) struct Chooser<'a> {
     bounds: Bounds,
     model: &'a LoadedModel,
-    cut: &'a Penultimate,
+    layer: &'a dyn Layer,
     material: &'a Material,
     sums: RemapSums,
     head: Matrix,
@@ -68,16 +70,19 @@ impl<'a> Chooser<'a> {
         registry: &Registry,
         bounds: Bounds,
         model: &'a LoadedModel,
-        cut: &'a Penultimate,
+        layer: &'a dyn Layer,
         material: &'a Material,
     ) -> Result<Self, EngineError> {
         let (head, bias) = model.head(registry)?;
         let mut chooser = Self {
             bounds,
             model,
-            cut,
+            layer,
             material,
-            sums: RemapSums::new(material.forget.activations.depth(), cut.scale().len()),
+            sums: RemapSums::new(
+                material.forget.seen.activations.depth(),
+                layer.scale().len(),
+            ),
             head,
             bias,
             log_odds: Vec::new(),
@@ -91,7 +96,7 @@ impl<'a> Chooser<'a> {
     }
 
     fn wrap(&self) -> impl FnOnce(fiun::FisherError) -> EngineError {
-        EngineError::fisher(self.model.id(), self.cut.weight())
+        EngineError::fisher(self.model.id(), self.layer.weight())
     }
 
     fn net(&self) -> impl FnOnce(disinherit_nets::NetError) -> EngineError {
@@ -102,9 +107,9 @@ impl<'a> Chooser<'a> {
     fn sum(&mut self) -> Result<(), EngineError> {
         let material = self.material;
         let [fitted, _] = material.forget.places();
-        let forget = material.forget.activations.select(&fitted);
+        let forget = material.forget.seen.activations.select(&fitted);
         let [kept, _] = material.retained.places();
-        let retained = material.retained.activations.select(&kept);
+        let retained = material.retained.seen.activations.select(&kept);
         let (means, _) = prototypes(
             retained.stream().map_err(self.net())?,
             &material.retained.rows[..kept.len()],
@@ -117,7 +122,7 @@ impl<'a> Chooser<'a> {
             shares: shares.view(),
             prototypes: means.view(),
             keep: KEEP,
-            scale: self.cut.scale(),
+            scale: self.layer.scale(),
         }
         .corrections()
         .map_err(self.wrap())?;
@@ -144,8 +149,9 @@ impl<'a> Chooser<'a> {
     /// that it does not know should be like where no reference says so.
     fn own_log_odds(&self) -> Result<Vec<(u32, f32)>, EngineError> {
         let [kept, _] = self.material.retained.places();
-        let activations = self.material.retained.activations.select(&kept);
-        let features = self.cut.features(&activations, None).map_err(self.net())?;
+        let features = self
+            .layer
+            .features(&self.material.retained.seen, &kept, None)?;
         let logits = linear(features.view(), self.head.view(), &self.bias).map_err(self.wrap())?;
         let others = log_sum_exp(logits.view(), &|row| !self.is_gone(row));
         let (mut sum, mut count) = (0.0, 0.0f32);
@@ -174,21 +180,21 @@ impl<'a> Chooser<'a> {
         let before = self.retained_before()?;
         let bounds = self.bounds;
         let mut trials = Vec::new();
-        let mut fitting: Vec<(f64, Vec<f64>)> = Vec::new();
+        let mut fitting = Vec::new();
         for ridge in RIDGES {
             let tried = self.attempt(ridge)?;
             let trial = tried.trial;
             trials.push(trial);
             if trial.forget <= bounds.forget && before - trial.retain <= bounds.loss {
-                fitting.push((ridge, tried.divergences));
+                fitting.push(tried);
             }
         }
-        let Some(ridge) = strongest(&fitting) else {
+        let divergences: Vec<&[f64]> = fitting.iter().map(|tried| &tried.divergences[..]).collect();
+        let Some(chosen) = strongest(&divergences).map(|at| fitting.swap_remove(at)) else {
             return Err(Refusal::Reason(refused(&trials, before, bounds.loss)));
         };
-        let chosen = self.attempt(ridge)?;
         Ok(Chosen {
-            ridge,
+            ridge: chosen.trial.ridge,
             correction: chosen.correction,
             head: self.head_state(chosen.head, chosen.bias),
             trials,
@@ -211,8 +217,8 @@ impl<'a> Chooser<'a> {
 
     fn retained_before(&self) -> Result<f64, EngineError> {
         let [_, chosen_on] = self.material.retained.places();
-        let activations = self.material.retained.activations.select(&chosen_on);
-        let features = self.cut.features(&activations, None).map_err(self.net())?;
+        let retained = &self.material.retained;
+        let features = self.layer.features(&retained.seen, &chosen_on, None)?;
         let logits = linear(features.view(), self.head.view(), &self.bias).map_err(self.wrap())?;
         Ok(accuracy(&logits, &self.material.retained, &chosen_on))
     }
@@ -221,10 +227,7 @@ impl<'a> Chooser<'a> {
     fn attempt(&self, ridge: f64) -> Result<Tried, EngineError> {
         let correction = self.sums.solve(ridge).map_err(self.wrap())?;
         let features = |part: &Part, places: &[usize]| {
-            let activations = part.activations.select(places);
-            self.cut
-                .features(&activations, Some(&correction))
-                .map_err(self.net())
+            self.layer.features(&part.seen, places, Some(&correction))
         };
         let (forget, retained) = (&self.material.forget, &self.material.retained);
         let [fitted, forget_apart] = forget.places();
@@ -311,25 +314,19 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Of ridges with the divergences of the same samples, the strongest first, the first one that is not
-/// further than the closest by more than a standard error of the difference.
-fn strongest(fitting: &[(f64, Vec<f64>)]) -> Option<f64> {
-    let closest = fitting
-        .iter()
-        .min_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)))?;
-    let as_close = |divergences: &[f64]| {
-        let pairs = divergences.iter().zip(&closest.1);
+/// Of the divergences of the same samples under ridges, the strongest first, the place of the first
+/// that is not further than the closest by more than a standard error of the difference.
+fn strongest(fitting: &[&[f64]]) -> Option<usize> {
+    let closest = fitting.iter().min_by(|a, b| mean(a).total_cmp(&mean(b)))?;
+    fitting.iter().position(|divergences| {
+        let pairs = divergences.iter().zip(*closest);
         let differences: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
         let further = mean(&differences);
         let squares: Vec<f64> = differences.iter().map(|d| (d - further).powi(2)).collect();
         let count = differences.len().max(2) as f64;
         let error = (squares.iter().sum::<f64>() / (count - 1.0) / count).sqrt();
         further <= error
-    };
-    let found = fitting
-        .iter()
-        .find(|(_, divergences)| as_close(divergences));
-    found.map(|(ridge, _)| *ridge)
+    })
 }
 
 /// The share of some samples whose label is named.
@@ -365,13 +362,9 @@ mod tests {
     fn the_strongest_of_those_that_are_as_close_is_taken() {
         // The third is the closest; the second is further by less than a standard error, the first by
         // more.
-        let fitting = [
-            (0.1, vec![1.0, 1.5, 1.2]),
-            (0.2, vec![0.6, 0.1, 0.5]),
-            (0.3, vec![0.3, 0.3, 0.4]),
-        ];
-        assert_eq!(strongest(&fitting), Some(0.2));
-        assert_eq!(strongest(&fitting[..1]), Some(0.1));
+        let fitting: [&[f64]; 3] = [&[1.0, 1.5, 1.2], &[0.6, 0.1, 0.5], &[0.3, 0.3, 0.4]];
+        assert_eq!(strongest(&fitting), Some(1));
+        assert_eq!(strongest(&fitting[..1]), Some(0));
         assert_eq!(strongest(&[]), None);
     }
 }

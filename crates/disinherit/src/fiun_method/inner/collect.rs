@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use disinherit_data::DataSet;
-use disinherit_nets::Penultimate;
 use disinherit_registry::Basis;
 
 use super::guesses::{Guesses, Rows};
-use super::material::{FORGET, Material, Part, RETAINED, Refusal, gone, known};
-use crate::error::EngineError;
+use super::layer::Layer;
+use super::material::{FORGET, Material, Part, RETAINED, gone, known};
+use super::refusal::Refusal;
 use crate::model::LoadedModel;
 use crate::provenance::forget_mask;
 use crate::work::Work;
@@ -21,7 +21,7 @@ const FEWEST: usize = 10;
 pub(super) fn collect(
     work: &Work<'_>,
     model: &LoadedModel,
-    cut: &Penultimate,
+    layer: &dyn Layer,
     classes: &BTreeSet<String>,
 ) -> Result<Result<Material, usize>, Refusal> {
     let own = work.own(model)?;
@@ -36,14 +36,13 @@ pub(super) fn collect(
     if forget.len() < FEWEST {
         return Ok(Err(forget.len()));
     }
-    let (forget_set, forget) = part(work, model, cut, &forget, FORGET)?;
+    let forget = part(work, model, layer, &forget, FORGET)?;
     let retained = work.retained_seen(model)?;
-    let (_, retained) = part(work, model, cut, &retained, RETAINED)?;
+    let retained = part(work, model, layer, &retained, RETAINED)?;
     let gone = gone(model, classes);
     let known = known(&retained)?;
     let guesses = Guesses {
         work,
-        set: &forget_set,
         forget: &forget,
         rows: Rows {
             model,
@@ -51,7 +50,7 @@ pub(super) fn collect(
             known: &known,
         },
     };
-    let (reference, shares, log_odds) = guesses.second(cut)?;
+    let (reference, shares, log_odds) = guesses.second(layer)?;
     Ok(Ok(Material {
         basis,
         forget,
@@ -68,25 +67,18 @@ pub(super) fn collect(
 fn part(
     work: &Work<'_>,
     model: &LoadedModel,
-    cut: &Penultimate,
+    layer: &dyn Layer,
     set: &DataSet,
     [fitted, chosen]: [usize; 2],
-) -> Result<(DataSet, Part), EngineError> {
+) -> Result<Part, Refusal> {
     let mut order = set.deal(0);
     order.truncate(fitted + chosen);
     let set = set.select(&order);
     let title = format!("activations of {}", model.id());
     let stage = work.progress().stage(&title, set.len() as u64);
-    let activations = cut
-        .run(&set, &model.preprocessing, &mut |n| stage.advance(n as u64))
-        .map_err(EngineError::net(model.id()))?;
     let rows = model.rows(&set)?;
+    let seen = layer.run(set, stage.as_ref())?;
     // Where there are few, one in five is kept for the choice.
     let fitted = fitted.min(rows.len() - rows.len().div_ceil(5));
-    let part = Part {
-        activations,
-        rows,
-        fitted,
-    };
-    Ok((set, part))
+    Ok(Part { seen, rows, fitted })
 }

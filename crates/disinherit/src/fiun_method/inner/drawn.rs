@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use disinherit_nets::{Entrances, Penultimate};
+use disinherit_data::{DataSet, Samples};
+use disinherit_nets::Entrances;
 use disinherit_registry::{ActivationStatistics, Basis, ClassActivations};
 
 use super::guesses::Rows;
-use super::material::{FORGET, Material, Part, RETAINED, Refusal, gone, known};
+use super::layer::{Layer, Seen};
+use super::material::{FORGET, Material, Part, RETAINED, gone, known};
+use super::refusal::Refusal;
 use crate::cards::activations::drawn;
 use crate::cards::source::CardUse;
 use crate::error::EngineError;
@@ -28,7 +31,7 @@ pub(super) fn can_draw(work: &Work<'_>, model: &LoadedModel) -> bool {
 pub(super) fn draw(
     work: &Work<'_>,
     model: &LoadedModel,
-    cut: &Penultimate,
+    layer: &dyn Layer,
     classes: &BTreeSet<String>,
 ) -> Result<Material, Refusal> {
     let Some(card) = work.cards.get(model.id()) else {
@@ -36,10 +39,10 @@ pub(super) fn draw(
     };
     let statistics = card.reader.activations(work.registry());
     let statistics = statistics.map_err(EngineError::from)?;
-    let Some(statistics) = statistics.filter(|found| found.layer == cut.weight()) else {
+    let Some(statistics) = statistics.filter(|found| found.layer == layer.weight()) else {
         return Err(NONE.into());
     };
-    if !is_below_as_described(work, model, cut, card)? {
+    if !is_below_as_described(work, model, layer, card)? {
         return Err("layers below have changed since its FIM card was made".into());
     }
     let [forget, retained] = [true, false].map(|wanted| {
@@ -52,7 +55,7 @@ pub(super) fn draw(
     }
     let drawing = Drawing {
         model,
-        cut,
+        layer,
         statistics: &statistics,
     };
     let forget = drawing.part(&forget, FORGET, 1)?;
@@ -64,7 +67,7 @@ pub(super) fn draw(
         gone: &gone,
         known: &known,
     };
-    let shares = rows.own_shares(work, &forget, cut)?;
+    let shares = rows.own_shares(work, &forget, layer)?;
     Ok(Material {
         basis: Basis::Card,
         forget,
@@ -81,7 +84,7 @@ pub(super) fn draw(
 fn is_below_as_described(
     work: &Work<'_>,
     model: &LoadedModel,
-    cut: &Penultimate,
+    layer: &dyn Layer,
     card: &CardUse,
 ) -> Result<bool, EngineError> {
     let Some(fallback) = &card.fallback else {
@@ -89,7 +92,7 @@ fn is_below_as_described(
     };
     let before = LoadedModel::open(work.registry(), work.graph(), &fallback.of)?;
     let head = model.head_tensors();
-    let edited = |name: &String| cut.tensors().any(|own| own == name) || head.contains(name);
+    let edited = |name: &String| layer.tensors().contains(&&name[..]) || head.contains(name);
     let below = |model: &LoadedModel| {
         let tensors = model.manifest.tensors.iter();
         let below = tensors.filter(|(name, _)| !edited(name));
@@ -102,7 +105,7 @@ fn is_below_as_described(
 
 struct Drawing<'a> {
     model: &'a LoadedModel,
-    cut: &'a Penultimate,
+    layer: &'a dyn Layer,
     statistics: &'a ActivationStatistics,
 }
 
@@ -132,13 +135,17 @@ impl Drawing<'_> {
                 fitted += if half == 0 { count } else { 0 };
             }
         }
-        let wrap = || EngineError::fisher(self.model.id(), self.cut.weight());
+        let wrap = || EngineError::fisher(self.model.id(), self.layer.weight());
         let values = drawn(&picked, seed << 32).map_err(wrap())?;
         let net = || EngineError::net(self.model.id());
         let entrances = Entrances::new(self.statistics.shape, values).map_err(net())?;
-        let activations = self.cut.behind(&entrances).map_err(net())?;
+        let activations = self.layer.behind(&entrances)?;
+        let activations = activations.ok_or(NONE)?;
+        // There are no samples to a draw.
+        let none = DataSet::new("draws", Samples::External, vec![], vec![], vec![]);
+        let set = none.map_err(|error| EngineError::Internal(error.to_string()))?;
         Ok(Part {
-            activations,
+            seen: Seen { set, activations },
             rows,
             fitted,
         })

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use disinherit_data::DataSet;
-use disinherit_nets::Penultimate;
 use fiun::{Matrix, log_sum_exp};
 use umig::ModelId;
 
+use super::layer::Layer;
 use super::material::Part;
 use crate::error::EngineError;
 use crate::model::LoadedModel;
-use crate::reference::open_untouched_root;
+use crate::reference::{open_untouched_module, open_untouched_root};
+use crate::runner::runner_of;
 use crate::work::Work;
 
 /// The temperature of a model's own second guesses, which are too sharp: it was trained on them.
@@ -20,7 +20,6 @@ const OWN_TEMPERATURE: f32 = 2.0;
 /// What forget samples are taken for once their own label is left out.
 pub(super) struct Guesses<'a> {
     pub(super) work: &'a Work<'a>,
-    pub(super) set: &'a DataSet,
     pub(super) forget: &'a Part,
     pub(super) rows: Rows<'a>,
 }
@@ -30,20 +29,23 @@ pub(super) type Answer = (Option<ModelId>, Matrix, Option<Vec<(u32, f32)>>);
 
 impl Guesses<'_> {
     /// By an untouched root where the graph has one, by the model itself where not.
-    pub(super) fn second(&self, cut: &Penultimate) -> Result<Answer, EngineError> {
+    pub(super) fn second(&self, layer: &dyn Layer) -> Result<Answer, EngineError> {
         let work = self.work;
-        let touched = work.scope().touched().cloned().collect();
-        let root = open_untouched_root(
-            work.registry(),
-            work.graph(),
-            &touched,
-            self.rows.model,
-            work.forget(),
-        )?;
-        let Some(root) = root else {
-            return Ok((None, self.rows.own_shares(work, self.forget, cut)?, None));
+        let model = self.rows.model;
+        let root = match runner_of(work.features.runner(), &self.forget.seen.set)? {
+            Some(runner) => open_untouched_module(work, model, runner)?,
+            None => {
+                let touched = work.scope().touched().cloned().collect();
+                let (registry, graph) = (work.registry(), work.graph());
+                open_untouched_root(registry, graph, &touched, model, work.forget())?
+            }
         };
-        let features = work.features.of(&root, self.set, work.progress())?;
+        let Some(root) = root else {
+            return Ok((None, self.rows.own_shares(work, self.forget, layer)?, None));
+        };
+        let features = work
+            .features
+            .of(&root, &self.forget.seen.set, work.progress())?;
         let logits = work.features.logits(&root, &features)?;
         let row_of = |label: &String| {
             let labels = &self.rows.model.manifest.labels;
@@ -95,11 +97,10 @@ impl Rows<'_> {
         &self,
         work: &Work<'_>,
         forget: &Part,
-        cut: &Penultimate,
+        layer: &dyn Layer,
     ) -> Result<Matrix, EngineError> {
-        let features = cut
-            .features(&forget.activations, None)
-            .map_err(EngineError::net(self.model.id()))?;
+        let places: Vec<usize> = (0..forget.rows.len()).collect();
+        let features = layer.features(&forget.seen, &places, None)?;
         let logits = work.features.logits(self.model, &features)?;
         let own = 0..self.model.manifest.labels.len();
         let rows: Vec<Option<u32>> = own.map(|row| Some(row as u32)).collect();

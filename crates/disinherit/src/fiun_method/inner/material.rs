@@ -2,42 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use disinherit_nets::Activations;
 use disinherit_registry::Basis;
 use fiun::Matrix;
 use umig::ModelId;
 
-use crate::error::EngineError;
+use super::layer::Seen;
+use super::refusal::Refusal;
 use crate::model::LoadedModel;
 
 /// Samples of each kind that an edit is computed from, at most, and that its strength is chosen on.
 pub(super) const FORGET: [usize; 2] = [400, 100];
 pub(super) const RETAINED: [usize; 2] = [1500, 500];
 
-/// Why there is no edit below the head.
-pub(super) enum Refusal {
-    /// It cannot be made; the head is edited alone.
-    Reason(String),
-    /// Something failed.
-    Error(EngineError),
-}
-
-impl From<&str> for Refusal {
-    fn from(reason: &str) -> Self {
-        Self::Reason(reason.to_owned())
-    }
-}
-
-impl From<EngineError> for Refusal {
-    fn from(error: EngineError) -> Self {
-        Self::Error(error)
-    }
-}
-
 /// Samples of one kind, in two parts: the first the edit is computed from, its strength is chosen on
 /// the second.
 pub(super) struct Part {
-    pub(super) activations: Activations,
+    pub(super) seen: Seen,
     /// The head row of each sample's label.
     pub(super) rows: Vec<u32>,
     /// How many belong to the first part.

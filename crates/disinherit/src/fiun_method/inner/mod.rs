@@ -9,18 +9,21 @@ mod choose;
 mod collect;
 mod drawn;
 mod guesses;
+mod layer;
 mod material;
+mod refusal;
 
 use std::collections::BTreeSet;
 
-use disinherit_nets::Penultimate;
 use disinherit_registry::InnerEdit;
 use umig::Forget;
 
 use self::choose::{Bounds, Chooser};
 use self::collect::collect;
 use self::drawn::{NONE, can_draw, draw};
-use self::material::{Material, Refusal};
+use self::layer::Layer;
+use self::material::Material;
+use self::refusal::Refusal;
 use super::options::FiunOptions;
 use crate::error::EngineError;
 use crate::evidence::InnerPart;
@@ -60,32 +63,26 @@ impl<'a> Inner<'a> {
         let Forget::Classes(classes) = self.work.forget() else {
             return Err("only whole classes are forgotten below the head".into());
         };
-        if model.is_head_only() {
-            return Err("what lies below its head is not run here".into());
-        }
         let has_data = self.work.splits().is_ok();
-        if !has_data && !can_draw(self.work, model) {
+        if !has_data && !model.is_head_only() && !can_draw(self.work, model) {
             return Err(Refusal::Reason(format!("{NO_DATA}, and {NONE}")));
         }
-        let state = model.state(self.work.registry())?;
-        let compute = self.work.compute();
-        let net = || EngineError::net(model.id());
-        let cut = Penultimate::new(&model.architecture, &state, compute).map_err(net())?;
-        let cut = cut.ok_or("it has no layer of weights below its head that is a matrix")?;
-        let material = self.material(model, &cut, classes)?;
+        let layer = layer::open(self.work, model)?;
+        let layer = layer.as_ref();
+        let material = self.material(model, layer, classes)?;
         let bounds = Bounds {
             forget: self.options.target_forget.unwrap_or(0.0),
             loss: self.options.target_loss,
         };
-        let chooser = Chooser::new(self.work.registry(), bounds, model, &cut, &material)?;
+        let chooser = Chooser::new(self.work.registry(), bounds, model, layer, &material)?;
         let chosen = chooser.choose()?;
-        let mut changed = cut.corrected(&state, &chosen.correction).map_err(net())?;
+        let mut changed = layer.corrected(&chosen.correction)?;
         changed.extend(chosen.head);
         Ok(InnerPart {
             changed,
             record: InnerEdit {
                 basis: material.basis,
-                layer: Some(cut.weight().to_owned()),
+                layer: Some(layer.weight().to_owned()),
                 reference: material.reference.clone(),
                 ridge: Some(chosen.ridge),
                 trials: chosen.trials,
@@ -98,7 +95,7 @@ impl<'a> Inner<'a> {
     fn material(
         &self,
         model: &LoadedModel,
-        cut: &Penultimate,
+        layer: &dyn Layer,
         classes: &BTreeSet<String>,
     ) -> Result<Material, Refusal> {
         let (work, why) = (self.work, |found: &str| {
@@ -109,11 +106,11 @@ impl<'a> Inner<'a> {
             }
         });
         if work.splits().is_err() {
-            return draw(work, model, cut, classes).map_err(why(NO_DATA));
+            return draw(work, model, layer, classes).map_err(why(NO_DATA));
         }
-        match collect(work, model, cut, classes)? {
+        match collect(work, model, layer, classes)? {
             Ok(material) => Ok(material),
-            Err(found) => draw(work, model, cut, classes).map_err(why(&format!(
+            Err(found) => draw(work, model, layer, classes).map_err(why(&format!(
                 "the data has {found} forget samples that it or an initial model was trained on"
             ))),
         }
