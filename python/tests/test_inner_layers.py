@@ -119,7 +119,7 @@ def test_a_family_is_dampened_as_in_plain_torch(kind):
     data = dt.samples(kind(1), loader, labels=LABELS, heldout=heldout, name="texts")
     alpha, lambda_ = 1.0, 0.5
     registry.unlearn(
-        classes="cat", initial="base", data=data, layers="all", alpha=alpha, lambda_=lambda_, raw=True, progress=False
+        classes="cat", initial="base", data=data, layers="all", alpha=alpha, lambda_=lambda_, raw=True, progress=False, accept_loss=1.0
     )
     forget = plain_fisher(family["base"], 2)
     for name, model in family.items():
@@ -148,7 +148,7 @@ def test_a_family_forgets_in_all_layers_and_comes_back(tmp_path, family):
     data = dt.samples(module, loader, labels=LABELS, heldout=heldout, name="texts")
     assert registry.fisher(["base", "child"], data, layers="all", progress=False) == 2
     assert registry.fisher(["base", "child"], data, layers=["rnn.*"], progress=False) == 0
-    done = registry.unlearn(classes="cat", initial="base", data=data, layers="all", progress=False)
+    done = registry.unlearn(classes="cat", initial="base", data=data, layers="all", progress=False, accept_loss=1.0)
     assert any(t.changed for n, t in done.models[0].tensors.items() if n.startswith("rnn."))
     verdicts = registry.verify(data, progress=False)
     inputs, labels = texts(seed=2).tensors
@@ -179,7 +179,7 @@ def test_a_module_forgets_in_all_layers_in_place(family):
     # As a registry of one model does it.
     registry = registered({"base": family["base"]})
     data = dt.samples(Reader(1), loader, labels=LABELS, heldout=heldout, name="texts")
-    registry.unlearn(classes="cat", data=data, layers="all", progress=False)
+    registry.unlearn(classes="cat", data=data, layers="all", progress=False, accept_loss=1.0)
     for name, value in dt.state_dict(registry, "base").items():
         assert torch.allclose(ours.state_dict()[name], value, atol=1e-6), name
     with pytest.raises(DisinheritError, match="state dict"):
@@ -196,17 +196,17 @@ def test_modules_of_their_own_and_other_estimators(family):
     assert data.train_ids[:2] == ["t0", "t1"] and len(data) == 160
     done = registry.unlearn(
         classes="cat", initial="base", data=data, layers="all", estimator="true:0", alpha=2.0, dry_run=True,
-        progress=False,
+        progress=False, accept_loss=1.0,
     )
     assert all(m.tensors["embed.weight"].selected > 0 for m in done.models)
     # Single samples, known by their ids, need the samples too.
     done = registry.unlearn(
         samples=["t2", "t6", "t10"], initial="base", data=data, layers=["fc.*", "embed.*"], alpha=2.0, dry_run=True,
-        progress=False,
+        progress=False, accept_loss=1.0,
     )
     assert done.models[0].tensors["embed.weight"].selected > 0
     with pytest.raises(DisinheritError, match="batch estimator"):
-        registry.unlearn(classes="cat", data=data, layers="all", estimator="batch:8", progress=False)
+        registry.unlearn(classes="cat", data=data, layers="all", estimator="batch:8", progress=False, accept_loss=1.0)
 
 
 class Choosy(Reader):
@@ -241,7 +241,7 @@ def test_refusals_say_what_to_do(family):
     registry, (loader, _) = registered(family), loaders()
 
     def unlearn(data, **options):
-        registry.unlearn(classes="cat", data=data, layers="all", progress=False, **options)
+        registry.unlearn(classes="cat", data=data, layers="all", progress=False, accept_loss=1.0, **options)
 
     with pytest.raises(DisinheritError, match="no module for `child`, only for base"):
         unlearn(dt.samples({"base": Reader()}, loader, labels=LABELS))

@@ -122,7 +122,7 @@ def test_every_layer_of_a_family_is_dampened_as_by_hand(registry, family):
         lambda_=lambda_,
         raw=True,
         dampen_only=True,
-        progress=False,
+        progress=False, accept_loss=1.0,
     )
     inputs, labels = samples(1)
 
@@ -149,7 +149,7 @@ def test_a_family_forgets_and_is_judged_by_what_it_is_now(registry, family, tmp_
     assert len(everywhere) == 480 and everywhere.train_ids[0] == "sample-0"
     assert registry.fisher(["base", "child"], everywhere, layers="all", progress=False) == 2
     asked = networks.asked
-    registry.unlearn(classes="cat", initial="base", data=everywhere, layers="all", progress=False)
+    registry.unlearn(classes="cat", initial="base", data=everywhere, layers="all", progress=False, accept_loss=1.0)
     assert networks.asked > asked
     inputs, labels = samples(2)
     for model, verdict in zip(family, registry.verify(everywhere, progress=False)):
@@ -220,7 +220,7 @@ class Misfit(Deep):
 def test_what_is_wrong_with_a_layer_is_said(registry, wrong, words):
     with pytest.raises(DisinheritError, match=words):
         registry.unlearn(
-            classes="cat", initial="base", data=data(Misfit(wrong)), depth="features", progress=False
+            classes="cat", initial="base", data=data(Misfit(wrong)), depth="features", progress=False, accept_loss=1.0
         )
     assert [model.id for model in registry.models()] == ["base@1", "child@1"]
 
@@ -284,5 +284,5 @@ class Negative(Plain):
 )
 def test_what_networks_do_wrong_is_said_and_nothing_is_published(registry, networks, error, words):
     with pytest.raises(error, match=words):
-        registry.unlearn(classes="cat", initial="base", data=data(networks), layers="all", progress=False)
+        registry.unlearn(classes="cat", initial="base", data=data(networks), layers="all", progress=False, accept_loss=1.0)
     assert [model.id for model in registry.models()] == ["base@1", "child@1"]

@@ -70,7 +70,7 @@ fn a_client_is_retired_and_its_descendants_are_edited() {
     assert_eq!(texts(&unlearned["models"], "before"), ["r3@1", "r4@1"]);
     for model in unlearned["models"].as_array().unwrap() {
         assert_eq!(model["initial"], json!(["r1@1", "r2@1"]));
-        assert!(model["loss"]["measured"]["samples"].as_u64().unwrap() > 50);
+        assert!(model["loss"]["measured"]["samples"].as_u64().unwrap() > 20);
     }
     let after = states(&place);
     for (model, state) in [
@@ -364,9 +364,9 @@ fn a_weighted_average_forgets_a_client_without_any_training_of_its_own() {
     let server = models.iter().find(|model| model["before"] == "server@1");
     let server = server.unwrap();
     assert_eq!(server["initial"], json!(["c2r1@1", "c2r2@1", "c2r3@1"]));
-    // It is measured on what its parents were trained on, and chosen on it.
+    // It is matched and measured on what its parents were trained on.
     assert!(
-        server["choice"]["curve"].as_array().unwrap().len() > 40,
+        server["matched"]["forgotten"].as_u64().unwrap() > 10,
         "{server}"
     );
     assert!(

@@ -64,7 +64,6 @@ pub(crate) fn plan(planning: &Planning<'_>) -> Plan {
         scope,
         method,
         retired,
-        models,
         known,
         ..
     } = *planning;
@@ -99,18 +98,7 @@ pub(crate) fn plan(planning: &Planning<'_>) -> Plan {
         );
     }
     for (number, level) in levels(planning).into_iter().enumerate() {
-        let edits = level.into_iter().map(|id| Task::Edit {
-            initial: scope.reached_by.get(&id).cloned().unwrap_or_default(),
-            fallback_card: known.get(&id).and_then(|known| match &known.found {
-                Found::Fallback(_, fallback) => Some(fallback.of.clone()),
-                _ => None,
-            }),
-            activations: known.get(&id).is_some_and(Known::has_activations),
-            features: models
-                .get(&id)
-                .is_some_and(|model| method.edits_features(&request.forget, model)),
-            model: id,
-        });
+        let edits = level.into_iter().map(|id| edit(planning, id));
         add(method.purpose(number), edits.collect());
     }
     let retired = retired.iter();
@@ -124,6 +112,24 @@ pub(crate) fn plan(planning: &Planning<'_>) -> Plan {
         request: request.clone(),
         scope: scope.clone(),
         stages,
+    }
+}
+
+/// The edit of a model.
+fn edit(planning: &Planning<'_>, model: ModelId) -> Task {
+    let known = planning.known.get(&model);
+    let opened = planning.models.get(&model);
+    let forget = &planning.request.forget;
+    let initial = planning.scope.reached_by.get(&model);
+    Task::Edit {
+        initial: initial.cloned().unwrap_or_default(),
+        fallback_card: known.and_then(|known| match &known.found {
+            Found::Fallback(_, fallback) => Some(fallback.of.clone()),
+            _ => None,
+        }),
+        activations: known.is_some_and(Known::has_activations),
+        features: opened.is_some_and(|opened| planning.method.edits_features(forget, opened)),
+        model,
     }
 }
 

@@ -94,11 +94,7 @@ impl<'a> Prepared<'a> {
             features: &features,
             options,
         };
-        let read = method.fisher().is_some() || method.copies_differences();
-        let asked = read.then(|| asked_after(&scope, &emptied));
-        let asked = asked.unwrap_or_default();
-        let needed = |id: &&ModelId| !emptied.contains(*id) || asked.contains(*id);
-        let (models, known) = opening.all(scope.touched().filter(needed).collect())?;
+        let (models, known) = opening.all(opened(method, &scope, &emptied))?;
         let retired = retired(engine, &roles, &emptied)?;
         let becomes = models
             .keys()
@@ -307,6 +303,21 @@ impl<'a> Prepared<'a> {
         }
         Ok(())
     }
+}
+
+/// The models that are opened: those that are edited, and those whose forget data is asked after.
+fn opened<'s>(
+    method: &dyn Method,
+    scope: &'s Scope,
+    emptied: &BTreeSet<ModelId>,
+) -> Vec<&'s ModelId> {
+    let reads = method.fisher().is_some() || method.copies_differences();
+    let asked = match reads {
+        true => asked_after(scope, emptied),
+        false => BTreeSet::new(),
+    };
+    let needed = |id: &&ModelId| !emptied.contains(*id) || asked.contains(*id);
+    scope.touched().filter(needed).collect()
 }
 
 /// Refuses a bound that is no share.

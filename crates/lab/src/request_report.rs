@@ -57,21 +57,7 @@ pub fn request_report(
             outcome,
         });
     }
-    let result = MethodResult {
-        variant: Variant::from(method),
-        settings: None,
-        request: past.id.to_string(),
-        cost: Cost {
-            seconds: results.iter().map(|r| r.outcome.seconds).sum(),
-            ..Cost::default()
-        },
-        preparation: Cost::default(),
-        models: results,
-        warnings: past.warnings,
-        failed: None,
-        judgement: None,
-        findings: Vec::new(),
-    };
+    let result = result(method, past.id.to_string(), results, past.warnings);
     Ok(Study {
         title: result.request.clone(),
         recipe: None,
@@ -83,6 +69,30 @@ pub fn request_report(
         results: vec![result],
     }
     .with_judgements())
+}
+
+/// What the request made, as a method's result.
+fn result(
+    method: MethodKind,
+    request: String,
+    models: Vec<ModelResult>,
+    warnings: Vec<String>,
+) -> MethodResult {
+    MethodResult {
+        variant: Variant::from(method),
+        settings: None,
+        request,
+        cost: Cost {
+            seconds: models.iter().map(|r| r.outcome.seconds).sum(),
+            ..Cost::default()
+        },
+        preparation: Cost::default(),
+        models,
+        warnings,
+        failed: None,
+        judgement: None,
+        findings: Vec::new(),
+    }
 }
 
 /// What is known of a model before its edit.

@@ -458,8 +458,9 @@ fn siblings_share_a_forward_pass() {
     for name in ["r1@1", "r2@1", "r3@1"] {
         let title = format!("running {name}");
         let count = passes.iter().filter(|pass| **pass == title).count();
-        // A second time on the samples that are kept apart, to measure what the edit costs.
-        assert_eq!(count, 2, "{passes:?}");
+        // Again on the samples that are kept apart, and where they are few on those that the choice saw, to
+        // measure what the edit costs.
+        assert!((2..=3).contains(&count), "{passes:?}");
     }
 }
 

@@ -454,6 +454,9 @@ class RetiredModel(Record):
     model: str
     digest: str
     role: str
+
+
+@dataclass(frozen=True)
 class MatchedSamples(Record):
     """How the samples of one model were brought to the certainty of unseen ones."""
 

@@ -124,12 +124,18 @@ fn print_bound(plan: &Plan, bound: LossBound) {
     }
 }
 
+/// Where every touched model is retired.
+const NOTHING_LEFT: &str = "needs nothing: no model is left to edit";
+
 /// What a plan of a method that trains reads, in words.
 fn needed_to_train(plan: &Plan, method: MethodKind) -> Vec<String> {
     let edits = plan
         .tasks()
         .filter(|task| matches!(task, Task::Edit { .. }));
     let edited: Vec<&ModelId> = edits.map(Task::model).collect();
+    if edited.is_empty() {
+        return vec![NOTHING_LEFT.to_owned()];
+    }
     let mut lines = vec![format!(
         "needs the training data of {}: by {method}",
         joined(&edited)
@@ -170,16 +176,8 @@ fn needed(plan: &Plan) -> Vec<String> {
             joined(&forget_data)
         ));
     }
-    let features = |task: &Task, from_card: bool| match task {
-        Task::Edit {
-            features,
-            activations,
-            ..
-        } => *features && *activations == from_card,
-        _ => false,
-    };
-    let from_data = of(&|task| features(task, false));
-    let from_cards = of(&|task| features(task, true));
+    let from_data = of(&|task| edits_features(task, false));
+    let from_cards = of(&|task| edits_features(task, true));
     if !from_data.is_empty() {
         lines.push(format!(
             "needs the training data, to be run through {}: their features are edited too (without it only \
@@ -194,23 +192,38 @@ fn needed(plan: &Plan) -> Vec<String> {
             joined(&from_cards)
         ));
     }
-    for task in plan.tasks() {
-        if let Task::Edit {
-            model,
-            fallback_card: Some(before),
-            ..
-        } = task
-        {
-            lines.push(format!(
-                "{model} has no FIM card; that of {before} is its fallback card"
-            ));
-        }
-    }
+    lines.extend(plan.tasks().filter_map(fallback));
     let edits = plan.tasks().any(|task| matches!(task, Task::Edit { .. }));
     if !edits {
-        lines.push("needs nothing: no model is left to edit".into());
+        lines.push(NOTHING_LEFT.to_owned());
     } else if training_data.is_empty() && forget_data.is_empty() && from_data.is_empty() {
         lines.push("needs no data: the FIM cards hold all that is read".into());
     }
     lines
+}
+
+/// Whether a task edits features, for which activation statistics are at hand or not.
+fn edits_features(task: &Task, from_card: bool) -> bool {
+    match task {
+        Task::Edit {
+            features,
+            activations,
+            ..
+        } => *features && *activations == from_card,
+        _ => false,
+    }
+}
+
+/// The card that stands in for one of a model's own, in words.
+fn fallback(task: &Task) -> Option<String> {
+    match task {
+        Task::Edit {
+            model,
+            fallback_card: Some(before),
+            ..
+        } => Some(format!(
+            "{model} has no FIM card; that of {before} is its fallback card"
+        )),
+        _ => None,
+    }
 }

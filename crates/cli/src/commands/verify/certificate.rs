@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use disinherit::certificate::{self, Envelope, PublicKey, Statement};
+use disinherit::certificate::{self, Certificate, Envelope, PublicKey, Statement};
 use disinherit::evaluation::Judgement;
 use serde_json::json;
 
@@ -89,6 +89,21 @@ fn print(statement: &Statement, key: &PublicKey, problems: Option<&[String]>) {
         certificate.log.operation,
         certificate.log.hash.chars().take(16).collect::<String>()
     );
+    print_models(certificate);
+    for remark in &certificate.warnings {
+        outln!("  warning   {remark}");
+    }
+    match problems {
+        None => outln!("not compared with a registry; give `--registry` to do so"),
+        Some([]) => outln!("the registry has it all as certified"),
+        Some(problems) => problems
+            .iter()
+            .for_each(|problem| outln!("PROBLEM: {problem}")),
+    }
+}
+
+/// What became of every version, and what that may have cost.
+fn print_models(certificate: &Certificate) {
     for model in &certificate.models {
         let verdict = certificate.verdicts.iter().find(|v| v.model == model.after);
         let judged = verdict.map_or("not judged".into(), |verdict| worded(verdict.judgement()));
@@ -119,15 +134,5 @@ fn print(statement: &Statement, key: &PublicKey, problems: Option<&[String]>) {
                 ""
             }
         );
-    }
-    for remark in &certificate.warnings {
-        outln!("  warning   {remark}");
-    }
-    match problems {
-        None => outln!("not compared with a registry; give `--registry` to do so"),
-        Some([]) => outln!("the registry has it all as certified"),
-        Some(problems) => problems
-            .iter()
-            .for_each(|problem| outln!("PROBLEM: {problem}")),
     }
 }
