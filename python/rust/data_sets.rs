@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use disinherit::EngineError;
 use disinherit::data::{DataSet, FeatureTable, OpenOptions, Samples, Splits};
-use disinherit::{EngineError, Runner};
+use disinherit::runner::Runner;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 

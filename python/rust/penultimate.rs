@@ -1,8 +1,8 @@
 //! The penultimate layer of a network of the user's own: what `disinherit.DeepNetworks` says of it.
 
-use disinherit::RunLayer;
 use disinherit::nets::{Activations, Array, LayerTensors, Window};
 use disinherit::progress::Stage;
+use disinherit::runner::RunLayer;
 use numpy::{PyReadonlyArray4, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 

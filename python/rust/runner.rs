@@ -8,7 +8,8 @@ use disinherit::data::DataSet;
 use disinherit::fiun::{FisherTensor, Matrix};
 use disinherit::nets::{Capture, StateDict};
 use disinherit::progress::Stage;
-use disinherit::{EngineError, LoadedModel, RunLayer, Runner};
+use disinherit::runner::{RunLayer, Runner};
+use disinherit::{EngineError, LoadedModel};
 use numpy::{
     IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,

@@ -41,7 +41,7 @@ mod publish;
 mod reference;
 mod request_log;
 mod run_options;
-mod runner;
+pub mod runner;
 mod warnings;
 mod work;
 
@@ -65,7 +65,6 @@ pub use outcome::{Done, Unlearned};
 pub use prepared::Prepared;
 pub use request_log::past_request;
 pub use run_options::RunOptions;
-pub use runner::{RunLayer, Runner};
 pub use work::Work;
 
 /// The default share of held-out forget samples that a model may still recognise.

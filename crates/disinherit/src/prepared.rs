@@ -80,27 +80,20 @@ impl<'a> Prepared<'a> {
         let scope = method.scope(&roles);
         let emptied = emptied(&graph, request, &scope);
         let edits = scope.touched().any(|id| !emptied.contains(id));
-        if edits && method.needs_data() && engine.data().is_none() && !options.plan_only {
-            return Err(EngineError::NeedsData {
-                why: format!("`{}` works on training data", method.name()),
-                hint: Some(Hint::GiveData),
-            });
+        if edits && !options.plan_only {
+            check_data(engine, method)?;
         }
         let features = engine.features(Some(&request.forget));
-        let opening = Opening {
+        let (models, known) = Opening {
             engine,
             graph: &graph,
             method,
             features: &features,
             options,
-        };
-        let (models, known) = opening.all(opened(method, &scope, &emptied))?;
+        }
+        .all(opened(method, &scope, &emptied))?;
         let retired = retired(engine, &roles, &emptied)?;
-        let becomes = models
-            .keys()
-            .filter(|id| !emptied.contains(*id))
-            .map(|id| Ok((id.clone(), next_version(&graph, id.name())?)))
-            .collect::<Result<_, EngineError>>()?;
+        let becomes = successors(&graph, models.keys().filter(|id| !emptied.contains(*id)))?;
         let plan = plan(&Planning {
             request,
             scope: &scope,
@@ -318,6 +311,27 @@ fn opened<'s>(
     };
     let needed = |id: &&ModelId| !emptied.contains(*id) || asked.contains(*id);
     scope.touched().filter(needed).collect()
+}
+
+/// The new version of every model that is edited.
+fn successors<'m>(
+    graph: &Umig,
+    edited: impl Iterator<Item = &'m ModelId>,
+) -> Result<BTreeMap<ModelId, ModelId>, EngineError> {
+    edited
+        .map(|id| Ok((id.clone(), next_version(graph, id.name())?)))
+        .collect()
+}
+
+/// Refuses a method that works on data where there is none.
+fn check_data(engine: &Engine<'_>, method: &dyn Method) -> Result<(), EngineError> {
+    if method.needs_data() && engine.data().is_none() {
+        return Err(EngineError::NeedsData {
+            why: format!("`{}` works on training data", method.name()),
+            hint: Some(Hint::GiveData),
+        });
+    }
+    Ok(())
 }
 
 /// Refuses a bound that is no share.
