@@ -185,7 +185,7 @@ def test_graph_and_plan_are_plain_values(registry):
 
 def test_samples_are_matched_by_default(registry):
     person = [f"sample-{n}" for n in range(12)]
-    done = registry.unlearn(samples=person, initial="base", data=data(), progress=False)
+    done = registry.unlearn(samples=person, initial="base", data=data(), progress=False, accept_loss=0.1)
     assert done.method == "matching"
     for model in done.models:
         assert model.matched.forgotten == 12 and model.matched.head_only
@@ -194,7 +194,7 @@ def test_samples_are_matched_by_default(registry):
     verdicts = registry.verify(data(), progress=False)
     assert all(verdict.samples.weakest.id in person for verdict in verdicts)
     assert all(verdict.samples.interval[0] <= verdict.samples.area <= verdict.samples.interval[1] for verdict in verdicts)
-    undone = registry.unlearn(samples=person, initial="base", data=data(), method="fiun", dry_run=True, progress=False)
+    undone = registry.unlearn(samples=person, initial="base", data=data(), method="fiun", dry_run=True, progress=False, accept_loss=0.1)
     assert undone.method == "fiun" and undone.models[0].matched is None
     with pytest.raises(DisinheritError, match="unknown method"):
         registry.unlearn(samples=person, data=data(), method="fion", progress=False)

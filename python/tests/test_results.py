@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import pytest
 
-from disinherit import Registry, Relation, Training, results
+from disinherit import LosesTooMuch, Registry, Relation, Training, results
 from test_registry import LABELS, data, state, trained
 
 
@@ -91,6 +91,9 @@ def test_every_result_is_what_its_class_says(registry):
     assert matched.forgotten == 12 and matched.head_only and matched.carried is None
     beside = of(registry.verify(everything, models="base", samples=person, progress=False), typing.List[results.Verdict])
     assert beside[0].samples.weakest.id in person
+    with pytest.raises(LosesTooMuch) as refused:
+        registry.unlearn(classes="cat", initial="base", data=everything, alpha=0.0, lambda_=0.0, progress=False)
+    assert of(refused.value.models, typing.List[results.ModelLoss])[0].loss.loss > refused.value.bound.target
     done = of(registry.unlearn(classes="cat", initial="base", data=everything, progress=False), results.Unlearned)
     outcome = done.models[0]
     assert outcome.inner is None
@@ -122,7 +125,8 @@ def test_every_result_is_what_its_class_says(registry):
     assert health.is_sound and health.operations == len(registry.log())
     # Nothing in `results` is left that no method gives back, but what this family has no use for.
     named = {getattr(results, name) for name in results.__all__} - {results.Record}
-    assert named - seen <= {results.LogitSuppression, results.Damage, results.Undone} | IMPORTED | REFERENCES
+    unused = {results.LogitSuppression, results.Damage, results.RetiredModel, results.Undone}
+    assert named - seen <= unused | IMPORTED | REFERENCES
 
 
 def test_results_are_compared_by_value(registry):
