@@ -24,7 +24,8 @@ pub use self::options::FisherOptions;
 
 /// Computes the cards of some models on their own training data and keeps each as soon as it is
 /// done. A model that has a card of this estimator with these layers (and activation statistics, where
-/// they are wanted and can be had) is passed over, unless it is to be computed `again`. Returns the rows of the new cards.
+/// they are wanted and can be had) is passed over, unless it is to be computed `again`. Returns the
+/// rows of the new cards.
 ///
 /// # Errors
 /// [`EngineError`]; cards that were finished before stay.
