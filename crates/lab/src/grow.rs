@@ -12,6 +12,7 @@ use disinherit_registry::{
 };
 use umig::{Forget, Model, ModelId, SampleSet, Training as Provenance, Umig};
 
+use crate::elsewhere::{Elsewhere, retrained};
 use crate::error::LabError;
 use crate::forget::ForgetRecipe;
 use crate::recipe::{Heads, LabelChoice, ModelRecipe, Recipe};
@@ -73,7 +74,7 @@ struct Growing<'a> {
     shares: Vec<DataSet>,
     /// The network with an output for every label.
     whole: Architecture,
-    fingerprints: [Digest; 2],
+    fingerprints: [Digest; 5],
 }
 
 impl Growing<'_> {
@@ -114,7 +115,10 @@ impl Growing<'_> {
             "training",
             self.engine.progress(),
         )?;
-        let seconds = start.elapsed().as_secs_f64();
+        let seconds = match Elsewhere::of(self.recipe) {
+            Some(models) => models.seconds([model.name.clone()])?,
+            None => start.elapsed().as_secs_f64(),
+        };
         let new = GrownModel {
             recipe: self.recipe,
             model,
@@ -146,22 +150,33 @@ fn weights(
         .collect()
 }
 
-/// How the models of a recipe are trained.
+/// How the models of a recipe are trained again.
 pub fn trainings(recipe: &Recipe) -> Trainings {
+    let elsewhere = Elsewhere::of(recipe);
     let models = recipe.models.iter();
     Trainings::ByName(
         models
-            .map(|model| (model.name.clone(), training(recipe, model)))
+            .map(|model| {
+                let training = Training {
+                    trained: elsewhere
+                        .as_ref()
+                        .map(|models| models.checkpoint(&retrained(&model.name))),
+                    ..training(recipe, model)
+                };
+                (model.name.clone(), training)
+            })
             .collect(),
     )
 }
 
-fn training(recipe: &Recipe, model: &ModelRecipe) -> Training {
+/// How a model of a recipe is trained at first.
+pub(crate) fn training(recipe: &Recipe, model: &ModelRecipe) -> Training {
     Training {
         config: model.training(&recipe.training),
         frozen: model.frozen.clone(),
         seed: seed_of(recipe, &model.name),
         root_seed: recipe.seed,
+        trained: Elsewhere::of(recipe).map(|models| models.checkpoint(&model.name)),
     }
 }
 
@@ -289,16 +304,24 @@ fn made_before(
 
 /// What a recipe's models depend on, for recognising them: first as it is written down now, where
 /// what is forgotten counts only if a model is trained without it (so that one grown network serves
-/// every class), then as earlier versions wrote it.
-fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 2], LabError> {
+/// every class) and the description not at all, then as earlier versions wrote it, with their words.
+fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 5], LabError> {
     let whole = Recipe {
         methods: BTreeMap::new(),
         ..recipe.clone()
     };
-    let mut grown = whole.clone();
-    if !grown.models.iter().any(|model| model.without_forgotten) {
-        grown.forget = ForgetRecipe::default();
+    let mut described = whole.clone();
+    if !described.models.iter().any(|model| model.without_forgotten) {
+        described.forget = ForgetRecipe::default();
     }
+    let grown = Recipe {
+        description: String::new(),
+        ..described.clone()
+    };
+    let in_earlier_words = |recipe: &Recipe| Recipe {
+        description: in_earlier_words(&recipe.description),
+        ..recipe.clone()
+    };
     let digest = |recipe: &Recipe| -> Result<Digest, LabError> {
         let text = serde_json::to_string(recipe)
             .map_err(|error| LabError::Recipe(format!("it cannot be written down: {error}")))?;
@@ -306,10 +329,23 @@ fn fingerprints(recipe: &Recipe, set: &DataSet) -> Result<[Digest; 2], LabError>
             format!("{text}{}", set.digest()).as_bytes(),
         ))
     };
-    Ok([digest(&grown)?, digest(&whole)?])
+    Ok([
+        digest(&grown)?,
+        digest(&described)?,
+        digest(&in_earlier_words(&described))?,
+        digest(&whole)?,
+        digest(&in_earlier_words(&whole))?,
+    ])
 }
 
-fn architecture(recipe: &Recipe, set: &DataSet) -> Result<Architecture, LabError> {
+/// How 0.1.0 described the built-in recipes.
+fn in_earlier_words(description: &str) -> String {
+    description
+        .replace("inherited models that", "heirs that")
+        .replace("an inherited model of", "an heir of")
+}
+
+pub(crate) fn architecture(recipe: &Recipe, set: &DataSet) -> Result<Architecture, LabError> {
     let architecture = Architecture {
         kind: recipe.network.architecture,
         input: Input::for_set(set, recipe.data.length.unwrap_or(TEXT_LENGTH)),
@@ -359,7 +395,7 @@ fn suggestion<'a>(label: &str, known: impl Iterator<Item = &'a str> + Clone) -> 
 }
 
 /// Every client's share of the training data.
-fn shares(recipe: &Recipe, set: &DataSet) -> Result<Vec<DataSet>, LabError> {
+pub(crate) fn shares(recipe: &Recipe, set: &DataSet) -> Result<Vec<DataSet>, LabError> {
     let set = match recipe.data.limit {
         Some(limit) => set.sample(limit, recipe.seed),
         None => set.clone(),
@@ -374,7 +410,12 @@ fn shares(recipe: &Recipe, set: &DataSet) -> Result<Vec<DataSet>, LabError> {
 }
 
 /// What a model is trained on: its clients' shares, less the labels that it must not see.
-fn own_share(recipe: &Recipe, model: &ModelRecipe, all: &DataSet, shares: &[DataSet]) -> DataSet {
+pub(crate) fn own_share(
+    recipe: &Recipe,
+    model: &ModelRecipe,
+    all: &DataSet,
+    shares: &[DataSet],
+) -> DataSet {
     let clients = model.clients().iter();
     let mine: HashSet<&str> = clients
         .flat_map(|client| shares[client - 1].ids().iter().map(String::as_str))

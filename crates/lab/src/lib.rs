@@ -7,6 +7,7 @@
 //! was executed. A [`Study`] is plain data that a page can be drawn from.
 
 mod baselines;
+mod elsewhere;
 mod error;
 mod forget;
 mod grow;
@@ -14,6 +15,7 @@ mod metrics;
 mod recipe;
 mod request_report;
 mod study;
+mod training_list;
 mod training_run;
 mod variant;
 
@@ -27,6 +29,7 @@ pub use request_report::request_report;
 pub use study::{
     Compared, MethodResult, ModelResult, Study, StudyModel, StudyOptions, mean, run_study,
 };
+pub use training_list::write_trainings;
 pub use training_run::{Training, Trainings};
 pub use variant::Variant;
 

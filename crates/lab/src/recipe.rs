@@ -1,6 +1,7 @@
 //! Recipes: inheritance networks as data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use disinherit::suggest;
 use disinherit_data::Partition;
@@ -44,6 +45,10 @@ pub struct Recipe {
     /// The models, parents before children.
     #[serde(rename = "model")]
     pub models: Vec<ModelRecipe>,
+    /// A folder of models that were trained elsewhere, as [`write_trainings`](crate::write_trainings)
+    /// listed them: these are taken, nothing is trained. No part of the written form.
+    #[serde(skip)]
+    pub trained: Option<PathBuf>,
 }
 
 /// The data of a recipe.
@@ -68,7 +73,7 @@ pub struct DataRecipe {
     pub length: Option<usize>,
     /// A `tokenizer.json`; words of the training data otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokenizer: Option<std::path::PathBuf>,
+    pub tokenizer: Option<PathBuf>,
     /// Words that are told apart where there is no tokenizer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<usize>,

@@ -1,6 +1,7 @@
 //! One model's training: from its parents' weights to its own.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use disinherit::EngineError;
 use disinherit::model::rows;
@@ -13,6 +14,7 @@ use disinherit_nets::{
 use serde::Serialize;
 
 use crate::baselines::Settings;
+use crate::elsewhere::read_trained;
 
 /// How a model is trained.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,6 +28,9 @@ pub struct Training {
     /// Decides fresh weights. All roots share it: averages of models that started apart are
     /// worthless.
     pub root_seed: u64,
+    /// The checkpoint to take where the model was trained elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trained: Option<PathBuf>,
 }
 
 impl Training {
@@ -36,6 +41,7 @@ impl Training {
             frozen: Vec::new(),
             seed: settings.seed,
             root_seed: settings.seed,
+            trained: None,
         }
     }
 }
@@ -104,6 +110,9 @@ impl TrainingRun<'_> {
         verb: &str,
         progress: &dyn Progress,
     ) -> Result<StateDict, EngineError> {
+        if let Some(path) = &self.training.trained {
+            return read_trained(path, self.architecture);
+        }
         let name = self.name;
         let config = &self.training.config;
         let state = self.start(parents)?;

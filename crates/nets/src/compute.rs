@@ -18,16 +18,23 @@ pub enum Compute {
     Flex,
     /// libtorch on the CPU (cargo feature `libtorch`).
     LibTorch,
+    /// An NVIDIA GPU through libtorch (cargo feature `libtorch`).
+    LibTorchCuda,
     /// An NVIDIA GPU (cargo feature `cuda`).
     Cuda,
     /// Any GPU through WebGPU (cargo feature `wgpu`).
     Wgpu,
 }
 
-const ALL: [(Compute, &str, bool); 5] = [
+const ALL: [(Compute, &str, bool); 6] = [
     (Compute::Cpu, "cpu", true),
     (Compute::Flex, "flex", true),
     (Compute::LibTorch, "libtorch", cfg!(feature = "libtorch")),
+    (
+        Compute::LibTorchCuda,
+        "libtorch-cuda",
+        cfg!(feature = "libtorch"),
+    ),
     (Compute::Cuda, "cuda", cfg!(feature = "cuda")),
     (Compute::Wgpu, "wgpu", cfg!(feature = "wgpu")),
 ];
@@ -47,6 +54,9 @@ impl Compute {
             #[cfg(feature = "libtorch")]
             #[allow(deprecated)]
             Self::LibTorch => Device::libtorch(),
+            #[cfg(feature = "libtorch")]
+            #[allow(deprecated)]
+            Self::LibTorchCuda => Device::libtorch_cuda(0usize),
             #[cfg(feature = "cuda")]
             Self::Cuda => Device::cuda(0usize),
             #[cfg(feature = "wgpu")]
@@ -76,7 +86,7 @@ impl FromStr for Compute {
             .ok_or_else(|| NetError::Device {
                 name: text.to_owned(),
                 available: format!(
-                    "{} (libtorch, cuda and wgpu are cargo features)",
+                    "{} (libtorch, libtorch-cuda, cuda and wgpu are cargo features)",
                     Self::available().join(", ")
                 ),
             })

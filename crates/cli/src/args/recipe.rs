@@ -1,5 +1,7 @@
 //! What replaces a recipe's settings.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use disinherit::nets::Kind;
 use disinherit_lab::Recipe;
@@ -25,6 +27,10 @@ pub(crate) struct RecipeArgs {
     /// Replaces the recipe's seed.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Train nothing: take the models, and the retrained ones, from checkpoints that another program
+    /// trained in this folder, as `disinherit grow --write-trainings` listed them.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) trained: Option<PathBuf>,
 }
 
 impl RecipeArgs {
@@ -39,6 +45,7 @@ impl RecipeArgs {
         if let Some(tokenizer) = &self.data.tokenizer {
             recipe.data.tokenizer = Some(tokenizer.clone());
         }
+        recipe.trained.clone_from(&self.trained);
         recipe.data.size = self.data.size.or(recipe.data.size);
         recipe.data.limit = self.limit.or(recipe.data.limit);
         recipe.seed = self.seed.unwrap_or(recipe.seed);

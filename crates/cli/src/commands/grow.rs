@@ -1,5 +1,7 @@
 //! `grow`: trains an inheritance network from a recipe.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use disinherit::Layers;
 use disinherit::cards::FisherOptions;
@@ -32,11 +34,24 @@ pub(crate) struct GrowArgs {
     /// Compute no FIM cards.
     #[arg(long)]
     no_fisher: bool,
+    /// Train nothing: write down in this folder what another program is to train, retrained models
+    /// included. `--trained` takes what it made.
+    #[arg(long, value_name = "DIR", conflicts_with = "trained")]
+    write_trainings: Option<PathBuf>,
 }
 
 pub(super) fn run(context: &Context, args: &GrowArgs) -> Result<Outcome, CliError> {
     let recipe = recipes::load_with(&args.recipe, &args.settings)?;
     let splits = recipes::open_data(&recipe)?;
+    if let Some(folder) = &args.write_trainings {
+        let written = disinherit_lab::write_trainings(&recipe, &splits.train, folder)?;
+        let written = written.display().to_string();
+        match context.json {
+            true => output::json(&json!({"trainings": written}))?,
+            false => outln!("wrote {written}"),
+        }
+        return Ok(Outcome::Done);
+    }
     let registry = context.registry()?;
     let engine = context.engine(registry, Some(&splits));
     let grown = disinherit_lab::grow(&engine, &recipe, &splits.train)?;

@@ -20,6 +20,7 @@ use umig::{ModelId, Request, Role, Scope, Umig};
 use super::kept::Kept;
 use super::results::{MethodResult, ModelResult, Study, StudyModel};
 use crate::baselines::{MethodKind, Settings, Setup};
+use crate::elsewhere::{Elsewhere, retrained};
 use crate::error::LabError;
 use crate::grow::{forget, grow, trainings};
 use crate::recipe::Recipe;
@@ -86,7 +87,10 @@ pub fn run_study(
         title: recipe.name.clone(),
         recipe: Some(recipe.clone()),
         seed: recipe.seed,
-        device: engine.compute().to_string(),
+        device: match Elsewhere::of(recipe) {
+            Some(models) => format!("{}, {}", engine.compute(), models.device()?),
+            None => engine.compute().to_string(),
+        },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         models,
         results,
@@ -358,13 +362,26 @@ impl Running<'_> {
             variant,
             settings: variant.method.has_settings().then_some(setup.settings),
             request: done.unlearned.request.to_string(),
-            cost: done.cost,
+            cost: self.cost(variant, &done)?,
             preparation: done.preparation,
             models,
             warnings: done.unlearned.warnings,
             failed: None,
             judgement: None,
             findings: Vec::new(),
+        })
+    }
+
+    /// What a method cost: of retraining elsewhere what was told of it.
+    fn cost(&self, variant: Variant, done: &Done) -> Result<Cost, LabError> {
+        let elsewhere = Elsewhere::of(self.recipe);
+        let (MethodKind::Retrain, Some(models)) = (variant.method, elsewhere) else {
+            return Ok(done.cost);
+        };
+        let names = done.changed.iter().map(|(id, _)| retrained(id.name()));
+        Ok(Cost {
+            seconds: models.seconds(names)?,
+            ..Cost::default()
         })
     }
 
