@@ -35,6 +35,10 @@ pub(crate) struct UnlearningArgs {
     /// --dampen-only).
     #[arg(long, default_value = "auto", value_name = "DEPTH", value_parser = depth)]
     pub(crate) depth: EditDepth,
+    /// How strong the edit of the features is, above 0: the ridge of its regression. Smaller ones change
+    /// more. Chosen for each model when not given.
+    #[arg(long, value_name = "X")]
+    pub(crate) ridge: Option<f64>,
     /// Models edited at the same time; one per core when 0.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) jobs: usize,
@@ -80,6 +84,7 @@ impl UnlearningArgs {
             own_forget: false,
             suppress: !self.dampen_only,
             depth: self.depth,
+            ridge: self.ridge,
         }
     }
 }

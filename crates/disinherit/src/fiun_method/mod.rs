@@ -62,11 +62,21 @@ impl Method for Fiun {
         });
         if options.depth != EditDepth::Outputs {
             settings["depth"] = json!(options.depth);
+            if let Some(ridge) = options.ridge {
+                settings["ridge"] = json!(ridge);
+            }
         }
         Ok(settings)
     }
 
     fn check(&self, _: &Forget) -> Result<(), EngineError> {
+        if let Some(ridge) = self.options.ridge
+            && !(ridge > 0.0 && ridge.is_finite())
+        {
+            return Err(EngineError::Setting(format!(
+                "the ridge must be a number above 0, not {ridge}"
+            )));
+        }
         Dampening::new(1.0, self.options.lambda.unwrap_or(1.0))
             .map(drop)
             .map_err(|error| EngineError::Setting(error.to_string()))

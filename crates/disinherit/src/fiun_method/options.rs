@@ -72,6 +72,9 @@ pub struct FiunOptions {
     pub suppress: bool,
     /// How deep the edit goes.
     pub depth: EditDepth,
+    /// How strong the edit of the features is, above 0: the ridge of its regression, of which a larger
+    /// one changes less. When not given, it is chosen for each model.
+    pub ridge: Option<f64>,
 }
 
 impl FiunOptions {
@@ -115,6 +118,7 @@ impl Default for FiunOptions {
             own_forget: false,
             suppress: true,
             depth: EditDepth::default(),
+            ridge: None,
         }
     }
 }

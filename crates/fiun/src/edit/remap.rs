@@ -8,16 +8,21 @@
 //!
 //! ```text
 //! M_c   = mean of O over retained samples of class c                      prototypes, by position
-//! t_i   = sum_c q_i[c] M_c + keep (O_i - mean_f O)                        targets
+//! t_i   = sum_c q_i[c] M_c + keep (O_i - mean_f(i) O)                     targets
 //! D_i   = (t_i - O_i) / s                                                 corrections
 //! G     = mean_f(a a') + mean_r(a a') + ridge mean(diag) I,  a = [A, 1]
 //! [dW, db] = G^-1 mean_f(a D')
 //! ```
 //!
+//! The mean `f(i)` is over the forget samples of sample `i`'s own label: where several labels are
+//! forgotten, what tells them apart is no deviation of a sample, and goes.
+//!
 //! `A` is what the layer reads (of a convolution the window), `O` what its output becomes part of
 //! before the next non-linearity, `s` the factor between both where a normalisation follows. The ridge
 //! of the bias is 0.001. The regression is that of concept erasure in closed form (LEACE, Belrose et
 //! al., arXiv:2306.03819) with a target of its own for every sample.
+
+use std::collections::BTreeMap;
 
 use crate::error::{FisherError, expect_finite, expect_len};
 use crate::kernel::cholesky::Cholesky;
@@ -79,7 +84,10 @@ pub struct Remap<'a> {
     pub shares: MatrixRef<'a>,
     /// The mean activations of the classes, `[classes, positions * channels]`.
     pub prototypes: MatrixRef<'a>,
-    /// The part of a sample's own deviation from the mean of the forget samples that it keeps, 0 to 1.
+    /// The label of every sample, `[samples]`.
+    pub labels: &'a [u32],
+    /// The part of its deviation from the mean of its label's forget samples that a sample keeps,
+    /// 0 to 1.
     pub keep: f32,
     /// The factor between the layer's output and the stream, by channel; a channel with 0 is left as
     /// it is.
@@ -101,16 +109,15 @@ impl Remap<'_> {
             self.prototypes.rows(),
         )?;
         expect_len("the scale", self.scale.len(), self.stream.cols())?;
-        let mut mean = vec![0.0f32; width];
-        for values in self.stream.values().chunks_exact(width.max(1)) {
-            mean.iter_mut().zip(values).for_each(|(m, v)| *m += v);
-        }
-        mean.iter_mut().for_each(|m| *m /= samples.max(1) as f32);
+        expect_len("the labels", self.labels.len(), samples)?;
+        let means = means_by_label(self.stream, self.labels, width);
         // Target less stream: shares of prototypes, less the mean kept, less the rest of the sample.
         let mut out = product(self.shares, self.prototypes)?;
         let rows = out.values_mut().chunks_exact_mut(width.max(1));
-        for (row, values) in rows.zip(self.stream.values().chunks_exact(width.max(1))) {
-            for ((d, o), m) in row.iter_mut().zip(values).zip(&mean) {
+        let samples = self.stream.values().chunks_exact(width.max(1));
+        for ((row, values), label) in rows.zip(samples).zip(self.labels) {
+            let mean = means.get(label).map_or(&[][..], Vec::as_slice);
+            for ((d, o), m) in row.iter_mut().zip(values).zip(mean) {
                 *d += self.keep * (o - m) - o;
             }
             for part in row.chunks_exact_mut(self.scale.len().max(1)) {
@@ -121,6 +128,21 @@ impl Remap<'_> {
         }
         Matrix::new(self.stream.rows(), self.stream.cols(), out.into_values())
     }
+}
+
+/// The mean sample of every label.
+fn means_by_label(stream: MatrixRef<'_>, labels: &[u32], width: usize) -> BTreeMap<u32, Vec<f32>> {
+    let mut means: BTreeMap<u32, (Vec<f32>, usize)> = BTreeMap::new();
+    for (values, label) in stream.values().chunks_exact(width.max(1)).zip(labels) {
+        let (mean, count) = means.entry(*label).or_insert_with(|| (vec![0.0; width], 0));
+        mean.iter_mut().zip(values).for_each(|(m, v)| *m += v);
+        *count += 1;
+    }
+    let divided = |(label, (mut mean, count)): (u32, (Vec<f32>, usize))| {
+        mean.iter_mut().for_each(|m| *m /= count as f32);
+        (label, mean)
+    };
+    means.into_iter().map(divided).collect()
 }
 
 /// The values that one sample has.
@@ -295,6 +317,7 @@ mod tests {
             stream: stream.view(),
             shares: shares.view(),
             prototypes: prototypes.view(),
+            labels: &[4, 4],
             keep: 0.5,
             scale: &[2.0, 0.0],
         };
@@ -303,6 +326,15 @@ mod tests {
         assert_eq!(
             found.values(),
             [(9.5 - 1.0) / 2.0, 0.0, (18.0 - 3.0) / 2.0, 0.0]
+        );
+        // Of two labels each sample is its own mean: nothing of it is a deviation.
+        let apart = Remap {
+            labels: &[4, 7],
+            ..remap
+        };
+        assert_eq!(
+            apart.corrections().unwrap().values(),
+            [(10.0 - 1.0) / 2.0, 0.0, (17.5 - 3.0) / 2.0, 0.0]
         );
     }
 

@@ -7,7 +7,7 @@ use disinherit_registry::Basis;
 
 use super::guesses::{Guesses, Rows};
 use super::layer::Layer;
-use super::material::{FORGET, Material, Part, RETAINED, gone, known};
+use super::material::{Material, Part, RETAINED, forget_counts, gone, known};
 use super::refusal::Refusal;
 use crate::model::LoadedModel;
 use crate::provenance::forget_mask;
@@ -36,7 +36,7 @@ pub(super) fn collect(
     if forget.len() < FEWEST {
         return Ok(Err(forget.len()));
     }
-    let forget = part(work, model, layer, &forget, FORGET)?;
+    let forget = part(work, model, layer, &forget, forget_counts(classes.len()))?;
     let retained = work.retained_seen(model)?;
     let retained = part(work, model, layer, &retained, RETAINED)?;
     let gone = gone(model, classes);

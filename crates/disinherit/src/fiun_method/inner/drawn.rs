@@ -9,7 +9,7 @@ use disinherit_registry::{ActivationStatistics, Basis, ClassActivations};
 
 use super::guesses::Rows;
 use super::layer::{Layer, Seen};
-use super::material::{FORGET, Material, Part, RETAINED, gone, known};
+use super::material::{Material, Part, RETAINED, forget_counts, gone, known};
 use super::refusal::Refusal;
 use crate::cards::activations::drawn;
 use crate::cards::source::CardUse;
@@ -58,7 +58,7 @@ pub(super) fn draw(
         layer,
         statistics: &statistics,
     };
-    let forget = drawing.part(&forget, FORGET, 1)?;
+    let forget = drawing.part(&forget, forget_counts(classes.len()), 1)?;
     let retained = drawing.part(&retained, RETAINED, 2)?;
     let gone = gone(model, classes);
     let known = known(&retained)?;

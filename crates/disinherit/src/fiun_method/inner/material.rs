@@ -10,9 +10,13 @@ use super::layer::Seen;
 use super::refusal::Refusal;
 use crate::model::LoadedModel;
 
-/// Samples of each kind that an edit is computed from, at most, and that its strength is chosen on.
-pub(super) const FORGET: [usize; 2] = [400, 100];
+/// Retained samples that an edit is computed from, at most, and that its strength is chosen on.
 pub(super) const RETAINED: [usize; 2] = [1500, 500];
+
+/// Forget samples likewise, of so many classes; beyond four classes no more than of four.
+pub(super) fn forget_counts(classes: usize) -> [usize; 2] {
+    [400, 100].map(|count| count * classes.clamp(1, 4))
+}
 
 /// Samples of one kind, in two parts: the first the edit is computed from, its strength is chosen on
 /// the second.

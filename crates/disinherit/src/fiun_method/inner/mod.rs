@@ -73,6 +73,7 @@ impl<'a> Inner<'a> {
         let bounds = Bounds {
             forget: self.options.target_forget.unwrap_or(0.0),
             loss: self.options.target_loss,
+            ridge: self.options.ridge,
         };
         let chooser = Chooser::new(self.work.registry(), bounds, model, layer, &material)?;
         let chosen = chooser.choose()?;
