@@ -20,7 +20,14 @@ fn grown(hashed: bool, epochs: &str) -> Place {
         &["init"]
     };
     place.run(init).success();
-    let grow = ["grow", "samples-digits", "--epochs", epochs, "--no-fisher", "--quiet"];
+    let grow = [
+        "grow",
+        "samples-digits",
+        "--epochs",
+        epochs,
+        "--no-fisher",
+        "--quiet",
+    ];
     place.run(&grow).success();
     place
 }
@@ -46,7 +53,10 @@ fn a_registry_of_hashed_ids_forgets_proves_and_purges() {
     let listed: Vec<String> = serde_json::from_value(listed).unwrap();
     let place = grown(true, "60");
     let kept = samples(&place, "b")["kept"].clone();
-    assert_eq!((&kept["count"], &kept["hashed"]), (&json!(listed.len()), &json!(true)));
+    assert_eq!(
+        (&kept["count"], &kept["hashed"]),
+        (&json!(listed.len()), &json!(true))
+    );
     for file in files(&place.path(".disinherit")) {
         let bytes = fs::read(&file).unwrap();
         let found = bytes.windows(8).any(|part| part == b"digits/0");
@@ -54,50 +64,83 @@ fn a_registry_of_hashed_ids_forgets_proves_and_purges() {
     }
     let shown = place.text(&["show", "b"]);
     assert!(shown.contains("120 samples, ids hashed"), "{shown}");
-    assert_eq!(place.json(&["sample-ids", "--json"])["sample_ids"], "hashed");
+    assert_eq!(
+        place.json(&["sample-ids", "--json"])["sample_ids"],
+        "hashed"
+    );
 
     // Requests name ids, and reach the same models as in clear.
     for at in [&clear, &place] {
         fs::write(at.path("person.txt"), listed[..12].join("\n")).unwrap();
     }
     let plan = ["plan", "--forget", "samples=person.txt", "--json"];
-    assert_eq!(place.json(&plan)["scope"], clear.json(&plan)["scope"]);
+    assert_eq!(
+        place.json(&plan)["plan"]["scope"],
+        clear.json(&plan)["plan"]["scope"]
+    );
     fs::write(place.path("nobody.txt"), "digits/9999\n").unwrap();
     place.refuse(
         &["plan", "--forget", "samples=nobody.txt"],
         &["no model was trained on 1 listed samples"],
     );
-    let unlearn = ["unlearn", "--forget", "samples=person.txt", "--data", "digits", "--json"];
+    let unlearn = [
+        "unlearn",
+        "--forget",
+        "samples=person.txt",
+        "--data",
+        "digits",
+        "--json",
+    ];
     let done = place.json(&unlearn);
     assert_eq!(done["unlearned"]["models"].as_array().unwrap().len(), 4);
-    assert_eq!(samples(&place, "b")["kept"]["count"], json!(listed.len() - 12));
+    assert_eq!(
+        samples(&place, "b")["kept"]["count"],
+        json!(listed.len() - 12)
+    );
     place.refuse(
         &["plan", "--forget", "samples=person.txt"],
         &["no model was trained on 12 listed samples"],
     );
     place.run(&["key", "proof.pem"]).success();
-    let certify = ["certify", "--key", "proof.pem", "--data", "digits", "--out", "proof.json"];
+    let certify = [
+        "certify",
+        "--key",
+        "proof.pem",
+        "--data",
+        "digits",
+        "--out",
+        "proof.json",
+    ];
     place.run(&certify).success();
     let before = place.json(&["verify", "--data", "digits", "--json"]);
 
     // The purge takes the old lists with it; what was forgotten is still known by the request.
     let count = objects(&place).len();
     let request = done["unlearned"]["request"].as_str().unwrap();
-    let purge = ["purge", "--request", request, "--reason", "erasure request 7", "--json"];
+    let purge = [
+        "purge",
+        "--request",
+        request,
+        "--reason",
+        "erasure request 7",
+        "--json",
+    ];
     let purged = place.json(&purge);
     assert_eq!(purged["models"].as_array().unwrap().len(), 4);
     assert!(objects(&place).len() < count);
     let old = kept["list"].as_str().unwrap();
     let (folder, name) = old.split_at(2);
-    assert!(!place.path(".disinherit/objects").join(folder).join(name).exists());
+    assert!(
+        !place
+            .path(".disinherit/objects")
+            .join(folder)
+            .join(name)
+            .exists()
+    );
     let after = place.json(&["verify", "--data", "digits", "--json"]);
-    for (before, after) in [(&before, &after)] {
-        for at in ["forgotten", "weakest"] {
-            assert_eq!(
-                before["models"][0]["samples"][at],
-                after["models"][0]["samples"][at]
-            );
-        }
+    for at in ["forgotten", "weakest"] {
+        let of = |verdict: &Value| verdict["models"][0]["samples"][at].clone();
+        assert_eq!(of(&before), of(&after));
     }
     place.run(&["fsck"]).success();
     assert_eq!(place.json(&["gc", "--json"])["objects"], 0);
@@ -118,7 +161,7 @@ fn a_long_list_is_an_object_and_damage_in_it_is_told() {
     assert!(shown.contains("1,500 samples\n"), "{shown}");
     fs::write(place.path("person.txt"), "photos/01499\n").unwrap();
     let plan = place.json(&["plan", "--forget", "samples=person.txt", "--json"]);
-    assert_eq!(plan["scope"]["initial"], json!(["base@1"]));
+    assert_eq!(plan["plan"]["scope"]["initial"], json!(["base@1"]));
 
     let (folder, name) = kept["list"].as_str().unwrap().split_at(2);
     let list = place.path(".disinherit/objects").join(folder).join(name);
