@@ -16,6 +16,7 @@ mod line;
 mod peer;
 mod plan;
 mod procedure;
+mod provenance;
 mod scale;
 
 use crate::line::Line;
@@ -28,7 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(apart::CHILD) {
         return apart::child();
     }
-    let all: [(&str, Benchmark); 10] = [
+    if wanted.as_deref() == Some(provenance::CHILD) {
+        return provenance::child();
+    }
+    let all: [(&str, Benchmark); 11] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
@@ -37,6 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("heirs", heirs::run),
         ("heirs-features", heirs_features::run),
         ("procedure", procedure::run),
+        ("provenance", provenance::run),
         ("scale", scale::run),
         ("import", import::run),
     ];

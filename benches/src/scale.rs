@@ -13,7 +13,7 @@ use disinherit_registry::{
 };
 use umig::{Forget, Model, ModelId, Relation, Request, Training, Umig};
 
-use crate::line::{Line, shortest};
+use crate::line::{Line, memory, shortest};
 
 const ROUNDS: usize = 3;
 
@@ -38,17 +38,6 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     }
     lines.extend(shared_backbone()?);
     Ok(lines)
-}
-
-/// What of this process is in memory now, or was at most, in MiB.
-fn memory(what: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with(what));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number
-        .and_then(|text| text.parse::<f64>().ok())
-        .unwrap_or(f64::NAN)
-        / 1024.0
 }
 
 fn family(number: usize) -> String {

@@ -34,13 +34,18 @@ pub(crate) fn open(place: &str, actor: String) -> Result<Registry, RegistryError
 pub(crate) fn create(
     place: &str,
     catalog: Option<&str>,
+    hash_ids: bool,
     actor: String,
 ) -> Result<Registry, RegistryError> {
     let place = location(place)?;
     if let Location::Folder(folder) = &place {
         std::fs::create_dir_all(folder).map_err(RegistryError::io("make", folder))?;
     }
-    Ok(Registry::create_with(&place, catalog)?.used_by(actor))
+    let registry = Registry::create_with(&place, catalog)?;
+    if hash_ids {
+        registry.set_hashes_sample_ids(true)?;
+    }
+    Ok(registry.used_by(actor))
 }
 
 /// The versions that names mean.

@@ -109,6 +109,7 @@ fn words(error: &EngineError) -> String {
 fn of_engine(hint: &Hint) -> Option<String> {
     Some(match hint {
         Hint::GiveData => "give the data (`data=`)".into(),
+        Hint::CheckRegistry => return of_registry(&registry::Hint::CheckRegistry),
         Hint::GiveDataOrCard(model) => format!(
             "give its training data (`data=`), or compute its FIM card first, with the same `layers=`: \
              `Registry.fisher(\"{model}\", data)`"

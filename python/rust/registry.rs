@@ -36,7 +36,11 @@ impl Registry {
         let cards = self.inner.cards(loaded.digest)?;
         let row: Option<ModelRow> = self.inner.model(loaded.id())?;
         Ok(row.map(|row| Details {
-            row,
+            // The vertex of the graph can say what its lists of samples hold.
+            row: ModelRow {
+                vertex: loaded.vertex.clone(),
+                ..row
+            },
             loaded,
             cards: cards.into_iter().map(|card| card.estimator).collect(),
         }))
@@ -56,9 +60,15 @@ impl Registry {
 
     /// Makes a registry at a place.
     #[staticmethod]
-    fn create(py: Python<'_>, place: &str, catalog: Option<&str>, actor: String) -> PyResult<Self> {
+    fn create(
+        py: Python<'_>,
+        place: &str,
+        catalog: Option<&str>,
+        hash_ids: bool,
+        actor: String,
+    ) -> PyResult<Self> {
         let inner = py
-            .detach(|| engine::create(place, catalog, actor))
+            .detach(|| engine::create(place, catalog, hash_ids, actor))
             .map_err(raised)?;
         Ok(Self {
             inner: Arc::new(inner),

@@ -204,3 +204,17 @@ def test_a_registry_in_memory():
     registry = Registry.memory()
     assert registry.add("a", state(trained(5)), labels=LABELS) == "a@1"
     assert registry.add("a", state(trained(6)), labels=LABELS) == "a@2"
+
+
+def test_a_registry_keeps_hashes_of_ids(tmp_path):
+    ids = [f"sample-{n}" for n in range(300)]
+    hashed = Registry.create(tmp_path / "hashed", hash_ids=True)
+    hashed.add("base", state(trained(10)), labels=LABELS, trained_on="insects", samples=ids)
+    training = hashed.show("base").model.training[0]
+    assert (training.samples, training.sample_count, training.hashed_samples) == (None, 300, True)
+    assert hashed.plan(samples=["sample-7"]).roles == {"base@1": "initial"}
+    long = Registry.create(tmp_path / "long")
+    long.add("base", state(trained(10)), labels=LABELS, trained_on="insects", samples=[f"s{n}" for n in range(1500)])
+    assert long.models()[0].training[0].samples is None
+    training = long.show("base").model.training[0]
+    assert (len(training.samples), training.sample_count, training.hashed_samples) == (1500, 1500, False)

@@ -35,6 +35,7 @@ pub(crate) fn engine(error: &EngineError) -> Option<String> {
 fn of_engine(hint: &Hint) -> String {
     let text = match hint {
         Hint::GiveData => "give data with `--data PATH`",
+        Hint::CheckRegistry => return of_registry(&registry::Hint::CheckRegistry),
         Hint::GiveDataOrCard(model) => {
             return format!(
                 "give its training data with `--data PATH`, or compute its FIM card while the data \
@@ -196,7 +197,10 @@ fn request(error: &RequestError) -> Option<&'static str> {
             Some("name the initial models with `--from` if their provenance is unknown")
         }
         RequestError::Unknown(..) => Some(LIST),
-        RequestError::Empty | RequestError::NotTrained { .. } | RequestError::Superseded(_) => None,
+        RequestError::Empty
+        | RequestError::NotTrained { .. }
+        | RequestError::Superseded(_)
+        | RequestError::Samples(_) => None,
     }
 }
 

@@ -78,7 +78,7 @@ fn bring_away(home: &Place, away: &Place, model: &Value) -> Vec<String> {
     fs::create_dir_all(away.path("features")).unwrap();
     let file = away.path("features").join(format!("{name}.safetensors"));
     write_checkpoint(&file, &tensors, metadata).unwrap();
-    let own = own_data(&loaded.vertex, &splits.train);
+    let own = own_data(&loaded.vertex, &splits.train).unwrap();
     fs::write(away.path(&format!("{name}.ids")), own.ids().join("\n")).unwrap();
     let file = away.path(&format!("{name}.safetensors"));
     home.run(&["export", id, file.to_str().unwrap()]).success();

@@ -26,6 +26,9 @@ pub enum EngineError {
     /// The request.
     #[error(transparent)]
     Request(#[from] umig::RequestError),
+    /// A list of samples.
+    #[error(transparent)]
+    Samples(#[from] umig::SampleError),
     /// A model id.
     #[error(transparent)]
     Id(#[from] umig::IdError),
@@ -198,6 +201,8 @@ pub enum Hint {
     GiveTime,
     /// Give the size that images are scaled to.
     GiveSize,
+    /// Look for damage in the registry, and repair what another copy of it still has.
+    CheckRegistry,
     /// Accept that models lose retained accuracy, up to this share at least.
     AcceptLoss(String),
 }
@@ -209,6 +214,10 @@ impl EngineError {
         match self {
             Self::UnknownModel { .. } | Self::Graph(umig::GraphError::Unknown(..)) => {
                 Some(Hint::ListModels)
+            }
+            Self::Samples(error) | Self::Request(umig::RequestError::Samples(error)) => {
+                let damaged = matches!(error, umig::SampleError::Unreadable { .. });
+                damaged.then_some(Hint::CheckRegistry)
             }
             Self::UnknownRequest { .. } => Some(Hint::ListOperations),
             Self::NothingUnlearned => Some(Hint::NameModelsAndForget),

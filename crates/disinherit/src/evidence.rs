@@ -76,22 +76,23 @@ impl Collecting<'_> {
         model: &LoadedModel,
         selected: &Selected,
     ) -> Result<Option<Strength>, EngineError> {
-        let Ok(all) = self.work.own_whole(model) else {
-            return Ok(None);
+        let all = match self.work.own_whole(model) {
+            Err(EngineError::NeedsData { .. }) => return Ok(None),
+            own => own?,
         };
         let whole = !selected.inner.is_empty();
         // Features are taken of all samples, as for the card: a second pass would cost more.
         let looked_at = self.fisher.subset(&all);
-        let seen = self.work.seen(model, &all, &looked_at);
+        let seen = self.work.seen(model, &all, &looked_at)?;
         let mut own = looked_at.select(&seen);
         if whole {
             own = own.sample(FEW, self.fisher.seed);
         }
-        let mut is_forget = forget_mask(self.work.forget(), &own, &model.learned().training);
+        let mut is_forget = forget_mask(self.work.forget(), &own, &model.learned().training)?;
         let mut rows = model.rows(&own)?;
         let mut sets = vec![own];
         if !is_forget.contains(&true) {
-            for (forget, more) in self.inherited_forget(model, whole) {
+            for (forget, more) in self.inherited_forget(model, whole)? {
                 rows.extend(more);
                 is_forget.extend(vec![true; forget.len()]);
                 sets.push(forget);
@@ -119,11 +120,17 @@ impl Collecting<'_> {
 
     /// The forget samples of the initial models that reach a model, with the rows of their labels;
     /// those with labels that the model does not have are left out.
-    fn inherited_forget(&self, model: &LoadedModel, whole: bool) -> Vec<(DataSet, Vec<u32>)> {
+    fn inherited_forget(
+        &self,
+        model: &LoadedModel,
+        whole: bool,
+    ) -> Result<Vec<(DataSet, Vec<u32>)>, EngineError> {
         let mut sets = Vec::new();
         for id in self.work.reached_by(model.id()) {
-            let vertex = self.work.graph().get(&id);
-            let Some(forget) = vertex.and_then(|vertex| self.work.forget_data(vertex)) else {
+            let Some(vertex) = self.work.graph().get(&id) else {
+                continue;
+            };
+            let Some(forget) = self.work.forget_data(vertex)? else {
                 continue;
             };
             let mut forget = self.fisher.subset(&forget);
@@ -134,7 +141,7 @@ impl Collecting<'_> {
                 sets.push((forget, rows));
             }
         }
-        sets
+        Ok(sets)
     }
 
     /// The rows of classes that are forgotten as a whole. A bias that is not among what is edited

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use disinherit_data::DataSet;
 use disinherit_registry::{CheckedOn, LossBound, LossCheck, MeasuredLoss};
 use fiun::{Matrix, argmax, linear};
-use umig::{Forget, Model, SampleSet};
+use umig::{Forget, Model};
 
 use crate::error::EngineError;
 use crate::kept_apart::{MOST, SEED};
@@ -53,9 +53,9 @@ impl LossChecker<'_> {
         let Ok(data) = self.work.splits() else {
             return Ok(Vec::new());
         };
-        let own = Own::find(self.work, model, &data.train);
+        let own = Own::find(self.work, model, &data.train)?;
         let first = if self.learns_retained {
-            let heldout = retained_heldout(&data.heldout, model, self.work.forget());
+            let heldout = retained_heldout(&data.heldout, model, self.work.forget())?;
             (CheckedOn::HeldOut, heldout)
         } else {
             let mut places = own.apart.clone();
@@ -90,7 +90,7 @@ impl LossChecker<'_> {
         let (graph, forget) = (self.work.graph(), self.work.forget());
         let train = &self.work.splits()?.train;
         let known = known_labels(model, train);
-        let forgotten = self.work.forgotten(train);
+        let forgotten = self.work.forgotten(train)?;
         let mut free: Vec<bool> = (0..train.len())
             .map(|at| known[train.labels()[at] as usize] && !forgotten[at])
             .collect();
@@ -101,16 +101,16 @@ impl LossChecker<'_> {
             if room == 0 {
                 break;
             }
-            let Some(ancestor) = graph
-                .get(&id)
-                .filter(|vertex| is_told_apart(vertex, forget))
-            else {
+            let Some(ancestor) = graph.get(&id) else {
                 continue;
             };
+            if !is_told_apart(ancestor, forget)? {
+                continue;
+            }
             // Of theirs too only what is kept apart: edits below the head see the others.
-            let all = own_places(ancestor, train);
+            let all = own_places(ancestor, train)?;
             let set = train.select(&all);
-            let mask = forget_mask(forget, &set, &ancestor.training);
+            let mask = forget_mask(forget, &set, &ancestor.training)?;
             let apart = crate::kept_apart::apart(&set, &mask).into_iter();
             let mut its: Vec<usize> = apart.map(|at| all[at]).collect();
             its.retain(|at| free[*at]);
@@ -194,10 +194,10 @@ struct Own {
 }
 
 impl Own {
-    fn find(work: &Work<'_>, model: &LoadedModel, train: &DataSet) -> Self {
-        let all = own_places(model.learned(), train);
+    fn find(work: &Work<'_>, model: &LoadedModel, train: &DataSet) -> Result<Self, EngineError> {
+        let all = own_places(model.learned(), train)?;
         let set = train.select(&all);
-        let mask = forget_mask(work.forget(), &set, &model.learned().training);
+        let mask = forget_mask(work.forget(), &set, &model.learned().training)?;
         let apart: BTreeSet<usize> = crate::kept_apart::apart(&set, &mask).into_iter().collect();
         let known = known_labels(model, train);
         let retained = |wanted: bool| {
@@ -207,11 +207,11 @@ impl Own {
                 .filter(|at| known[train.labels()[*at] as usize])
                 .collect()
         };
-        Self {
+        Ok(Self {
             apart: retained(true),
             seen: retained(false),
             all,
-        }
+        })
     }
 }
 
@@ -224,21 +224,29 @@ fn known_labels(model: &LoadedModel, set: &DataSet) -> Vec<bool> {
 }
 
 /// Held-out samples that are not of what is forgotten.
-fn retained_heldout(heldout: &DataSet, model: &LoadedModel, forget: &Forget) -> DataSet {
+fn retained_heldout(
+    heldout: &DataSet,
+    model: &LoadedModel,
+    forget: &Forget,
+) -> Result<DataSet, EngineError> {
     let known = known_labels(model, heldout);
-    let gone = forget_mask(forget, heldout, []);
+    let gone = forget_mask(forget, heldout, [])?;
     let places = (0..heldout.len())
         .filter(|at| !gone[*at] && known[heldout.labels()[*at] as usize])
         .collect::<Vec<_>>();
-    heldout.select(&places).sample(MOST, SEED)
+    Ok(heldout.select(&places).sample(MOST, SEED))
 }
 
 /// Whether the samples that a version was trained on can be told from those that are forgotten: not
 /// where a source's share of them is not on record.
-fn is_told_apart(vertex: &Model, forget: &Forget) -> bool {
-    let unlisted = |training: &umig::Training| {
-        !matches!(training.samples, SampleSet::Listed(_)) && forget.concerns(training)
-    };
-    let by_label = matches!(forget, Forget::Classes(_));
-    !vertex.superseded && (by_label || !vertex.training.iter().any(unlisted))
+fn is_told_apart(vertex: &Model, forget: &Forget) -> Result<bool, EngineError> {
+    if vertex.superseded || matches!(forget, Forget::Classes(_)) {
+        return Ok(!vertex.superseded);
+    }
+    for training in &vertex.training {
+        if !training.samples.is_listed() && forget.concerns(training)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

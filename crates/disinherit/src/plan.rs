@@ -42,12 +42,20 @@ pub(crate) struct Planning<'a> {
 }
 
 /// The models of a scope that nothing would be left of.
-pub(crate) fn emptied(graph: &Umig, request: &Request, scope: &Scope) -> BTreeSet<ModelId> {
-    let empty = |id: &&ModelId| {
-        let model = graph.get(id);
-        model.is_some_and(|model| request.empties(&learned(graph, model)))
-    };
-    scope.touched().filter(empty).cloned().collect()
+pub(crate) fn emptied(
+    graph: &Umig,
+    request: &Request,
+    scope: &Scope,
+) -> Result<BTreeSet<ModelId>, EngineError> {
+    let mut emptied = BTreeSet::new();
+    for id in scope.touched() {
+        if let Some(model) = graph.get(id)
+            && request.empties(&learned(graph, model))?
+        {
+            emptied.insert(id.clone());
+        }
+    }
+    Ok(emptied)
 }
 
 /// The initial models whose forget data is asked after: those that reach a model which is edited.

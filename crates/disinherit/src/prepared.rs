@@ -74,11 +74,11 @@ impl<'a> Prepared<'a> {
         let meter = Meter::start(engine.registry());
         method.check(&request.forget)?;
         check_bound(options.loss)?;
-        let graph = engine.registry().graph()?;
+        let graph = engine.registry().graph_for(&request.forget)?;
         check_labels(&graph, &request.forget)?;
         let roles = graph.scope(request)?;
         let scope = method.scope(&roles);
-        let emptied = emptied(&graph, request, &scope);
+        let emptied = emptied(&graph, request, &scope)?;
         let edits = scope.touched().any(|id| !emptied.contains(id));
         if edits && !options.plan_only {
             check_data(engine, method)?;
@@ -170,7 +170,7 @@ impl<'a> Prepared<'a> {
             request,
             method: self.method.name(),
             operation: None,
-            warnings: warnings(&execution.work, &outcomes),
+            warnings: warnings(&execution.work, &outcomes)?,
             models: outcomes.into_values().collect(),
             retired: self.retired.values().cloned().collect(),
             loss_bound: self.options.loss,

@@ -1,33 +1,36 @@
 //! From what the graph records to the samples themselves.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use disinherit_data::{DataSet, Splits};
-use umig::{Forget, Model, ModelId, Relation, SampleSet, Training, Umig};
+use umig::{Forget, Model, ModelId, Relation, SampleError, SampleSet, Training, Umig};
 
 use crate::error::{EngineError, Hint};
 
 /// The samples of `train` that a model was trained on itself, by its provenance. A training whose
-/// samples were not recorded counts all samples of its labels.
-pub fn own_data(vertex: &Model, train: &DataSet) -> DataSet {
-    train.select(&own_places(vertex, train))
+/// samples were not recorded counts all samples of its labels, and so does one whose list was purged.
+///
+/// # Errors
+/// [`EngineError::Samples`] when a list of samples cannot be read.
+pub fn own_data(vertex: &Model, train: &DataSet) -> Result<DataSet, EngineError> {
+    Ok(train.select(&own_places(vertex, train)?))
 }
 
 /// The places in `train` of those samples.
-pub(crate) fn own_places(vertex: &Model, train: &DataSet) -> Vec<usize> {
-    let names = train.label_names();
-    let saw = |training: &Training, at: usize| {
-        training
-            .labels
-            .contains(&names[train.labels()[at] as usize])
-            && match &training.samples {
-                SampleSet::Listed(ids) => ids.contains(&train.ids()[at]),
-                SampleSet::All | SampleSet::Unknown => true,
-            }
-    };
-    let any = |at: &usize| vertex.training.iter().any(|t| saw(t, *at));
-    (0..train.len()).filter(any).collect()
+pub(crate) fn own_places(vertex: &Model, train: &DataSet) -> Result<Vec<usize>, EngineError> {
+    let mut seen = vec![false; train.len()];
+    for training in &vertex.training {
+        let labels = train.label_names().iter();
+        let labels: Vec<bool> = labels.map(|name| training.labels.contains(name)).collect();
+        let open = |at: &usize| !seen[*at] && labels[train.labels()[*at] as usize];
+        let places: Vec<usize> = (0..train.len()).filter(open).collect();
+        let ids: Vec<&str> = places.iter().map(|at| train.ids()[*at].as_str()).collect();
+        for (at, saw) in places.iter().zip(training.samples.which(&ids)?) {
+            seen[*at] = saw;
+        }
+    }
+    Ok((0..train.len()).filter(|at| seen[*at]).collect())
 }
 
 /// A version with all that its weights were learnt from. One that was trained itself is as it is; one that
@@ -93,66 +96,103 @@ pub(crate) fn is_made_of_parents(graph: &Umig, id: &ModelId) -> bool {
 
 /// Of the samples that a model was trained on itself, by its provenance, how many are not in
 /// `train`: what is computed from the others says nothing about them. Trainings whose samples were
-/// not recorded count none.
-pub fn absent_samples(vertex: &Model, train: &DataSet) -> usize {
+/// not recorded, or whose lists were purged, count none.
+///
+/// # Errors
+/// [`EngineError::Samples`] when a list of samples cannot be read.
+pub fn absent_samples(vertex: &Model, train: &DataSet) -> Result<usize, EngineError> {
     let mut absent: BTreeSet<&String> = BTreeSet::new();
+    let mut lists: BTreeMap<&str, usize> = BTreeMap::new();
     for training in &vertex.training {
-        if let SampleSet::Listed(ids) = &training.samples {
-            absent.extend(ids);
+        match &training.samples {
+            SampleSet::Listed(ids) => absent.extend(ids),
+            SampleSet::Kept(kept) if !training.samples.is_gone()? => {
+                let ids: BTreeSet<&str> = train.ids().iter().map(String::as_str).collect();
+                let found = kept.which(&Vec::from_iter(ids))?;
+                let there = found.iter().filter(|found| **found).count();
+                lists.insert(kept.list(), (kept.count() as usize).saturating_sub(there));
+            }
+            _ => {}
         }
     }
     for id in train.ids() {
         absent.remove(id);
     }
-    absent.len()
+    Ok(absent.len() + lists.values().sum::<usize>())
 }
 
 /// What to say of samples that are absent; nothing where there are none.
-pub fn absence_warning(vertex: &Model, train: &DataSet) -> Option<String> {
-    let absent = absent_samples(vertex, train);
-    (absent > 0).then(|| {
+///
+/// # Errors
+/// [`EngineError::Samples`] when a list of samples cannot be read.
+pub fn absence_warning(vertex: &Model, train: &DataSet) -> Result<Option<String>, EngineError> {
+    let absent = absent_samples(vertex, train)?;
+    Ok((absent > 0).then(|| {
         format!(
             "{}: {absent} of the samples that it was trained on are not in `{}`: its FIM card knows \
              nothing of them",
             vertex.id,
             train.name()
         )
-    })
+    }))
 }
 
 /// Which samples of a set a request wants forgotten. A source's samples are those that the given
 /// trainings list under it.
+///
+/// # Errors
+/// [`EngineError::Samples`] when a list of samples cannot be read, or the only lists of a source were
+/// purged.
 pub fn forget_mask<'a>(
     forget: &Forget,
     set: &DataSet,
     trainings: impl IntoIterator<Item = &'a Training>,
-) -> Vec<bool> {
-    let names = set.label_names();
+) -> Result<Vec<bool>, EngineError> {
     match forget {
-        Forget::Classes(labels) => set
-            .labels()
-            .iter()
-            .map(|&label| labels.contains(&names[label as usize]))
-            .collect(),
-        Forget::Samples(ids) => set.ids().iter().map(|id| ids.contains(id)).collect(),
+        Forget::Classes(labels) => Ok(has_label(set, labels)),
+        Forget::Samples(ids) => Ok(set.ids().iter().map(|id| ids.contains(id)).collect()),
         Forget::Source(source) => {
-            let mut ids: BTreeSet<&String> = BTreeSet::new();
-            let mut whole: Vec<&Training> = Vec::new();
-            for training in trainings {
-                if training.source.as_ref() == Some(source) {
-                    match &training.samples {
-                        SampleSet::Listed(listed) => ids.extend(listed),
-                        SampleSet::All | SampleSet::Unknown => whole.push(training),
-                    }
-                }
-            }
-            (0..set.len())
-                .map(|i| {
-                    let label = &names[set.labels()[i] as usize];
-                    ids.contains(&set.ids()[i]) || whole.iter().any(|t| t.labels.contains(label))
-                })
-                .collect()
+            let trainings = trainings.into_iter();
+            let its = trainings.filter(|training| training.source.as_ref() == Some(source));
+            source_mask(set, its)
         }
+    }
+}
+
+fn has_label(set: &DataSet, labels: &BTreeSet<String>) -> Vec<bool> {
+    let names = set.label_names();
+    let labelled = set.labels().iter();
+    labelled
+        .map(|&label| labels.contains(&names[label as usize]))
+        .collect()
+}
+
+/// Which samples of a set are in any of some trainings.
+fn source_mask<'a>(
+    set: &DataSet,
+    trainings: impl Iterator<Item = &'a Training>,
+) -> Result<Vec<bool>, EngineError> {
+    let ids: Vec<&str> = set.ids().iter().map(String::as_str).collect();
+    let mut mask = vec![false; set.len()];
+    let (mut known, mut gone) = (false, None);
+    for training in trainings {
+        let its = match &training.samples {
+            SampleSet::Listed(_) => training.samples.which(&ids)?,
+            SampleSet::All | SampleSet::Unknown => has_label(set, &training.labels),
+            SampleSet::Kept(kept) => match kept.which(&ids) {
+                Err(error @ SampleError::Gone { .. }) => {
+                    gone = Some(error);
+                    continue;
+                }
+                found => found?,
+            },
+        };
+        known = true;
+        mask.iter_mut().zip(its).for_each(|(any, its)| *any |= its);
+    }
+    match gone {
+        Some(error) if !known => Err(error.into()),
+        _ => Ok(mask),
     }
 }
 
@@ -161,15 +201,38 @@ pub(crate) fn forgotten_ids<'m>(
     forget: &Forget,
     train: &DataSet,
     models: impl IntoIterator<Item = &'m Model>,
-) -> BTreeSet<String> {
-    let mut ids = BTreeSet::new();
+) -> Result<BTreeSet<String>, EngineError> {
+    // Of single samples only those are looked for that are asked for.
+    let train = match forget {
+        Forget::Samples(asked) => Cow::Owned(train.filter(|_, id| asked.contains(id))),
+        _ => Cow::Borrowed(train),
+    };
+    let (mut ids, mut gone) = (BTreeSet::new(), None);
     for vertex in models {
-        let own = own_data(vertex, train);
-        let mask = forget_mask(forget, &own, &vertex.training);
-        let gone = own.ids().iter().zip(mask).filter(|(_, gone)| *gone);
-        ids.extend(gone.map(|(id, _)| id.clone()));
+        let of_source = |source| {
+            vertex
+                .training
+                .iter()
+                .any(|t| t.source.as_ref() == Some(source))
+        };
+        if matches!(forget, Forget::Source(source) if !of_source(source)) {
+            continue;
+        }
+        let own = own_data(vertex, &train)?;
+        let mask = match forget_mask(forget, &own, &vertex.training) {
+            Err(error @ EngineError::Samples(SampleError::Gone { .. })) => {
+                gone = Some(error);
+                continue;
+            }
+            mask => mask?,
+        };
+        let forgotten = own.ids().iter().zip(mask).filter(|(_, gone)| *gone);
+        ids.extend(forgotten.map(|(id, _)| id.clone()));
     }
-    ids
+    match gone {
+        Some(error) if ids.is_empty() => Err(error),
+        _ => Ok(ids),
+    }
 }
 
 /// The samples that a model was trained on itself, for its card.
@@ -179,7 +242,7 @@ pub(crate) fn own_samples(data: Option<&Splits>, model: &Model) -> Result<DataSe
         hint: Some(Hint::GiveDataOrCard(model.id.clone())),
     };
     let data = data.ok_or_else(|| needs("has no FIM card for these layers"))?;
-    let own = own_data(model, &data.train);
+    let own = own_data(model, &data.train)?;
     if own.is_empty() {
         return Err(needs(
             "was, by its provenance, not trained on the data given",
@@ -193,11 +256,14 @@ pub(crate) fn forget_samples(
     data: Option<&Splits>,
     vertex: &Model,
     forget: &Forget,
-) -> Option<DataSet> {
-    let own = own_data(vertex, &data?.train);
-    let mask = forget_mask(forget, &own, &vertex.training);
+) -> Result<Option<DataSet>, EngineError> {
+    let Some(data) = data else {
+        return Ok(None);
+    };
+    let own = own_data(vertex, &data.train)?;
+    let mask = forget_mask(forget, &own, &vertex.training)?;
     let picked: Vec<usize> = (0..own.len()).filter(|&i| mask[i]).collect();
-    (!picked.is_empty()).then(|| own.select(&picked))
+    Ok((!picked.is_empty()).then(|| own.select(&picked)))
 }
 
 #[cfg(test)]

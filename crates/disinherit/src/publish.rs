@@ -59,7 +59,7 @@ pub(crate) fn publish(
         warnings: done.warnings.clone(),
     };
     Ok(publishing.registry.publish(&Publication {
-        models: publishing.new_models(done),
+        models: publishing.new_models(done)?,
         superseded: publishing
             .becomes
             .keys()
@@ -74,35 +74,44 @@ pub(crate) fn publish(
 
 impl Publishing<'_> {
     /// The new versions, parents before children.
-    fn new_models(&self, done: &Unlearned) -> Vec<NewModel> {
+    fn new_models(&self, done: &Unlearned) -> Result<Vec<NewModel>, EngineError> {
         let outcomes = done.models.iter();
         let by_id: BTreeMap<&ModelId, &ModelOutcome> =
             outcomes.map(|outcome| (&outcome.before, outcome)).collect();
         let old: Vec<ModelId> = self.becomes.keys().cloned().collect();
         let time = time_after(self.graph, &old);
         let ordered = self.graph.ordered().into_iter();
-        ordered
-            .filter_map(|id| {
-                let (outcome, vertex) = (by_id.get(id)?, self.graph.get(id)?);
-                Some(NewModel {
-                    row: ModelRow::new(self.vertex(vertex, outcome, time), outcome.digest_after?),
-                    parents: self.parents(id, done),
-                })
+        let new = ordered.filter_map(|id| {
+            let (outcome, vertex) = (by_id.get(id)?, self.graph.get(id)?);
+            Some((id, vertex, *outcome, outcome.digest_after?))
+        });
+        new.map(|(id, vertex, outcome, digest)| {
+            Ok(NewModel {
+                row: ModelRow::new(self.vertex(vertex, outcome, time)?, digest),
+                parents: self.parents(id, done),
             })
-            .collect()
+        })
+        .collect()
     }
 
     /// The vertex of a new version: trained on what is left.
-    fn vertex(&self, before: &Model, outcome: &ModelOutcome, time: u64) -> Model {
-        let trainings = before.training.iter();
-        Model {
+    fn vertex(
+        &self,
+        before: &Model,
+        outcome: &ModelOutcome,
+        time: u64,
+    ) -> Result<Model, EngineError> {
+        let forget = &self.request.forget;
+        let mut training = Vec::with_capacity(before.training.len());
+        for own in &before.training {
+            training.extend(forget.remainder(own)?);
+        }
+        Ok(Model {
             id: outcome.after.clone(),
             time,
-            training: trainings
-                .filter_map(|training| self.request.forget.remainder(training))
-                .collect(),
+            training,
             ..before.clone()
-        }
+        })
     }
 
     /// The parents of the version that replaces `id`.

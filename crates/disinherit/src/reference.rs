@@ -106,7 +106,7 @@ fn has_same_tensors(a: &LoadedModel, b: &LoadedModel) -> bool {
 /// the same network as the model, but for the rows of its head.
 ///
 /// # Errors
-/// What `same_network` fails with.
+/// What `same_network` fails with, or [`EngineError::Samples`] when a list of samples cannot be read.
 pub(crate) fn untouched_root(
     graph: &Umig,
     touched: &BTreeSet<ModelId>,
@@ -124,7 +124,7 @@ pub(crate) fn untouched_root(
         }
         let mut line = graph.ancestors(id)?;
         line.insert(id.clone());
-        if !line.is_disjoint(touched) || !line.iter().all(|id| never_saw(graph, id, forget)) {
+        if !line.is_disjoint(touched) || !all_unseeing(graph, &line, forget)? {
             continue;
         }
         let common = common_labels(graph, &line, candidate, model, forget);
@@ -141,13 +141,27 @@ pub(crate) fn untouched_root(
     Ok(None)
 }
 
+/// Whether it is on record of all of some versions that they were not trained on forget data.
+fn all_unseeing(
+    graph: &Umig,
+    line: &BTreeSet<ModelId>,
+    forget: &Forget,
+) -> Result<bool, EngineError> {
+    for id in line {
+        if !never_saw(graph, id, forget)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Whether it is on record that a version was itself not trained on forget data.
-fn never_saw(graph: &Umig, id: &ModelId, forget: &Forget) -> bool {
+fn never_saw(graph: &Umig, id: &ModelId, forget: &Forget) -> Result<bool, EngineError> {
     let Some(vertex) = graph.get(id) else {
-        return false;
+        return Ok(false);
     };
     if vertex.training.is_empty() {
-        return is_made_of_parents(graph, id);
+        return Ok(is_made_of_parents(graph, id));
     }
     let known = |training: &Training| match forget {
         Forget::Classes(_) => !training.labels.is_empty(),
@@ -155,10 +169,12 @@ fn never_saw(graph: &Umig, id: &ModelId, forget: &Forget) -> bool {
         // Unlisted samples concern every request for samples.
         Forget::Samples(_) => true,
     };
-    vertex
-        .training
-        .iter()
-        .all(|training| known(training) && !forget.concerns(training))
+    for training in &vertex.training {
+        if !known(training) || forget.concerns(training)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// How many retained labels both heads have and the candidate, or an ancestor, was trained on.

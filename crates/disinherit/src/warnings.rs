@@ -6,6 +6,7 @@ use disinherit_registry::{LossCheck, MatchedSamples, ModelOutcome};
 use fiun::{Dampening, HeadPart};
 use umig::{Forget, ModelId};
 
+use crate::error::EngineError;
 use crate::provenance::absence_warning;
 use crate::work::Work;
 
@@ -13,7 +14,10 @@ use crate::work::Work;
 const STANDS_OUT: f64 = 0.05;
 
 /// What the user should know about the edits of a method.
-pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcome>) -> Vec<String> {
+pub(crate) fn warnings(
+    work: &Work<'_>,
+    outcomes: &BTreeMap<ModelId, ModelOutcome>,
+) -> Result<Vec<String>, EngineError> {
     let mut list = Vec::new();
     for outcome in outcomes.values() {
         if outcome.alpha.is_some() {
@@ -22,7 +26,7 @@ pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcom
         // A method without Fisher information says nothing of outputs.
         if outcome.alpha.is_some() || outcome.inner.is_some() {
             list.extend(missing_outputs(work, &outcome.before));
-            list.extend(absence(work, &outcome.before));
+            list.extend(absence(work, &outcome.before)?);
         }
         list.extend(
             outcome
@@ -33,7 +37,7 @@ pub(crate) fn warnings(work: &Work<'_>, outcomes: &BTreeMap<ModelId, ModelOutcom
     }
     list.extend(outputs_only(outcomes));
     list.extend(unmeasured(outcomes));
-    list
+    Ok(list)
 }
 
 /// What the user should know about how one model's samples were matched.
@@ -153,9 +157,12 @@ fn missing_outputs(work: &Work<'_>, id: &ModelId) -> Option<String> {
 }
 
 /// What the user should know about data that a card was made without, just now.
-fn absence(work: &Work<'_>, id: &ModelId) -> Option<String> {
-    work.cards.get(id).filter(|card| card.new)?;
-    absence_warning(work.graph().get(id)?, &work.engine.data()?.train)
+fn absence(work: &Work<'_>, id: &ModelId) -> Result<Option<String>, EngineError> {
+    let new = work.cards.get(id).is_some_and(|card| card.new);
+    match (work.graph().get(id), work.engine.data()) {
+        (Some(vertex), Some(data)) if new => absence_warning(vertex, &data.train),
+        _ => Ok(None),
+    }
 }
 
 /// What the user should know about how alpha was chosen.

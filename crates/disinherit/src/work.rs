@@ -7,7 +7,7 @@ use disinherit_data::{DataSet, Splits};
 use disinherit_formats::Tensor;
 use disinherit_nets::{Compute, StateDict};
 use disinherit_registry::{Registry, RetiredModel};
-use umig::{Forget, Model, ModelId, SampleSet, Scope, Umig};
+use umig::{Forget, Model, ModelId, Scope, Umig};
 
 use crate::cards::source::{CardUse, ForgetFisher};
 use crate::engine::Engine;
@@ -135,7 +135,7 @@ impl<'a> Work<'a> {
     /// apart to measure what the edit costs.
     pub(crate) fn own(&self, model: &LoadedModel) -> Result<DataSet, EngineError> {
         let own = self.own_whole(model)?;
-        let seen = self.seen(model, &own, &own);
+        let seen = self.seen(model, &own, &own)?;
         Ok(own.select(&seen))
     }
 
@@ -145,15 +145,19 @@ impl<'a> Work<'a> {
     }
 
     /// The places in `part`, which is some of a model's `own` training samples, that its edit may see.
-    pub(crate) fn seen(&self, model: &LoadedModel, own: &DataSet, part: &DataSet) -> Vec<usize> {
+    pub(crate) fn seen(
+        &self,
+        model: &LoadedModel,
+        own: &DataSet,
+        part: &DataSet,
+    ) -> Result<Vec<usize>, EngineError> {
         if self.learns_retained {
-            return (0..part.len()).collect();
+            return Ok((0..part.len()).collect());
         }
-        let mask = forget_mask(self.forget, own, &model.learned().training);
+        let mask = forget_mask(self.forget, own, &model.learned().training)?;
         let kept: HashSet<&String> = apart(own, &mask).iter().map(|at| &own.ids()[*at]).collect();
-        (0..part.len())
-            .filter(|at| !kept.contains(&part.ids()[*at]))
-            .collect()
+        let seen = |at: &usize| !kept.contains(&part.ids()[*at]);
+        Ok((0..part.len()).filter(seen).collect())
     }
 
     /// The retained samples that a model's edit may see: those that it was trained on itself and those of the
@@ -164,11 +168,11 @@ impl<'a> Work<'a> {
         let ancestors = ancestors.iter().filter_map(|id| self.graph.get(id));
         let (mut seen, mut kept) = (vec![false; train.len()], vec![false; train.len()]);
         for vertex in ancestors.chain([model.learned()]) {
-            let places = own_places(vertex, train);
+            let places = own_places(vertex, train)?;
             places.iter().for_each(|at| seen[*at] = true);
             if !self.learns_retained {
                 let own = train.select(&places);
-                let mask = forget_mask(self.forget, &own, &vertex.training);
+                let mask = forget_mask(self.forget, &own, &vertex.training)?;
                 let apart = apart(&own, &mask).into_iter();
                 apart.for_each(|at| kept[places[at]] = true);
             }
@@ -178,7 +182,7 @@ impl<'a> Work<'a> {
             .iter()
             .map(|name| model.manifest.labels.contains(name))
             .collect();
-        let forgotten = self.forgotten(train);
+        let forgotten = self.forgotten(train)?;
         let free = |at: &usize| {
             let label = train.labels()[*at] as usize;
             seen[*at] && !kept[*at] && !forgotten[*at] && known[label]
@@ -188,15 +192,18 @@ impl<'a> Work<'a> {
     }
 
     /// Which samples of the training data must be forgotten, as far as any model lists them.
-    pub(crate) fn forgotten(&self, train: &DataSet) -> &[bool] {
+    pub(crate) fn forgotten(&self, train: &DataSet) -> Result<&[bool], EngineError> {
+        if let Some(known) = self.forgotten.get() {
+            return Ok(known);
+        }
         let listed = self.graph.models().flat_map(|model| &model.training);
-        let listed = listed.filter(|t| matches!(t.samples, SampleSet::Listed(_)));
-        self.forgotten
-            .get_or_init(|| forget_mask(self.forget, train, listed))
+        let listed = listed.filter(|training| training.samples.is_listed());
+        let mask = forget_mask(self.forget, train, listed)?;
+        Ok(self.forgotten.get_or_init(|| mask))
     }
 
     /// A model's own training samples that are to be forgotten, if the data has any.
-    pub(crate) fn forget_data(&self, vertex: &Model) -> Option<DataSet> {
+    pub(crate) fn forget_data(&self, vertex: &Model) -> Result<Option<DataSet>, EngineError> {
         forget_samples(self.engine.data(), vertex, self.forget)
     }
 
@@ -204,13 +211,16 @@ impl<'a> Work<'a> {
     /// labels that it has.
     ///
     /// # Errors
-    /// [`EngineError::NeedsData`] when there is no data.
+    /// [`EngineError::NeedsData`] when there is no data, [`EngineError::Samples`] when a list of samples
+    /// cannot be read.
     pub fn forget_reaching(&self, model: &LoadedModel) -> Result<DataSet, EngineError> {
         let mut ids = BTreeSet::new();
         let reached = self.reached_by(model.id());
         for id in reached.iter().chain([model.id()]) {
-            let vertex = self.graph.get(id);
-            if let Some(forget) = vertex.and_then(|vertex| self.forget_data(vertex)) {
+            let Some(vertex) = self.graph.get(id) else {
+                continue;
+            };
+            if let Some(forget) = self.forget_data(vertex)? {
                 ids.extend(forget.ids().iter().cloned());
             }
         }

@@ -294,6 +294,7 @@ fn single_samples_and_sources_are_requests_too() {
     grown(&engine, &recipe, &splits);
     let graph = registry.graph().unwrap();
     let own = disinherit::provenance::own_data(graph.get(&id("r1@1")).unwrap(), &splits.train);
+    let own = own.unwrap();
     let ids: std::collections::BTreeSet<String> = own.ids()[..5].iter().cloned().collect();
     let options = FiunOptions {
         alpha: Alpha::Value(2.0),
@@ -313,7 +314,7 @@ fn single_samples_and_sources_are_requests_too() {
     prepared.run().unwrap();
     let graph = registry.graph().unwrap();
     let left = disinherit::provenance::own_data(graph.get(&id("r1@2")).unwrap(), &splits.train);
-    assert!(left.ids().iter().all(|id| !ids.contains(id)));
+    assert!(left.unwrap().ids().iter().all(|id| !ids.contains(id)));
 
     // With cards present the forget data is all that is needed, for the initial models only.
     let more: std::collections::BTreeSet<String> = own.ids()[5..9].iter().cloned().collect();

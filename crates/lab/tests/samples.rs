@@ -204,7 +204,7 @@ fn what_matching_cannot_do_is_refused() {
     let graph = engine.registry().graph().unwrap();
     let b = graph.get(&"b@1".parse().unwrap()).unwrap();
     let few = Splits {
-        train: own(b, &splits.train),
+        train: own(b, &splits.train).unwrap(),
         heldout: splits.heldout.filter(|_, id| !is_for_aiming(id)),
     };
     refused(&engine.clone().with_data(&few), wanted(), "never saw");

@@ -56,6 +56,7 @@ mod maintenance;
 mod objects;
 mod place;
 mod registry;
+mod samples;
 mod time;
 
 pub use cards::activations::{ActivationStatistics, ClassActivations};
@@ -93,3 +94,5 @@ pub use objects::read::ReadObject;
 pub use place::location::Location;
 pub use place::marker::FORMAT;
 pub use registry::Registry;
+#[cfg(feature = "fuzzing")]
+pub use samples::read_sample_list;

@@ -1,6 +1,7 @@
 //! What can be wrong with a graph or a request.
 
 use crate::model::ModelId;
+use crate::samples::SampleError;
 
 /// A graph that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,4 +90,7 @@ pub enum RequestError {
     /// A model named by hand has been superseded.
     #[error("`{0}` is superseded; name the current version of `{name}`", name = .0.name())]
     Superseded(ModelId),
+    /// A list of samples cannot be read, so that it is not known whom the request touches.
+    #[error(transparent)]
+    Samples(#[from] SampleError),
 }

@@ -227,8 +227,8 @@ impl Umig {
     /// Whom a request touches.
     ///
     /// # Errors
-    /// [`RequestError`] when the request is empty, names unknown or superseded models, or no model
-    /// was trained on the forget data.
+    /// [`RequestError`] when the request is empty, names unknown or superseded models, no model was
+    /// trained on the forget data, or a list of samples cannot be read.
     pub fn scope(&self, request: &Request) -> Result<Scope, RequestError> {
         if request.forget.is_empty() {
             return Err(RequestError::Empty);
@@ -280,7 +280,7 @@ impl Umig {
             if model.superseded {
                 return Err(RequestError::Superseded(id.clone()));
             }
-            if !model.training.is_empty() && !request.concerns(model) {
+            if !model.training.is_empty() && !request.concerns(model)? {
                 let data: Vec<String> = model.training.iter().map(ToString::to_string).collect();
                 return Err(RequestError::NotTrained {
                     model: id.clone(),
@@ -297,12 +297,13 @@ impl Umig {
         &self,
         request: &Request,
     ) -> Result<BTreeMap<ModelId, NodeIndex>, RequestError> {
-        let initial: BTreeMap<ModelId, NodeIndex> = self
-            .graph
-            .node_indices()
-            .filter(|&node| !self.graph[node].superseded && request.concerns(&self.graph[node]))
-            .map(|node| (self.graph[node].id.clone(), node))
-            .collect();
+        let mut initial = BTreeMap::new();
+        for node in self.graph.node_indices() {
+            let model = &self.graph[node];
+            if !model.superseded && request.concerns(model)? {
+                initial.insert(model.id.clone(), node);
+            }
+        }
         if initial.is_empty() {
             return Err(RequestError::NobodyTrained {
                 what: request.forget.to_string(),

@@ -28,13 +28,15 @@ mod model;
 mod plan;
 mod relation;
 mod request;
+mod samples;
 
 pub use error::{GraphError, RequestError};
 pub use graph::Umig;
-pub use model::{IdError, Model, ModelId, SampleSet, Training};
+pub use model::{IdError, Model, ModelId, Training};
 pub use plan::{Plan, Reads, Stage, Task};
 pub use relation::Relation;
 pub use request::{Forget, Request, Role, Scope};
+pub use samples::{KeptSamples, SampleError, SampleIndex, SampleSet};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::samples::SampleSet;
+
 /// A model id that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a model id: {reason}")]
@@ -106,19 +108,6 @@ impl From<ModelId> for String {
     fn from(id: ModelId) -> String {
         id.to_string()
     }
-}
-
-/// Which samples of a data set a model saw.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SampleSet {
-    /// Not recorded. Requests for single samples cannot rule such a model out, so they include it.
-    #[default]
-    Unknown,
-    /// Every sample of the split (that has one of the labels).
-    All,
-    /// Exactly these sample ids.
-    Listed(BTreeSet<String>),
 }
 
 /// What a model was trained on *itself*, not through its parents.

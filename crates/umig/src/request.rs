@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Model, ModelId, SampleSet, Training};
+use crate::model::{Model, ModelId, Training};
+use crate::samples::SampleError;
 
 /// What must be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,34 +36,38 @@ impl Forget {
 
     /// Whether training on `training` was training on forget data. A training whose samples were
     /// not recorded counts for every sample request: an erasure errs on the side of forgetting.
-    pub fn concerns(&self, training: &Training) -> bool {
+    ///
+    /// # Errors
+    /// [`SampleError`] when a list of samples cannot be read.
+    pub fn concerns(&self, training: &Training) -> Result<bool, SampleError> {
         match self {
-            Self::Classes(labels) => !labels.is_disjoint(&training.labels),
-            Self::Source(source) => training.source.as_ref() == Some(source),
-            Self::Samples(ids) => match &training.samples {
-                SampleSet::Listed(seen) => !ids.is_disjoint(seen),
-                SampleSet::Unknown | SampleSet::All => true,
-            },
+            Self::Classes(labels) => Ok(!labels.is_disjoint(&training.labels)),
+            Self::Source(source) => Ok(training.source.as_ref() == Some(source)),
+            Self::Samples(ids) => training.samples.meets(ids),
         }
     }
 
     /// What is left of `training` once the forget data is gone, or nothing.
-    pub fn remainder(&self, training: &Training) -> Option<Training> {
-        let mut rest = training.clone();
+    ///
+    /// # Errors
+    /// [`SampleError`] when a list of samples cannot be read.
+    pub fn remainder(&self, training: &Training) -> Result<Option<Training>, SampleError> {
         match self {
             Self::Classes(labels) => {
+                let mut rest = training.clone();
                 rest.labels.retain(|label| !labels.contains(label));
-                (!rest.labels.is_empty()).then_some(rest)
+                Ok((!rest.labels.is_empty()).then_some(rest))
             }
-            Self::Source(source) => (rest.source.as_ref() != Some(source)).then_some(rest),
+            Self::Source(source) => {
+                let stays = training.source.as_ref() != Some(source);
+                Ok(stays.then(|| training.clone()))
+            }
             Self::Samples(ids) => {
-                if let SampleSet::Listed(seen) = &mut rest.samples {
-                    seen.retain(|id| !ids.contains(id));
-                    if seen.is_empty() {
-                        return None;
-                    }
-                }
-                Some(rest)
+                let rest = training.samples.without(ids)?;
+                Ok(rest.map(|samples| Training {
+                    samples,
+                    ..training.clone()
+                }))
             }
         }
     }
@@ -110,22 +115,34 @@ impl Request {
     /// Whether nothing of a model's own would be left: all that it was trained on itself is to be
     /// forgotten, or all its outputs are. Of a model whose training is not on record only the latter can
     /// be told.
-    pub fn empties(&self, model: &Model) -> bool {
-        let mut trainings = model.training.iter();
-        let untrained = !model.training.is_empty()
-            && trainings.all(|training| self.forget.remainder(training).is_none());
+    ///
+    /// # Errors
+    /// [`SampleError`] when a list of samples cannot be read.
+    pub fn empties(&self, model: &Model) -> Result<bool, SampleError> {
+        let mut untrained = !model.training.is_empty();
+        for training in &model.training {
+            untrained = untrained && self.forget.remainder(training)?.is_none();
+        }
         let unnamed = match &self.forget {
             Forget::Classes(gone) => {
                 !model.labels.is_empty() && model.labels.iter().all(|label| gone.contains(label))
             }
             _ => false,
         };
-        untrained || unnamed
+        Ok(untrained || unnamed)
     }
 
     /// Whether a model was, by its provenance, trained on the forget data itself.
-    pub fn concerns(&self, model: &Model) -> bool {
-        model.training.iter().any(|t| self.forget.concerns(t))
+    ///
+    /// # Errors
+    /// [`SampleError`] when a list of samples cannot be read.
+    pub fn concerns(&self, model: &Model) -> Result<bool, SampleError> {
+        for training in &model.training {
+            if self.forget.concerns(training)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

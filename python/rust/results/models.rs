@@ -1,10 +1,11 @@
 //! Models, their edges, and what a version consists of.
 
-use disinherit::LoadedModel;
 use disinherit::registry::{Manifest, ModelRow};
-use disinherit::umig::{ModelId, Relation, SampleSet, Training, Umig};
+use disinherit::umig::{ModelId, Relation, SampleError, SampleSet, Training, Umig};
+use disinherit::{EngineError, LoadedModel};
 use pyo3::prelude::*;
 
+use crate::errors::raised;
 use crate::results::record::{Record, dict, list, plain_or_none, record, texts};
 use crate::tensors::dtype_name;
 
@@ -12,6 +13,10 @@ impl Record for Training {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let samples = match &self.samples {
             SampleSet::Listed(ids) => Some(texts(ids)),
+            SampleSet::Kept(kept) => match kept.ids() {
+                Err(SampleError::Detached { .. } | SampleError::Gone { .. }) => None,
+                ids => ids.map_err(|error| raised(EngineError::from(error)))?,
+            },
             SampleSet::Unknown | SampleSet::All => None,
         };
         record!(py, "Training" {
@@ -22,6 +27,8 @@ impl Record for Training {
             split: &self.split,
             digest: &self.digest,
             all_samples: self.samples == SampleSet::All,
+            sample_count: self.samples.count(),
+            hashed_samples: matches!(&self.samples, SampleSet::Kept(kept) if kept.is_hashed()),
         })
     }
 }

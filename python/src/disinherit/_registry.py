@@ -71,10 +71,16 @@ class Registry:
         place: PathLike = ".",
         *,
         catalog: Optional[str] = None,
+        hash_ids: bool = False,
         actor: Optional[str] = None,
     ) -> Registry:
-        """Make an empty registry; ``catalog`` is a PostgreSQL URL where it is not to be a file."""
-        return cls._from_inner(_Registry.create(os.fspath(place), catalog, actor or _somebody()))
+        """Make an empty registry; ``catalog`` is a PostgreSQL URL where it is not to be a file.
+
+        With ``hash_ids`` it keeps hashes of the ids of samples instead of the ids, under a key in the catalog.
+        """
+        return cls._from_inner(
+            _Registry.create(os.fspath(place), catalog, hash_ids, actor or _somebody())
+        )
 
     @classmethod
     def memory(cls) -> Registry:

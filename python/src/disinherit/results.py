@@ -81,7 +81,8 @@ class Training(Record):
     data: str
     #: The labels that occurred; for a new model ``None`` stands for all of its labels.
     labels: Optional[List[str]] = None
-    #: The ids of the samples, where they were recorded.
+    #: The ids of the samples, where they were recorded in clear. Of more than 1,000 only
+    #: :meth:`~disinherit.Registry.show` gives them.
     samples: Optional[List[str]] = None
     #: Who supplied the data.
     source: Optional[str] = None
@@ -91,6 +92,10 @@ class Training(Record):
     digest: Optional[str] = None
     #: Whether every sample of the data was seen.
     all_samples: bool = False
+    #: How many samples there are, where they were recorded.
+    sample_count: Optional[int] = field(default=None, compare=False)
+    #: Whether only hashes of their ids are kept.
+    hashed_samples: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

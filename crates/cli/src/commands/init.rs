@@ -16,6 +16,7 @@ use crate::output::{self, outln};
 Examples:
   disinherit init
   disinherit init models/
+  disinherit init clinic/ --hash-ids
   disinherit init s3://bucket/models --catalog postgres://me@db.example/models")]
 pub(crate) struct InitArgs {
     /// Where: a folder (here when not given), or s3://bucket/path.
@@ -24,6 +25,9 @@ pub(crate) struct InitArgs {
     /// is taken from PGPASSWORD and written down nowhere.
     #[arg(long, value_name = "URL")]
     catalog: Option<String>,
+    /// Keep hashes of sample ids instead of the ids, under a key that lies in the catalog.
+    #[arg(long)]
+    hash_ids: bool,
 }
 
 pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Outcome, CliError> {
@@ -33,6 +37,9 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Outcome, CliErro
         files::make_folder(folder)?;
     }
     let registry = Registry::create_with(&place, args.catalog.as_deref())?;
+    if args.hash_ids {
+        registry.set_hashes_sample_ids(true)?;
+    }
     if context.json {
         output::json(&json!({"registry": registry.address()}))?;
     } else {

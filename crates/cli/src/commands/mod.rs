@@ -23,6 +23,7 @@ mod recipes;
 mod report;
 mod reproduce;
 mod retention;
+mod sample_ids;
 mod show;
 mod undo;
 mod unlearn;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Undo(undo::UndoArgs),
     Purge(purge::PurgeArgs),
     Retention(retention::RetentionArgs),
+    SampleIds(sample_ids::SampleIdsArgs),
     Gc(gc::GcArgs),
     Fsck(fsck::FsckArgs),
     Key(key::KeyArgs),
@@ -76,6 +78,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliErr
         Command::Undo(args) => undo::run(context, &args),
         Command::Purge(args) => purge::run(context, &args),
         Command::Retention(args) => retention::run(context, &args),
+        Command::SampleIds(args) => sample_ids::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),
         Command::Fsck(args) => fsck::run(context, &args),
         Command::Key(args) => key::run(context, &args),

@@ -169,6 +169,10 @@ fn print(graph: &Umig, loaded: &LoadedModel, retired: Option<&RequestId>, cards:
 fn samples(training: &Training) -> String {
     match &training.samples {
         SampleSet::Listed(ids) => format!("{} samples", output::grouped(ids.len() as u64)),
+        SampleSet::Kept(kept) => {
+            let hashed = if kept.is_hashed() { ", ids hashed" } else { "" };
+            format!("{} samples{hashed}", output::grouped(kept.count()))
+        }
         SampleSet::All => "all samples".into(),
         SampleSet::Unknown => "samples not recorded".into(),
     }

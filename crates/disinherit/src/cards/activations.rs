@@ -54,7 +54,7 @@ impl Statistician<'_> {
             return Ok(None);
         };
         let bytes: usize = state.values().map(|array| array.values.len() * 4).sum();
-        let classes = self.classes(model);
+        let classes = self.classes(model)?;
         let title = format!("activations of {}", model.id());
         let total: usize = classes.iter().map(|class| class.set.len()).sum();
         let stage = self.engine.progress().stage(&title, total as u64);
@@ -86,8 +86,8 @@ impl Statistician<'_> {
         Ok((!statistics.classes.is_empty()).then_some(statistics))
     }
 
-    fn classes(&self, model: &LoadedModel) -> Vec<Class> {
-        let own = own_data(model.learned(), self.train);
+    fn classes(&self, model: &LoadedModel) -> Result<Vec<Class>, EngineError> {
+        let own = own_data(model.learned(), self.train)?;
         let mut inherited: Option<Vec<DataSet>> = None;
         let mut classes = Vec::new();
         for label in &model.manifest.labels {
@@ -101,7 +101,7 @@ impl Statistician<'_> {
             }
             let before = match &inherited {
                 Some(before) => before,
-                None => inherited.insert(self.inherited(model)),
+                None => inherited.insert(self.inherited(model)?),
             };
             let largest = before.iter().map(|set| of_label(set, label));
             let largest = largest.max_by_key(DataSet::len);
@@ -112,10 +112,10 @@ impl Statistician<'_> {
                 });
             }
         }
-        classes
+        Ok(classes)
     }
 
-    fn inherited(&self, model: &LoadedModel) -> Vec<DataSet> {
+    fn inherited(&self, model: &LoadedModel) -> Result<Vec<DataSet>, EngineError> {
         let ancestors = lineage(self.graph, model.id());
         let vertices = ancestors.iter().filter_map(|id| self.graph.get(id));
         vertices

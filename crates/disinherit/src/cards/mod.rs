@@ -94,7 +94,7 @@ fn new_card(
 ) -> Result<FisherCard, EngineError> {
     let train = statistician.train;
     check_logits(maker.registry, model, train)?;
-    let own = own_data(model.learned(), train);
+    let own = own_data(model.learned(), train)?;
     if own.is_empty() {
         return Err(EngineError::NeedsData {
             why: format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use disinherit_registry::{CardReader, CardRow, Registry};
 use fiun::{FisherTensor, LayerFisher};
 use serde_json::json;
-use umig::{Forget, ModelId, Relation, Umig};
+use umig::{Forget, ModelId, Relation, SampleSet, Training, Umig};
 
 use crate::cards::check::{check_card, check_logits, covers};
 use crate::cards::maker::{CardMaker, Tensors};
@@ -130,8 +130,10 @@ impl Sources<'_> {
             check_card(model, card.header())?;
             return Ok(Found::Card(card));
         }
-        let Err(needed) = own_samples(self.engine.data(), model.learned()) else {
-            return Ok(Found::Data);
+        let needed = match own_samples(self.engine.data(), model.learned()) {
+            Ok(_) => return Ok(Found::Data),
+            Err(error @ EngineError::Samples(_)) => return Err(error),
+            Err(needed) => needed,
         };
         let fallback = match selected.inner.is_empty() {
             true => self.fallback(model)?,
@@ -167,11 +169,8 @@ impl Sources<'_> {
         let header = reader.header();
         let then = learned(self.graph, before);
         let (then, now) = (&then.training, &model.learned().training);
-        let samples = |list: &[umig::Training]| -> Vec<umig::SampleSet> {
-            list.iter().map(|t| t.samples.clone()).collect()
-        };
         // A training that is gone altogether, or samples that are: the card has them in it for good.
-        let only_classes = then.len() == now.len() && samples(then) == samples(now);
+        let only_classes = samples(then).eq(samples(now));
         let still: BTreeSet<&String> = now.iter().flat_map(|t| &t.labels).collect();
         let without: Vec<usize> = (0..header.classes.len())
             .filter(|&class| header.counts[class] > 0 && !still.contains(&header.classes[class]))
@@ -269,14 +268,13 @@ impl Sources<'_> {
                 scale,
             });
         }
-        let set = forget_samples(self.engine.data(), model.learned(), forget).ok_or_else(|| {
-            EngineError::NeedsData {
-                why: format!(
-                    "forgetting {forget} in these layers needs those samples, run through `{}`",
-                    model.id()
-                ),
-                hint: Some(Hint::GiveData),
-            }
+        let set = forget_samples(self.engine.data(), model.learned(), forget)?;
+        let set = set.ok_or_else(|| EngineError::NeedsData {
+            why: format!(
+                "forgetting {forget} in these layers needs those samples, run through `{}`",
+                model.id()
+            ),
+            hint: Some(Hint::GiveData),
         })?;
         let (head, inner) = self.maker().total(model, &set, selected)?;
         Ok(ForgetFisher {
@@ -285,6 +283,11 @@ impl Sources<'_> {
             scale,
         })
     }
+}
+
+/// The samples of each of some trainings.
+fn samples(trainings: &[Training]) -> impl Iterator<Item = &SampleSet> {
+    trainings.iter().map(|training| &training.samples)
 }
 
 /// The part of a card's FIM of the head that classes have.

@@ -29,12 +29,12 @@ impl Evaluator<'_> {
         at_most: f64,
     ) -> Result<Vec<CertifiedVerdict>, EngineError> {
         let graph = self.engine.registry().graph()?;
-        let touched = touched(&graph, ids);
+        let touched = touched(&graph, ids)?;
         ids.iter()
             .map(|id| {
                 let model = LoadedModel::open(self.engine.registry(), &graph, id)?;
                 let provenance =
-                    learned(&graph, trained_version(&graph, &model.vertex)).into_owned();
+                    learned(&graph, trained_version(&graph, &model.vertex)?).into_owned();
                 if !matches!(self.forget, Forget::Classes(_)) {
                     return self.judge_samples(model, provenance, at_most);
                 }
@@ -105,16 +105,19 @@ impl Evaluator<'_> {
 }
 
 /// The versions that are judged, and those in whose place they are.
-fn touched(graph: &Umig, ids: &[ModelId]) -> BTreeSet<ModelId> {
-    ids.iter()
-        .filter_map(|id| graph.get(id))
-        .flat_map(|vertex| [&vertex.id, &trained_version(graph, vertex).id])
-        .cloned()
-        .collect()
+fn touched(graph: &Umig, ids: &[ModelId]) -> Result<BTreeSet<ModelId>, EngineError> {
+    let mut touched = BTreeSet::new();
+    for vertex in ids.iter().filter_map(|id| graph.get(id)) {
+        let trained = trained_version(graph, vertex)?;
+        touched.extend([vertex.id.clone(), trained.id.clone()]);
+    }
+    Ok(touched)
 }
 
-/// The version that was trained on the forget data: unlearned versions no longer claim it.
-fn trained_version<'a>(graph: &'a Umig, vertex: &'a Model) -> &'a Model {
+/// The version that was trained on the forget data: unlearned versions no longer claim it. Where its list of
+/// samples was purged with it, the first version that still has one: what was forgotten is named by the
+/// request.
+fn trained_version<'a>(graph: &'a Umig, vertex: &'a Model) -> Result<&'a Model, EngineError> {
     let mut current = vertex;
     while let Some(before) = graph
         .parents(&current.id)
@@ -125,7 +128,12 @@ fn trained_version<'a>(graph: &'a Umig, vertex: &'a Model) -> &'a Model {
                 .flatten()
         })
     {
+        for training in &before.training {
+            if training.samples.is_gone()? {
+                return Ok(current);
+            }
+        }
         current = before;
     }
-    current
+    Ok(current)
 }

@@ -52,7 +52,7 @@ impl<'a> Evaluator<'a> {
         })?;
         let forgotten = match forget {
             Forget::Classes(_) => BTreeSet::new(),
-            _ => forgotten_ids(forget, &splits.train, engine.registry().graph()?.models()),
+            _ => forgotten_ids(forget, &splits.train, engine.registry().graph()?.models())?,
         };
         Ok(Self {
             features: engine.features(Some(forget)),
@@ -81,10 +81,10 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// [`EngineError`] when the model cannot be read or run.
     pub fn scores(&self, model: &LoadedModel, provenance: &Model) -> Result<Scores, EngineError> {
-        let (own, mask) = self.own(provenance);
+        let (own, mask) = self.own(provenance)?;
         let own = EvalSplit::new(model, &own, &mask);
         let heldout = self.heldout();
-        let heldout = EvalSplit::new(model, &heldout, &self.heldout_mask(&heldout));
+        let heldout = EvalSplit::new(model, &heldout, &self.heldout_mask(&heldout)?);
         let [own_said, heldout_said] = [&own, &heldout].map(|split| -> Result<_, EngineError> {
             if split.set.is_empty() {
                 return Ok(Vec::new());
@@ -105,12 +105,12 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The training samples that a model is judged on, and which of them are to be forgotten.
-    fn own(&self, provenance: &Model) -> (DataSet, Vec<bool>) {
+    fn own(&self, provenance: &Model) -> Result<(DataSet, Vec<bool>), EngineError> {
         let train = &self.splits.train;
-        let own = own_data(provenance, train);
+        let own = own_data(provenance, train)?;
         if self.forgotten.is_empty() {
-            let mask = forget_mask(self.forget, &own, &provenance.training);
-            return (own, mask);
+            let mask = forget_mask(self.forget, &own, &provenance.training)?;
+            return Ok((own, mask));
         }
         let known: BTreeSet<&String> = own.ids().iter().collect();
         let own =
@@ -120,7 +120,7 @@ impl<'a> Evaluator<'a> {
             .iter()
             .map(|id| self.forgotten.contains(id))
             .collect();
-        (own, mask)
+        Ok((own, mask))
     }
 
     /// The held-out samples that verdicts are taken on. Of single samples and sources, a method may have
@@ -135,10 +135,10 @@ impl<'a> Evaluator<'a> {
 
     /// The held-out samples that the request wants forgotten: of a source or a list there are none,
     /// since those are samples that somebody trained on.
-    fn heldout_mask(&self, heldout: &DataSet) -> Vec<bool> {
+    fn heldout_mask(&self, heldout: &DataSet) -> Result<Vec<bool>, EngineError> {
         match self.forget {
             Forget::Classes(_) => forget_mask(self.forget, heldout, []),
-            _ => vec![false; heldout.len()],
+            _ => Ok(vec![false; heldout.len()]),
         }
     }
 
@@ -197,11 +197,11 @@ impl<'a> Evaluator<'a> {
         model: &LoadedModel,
         provenance: &Model,
     ) -> Result<[EvalSplit; 2], EngineError> {
-        let (own, mask) = self.own(provenance);
+        let (own, mask) = self.own(provenance)?;
         let own = self.as_seen(reader, &own)?;
         let heldout = self.heldout();
         let heldout = self.as_seen(reader, &heldout)?;
-        let heldout_mask = self.heldout_mask(&heldout);
+        let heldout_mask = self.heldout_mask(&heldout)?;
         Ok([
             EvalSplit::with_rows_of(reader, model, &own, &mask),
             EvalSplit::with_rows_of(reader, model, &heldout, &heldout_mask),

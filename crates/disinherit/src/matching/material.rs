@@ -128,12 +128,12 @@ impl Known {
         line.insert(model.id().clone());
         let vertices: Vec<&Model> = line.iter().filter_map(|id| graph.get(id)).collect();
         let initial = work.scope().initial.iter().filter_map(|id| graph.get(id));
-        let forgotten = forgotten_ids(work.forget(), train, initial);
+        let forgotten = forgotten_ids(work.forget(), train, initial)?;
         let initial = work.reached_by(model.id());
         let (mut seen, mut retained, mut trained) =
             (forgotten.clone(), BTreeSet::new(), BTreeSet::new());
         for vertex in vertices {
-            let own = own_data(vertex, train);
+            let own = own_data(vertex, train)?;
             // A version that was replaced may know what an earlier request forgot.
             let current = !vertex.superseded;
             for id in own.ids() {

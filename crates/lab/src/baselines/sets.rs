@@ -34,8 +34,8 @@ impl Sets {
         method: MethodKind,
     ) -> Result<Self, EngineError> {
         let (id, forget) = (model.id(), work.forget());
-        let own = own_data(model.learned(), &work.splits()?.train);
-        let mask = forget_mask(forget, &own, &model.learned().training);
+        let own = own_data(model.learned(), &work.splits()?.train)?;
+        let mask = forget_mask(forget, &own, &model.learned().training)?;
         let pick = |wanted: bool| {
             let picked: Vec<usize> = (0..own.len()).filter(|&i| mask[i] == wanted).collect();
             model.known(&own.select(&picked))

@@ -231,7 +231,7 @@ impl Running<'_> {
                 Ok(StudyModel {
                     id: id.clone(),
                     role: self.scope.role(id),
-                    retired: self.is_retired(id),
+                    retired: self.is_retired(id)?,
                     depth: depths.get(id).copied().unwrap_or_default(),
                     parents: parents
                         .map(|(parent, relation)| (parent.clone(), relation.name().to_owned()))
@@ -246,10 +246,12 @@ impl Running<'_> {
     }
 
     /// Whether nothing of a model would be left.
-    fn is_retired(&self, id: &ModelId) -> bool {
+    fn is_retired(&self, id: &ModelId) -> Result<bool, EngineError> {
         let touched = self.scope.role(id) != Role::Untouched;
-        let vertex = self.graph.get(id);
-        touched && vertex.is_some_and(|vertex| self.request.empties(&learned(self.graph, vertex)))
+        match self.graph.get(id).filter(|_| touched) {
+            Some(vertex) => Ok(self.request.empties(&learned(self.graph, vertex))?),
+            None => Ok(false),
+        }
     }
 
     /// Runs and judges one method, or takes up what an earlier run kept.
@@ -264,7 +266,12 @@ impl Running<'_> {
             if variant.method != MethodKind::Retrain {
                 return Ok(result);
             }
-            let edited = self.scope.touched().filter(|id| !self.is_retired(id));
+            let mut edited = Vec::new();
+            for id in self.scope.touched() {
+                if !self.is_retired(id)? {
+                    edited.push(id);
+                }
+            }
             if let Some(states) = self.kept.states(edited)? {
                 self.measure_against(&states, sets, baselines)?;
                 return Ok(result);

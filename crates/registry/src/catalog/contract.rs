@@ -66,4 +66,6 @@ pub trait Catalog: Send + Sync {
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     /// Changes a setting of the registry.
     fn set<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()>;
+    /// Makes a setting that the registry does not have yet; one that is there stays as it is.
+    fn set_first<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()>;
 }

@@ -48,6 +48,21 @@ impl Publication {
         }
     }
 
+    /// The same with other forms of its new models.
+    pub(crate) fn with_models(&self, models: Vec<NewModel>) -> Self {
+        Self {
+            models,
+            superseded: self.superseded.clone(),
+            cards: self.cards.clone(),
+            restored: self.restored.clone(),
+            removed: self.removed.clone(),
+            purged: self.purged.clone(),
+            dropped_cards: self.dropped_cards.clone(),
+            finished: self.finished.clone(),
+            operation: self.operation.clone(),
+        }
+    }
+
     /// What the log keeps of it.
     pub fn made(&self) -> Made {
         Made {

@@ -61,11 +61,11 @@ impl Health {
 }
 
 /// A check on its way.
-struct Check<'a> {
-    registry: &'a Registry,
+pub(super) struct Check<'a> {
+    pub(super) registry: &'a Registry,
     from: Option<&'a Registry>,
     repair: bool,
-    rows: Vec<ModelRow>,
+    pub(super) rows: Vec<ModelRow>,
     health: Health,
     /// Objects read, and whether they are whole.
     known: BTreeMap<Digest, bool>,
@@ -73,7 +73,7 @@ struct Check<'a> {
 
 impl Registry {
     /// Reads everything: every object against its digest, every tensor against its shape, every
-    /// card, the graph, the chain of the log, and the catalog against the log. With `repair`,
+    /// list of samples, every card, the graph, the chain of the log, and the catalog against the log. With `repair`,
     /// objects are fetched from another registry (`from`) where it has them, and cards that cannot
     /// be read are taken out, since they can be computed again. `progress` is told objects read and
     /// objects there are.
@@ -112,6 +112,7 @@ impl Registry {
             check.found(error.to_string(), BTreeSet::new());
         }
         check.models(progress)?;
+        check.samples(progress)?;
         check.cards(cards)?;
         let mut health = check.health;
         if health.is_sound() {
@@ -122,7 +123,7 @@ impl Registry {
 }
 
 impl Check<'_> {
-    fn found(&mut self, what: String, models: BTreeSet<ModelId>) {
+    pub(super) fn found(&mut self, what: String, models: BTreeSet<ModelId>) {
         self.health.damages.push(Damage {
             what,
             models,
@@ -141,7 +142,7 @@ impl Check<'_> {
         let mut objects: BTreeMap<Digest, BTreeSet<ModelId>> = BTreeMap::new();
         let mut shapes: Vec<(TensorRef, String, BTreeSet<ModelId>)> = Vec::new();
         for (digest, models) in users {
-            if !self.known.get(&digest).is_some_and(|whole| *whole) {
+            if !self.is_whole(digest) {
                 continue;
             }
             match self.registry.manifest(digest) {
@@ -175,8 +176,13 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Whether an object was read and is whole.
+    pub(super) fn is_whole(&self, digest: Digest) -> bool {
+        self.known.get(&digest).is_some_and(|whole| *whole)
+    }
+
     /// Reads objects and compares them with their digests.
-    fn objects(
+    pub(super) fn objects(
         &mut self,
         users: &BTreeMap<Digest, BTreeSet<ModelId>>,
         progress: &mut dyn FnMut(u64, u64),

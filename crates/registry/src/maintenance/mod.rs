@@ -4,6 +4,7 @@
 pub(crate) mod fsck;
 pub(crate) mod gc;
 mod history;
+mod lists;
 mod needed;
 pub(crate) mod purge;
 pub(crate) mod undo;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cards::parts::Index;
+use crate::cards::parts::Index as CardIndex;
 use crate::cards::row::CardRow;
 use crate::catalog::rows::ModelRow;
 use crate::digest::Digest;
@@ -10,6 +10,9 @@ use crate::error::RegistryError;
 use crate::objects::manifest::Manifest;
 use crate::objects::read::ReadObject;
 use crate::registry::Registry;
+use crate::registry::samples::kept_of;
+use crate::samples::index::Index;
+use crate::samples::shelf::unreadable;
 
 impl Registry {
     /// The objects of a model version.
@@ -36,6 +39,26 @@ impl Registry {
         Ok(())
     }
 
+    /// The lists of samples that a model version was trained on.
+    fn collect_samples(
+        &self,
+        row: &ModelRow,
+        into: &mut BTreeSet<Digest>,
+    ) -> Result<(), RegistryError> {
+        for kept in kept_of(row) {
+            let list: Digest = kept.list().parse()?;
+            if into.insert(list) {
+                into.extend(self.sample_list(list)?.objects());
+            }
+        }
+        Ok(())
+    }
+
+    /// A list of samples, without its entries.
+    pub(super) fn sample_list(&self, list: Digest) -> Result<Index, RegistryError> {
+        Index::read(&self.object(list)?).map_err(|reason| unreadable(list, reason))
+    }
+
     /// Every object that models and cards speak of.
     pub(super) fn objects_for<'a>(
         &self,
@@ -45,6 +68,7 @@ impl Registry {
         let mut objects = BTreeSet::new();
         for row in models {
             self.collect_model(row.manifest, &mut objects)?;
+            self.collect_samples(row, &mut objects)?;
         }
         for card in cards {
             self.collect_card(card, &mut objects)?;
@@ -74,7 +98,7 @@ impl Registry {
                 };
                 if let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) {
                     objects.extend(manifest.objects());
-                } else if let Ok(index) = serde_json::from_slice::<Index>(&bytes) {
+                } else if let Ok(index) = serde_json::from_slice::<CardIndex>(&bytes) {
                     objects.extend(index.parts());
                 }
             }

@@ -55,8 +55,8 @@ struct Going {
 }
 
 impl Registry {
-    /// Deletes the weights and FIM cards of superseded versions, as far as no version that is left
-    /// shares them, the cached features, and in a folder what requests that were stopped have kept
+    /// Deletes the weights, FIM cards and lists of samples of superseded versions, as far as no version that
+    /// is left shares them, the cached features, and in a folder what requests that were stopped have kept
     /// (elsewhere it is unknown whether they are still running). The record stays: ids, digests,
     /// reason, time. First the catalog says so, then the objects go; what a kill in between leaves is
     /// garbage.

@@ -3,6 +3,7 @@
 mod cards;
 mod models;
 mod open;
+pub(crate) mod samples;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -33,7 +34,7 @@ pub struct Registry {
     lock: Option<Lock>,
     blobs: Blobs,
     catalog: Arc<dyn Catalog>,
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
 }
 
 impl Registry {
@@ -75,12 +76,14 @@ impl Registry {
         Ok(stored.map(|object| (object.digest, object.size)).collect())
     }
 
-    /// The inheritance graph of all versions.
+    /// The inheritance graph of all versions. Lists of samples are read when they are asked, from this
+    /// registry.
     ///
     /// # Errors
     /// [`RegistryError`] when the catalog cannot be read or contradicts itself.
     pub fn graph(&self) -> Result<Umig, RegistryError> {
-        let (models, edges) = self.runtime.block_on(self.catalog.network())?;
+        let (mut models, edges) = self.runtime.block_on(self.catalog.network())?;
+        self.attach(&mut models)?;
         graph_of(models, edges)
     }
 
@@ -155,14 +158,18 @@ impl Registry {
         self.runtime.block_on(self.catalog.operations())
     }
 
-    /// Makes everything that one operation made visible at once, or nothing.
+    /// Makes everything that one operation made visible at once, or nothing. Long lists of samples become
+    /// objects, and in a registry that hashes ids ([`Registry::set_hashes_sample_ids`]) all lists.
     ///
     /// # Errors
     /// [`RegistryError::Conflict`] when a version exists already or is not in the state that it is
     /// taken for, or what the catalog says.
     pub fn publish(&self, publication: &Publication) -> Result<OperationId, RegistryError> {
         self.writes()?;
-        self.commit(publication)
+        match self.with_lists(&publication.models)? {
+            None => self.commit(publication),
+            Some(models) => self.commit(&publication.with_models(models)),
+        }
     }
 
     /// [`Registry::publish`] for a caller that keeps the others out already.

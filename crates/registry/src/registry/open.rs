@@ -188,11 +188,13 @@ impl Registry {
     }
 }
 
-fn runtime() -> Result<Runtime, RegistryError> {
-    Builder::new_multi_thread()
+fn runtime() -> Result<Arc<Runtime>, RegistryError> {
+    let built = Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("registry")
         .enable_all()
-        .build()
+        .build();
+    built
+        .map(Arc::new)
         .map_err(RegistryError::io("start threads for", "the registry"))
 }

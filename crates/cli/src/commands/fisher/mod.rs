@@ -92,8 +92,9 @@ pub(super) fn cards(
     let rows = compute_cards(engine, &models, options, again)?;
     let made = |model: &&LoadedModel| rows.iter().any(|row| row.model == model.digest);
     for model in models.iter().filter(made) {
-        let train = engine.data().map(|data| &data.train);
-        if let Some(absent) = train.and_then(|train| absence_warning(&model.vertex, train)) {
+        if let Some(data) = engine.data()
+            && let Some(absent) = absence_warning(&model.vertex, &data.train)?
+        {
             warning!("{absent}");
         }
     }

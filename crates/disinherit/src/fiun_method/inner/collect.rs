@@ -25,7 +25,7 @@ pub(super) fn collect(
     classes: &BTreeSet<String>,
 ) -> Result<Result<Material, usize>, Refusal> {
     let own = work.own(model)?;
-    let mask = forget_mask(work.forget(), &own, &model.learned().training);
+    let mask = forget_mask(work.forget(), &own, &model.learned().training)?;
     let places: Vec<usize> = (0..own.len()).filter(|at| mask[*at]).collect();
     let forget = own.select(&places);
     let (basis, forget) = if forget.len() < FEWEST {

@@ -96,16 +96,10 @@ impl Catalog for SqlCatalog {
     }
 
     fn set<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()> {
-        Box::pin(async move {
-            sqlx::query(
-                "INSERT INTO settings (name, value) VALUES ($1, $2)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            )
-            .bind(name)
-            .bind(value)
-            .execute(self.pool())
-            .await?;
-            Ok(())
-        })
+        Box::pin(self.keep_setting(name, value, "DO UPDATE SET value = excluded.value"))
+    }
+
+    fn set_first<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()> {
+        Box::pin(self.keep_setting(name, value, "DO NOTHING"))
     }
 }

@@ -99,4 +99,22 @@ impl SqlCatalog {
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
+
+    /// Keeps a setting, or does what is said where it is there already.
+    pub(super) async fn keep_setting(
+        &self,
+        name: &str,
+        value: &str,
+        known: &str,
+    ) -> Result<(), RegistryError> {
+        let text = format!(
+            "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) {known}"
+        );
+        sqlx::query(AssertSqlSafe(text))
+            .bind(name)
+            .bind(value)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
 }
