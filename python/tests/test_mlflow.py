@@ -1,11 +1,13 @@
 """Models of a real MLflow server, over SQLite and a store of files: in, edited, back, and the old ones gone."""
 
+import importlib.util
 import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +20,7 @@ from mlflow.entities import LoggedModelInput  # noqa: E402
 from mlflow.models import infer_signature  # noqa: E402
 from sklearn.linear_model import LogisticRegression, SGDClassifier  # noqa: E402
 
-from disinherit import DisinheritError, Registry, Training  # noqa: E402
+from disinherit import Data, DisinheritError, Registry, Training  # noqa: E402
 from disinherit import mlflow as dm  # noqa: E402
 from disinherit import sklearn as ds  # noqa: E402
 
@@ -257,6 +259,130 @@ def test_a_retired_version_is_said_to_be_so(server):
     assert [each.uri for each in dm.purge(server, registry, reason="gone").versions] == ["only cats/1"]
 
 
+def forgotten_and_back(server, name, data, changed, has_example=False):
+    """Pulls version 1 of a model, forgets, pushes; gives back the registry and the URI of the new version."""
+    registry, client = Registry.memory(), mlflow.MlflowClient()
+    done = dm.pull(server, registry, names=name)
+    assert [each.model for each in done.added] == [f"{name}/1@1"], done.left_out
+    registry.unlearn(classes="cat", data=data, progress=False, accept_loss=0.1)
+    made = dm.push(server, registry)
+    (pushed,) = made.versions
+    assert [note for note in made.notes if "input example" in note] == ([f"{name}/1@2 keeps the input example of {name}/1: see that it is none of the forgotten samples"] if has_example else [])
+    before, after = (files_of(client, SimpleNamespace(name=name, version=number)) for number in ("1", pushed.uri.split("/")[1]))
+    assert set(before) == set(after)
+    assert {file for file in before if before[file] != after[file]} == {"MLmodel", "registered_model_meta", changed}
+    return registry, f"models:/{pushed.uri}"
+
+
+def of_features(name):
+    return Data.from_features(
+        {name: np.concatenate([X, X_TEST])}, [LABELS.index(label) for label in [*Y, *Y_TEST]], LABELS,
+        heldout=np.repeat([False, True], 300), name="insects",
+    )  # fmt: skip
+
+
+SAID = {"disinherit.labels": '["ant", "bee", "cat"]', "disinherit.trained_on": "insects"}
+
+
+@pytest.mark.parametrize("form", ["pickle", "pt2", "scripted"])
+def test_a_module_goes_back_as_it_was_saved(server, form):
+    torch = pytest.importorskip("torch")
+    from disinherit import torch as dt
+
+    torch.manual_seed(0)
+    inputs, wanted = torch.tensor(X, dtype=torch.float32), torch.tensor([LABELS.index(label) for label in Y])
+    net = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+    optimizer = torch.optim.Adam(net.parameters(), 0.02)
+    for _ in range(200):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(inputs), wanted).backward()
+        optimizer.step()
+    net.eval()
+    captured = dt.capture(net, [(inputs, wanted)], labels=LABELS)
+    name = f"net-{form}"
+    saved = torch.jit.script(net) if form == "scripted" else net
+    with mlflow.start_run(tags=SAID):
+        mlflow.pytorch.log_model(
+            saved, name=name, registered_model_name=name, pip_requirements=["torch"],
+            serialization_format="pt2" if form == "pt2" else "pickle",
+            **({"input_example": X[:4].astype(np.float32)} if form == "pt2" else {}),
+        )  # fmt: skip
+    changed = os.path.join("data", "model.pt2" if form == "pt2" else "model.pth")
+    registry, uri = forgotten_and_back(server, name, dt.data_from({f"{name}/1": captured}, "insects"), changed, form == "pt2")
+    again = mlflow.pytorch.load_model(uri)
+    kept = dt.state_dict(registry, f"{name}/1")
+    assert all(torch.equal(value, kept[key]) for key, value in again.state_dict().items())
+    with torch.no_grad():
+        guesses = again(inputs).argmax(1)
+    assert (guesses == 2)[wanted == 2].float().mean() <= 0.01 and (guesses == wanted)[wanted != 2].float().mean() > 0.9
+
+
+def test_an_onnx_graph_goes_back(server):
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed (python/requirements-stack.txt)")
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = LogisticRegression().fit(X, Y)
+    node = helper.make_node("Gemm", ["x", "fc.weight", "fc.bias"], ["y"], transB=1)
+    values = [(model.coef_, "fc.weight"), (model.intercept_, "fc.bias")]
+    graph = helper.make_graph(
+        [node], "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for value, name in values],
+    )  # fmt: skip
+    with mlflow.start_run(tags=SAID):
+        mlflow.onnx.log_model(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
+            name="graph", registered_model_name="graph", pip_requirements=["onnx"], save_as_external_data=False,
+        )  # fmt: skip
+    registry, uri = forgotten_and_back(server, "graph", of_features("graph/1"), "model.onnx")
+    again = {part.name: numpy_helper.to_array(part) for part in mlflow.onnx.load_model(uri).graph.initializer}
+    weight, bias = registry.head("graph/1")
+    assert np.array_equal(again["fc.weight"], weight) and np.array_equal(again["fc.bias"], bias)
+    assert (X @ weight.T + bias).argmax(1)[Y == "cat"].max() < 2
+    assert onnx.checker.check_model(mlflow.onnx.load_model(uri)) is None
+
+
+def test_a_transformer_goes_back(server, tmp_path, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    from disinherit import torch as dt
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *[f"w{n}" for n in range(30)]]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    torch.manual_seed(0)
+    model = transformers.BertForSequenceClassification(
+        transformers.BertConfig(
+            vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+            max_position_embeddings=16, id2label=dict(enumerate(LABELS)), label2id={label: n for n, label in enumerate(LABELS)},
+        )
+    ).eval()  # fmt: skip
+    wanted = torch.arange(300) % 3
+    tokens = torch.cat([torch.full((300, 1), 2), 5 + 10 * wanted[:, None] + torch.randint(0, 10, (300, 6))], 1)
+    optimizer = torch.optim.Adam(model.parameters(), 0.003)
+    for _ in range(80):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(tokens).logits, wanted).backward()
+        optimizer.step()
+    captured = dt.capture(model, [(tokens, wanted)], labels=LABELS)
+    assert (captured.logits.argmax(1) == wanted.numpy()).mean() > 0.9
+    tokenizer = transformers.BertTokenizerFast(vocab_file=str(tmp_path / "vocab.txt"))
+    with mlflow.start_run(tags={"disinherit.trained_on": "insects"}):
+        mlflow.transformers.log_model(
+            {"model": model, "tokenizer": tokenizer}, name="bert", registered_model_name="bert",
+            task="text-classification", pip_requirements=["transformers"],
+        )  # fmt: skip
+    data = dt.data_from({"bert/1": captured}, "insects")
+    registry, uri = forgotten_and_back(server, "bert", data, os.path.join("model", "model.safetensors"))
+    again = mlflow.transformers.load_model(uri, return_type="components")["model"]
+    kept = dt.state_dict(registry, "bert/1")
+    assert torch.equal(again.classifier.weight, kept["classifier.weight"])
+    with torch.no_grad():
+        guesses = again(tokens).logits.argmax(1)
+    assert (guesses == 2)[wanted == 2].float().mean() <= 0.01 and (guesses == wanted)[wanted != 2].float().mean() > 0.9
+
+
 def test_refusals_are_in_words(server):
     registry = Registry.memory()
     for what, words in [
@@ -273,3 +399,20 @@ def test_refusals_are_in_words(server):
         )
     left = dm.pull(server, registry, names="odd").left_out
     assert left[0].uri == "odd/1" and "flavours" in left[0].reason
+
+
+def test_the_example_runs_in_a_folder(server, tmp_path):
+    pytest.importorskip("torch")
+    script = Path(__file__).parents[1] / "examples" / "mlflow_family.py"
+    spec = importlib.util.spec_from_file_location("mlflow_family", script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        before, after, pulled, pushed, gone = module.main(["--out", str(tmp_path)])
+    finally:
+        mlflow.set_tracking_uri(server)
+    assert before[0] > 0.8 and after[0] <= 0.03 and after[1] > before[1] - 0.03
+    assert [each.uri for each in pulled.added] == ["digits/1", "digits/2", "digits/3"]
+    assert pushed.versions[-1].aliases == ["champion"] and {each.uri for each in gone.versions} == {"digits/1", "digits/2", "digits/3"}
+    # Of six files of weights three are left.
+    assert len(list((tmp_path / "files").rglob("model.pt2"))) == 3

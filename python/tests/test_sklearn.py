@@ -1,7 +1,9 @@
 """Classifiers of scikit-learn, on its own digits."""
 
 import copy
+import importlib.util
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,6 +149,17 @@ def test_a_family_goes_through_a_registry():
         ds.load(registry, name, model)
         assert right(model, X_test, y_test, y_test == 3) <= 0.01, name
         assert right(model, X_test, y_test, y_test != 3) > 0.9, name
+
+
+def test_the_example_runs(capsys):
+    script = Path(__file__).parents[1] / "examples" / "classifiers.py"
+    spec = importlib.util.spec_from_file_location("classifiers", script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, (before, after, done) in module.main(["--forget", "3"]).items():
+        assert before[0] > 0.8 and after[0] <= 0.02 and after[1] > before[1] - 0.02, name
+        assert done.verdict.scores.forget.heldout == pytest.approx(after[0], abs=1e-6)
+    assert "SGDClassifier" in capsys.readouterr().out
 
 
 def test_refusals_are_in_words():

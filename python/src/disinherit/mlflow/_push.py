@@ -83,7 +83,7 @@ def push(
         if old.tag("purged") is not None:
             notes.append(f"{edge.child} was not pushed: the files of {old.uri}, which it would replace, were deleted")
             continue
-        change = _Change(registry, edge, old, _operation(log, edge.child), judged.get(edge.child), certificate)
+        change = _Change(registry, edge, old, _operation(log, edge.child), judged.get(edge.child), certificate, notes)
         new = _push_one(server, change)
         by_model[edge.child] = new
         moved = server.aliases(old) if aliases else []
@@ -105,6 +105,8 @@ class _Change:
     operation: Optional[Operation]
     verdict: Optional[Verdict]
     certificate: Optional[PathLike]
+    #: What should be looked at is added here.
+    notes: List[str]
 
 
 def _edited(graph: Graph) -> List[Edge]:
@@ -140,6 +142,8 @@ def _push_one(server: Server, change: _Change) -> Version:
         client.log_outputs(run_id, [LoggedModelOutput(new.model_id, 0)])
         with tempfile.TemporaryDirectory(prefix="disinherit-") as place:
             folder = server.download(old, Path(place))
+            if described(folder).get("saved_input_example_info"):
+                change.notes.append(f"{change.edge.child} keeps the input example of {old.uri}: see that it is none of the forgotten samples")
             replace(folder, change.registry, change.edge.child)
             _describe(folder, new, run_id)
             client.log_model_artifacts(new.model_id, str(folder))
