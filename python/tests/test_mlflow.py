@@ -178,6 +178,10 @@ def test_a_family_comes_in_forgets_and_goes_back(server, tmp_path):
     assert kept == {"disinherit/certificate.json", "disinherit/operation.json"}
     # What was pushed does not come in again; another registry takes it as a version like others.
     assert dm.pull(server, registry).added == []
+    late = log(fitted(3), "clf", parents=[second.model_id], tags=some)
+    after_all = dm.pull(server, registry)
+    assert [each.uri for each in after_all.added] == [f"clf/{late.version}"]
+    assert any("came from clf/2, which was replaced since" in note for note in after_all.notes)
     other = Registry.memory()
     assert new["clf/2"].uri in {each.uri for each in dm.pull(server, other, names="clf").added}
 

@@ -91,6 +91,7 @@ def pull(
     if unknown:
         raise DisinheritError(f"MLflow has no registered model `{sorted(unknown)[0]}` with a version")
     known = known_models(registry, versions)
+    superseded = {model.id for model in registry.models() if model.state != "current"}
     heads = _Heads(labels, head)
     lineage = Lineage(server, versions, parents, trained_on)
     chosen = [version for version in versions if wanted is None or version.name in wanted]
@@ -103,6 +104,8 @@ def pull(
         for parent, _ in pairs:
             if parent.uri not in known:
                 lineage.notes.append(f"{version.uri} came from {parent.uri}, which is not in the registry: what that learnt cannot be forgotten here")
+            elif known[parent.uri] in superseded:
+                lineage.notes.append(f"{version.uri} came from {parent.uri}, which was replaced since: it has what that was made to forget; ask for it again")
         edges = {known[parent.uri]: how for parent, how in pairs if parent.uri in known}
         try:
             trained = lineage.trainings(version)

@@ -141,14 +141,15 @@ def _found(ask: Any) -> Any:
 def known_models(registry: Registry, versions: Iterable[Version]) -> Dict[str, str]:
     """Of each version that is in a registry the model's id there, by the version's URI.
 
-    A version that :func:`push` made says of which model it is; others have the first version of their name.
+    A version that :func:`push` made says of which model it is, and with which digest, since another registry may have
+    pushed it; others have the first version of their name.
     """
-    ids = {model.id for model in registry.models()}
+    ids = {model.id: model.digest for model in registry.models()}
     known: Dict[str, str] = {}
     names: Dict[str, str] = {}
     for version in versions:
         pushed = version.tag("model")
-        if pushed is not None and pushed in ids:
+        if pushed is not None and version.tag("digest") in (None, ids.get(pushed)) and pushed in ids:
             known[version.uri] = pushed
             continue
         other = names.setdefault(version.model, version.uri)
