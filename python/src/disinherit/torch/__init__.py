@@ -4,9 +4,11 @@
 >>> forget(model, capture(model, loader, labels=names), classes=["cat"])
 """
 
-from ._capture import Capture, capture, data_from, data_of
+from .._capture import Capture, data_from
+from .._forgotten import Forgotten
+from ._capture import capture, data_of
 from ._fisher import inner_fisher
-from ._forget import Forgotten, forget, load, state_dict
+from ._forget import forget, load, state_dict
 from ._heads import find_head
 from ._samples import samples
 

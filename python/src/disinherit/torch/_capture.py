@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
+from typing import Any, Iterable, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -15,50 +12,10 @@ from torch import nn
 
 from .. import Data, DisinheritError
 from .._arguments import progress_bars
+from .._capture import Capture, data_from
 from .._data import Floats, sample_ids
 from ._heads import HeadRecorder, find_head
 from ._modules import called, device_of, evaluating, moved, parted, rows_of
-
-
-@dataclass
-class Capture:
-    """What a module makes of samples: the input and the output of its head.
-
-    Rows are samples: training samples, then held-out ones, which ``heldout`` marks.
-    """
-
-    head: str
-    #: ``[samples, width]``
-    features: Floats
-    #: ``[samples, outputs]``
-    logits: Floats
-    #: Indices into ``label_names``.
-    labels: NDArray[np.int64]
-    label_names: List[str]
-    #: Of the training samples.
-    ids: Optional[List[str]] = None
-    #: Of the held-out samples.
-    heldout_ids: Optional[List[str]] = None
-    heldout: Optional[NDArray[np.bool_]] = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def save(self, path: Any, model: Optional[str] = None) -> None:
-        """Write a file of features, which :meth:`disinherit.Data.open` reads (needs ``safetensors``)."""
-        from safetensors.numpy import save_file
-
-        tensors: Dict[str, NDArray[Any]] = {"features": self.features, "logits": self.logits, "labels": self.labels}
-        if self.heldout is not None:
-            tensors["heldout"] = self.heldout.astype(np.uint8)
-        metadata = {"labels": json.dumps(self.label_names)}
-        if model is not None:
-            metadata["model"] = model
-        held = 0 if self.heldout is None else int(self.heldout.sum())
-        ids = sample_ids("features", (len(self) - held, held), self.ids, self.heldout_ids)
-        if ids is not None:
-            metadata["ids"] = json.dumps(ids)
-        save_file(tensors, str(path), metadata)
 
 
 def capture(
@@ -136,44 +93,6 @@ def capture(
         ids=None if ids is None else [str(sample) for sample in ids],
         heldout_ids=None if heldout_ids is None else [str(sample) for sample in heldout_ids],
         heldout=marks,
-    )
-
-
-def data_from(captures: Union[Capture, Mapping[str, Capture]], name: str = "features") -> Data:
-    """Captures as data: one for a model alone, or one for each model of a family, by its name.
-
-    Those of a family are of the same samples in the same order.
-    """
-    if isinstance(captures, Capture):
-        first, features, logits = captures, captures.features, captures.logits
-        return Data.from_features(
-            features,
-            first.labels,
-            first.label_names,
-            logits=logits,
-            ids=first.ids,
-            heldout_ids=first.heldout_ids,
-            heldout=first.heldout,
-            name=name,
-        )
-    if not captures:
-        raise DisinheritError("there are no captures")
-    first = next(iter(captures.values()))
-    for model, other in captures.items():
-        if not np.array_equal(other.labels, first.labels):
-            raise DisinheritError(
-                f"the capture of `{model}` is of other samples, or in another order: use a loader that "
-                f"does not shuffle"
-            )
-    return Data.from_features(
-        {model: made.features for model, made in captures.items()},
-        first.labels,
-        first.label_names,
-        logits={model: made.logits for model, made in captures.items()},
-        ids=first.ids,
-        heldout_ids=first.heldout_ids,
-        heldout=first.heldout,
-        name=name,
     )
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, Optional, Union
 
 import torch
 from torch import nn
 
 from .. import DisinheritError, Registry
-from .._arguments import Labels, listed
-from ..results import InnerEdit, Verdict
-from ._capture import Capture, data_from
+from .._arguments import Labels
+from .._capture import Capture, data_from
+from .._forgotten import Forgotten, forget_alone, known
 from ._heads import head_of, matrix_of
 from ._samples import samples
 
@@ -28,19 +27,6 @@ _TORCH_TYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-
-
-@dataclass
-class Forgotten:
-    """What :func:`forget` did."""
-
-    alpha: Optional[float]
-    lambda_: Optional[float]
-    changed: int
-    warnings: List[str] = field(default_factory=list)
-    verdict: Optional[Verdict] = None
-    #: What was done below the head; ``None`` where that was not asked for.
-    inner: Optional[InnerEdit] = None
 
 
 def _weights(
@@ -83,12 +69,7 @@ def forget(
     Options are those of :meth:`disinherit.Registry.unlearn`.
     """
     parameters = _weights(module, captured.head)
-    wanted = listed(classes)
-    for label in wanted:
-        if label not in captured.label_names:
-            raise DisinheritError(
-                f"unknown label `{label}`; the labels are {', '.join(captured.label_names)}"
-            )
+    wanted = known(classes, captured.label_names)
     registry = Registry.memory()
     if layers is None and depth == "outputs":
         if layer is not None:
@@ -105,14 +86,9 @@ def forget(
         registry.add("module", module, labels=captured.label_names, head=captured.head, trained_on="captured")
         parameters = dict(module.named_parameters())
         options.update(layers=layers, depth=depth)
-    done = registry.unlearn(classes=wanted, initial="module", data=data, progress=progress, **options)
-    if not done.models:
-        raise DisinheritError("nothing would be left of the module: all of its classes are to be forgotten")
-    outcome = done.models[0]
-    result = Forgotten(outcome.alpha, outcome.lambda_, outcome.changed, done.warnings, inner=outcome.inner)
+    outcome, result = forget_alone(registry, "module", data, wanted, progress, **options)
     if options.get("dry_run"):
         return result
-    result.verdict = registry.verify(data, progress=False)[0]
     new = state_dict(registry, "module")
     with torch.no_grad():
         for name in (name for name, tensor in outcome.tensors.items() if tensor.changed > 0):
