@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from torch import nn
 
 from .. import DisinheritError, Registry
-from .._arguments import Labels, listed
+from .._arguments import Labels, Options, listed
+from .._data import Data
+from .._disinherit import reaches_features
 from ..results import InnerEdit, Verdict
 from ._capture import Capture, data_from
 from ._heads import head_of, matrix_of
@@ -39,7 +41,7 @@ class Forgotten:
     changed: int
     warnings: List[str] = field(default_factory=list)
     verdict: Optional[Verdict] = None
-    #: What was done below the head; ``None`` where that was not asked for.
+    #: What was done below the head, or why nothing was; ``None`` where the outputs alone were to be edited.
     inner: Optional[InnerEdit] = None
 
 
@@ -63,7 +65,7 @@ def forget(
     *,
     classes: Labels,
     layers: Optional[Labels] = None,
-    depth: str = "outputs",
+    depth: str = "auto",
     layer: Optional[str] = None,
     loader: Optional[Any] = None,
     heldout: Optional[Any] = None,
@@ -72,13 +74,14 @@ def forget(
 ) -> Forgotten:
     """Make one module, or its state dict, forget classes, in place (FIUn on itself).
 
-    With ``layers`` (``"all"``, or patterns of parameters' names) inner parameters are dampened too: the samples
-    of ``loader`` are run again, for per-sample gradients and for the choice of alpha, and the module is judged on
-    them and on those of ``heldout``.
+    With ``loader`` the features forget too: the penultimate layer is edited, the last linear layer or convolution
+    below the head, or the one that ``layer`` names as in ``named_modules()``. Up to 2,500 samples of the loader are
+    run again for that, about ten times, and the module is judged on its samples and on those of ``heldout``. Where it
+    cannot be done the outputs are edited alone, and a warning says why. ``depth="features"`` insists on the loader,
+    ``depth="outputs"`` edits the outputs alone, as does any option about dampening (``alpha`` and the like).
 
-    With ``depth="features"`` the penultimate layer is edited too, from samples of ``loader``, so that the features
-    forget: the last linear layer or convolution below the head, or the one that ``layer`` names as in
-    ``named_modules()``. Where that cannot be done the outputs are edited alone, and a warning says why.
+    With ``layers`` (``"all"``, or patterns of parameters' names) inner parameters are dampened instead: the samples
+    of ``loader`` are run again, for per-sample gradients and for the choice of alpha.
 
     Options are those of :meth:`disinherit.Registry.unlearn`.
     """
@@ -89,27 +92,32 @@ def forget(
             raise DisinheritError(
                 f"unknown label `{label}`; the labels are {', '.join(captured.label_names)}"
             )
+    data, why_not = None, None
+    reached = layers is None and reaches_features(Options(depth=depth, **options))
+    if layer is not None and not reached:
+        raise DisinheritError("`layer=` names what an edit of the features changes, and only the outputs are edited here")
+    if layers is not None or reached:
+        data, why_not = _run_again(module, captured, loader, heldout, layer)
+        if data is None and (layers is not None or depth == "features" or layer is not None):
+            raise DisinheritError(f"what lies below the head cannot be edited: {why_not}")
     registry = Registry.memory()
-    if layers is None and depth == "outputs":
-        if layer is not None:
-            raise DisinheritError("`layer=` names what `depth=\"features\"` edits; give that too")
-        data = data_from(captured, "captured")
+    if data is None or not isinstance(module, nn.Module):
+        data, depth = data_from(captured, "captured"), "outputs"
         head = {part: matrix_of(value) for part, value in parameters.items()}
         registry.add("module", head, labels=captured.label_names, head="head", trained_on="captured")
     else:
-        if not isinstance(module, nn.Module):
-            raise DisinheritError("inner layers need the module itself, not its state dict")
-        if loader is None:
-            raise DisinheritError("inner layers need the samples again: give `loader=`")
-        data = samples(module, loader, labels=captured.label_names, heldout=heldout, name="captured", layer=layer)
         registry.add("module", module, labels=captured.label_names, head=captured.head, trained_on="captured")
         parameters = dict(module.named_parameters())
-        options.update(layers=layers, depth=depth)
-    done = registry.unlearn(classes=wanted, initial="module", data=data, progress=progress, **options)
+    done = registry.unlearn(
+        classes=wanted, initial="module", data=data, layers=layers, depth=depth, progress=progress, **options
+    )
     if not done.models:
         raise DisinheritError("nothing would be left of the module: all of its classes are to be forgotten")
     outcome = done.models[0]
     result = Forgotten(outcome.alpha, outcome.lambda_, outcome.changed, done.warnings, inner=outcome.inner)
+    if why_not is not None:
+        result.warnings = [*done.warnings, f"module: only its outputs were edited: {why_not}"]
+        result.inner = InnerEdit("none", layer=None, reference=None, ridge=None, trials=[], outputs_only=why_not)
     if options.get("dry_run"):
         return result
     result.verdict = registry.verify(data, progress=False)[0]
@@ -118,6 +126,25 @@ def forget(
         for name in (name for name, tensor in outcome.tensors.items() if tensor.changed > 0):
             parameters[name].copy_(new[name].reshape(parameters[name].shape))
     return result
+
+
+def _run_again(
+    module: Union[nn.Module, Mapping[str, torch.Tensor]],
+    captured: Capture,
+    loader: Optional[Any],
+    heldout: Optional[Any],
+    layer: Optional[str],
+) -> Tuple[Optional[Data], Optional[str]]:
+    """Data with which a module is run again; or the reason why it cannot be."""
+    if not isinstance(module, nn.Module):
+        return None, "that needs the module itself, not its state dict"
+    if loader is None:
+        return None, "that needs the samples again: give `loader=`"
+    try:
+        names = captured.label_names
+        return samples(module, loader, labels=names, heldout=heldout, name="captured", layer=layer), None
+    except DisinheritError as error:
+        return None, str(error)
 
 
 def state_dict(registry: Registry, model: str) -> Dict[str, torch.Tensor]:
