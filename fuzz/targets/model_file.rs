@@ -1,7 +1,7 @@
 //! Models that others made: PyTorch state dicts, ONNX graphs, safetensors.
 #![no_main]
 
-use disinherit_formats::TensorSource;
+use disinherit_formats::{FileFormat, TensorSource};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -20,6 +20,11 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = disinherit_formats::find_head(&model.tensors(), None, None);
         for name in model.tensors().into_keys() {
             let _ = model.tensor(&name);
+        }
+        for part in &model.format.files {
+            if let FileFormat::Onnx(format) = &part.format {
+                let _ = disinherit_formats::layer_below(rest, &format.features);
+            }
         }
     }
 });

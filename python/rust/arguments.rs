@@ -134,6 +134,14 @@ impl Options {
     }
 }
 
+/// Whether these options edit the features of whole classes, where a network is run below its head.
+#[pyfunction]
+pub(crate) fn reaches_features(options: Options) -> PyResult<bool> {
+    let way = options.read()?;
+    let dampens = way.method.is_none_or(|kind| kind == MethodKind::Fiun);
+    Ok(dampens && way.fiun.reaches_features())
+}
+
 /// How a model came from a parent: `disinherit.Relation`.
 #[derive(FromPyObject)]
 struct FromParent {

@@ -151,11 +151,12 @@ pub(crate) fn fisher(
 pub(crate) fn plan(
     registry: &Arc<Registry>,
     asked: &Asked,
+    data: Option<&Data>,
     way: &Way,
 ) -> Result<Plan, EngineError> {
     let request = request(registry, asked)?;
     let shown = Shown(None);
-    let engine = engine(registry, None, &shown);
+    let engine = engine(registry, data, &shown);
     let method = way.method(&request.forget, true);
     let options = RunOptions {
         plan_only: true,

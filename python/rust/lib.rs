@@ -22,6 +22,7 @@ fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<registry::Registry>()?;
     module.add_class::<data_sets::Data>()?;
+    module.add_function(wrap_pyfunction!(arguments::reaches_features, module)?)?;
     module.add_function(wrap_pyfunction!(layers::dampen, module)?)?;
     module.add_function(wrap_pyfunction!(layers::head_fisher, module)?)?;
     Ok(())

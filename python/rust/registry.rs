@@ -226,11 +226,12 @@ impl Registry {
         &self,
         py: Python<'py>,
         request: Asked,
+        data: Option<&Data>,
         options: Options,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = options.read()?;
-        let plan = py.detach(|| engine::plan(&self.inner, &request, &options));
-        plan.map_err(raised)?.record(py)
+        let plan = py.detach(|| engine::plan(&self.inner, &request, data, &options));
+        plan.map_err(|error| raised_by(data, error))?.record(py)
     }
 
     /// Forgets; says what it did.

@@ -127,7 +127,7 @@ def forgotten(model, kind, **options):
 def test_features_forget(name):
     kind, model = KINDS[name], trained(name)
     before = accuracies(model, kind.data)
-    done = forgotten(model, kind, depth="features", target_loss=0.03)
+    done = forgotten(model, kind, target_loss=0.03)
     assert done.inner.outputs_only is None and not done.warnings, done
     assert fnmatch.fnmatchcase(done.inner.layer, kind.weight) and done.inner.basis == "own"
     assert [trial.forget for trial in done.inner.trials if trial.ridge == done.inner.ridge] == [0.0]
@@ -143,8 +143,8 @@ def test_features_forget(name):
 def test_a_probe_finds_the_class_less_well_than_after_an_edit_of_the_outputs(name):
     kind = KINDS[name]
     deep, flat = trained(name), trained(name)
-    assert forgotten(deep, kind, depth="features", target_loss=0.03).inner.outputs_only is None
-    forgotten(flat, kind, target_loss=0.03)
+    assert forgotten(deep, kind, target_loss=0.03).inner.outputs_only is None
+    assert forgotten(flat, kind, depth="outputs", target_loss=0.03).inner is None
     reached = [probed(model, kind) for model in (trained(name), flat, deep)]
     print(name, reached)
     assert reached[1] == pytest.approx(reached[0], abs=0.02)
@@ -184,8 +184,9 @@ def test_a_layer_that_is_named_is_edited():
             forgotten(model, kind, depth="features", layer=layer)
     with pytest.raises(DisinheritError, match="is the head"):
         forgotten(model, kind, depth="features", layer="fc")
-    with pytest.raises(DisinheritError, match="`layer=` names what"):
-        forgotten(model, kind, layer="layer.1.conv2")
+    for options in ({"depth": "outputs"}, {"alpha": 2.0}):
+        with pytest.raises(DisinheritError, match="`layer=` names what"):
+            forgotten(model, kind, layer="layer.1.conv2", **options)
 
 
 def family(name):
@@ -221,14 +222,29 @@ def test_a_family_forgets_as_a_root_says_that_never_knew_the_class(modules):
         del run["root"]
     learnt, unseen = (loader(models["base"], kind.data, seed=seed, shuffle=True) for seed in (1, 2))
     data = dt.samples(run, learnt, labels=LABELS, heldout=unseen, name="set")
-    done = registry.unlearn(classes=LABELS[GONE], data=data, depth="features", target_loss=0.05, progress=False)
+    for depth, wanted in (("auto", "training_data"), ("outputs", None)):
+        plan = registry.plan(classes=LABELS[GONE], data=data, depth=depth)
+        assert [task.reads for stage in plan.stages for task in stage.tasks if task.kind == "edit"] == [wanted] * 2
+        assert plan.needs.training_data == ["base@1", "child@1"]
+    done = registry.unlearn(classes=LABELS[GONE], data=data, target_loss=0.05, progress=False)
     assert [outcome.after for outcome in done.models] == ["base@2", "child@2"] and not done.warnings
     for outcome in done.models:
         assert outcome.inner.layer == "layer.1.conv2.weight" and outcome.inner.outputs_only is None
         assert outcome.inner.reference == (None if modules == "touched" else "root@1")
         changed = {name for name, tensor in outcome.tensors.items() if tensor.changed}
         assert changed == {"layer.1.conv2.weight", "layer.1.bn2.bias", "fc.weight", "fc.bias"}
-    for name, verdict in zip(("base", "child"), registry.verify(data, progress=False)):
+    for name, verdict in zip(("base", "child"), registry.verify(data, deep=True, progress=False)):
+        inside = verdict.inside
+        # Both probes, relearning of the head and membership, and the same of the root where it is run.
+        assert None not in (inside.probe, inside.inner_probe, inside.reset, inside.area, inside.fitted)
+        assert len(inside.not_measured) == 1 and "the head alone was trained" in inside.not_measured[0]
+        if modules == "touched":
+            assert inside.reference is None and verdict.judgement == "outputs"
+        else:
+            reference = inside.reference
+            assert (reference.kind, reference.models) == ("untouched_root", ["root@1"])
+            assert None not in (reference.probe, reference.inner_probe, reference.reset, reference.area, reference.fitted)
+            assert not [words for words in inside.findings if "not measured" in words or "no model" in words]
         ours = kind.make()
         dt.load(registry, name, ours)
         gone, others = accuracies(ours, kind.data)
@@ -306,7 +322,7 @@ def test_what_does_not_fit_is_said_and_the_outputs_are_edited(make, data, reason
         optimizer.step()
     kind = KINDS["plain CNN"]._replace(data=data)
     before = copy.deepcopy(model.eval().state_dict())
-    done = forgotten(model, kind, depth="features")
+    done = forgotten(model, kind)
     assert done.inner.layer is None and reason in done.inner.outputs_only
     assert any("only its outputs were edited" in words and reason in words for words in done.warnings)
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
@@ -330,5 +346,27 @@ def test_samples_of_other_lengths_are_said():
     rows = [(x if n < 150 else x[:-2], y) for n, (x, y) in enumerate(zip(inputs, labels))]
     learnt = torch.utils.data.DataLoader(rows, 1)
     captured = dt.capture(model, learnt, labels=LABELS)
-    done = dt.forget(model, captured, classes="cat", loader=learnt, depth="features")
+    done = dt.forget(model, captured, classes="cat", loader=learnt)
     assert done.inner.outputs_only == "its samples have different numbers of positions"
+
+
+def test_what_cannot_be_run_again_is_edited_in_its_outputs_and_said():
+    kind, learnt = KINDS["plain CNN"], list(loader(trained("plain CNN"), KINDS["plain CNN"].data))
+    wholes, known = trained("plain CNN"), {}
+    made = dt.capture(wholes, learnt, labels=LABELS)
+    for name, module, options, reason in (
+        ("no loader", trained("plain CNN"), {}, "give `loader=`"),
+        ("state dict", trained("plain CNN").state_dict(), {"loader": loader(wholes, kind.data)}, "not its state dict"),
+        ("no data set", trained("plain CNN"), {"loader": learnt}, "samples are run again and again"),
+    ):
+        done = dt.forget(module, made, classes="cat", **options)
+        assert reason in done.inner.outputs_only and done.inner.layer is None, name
+        assert done.warnings[-1] == f"module: only its outputs were edited: {done.inner.outputs_only}", name
+        with pytest.raises(DisinheritError, match="what lies below the head cannot be edited"):
+            dt.forget(module, made, classes="cat", depth="features", **options)
+        known[name] = module if isinstance(module, dict) else module.state_dict()
+    assert all(torch.equal(known["no loader"][name], value) for name, value in known["state dict"].items())
+    # What was asked for needs no warning; what is said about dampening is that.
+    for options in ({"depth": "outputs"}, {"alpha": 1.5}, {"dampen_only": True}, {"method": "mask"}):
+        done = dt.forget(trained("plain CNN"), made, classes="cat", loader=loader(wholes, kind.data), accept_loss=1.0, **options)
+        assert done.inner is None and not any("only its outputs" in words for words in done.warnings), options

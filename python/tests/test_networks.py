@@ -179,15 +179,23 @@ class Deep(Plain):
 
 
 def test_features_forget_in_networks_of_any_framework(registry):
-    options = dict(classes="cat", initial="base", depth="features", target_loss=0.1, progress=False)
-    for outcome in registry.unlearn(data=data(Plain()), dry_run=True, **options).models:
+    options = dict(classes="cat", initial="base", target_loss=0.1, progress=False)
+    would = registry.unlearn(data=data(Plain()), dry_run=True, **options)
+    for outcome in would.models:
         assert outcome.inner.outputs_only == "what runs it does not say what its layers read"
+        assert any("only their outputs were edited" in words for words in would.warnings)
     everywhere = data(Deep())
     done = registry.unlearn(data=everywhere, **options)
     for outcome in done.models:
         assert outcome.inner.layer == "body.weight" and outcome.inner.outputs_only is None, outcome.inner
         assert outcome.tensors["body.weight"].changed > 0
-    assert all(verdict.passed for verdict in registry.verify(everywhere, progress=False))
+    for verdict in registry.verify(everywhere, deep=True, progress=False):
+        assert verdict.passed and verdict.judgement == "outputs" and verdict.inside.reference is None
+        assert verdict.inside.inner_probe.mean > 0.7 and len(verdict.inside.not_measured) == 1
+    # Without the layer, what is below the features is not looked at, and that is said.
+    for verdict in registry.verify(data(Plain()), deep=True, progress=False):
+        assert verdict.inside.inner_probe is None and verdict.inside.reset is not None
+        assert "what layers below the features still tell of it" in verdict.inside.not_measured
 
 
 class Misfit(Deep):

@@ -208,17 +208,25 @@ fn as_onnx(away: &Place, name: &str) {
     disinherit_formats::write(&file, &template.format, &parts).unwrap();
 }
 
+/// All models as ONNX files; the roots are known not to have learnt the forgotten class.
+fn bring_as_onnx(home: &Place, away: &Place) {
+    let models = home.json(&["log", "--json"]);
+    for model in models.as_array().unwrap() {
+        let mut arguments = bring_away(home, away, model);
+        let name = arguments[3].clone();
+        as_onnx(away, &name);
+        arguments[1] = format!("{name}.onnx");
+        if ["d", "s"].contains(&&name[..]) {
+            arguments.extend(["--trained-labels", "0,1,2,4,5,6,7,8,9"].map(str::to_owned));
+        }
+        run(away, &arguments);
+    }
+}
+
 #[test]
 fn onnx_gives_the_same_heads_as_the_network() {
     let (home, away) = (grown(), Place::new());
-    let models = home.json(&["log", "--json"]);
-    for model in models.as_array().unwrap() {
-        let mut arguments = bring_away(&home, &away, model);
-        let name = arguments[3].clone();
-        as_onnx(&away, &name);
-        arguments[1] = format!("{name}.onnx");
-        run(&away, &arguments);
-    }
+    bring_as_onnx(&home, &away);
     let data = ["--data", "digits"];
     let at_home = heads(&home, &home.json(&[&FORGET[..], &data].concat()));
     let abroad = heads(&away, &away.json(&[&FORGET[..], &data].concat()));
@@ -236,6 +244,84 @@ fn onnx_gives_the_same_heads_as_the_network() {
         .success();
     away.run(&["report", "--data", "digits"]).success();
     assert!(away.path("report.html").exists());
+}
+
+/// The values of some tensors of every model that a request made.
+fn values(place: &Place, done: &Value, names: &[&str]) -> BTreeMap<String, Vec<Vec<f32>>> {
+    let registry = place.registry();
+    let graph = registry.graph().unwrap();
+    let models = done["unlearned"]["models"].as_array().unwrap();
+    let of = |model: &Value| {
+        let id = model["after"].as_str().unwrap();
+        let loaded = LoadedModel::open(&registry, &graph, &id.parse().unwrap()).unwrap();
+        let tensor = |name: &&str| loaded.tensor(&registry, name).unwrap().to_f32().unwrap();
+        (id.to_owned(), names.iter().map(tensor).collect())
+    };
+    models.iter().map(of).collect()
+}
+
+/// The layer below the head is found in the graph, and edited as in the network that runs here: by the same
+/// root's answers, as strongly, to the same weights.
+#[test]
+fn onnx_forgets_in_its_features_as_the_network_does() {
+    let (home, away) = (grown(), Place::new());
+    bring_as_onnx(&home, &away);
+    let deep = ["unlearn", "--forget", "class=3", "--from", "r1", "--json"];
+    let from = |data: &'static str| [&deep[..], &["--data", data]].concat();
+    // Features are no samples: the graph has nothing to read, and the outputs alone are edited.
+    let flat = away.json(&[&from("features")[..], &["--dry-run"]].concat());
+    let warnings = flat["unlearned"]["warnings"].to_string();
+    assert!(warnings.contains("the data has its features"), "{warnings}");
+    // No data: what to read is missing, and the head is dampened by what cards there are.
+    let planned = away.text(&["plan", "--forget", "class=3", "--from", "r1"]);
+    assert!(
+        planned.contains("their features are edited too"),
+        "{planned}"
+    );
+
+    let (at_home, abroad) = (home.json(&from("digits")), away.json(&from("digits")));
+    let inner = |done: &Value| -> Vec<Value> {
+        let models = done["unlearned"]["models"].as_array().unwrap();
+        models.iter().map(|model| model["inner"].clone()).collect()
+    };
+    for (ours, theirs) in inner(&at_home).iter().zip(inner(&abroad)) {
+        assert_eq!(theirs["layer"], "fc1.weight", "{theirs}");
+        assert_eq!(theirs["ridge"], ours["ridge"], "{ours} {theirs}");
+        assert_eq!(theirs["reference"], ours["reference"], "{ours} {theirs}");
+        assert!(theirs["reference"].is_string() && theirs["outputs_only"].is_null());
+    }
+    let names = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"];
+    let (ours, theirs) = (
+        values(&home, &at_home, &names),
+        values(&away, &abroad, &names),
+    );
+    assert_eq!(ours.len(), 4);
+    for (id, tensors) in &ours {
+        for (a, b) in tensors.iter().flatten().zip(theirs[id].iter().flatten()) {
+            assert!((a - b).abs() <= 1e-3, "{id}: {a} {b}");
+        }
+    }
+    // Given back: the layer and the head are new, and every other byte is as it was.
+    away.run(&["export", "r4", "new.onnx"]).success();
+    let read = |name: &str| fs::read(away.path(name)).unwrap();
+    let (old, new) = (read("r4.onnx"), read("new.onnx"));
+    assert_eq!(old.len(), new.len());
+    let changed = old.iter().zip(&new).filter(|(a, b)| a != b).count();
+    let most = (128 * 64 + 64 + 64 * 10 + 10) * 4;
+    assert!(changed > 64 * 10 * 4 && changed <= most, "{changed}");
+    // Its verdict is beside the same root's, and says what was not looked at.
+    let verdicts = away.json(&["verify", "--data", "digits", "--deep", "--json"]);
+    for verdict in verdicts["models"].as_array().unwrap() {
+        let inside = &verdict["inside"];
+        assert!(inside["reference"]["models"].is_array(), "{verdict}");
+        assert!(inside["measured"]["probe"].is_object(), "{verdict}");
+        assert_eq!(inside["measured"]["head_alone"], true, "{verdict}");
+    }
+    let said = away.text(&["verify", "--data", "digits", "--deep"]);
+    assert!(
+        said.contains("not measured: how fast the layers below"),
+        "{said}"
+    );
 }
 
 /// Of what lies below a head nothing can be changed: the head is matched alone, and that is said.

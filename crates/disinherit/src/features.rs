@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use disinherit_data::{DataSet, FeatureTable, Samples};
+use disinherit_formats::Tensor;
 use disinherit_nets::{Capture, Compute, StateDict};
 use disinherit_registry::{Digest, FeatureCache, Registry};
 use fiun::{Matrix, linear};
@@ -187,19 +188,7 @@ impl<'a> Features<'a> {
             return Ok(Cow::Borrowed(set));
         }
         let features = self.of(model, set, progress)?;
-        let table = FeatureTable {
-            models: Vec::new(),
-            width: features.cols(),
-            values: features.values().to_vec(),
-            logits: Vec::new(),
-        };
-        Ok(Cow::Owned(DataSet::new(
-            set.name(),
-            Samples::Features(vec![table]),
-            set.labels().to_vec(),
-            set.label_names().to_vec(),
-            set.ids().to_vec(),
-        )?))
+        Ok(Cow::Owned(as_features(set, &features)?))
     }
 
     /// The logits that a model's head makes of features, `[samples, outputs]`.
@@ -227,7 +216,7 @@ impl<'a> Features<'a> {
         let stage = progress.stage(&format!("running {}", model.id()), set.len() as u64);
         let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::External);
         if model.is_head_only() && is_here {
-            let run = form::run_graph(&self.registry, model, set, &mut |n| {
+            let run = form::run_graph(&self.registry, model, &BTreeMap::new(), set, &mut |n| {
                 stage.advance(n as u64);
             })?;
             if let Some(features) = run {
@@ -236,6 +225,30 @@ impl<'a> Features<'a> {
             }
         }
         self.run(model, &model.state(&self.registry)?, set, stage.as_ref())
+    }
+
+    /// The features that a model makes of samples with other tensors in place of some of its own.
+    ///
+    /// # Errors
+    /// As [`Features::of`].
+    pub(crate) fn after(
+        &self,
+        model: &LoadedModel,
+        changed: &BTreeMap<String, Tensor>,
+        set: &DataSet,
+        progress: &dyn Progress,
+    ) -> Result<Matrix, EngineError> {
+        let stage = progress.stage(&format!("checking {}", model.id()), set.len() as u64);
+        let done = &mut |n| stage.advance(n as u64);
+        let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::External);
+        if model.is_head_only() && is_here {
+            let run = form::run_graph(&self.registry, model, changed, set, done)?;
+            if let Some(features) = run {
+                return Ok(features);
+            }
+        }
+        let state = model.edited_state(model.state(&self.registry)?, changed);
+        Ok(self.run(model, &state, set, stage.as_ref())?.features)
     }
 
     /// What weights in the network of a model make of samples.
@@ -270,6 +283,23 @@ impl<'a> Features<'a> {
         }
         Ok(())
     }
+}
+
+/// The same samples as features, `[samples, width]`, in place of what they were.
+pub(crate) fn as_features(set: &DataSet, features: &Matrix) -> Result<DataSet, EngineError> {
+    let table = FeatureTable {
+        models: Vec::new(),
+        width: features.cols(),
+        values: features.values().to_vec(),
+        logits: Vec::new(),
+    };
+    Ok(DataSet::new(
+        set.name(),
+        Samples::Features(vec![table]),
+        set.labels().to_vec(),
+        set.label_names().to_vec(),
+        set.ids().to_vec(),
+    )?)
 }
 
 /// A matrix that is put together from rows.

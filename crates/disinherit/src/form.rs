@@ -6,9 +6,10 @@ use std::path::Path;
 use disinherit_data::DataSet;
 use disinherit_formats::preamble;
 use disinherit_formats::{
-    FileFormat, ModelFile, ModelFormat, OnnxFormat, Parts, WeightFile, onnx_files, up_to_head,
+    FileFormat, ModelFile, ModelFormat, OnnxFormat, Parts, Tensor, WeightFile, layer_below,
+    onnx_files, up_to_head,
 };
-use disinherit_nets::GraphNetwork;
+use disinherit_nets::{GraphCut, GraphNetwork};
 use disinherit_registry::{Manifest, Registry, RegistryError};
 use fiun::Matrix;
 
@@ -142,34 +143,109 @@ fn onnx_file(form: &ModelFormat) -> Option<(&String, &OnnxFormat)> {
     }
 }
 
-/// The features that an ONNX model makes of samples; nothing for a model of another form.
+/// Whether a model came as an ONNX graph.
 ///
 /// # Errors
-/// [`EngineError`] when the graph cannot be run, or the samples do not fit its inputs.
-pub(crate) fn run_graph(
+/// As [`form_of`].
+pub(crate) fn is_graph(model: &LoadedModel) -> Result<bool, EngineError> {
+    Ok(form_of(model)?.as_ref().and_then(onnx_file).is_some())
+}
+
+/// Whether two models came as the same ONNX graph, with other weights.
+///
+/// # Errors
+/// As [`form_of`].
+pub(crate) fn have_same_graph(a: &LoadedModel, b: &LoadedModel) -> Result<bool, EngineError> {
+    let (a, b) = (form_of(a)?, form_of(b)?);
+    let graph = |form: &Option<ModelFormat>| Some(onnx_file(form.as_ref()?)?.1.clone());
+    Ok(graph(&a).is_some() && graph(&a) == graph(&b))
+}
+
+/// The file of an ONNX model up to its head, with its weights in it, and its form; nothing for a model of
+/// another form. Weights in `changed` take the place of the model's own.
+fn graph_of(
     registry: &Registry,
     model: &LoadedModel,
-    set: &DataSet,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Option<Matrix>, EngineError> {
+    changed: &BTreeMap<String, Tensor>,
+) -> Result<Option<(Vec<u8>, OnnxFormat)>, EngineError> {
     let Some(whole) = form_of(model)? else {
         return Ok(None);
     };
     let Some((name, form)) = onnx_file(&whole) else {
         return Ok(None);
     };
-    let mut files = with_parts(registry, model, |parts| onnx_files(&whole, parts))?;
-    let refuse = |reason: String| EngineError::NotRunnable {
+    let mut files = with_parts(registry, model, |parts| {
+        let tensor = |name: &str| match changed.get(name) {
+            Some(tensor) => Ok(tensor.clone()),
+            None => (parts.tensor)(name),
+        };
+        let parts = Parts {
+            documents: parts.documents.clone(),
+            describe: parts.describe,
+            tensor: &tensor,
+        };
+        onnx_files(&whole, &parts)
+    })?;
+    let bytes = files.remove(name);
+    let bytes = bytes.ok_or_else(|| refuse(model, "its ONNX file is not whole".into()))?;
+    let bytes = up_to_head(&bytes, &[&form.features], &files);
+    let bytes = bytes.map_err(|reason| refuse(model, reason))?;
+    Ok(Some((bytes, form.clone())))
+}
+
+fn refuse(model: &LoadedModel, reason: String) -> EngineError {
+    EngineError::NotRunnable {
         model: model.id().clone(),
         reason,
+    }
+}
+
+/// The features that an ONNX model makes of samples, with `changed` in place of some of its weights;
+/// nothing for a model of another form.
+///
+/// # Errors
+/// [`EngineError`] when the graph cannot be run, or the samples do not fit its inputs.
+pub(crate) fn run_graph(
+    registry: &Registry,
+    model: &LoadedModel,
+    changed: &BTreeMap<String, Tensor>,
+    set: &DataSet,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Option<Matrix>, EngineError> {
+    let Some((bytes, form)) = graph_of(registry, model, changed)? else {
+        return Ok(None);
     };
-    let bytes = files.remove(name);
-    let bytes = bytes.ok_or_else(|| refuse("its ONNX file is not whole".into()))?;
-    let bytes = up_to_head(&bytes, &form.features, &files).map_err(refuse)?;
-    let network = GraphNetwork::new(bytes, form.inputs.clone(), &form.features)
+    let network = GraphNetwork::new(bytes, form.inputs, &form.features)
         .map_err(EngineError::net(model.id()))?;
     network
         .features(set, &model.preprocessing, progress)
         .map(Some)
+        .map_err(EngineError::net(model.id()))
+}
+
+/// The graph of an ONNX model cut at its last layer of weights below the head; or why that cannot be
+/// edited.
+///
+/// # Errors
+/// [`EngineError`] when the graph cannot be put together or loaded.
+pub(crate) fn cut_graph(
+    registry: &Registry,
+    model: &LoadedModel,
+) -> Result<Result<GraphCut, String>, EngineError> {
+    let Some((bytes, form)) = graph_of(registry, model, &BTreeMap::new())? else {
+        return Ok(Err("what lies below its head is not run here".into()));
+    };
+    let layer = match layer_below(&bytes, &form.features) {
+        Ok(layer) => layer,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let mut values = vec![&form.features[..], &layer.reads];
+    if layer.stream != form.features {
+        values.push(&layer.stream);
+    }
+    let bytes = up_to_head(&bytes, &values, &BTreeMap::new());
+    let bytes = bytes.map_err(|reason| refuse(model, reason))?;
+    GraphCut::new(bytes, form.inputs, &form.features, layer)
+        .map(Ok)
         .map_err(EngineError::net(model.id()))
 }

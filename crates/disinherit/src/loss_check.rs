@@ -163,24 +163,24 @@ impl LossChecker<'_> {
         let features = work.features.of(model, set, work.progress())?;
         let before = work.features.logits(model, &features)?;
         let head = model.head_tensors();
-        if edit.changed.keys().all(|name| head.contains(name)) {
-            let (mut weight, mut bias) = model.head(work.registry())?;
-            let changed = |name: &String| edit.changed.get(name).and_then(|tensor| tensor.to_f32());
-            if let Some(values) = changed(&head[0]) {
-                weight = Matrix::new(weight.rows(), weight.cols(), values)
-                    .map_err(EngineError::fisher(model.id(), &head[0]))?;
-            }
-            bias = changed(&head[1]).unwrap_or(bias);
-            let after = linear(features.view(), weight.view(), &bias)
-                .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;
-            return Ok([before, after]);
+        let (mut weight, mut bias) = model.head(work.registry())?;
+        let changed = |name: &String| edit.changed.get(name).and_then(|tensor| tensor.to_f32());
+        if let Some(values) = changed(&head[0]) {
+            weight = Matrix::new(weight.rows(), weight.cols(), values)
+                .map_err(EngineError::fisher(model.id(), &head[0]))?;
         }
-        let state = model.edited_state(model.state(work.registry())?, &edit.changed);
-        let stage = work
-            .progress()
-            .stage(&format!("checking {}", model.id()), set.len() as u64);
-        let after = work.features.run(model, &state, set, stage.as_ref())?;
-        Ok([before, after.logits])
+        bias = changed(&head[1]).unwrap_or(bias);
+        let of_head = |features: &Matrix| {
+            linear(features.view(), weight.view(), &bias)
+                .map_err(EngineError::fisher(model.id(), &model.manifest.head))
+        };
+        if edit.changed.keys().all(|name| head.contains(name)) {
+            return Ok([before, of_head(&features)?]);
+        }
+        let after = work
+            .features
+            .after(model, &edit.changed, set, work.progress())?;
+        Ok([before, of_head(&after)?])
     }
 }
 

@@ -13,6 +13,7 @@ use crate::cards::FisherOptions;
 use crate::error::EngineError;
 use crate::evidence::Evidence;
 use crate::model::LoadedModel;
+use crate::runner::Runner;
 use crate::work::Work;
 
 /// A way to make models forget.
@@ -67,8 +68,13 @@ pub trait Method: Sync {
     }
 
     /// Whether the edit of a model goes below its head, for which it reads the model's own training data,
-    /// or what its FIM card keeps of it.
-    fn edits_features(&self, _forget: &Forget, _model: &LoadedModel) -> bool {
+    /// or what its FIM card keeps of it; `runner` runs networks elsewhere, where something does.
+    fn edits_features(
+        &self,
+        _forget: &Forget,
+        _model: &LoadedModel,
+        _runner: Option<&dyn Runner>,
+    ) -> bool {
         false
     }
 

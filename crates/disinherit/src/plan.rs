@@ -10,6 +10,7 @@ use crate::layers::Selected;
 use crate::method::Method;
 use crate::model::LoadedModel;
 use crate::provenance::learned;
+use crate::runner::Runner;
 
 /// What is known of one touched model's Fisher information.
 pub(crate) struct Known {
@@ -37,6 +38,8 @@ pub(crate) struct Planning<'a> {
     pub(crate) retired: &'a BTreeSet<ModelId>,
     /// The models that it touches, opened.
     pub(crate) models: &'a BTreeMap<ModelId, LoadedModel>,
+    /// What runs networks elsewhere, where something does.
+    pub(crate) runner: Option<&'a dyn Runner>,
     /// The models of a method that reads Fisher information.
     pub(crate) known: &'a BTreeMap<ModelId, Known>,
 }
@@ -136,7 +139,11 @@ fn edit(planning: &Planning<'_>, model: ModelId) -> Task {
             _ => None,
         }),
         activations: known.is_some_and(Known::has_activations),
-        features: opened.is_some_and(|opened| planning.method.edits_features(forget, opened)),
+        features: opened.is_some_and(|opened| {
+            planning
+                .method
+                .edits_features(forget, opened, planning.runner)
+        }),
         model,
     }
 }

@@ -101,6 +101,7 @@ impl<'a> Prepared<'a> {
             method,
             retired: &emptied,
             models: &models,
+            runner: engine.runner(),
             known: &known,
         });
         let (selected, found) = known

@@ -8,17 +8,18 @@ use disinherit_registry::{Registry, RegistryError};
 use umig::{Forget, Model, ModelId, Training, Umig};
 
 use crate::error::EngineError;
+use crate::form::have_same_graph;
 use crate::model::LoadedModel;
 use crate::provenance::is_made_of_parents;
 use crate::runner::Runner;
-use crate::work::Work;
 
 /// Retained labels that a root and a model have in common, at least: one alone cannot be mistaken for
 /// another.
 const COMMON_LABELS: usize = 2;
 
 /// The untouched root that a model is compared with, opened; nothing where the graph has none.
-/// `touched` are the versions that the request touches.
+/// `touched` are the versions that the request touches. Where `runner` runs the networks, a root is a
+/// model with tensors of the same names and shapes which that runs too.
 ///
 /// # Errors
 /// What the registry says.
@@ -28,40 +29,18 @@ pub(crate) fn open_untouched_root(
     touched: &BTreeSet<ModelId>,
     model: &LoadedModel,
     forget: &Forget,
+    runner: Option<&dyn Runner>,
 ) -> Result<Option<LoadedModel>, EngineError> {
-    open_root(registry, graph, touched, model, forget, |root| {
-        has_same_body(model, root)
-    })
-}
-
-/// The same for a network that runs elsewhere: a model with tensors of the same names and shapes, which
-/// `runner` runs.
-///
-/// # Errors
-/// What the registry says.
-pub(crate) fn open_untouched_module(
-    work: &Work<'_>,
-    model: &LoadedModel,
-    runner: &dyn Runner,
-) -> Result<Option<LoadedModel>, EngineError> {
-    let (registry, graph) = (work.registry(), work.graph());
-    let touched = work.scope().touched().cloned().collect();
-    open_root(registry, graph, &touched, model, work.forget(), |root| {
-        has_same_tensors(model, root) && runner.inner_tensors(root).is_ok()
-    })
-}
-
-/// The best untouched root of those that are `alike` the model, opened.
-fn open_root(
-    registry: &Registry,
-    graph: &Umig,
-    touched: &BTreeSet<ModelId>,
-    model: &LoadedModel,
-    forget: &Forget,
-    alike: impl Fn(&LoadedModel) -> bool,
-) -> Result<Option<LoadedModel>, EngineError> {
+    let alike = |root: &LoadedModel| -> Result<bool, EngineError> {
+        let same_tensors = has_same_tensors(model, root);
+        Ok(match runner {
+            Some(runner) => same_tensors && runner.inner_tensors(root).is_ok(),
+            None if same_tensors && have_same_graph(model, root)? => true,
+            None => has_same_body(model, root),
+        })
+    };
     let same_network = |id: &ModelId| match LoadedModel::open(registry, graph, id) {
-        Ok(root) => Ok(alike(&root)),
+        Ok(root) => alike(&root),
         Err(EngineError::NotRunnable { .. } | EngineError::Registry(RegistryError::Purged(_))) => {
             Ok(false)
         }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use disinherit_data::{DataSet, ImageShape, Samples};
-use disinherit_formats::{FileFormat, open, up_to_head};
-use disinherit_nets::{GraphNetwork, NetError, Preprocessing};
+use disinherit_formats::{FileFormat, ModelFile, OnnxFormat, Parts, Tensor, TensorSource};
+use disinherit_formats::{layer_below, onnx_files, open, up_to_head};
+use disinherit_nets::{Array, GraphCut, GraphNetwork, NetError, Preprocessing, StateDict};
+use fiun::{Correction, Matrix};
 
-fn network(name: &str) -> GraphNetwork {
+fn recorded(name: &str) -> (ModelFile, OnnxFormat) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
         .join(name);
@@ -16,9 +18,33 @@ fn network(name: &str) -> GraphNetwork {
     let FileFormat::Onnx(form) = &bundle.format.files[0].format else {
         panic!("{name} is no ONNX file");
     };
-    let file = std::fs::read(&path).unwrap();
-    let bytes = up_to_head(&file, &form.features, &BTreeMap::new()).unwrap();
+    let form = form.clone();
+    (bundle, form)
+}
+
+/// The file of a recorded model with other values of some tensors.
+fn written(model: &ModelFile, changed: &StateDict) -> Vec<u8> {
+    let known = model.tensors();
+    let parts = Parts {
+        documents: model.documents.clone(),
+        describe: &|name| known.get(name).cloned(),
+        tensor: &|name| match changed.get(name) {
+            Some(array) => Ok(Tensor::from_f32(&array.shape, &array.values)),
+            None => model.tensor(name),
+        },
+    };
+    let mut files = onnx_files(&model.format, &parts).unwrap();
+    files.remove(&model.format.files[0].name).unwrap()
+}
+
+fn network_of(file: &[u8], form: &OnnxFormat) -> GraphNetwork {
+    let bytes = up_to_head(file, &[&form.features], &BTreeMap::new()).unwrap();
     GraphNetwork::new(bytes, form.inputs.clone(), &form.features).unwrap()
+}
+
+fn network(name: &str) -> GraphNetwork {
+    let (model, form) = recorded(name);
+    network_of(&written(&model, &StateDict::new()), &form)
 }
 
 fn set(samples: Samples) -> DataSet {
@@ -95,4 +121,76 @@ fn samples_must_fit_the_inputs() {
         assert!(said.contains(words), "{said}");
     }
     assert!(GraphNetwork::new(b"no graph".to_vec(), Vec::new(), "x").is_err());
+}
+
+/// A correction of the layer makes of the features what the whole graph makes of them with the corrected
+/// weights in its file.
+#[test]
+fn a_correction_of_the_cut_is_that_of_the_graph() {
+    for (name, side, weight, tensors) in [
+        // Behind a batch norm and a shortcut; the gate behind it, which is deeper, is passed over.
+        ("residual.onnx", 6, "last.weight", 2),
+        // Two images at a time, and a bias that is a part of the graph.
+        ("fixed-batch.onnx", 4, "c.weight", 1),
+    ] {
+        let (model, form) = recorded(name);
+        let file = written(&model, &StateDict::new());
+        let bytes = up_to_head(&file, &[&form.features], &BTreeMap::new()).unwrap();
+        let layer = layer_below(&bytes, &form.features).unwrap();
+        assert_eq!(layer.weight, weight, "{layer:?}");
+        assert_eq!(layer.norm.is_some(), name == "residual.onnx");
+        let values = [&form.features[..], &layer.reads, &layer.stream];
+        let bytes = up_to_head(&bytes, &values, &BTreeMap::new()).unwrap();
+        let outputs = layer.outputs;
+        let mut cut = GraphCut::new(bytes, form.inputs.clone(), &form.features, layer).unwrap();
+        let known = model.tensors();
+        cut.keep(&|name| known.contains_key(name));
+        assert_eq!(cut.tensors().names().len(), tensors, "{name}");
+
+        let (set, plain) = (images(side), Preprocessing::default());
+        let whole = network_of(&file, &form);
+        let before = whole.features(&set, &plain, &mut |_| ()).unwrap();
+        let seen = cut.run(&set, &plain, &mut |_| ()).unwrap();
+        assert_eq!(seen.samples(), 3);
+        let ours = cut.features(&seen, None).unwrap();
+        close(ours.values(), before.values());
+
+        let count = outputs * seen.depth();
+        let wave = |at: usize| 0.1 * (at as f32 * 1.7).sin();
+        let correction = Correction {
+            weight: Matrix::new(outputs, seen.depth(), (0..count).map(wave).collect()).unwrap(),
+            bias: (0..outputs).map(wave).collect(),
+        };
+        let state: StateDict = known
+            .keys()
+            .map(|name| {
+                let tensor = model.tensor(name).unwrap();
+                let (shape, values) = (tensor.shape.clone(), tensor.to_f32().unwrap());
+                (name.clone(), Array { shape, values })
+            })
+            .collect();
+        let changed = cut.tensors().corrected(&state, &correction).unwrap();
+        assert_eq!(changed.len(), tensors);
+        let after = network_of(&written(&model, &changed), &form);
+        let after = after.features(&set, &plain, &mut |_| ()).unwrap();
+        let ours = cut.features(&seen, Some(&correction)).unwrap();
+        close(ours.values(), after.values());
+        let moved = after.values().iter().zip(before.values());
+        assert!(
+            moved.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) > 0.01,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_layer_that_cannot_be_edited_is_said() {
+    let (model, form) = recorded("text.onnx");
+    let file = written(&model, &StateDict::new());
+    let bytes = up_to_head(&file, &[&form.features], &BTreeMap::new()).unwrap();
+    // Its weights are small: a part of the graph, found all the same.
+    let layer = layer_below(&bytes, &form.features).unwrap();
+    assert!(!model.tensors().contains_key(&layer.weight), "{layer:?}");
+    assert!(layer_below(&bytes, "nothing").is_err());
+    assert!(layer_below(b"no graph", &form.features).is_err());
 }

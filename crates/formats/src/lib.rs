@@ -26,7 +26,7 @@ pub use hub::adapter::ADAPTER_CONFIG;
 pub use hub::cards::{HubCard, HubConfig};
 pub use hub::folder::is_model_folder;
 pub use model_file::{FileFormat, ModelFile, ModelFormat, WeightFile};
-pub use onnx::{Cut, GraphInput, OnnxFormat, up_to_head};
+pub use onnx::{Cut, GraphInput, GraphLayer, GraphNorm, OnnxFormat, layer_below, up_to_head};
 pub use open::open;
 pub use source::{Describe, TensorSource};
 pub use tensor::{Dtype, Tensor, byte_length};

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use disinherit_formats::{FileFormat, FormatError, ModelFile, Parts, open, up_to_head, write};
+use disinherit_formats::{FileFormat, FormatError, GraphLayer, ModelFile, Parts};
 use disinherit_formats::{Tensor, TensorSource};
+use disinherit_formats::{layer_below, open, up_to_head, write};
 use tempfile::TempDir;
 
 fn recorded(name: &str) -> PathBuf {
@@ -102,7 +103,7 @@ fn heads_are_found_taken_out_and_put_back() {
             };
             assert_eq!(*new, expected, "{file}");
         }
-        let cut = up_to_head(&bytes, value, &BTreeMap::new()).unwrap();
+        let cut = up_to_head(&bytes, &[value], &BTreeMap::new()).unwrap();
         assert!(cut.len() < bytes.len() + 64 && cut != bytes);
     }
 }
@@ -151,7 +152,7 @@ fn weights_beside_the_graph_are_taken_out_and_put_back() {
     assert_eq!(data.len(), before.len());
     let differ = data.iter().zip(&before).filter(|(a, b)| a != b).count();
     assert!((1..=15 * 4).contains(&differ), "{differ}");
-    let whole = |files| up_to_head(&graph, "/Relu_output_0", &files);
+    let whole = |files| up_to_head(&graph, &["/Relu_output_0"], &files);
     let one = whole(BTreeMap::from([("external.bin".to_owned(), data)])).unwrap();
     let alone = other.path().join("alone.onnx");
     fs::write(&alone, &one).unwrap();
@@ -237,4 +238,38 @@ fn a_graph_keeps_no_weights_in_itself() {
     fs::write(&file, &graph).unwrap();
     let said = refused(&file);
     assert!(said.contains("not a file beside it"), "{said}");
+}
+
+/// The layer below the features, of a recorded file.
+fn below(file: &str) -> Result<GraphLayer, String> {
+    let model = open(&recorded(file)).unwrap();
+    let bytes = fs::read(recorded(file)).unwrap();
+    let bytes = up_to_head(&bytes, &[&features(&model)], &beside(file)).unwrap();
+    layer_below(&bytes, &features(&model))
+}
+
+/// The weights that a recorded file has beside it.
+fn beside(file: &str) -> BTreeMap<String, Vec<u8>> {
+    match file {
+        "external.onnx" => {
+            let bytes = fs::read(recorded("external.bin")).unwrap();
+            BTreeMap::from([("external.bin".to_owned(), bytes)])
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
+#[test]
+fn the_layer_below_the_head_is_found() {
+    for file in ["gemm.onnx", "no-bias.onnx", "external.onnx", "dynamo.onnx"] {
+        let layer = below(file).unwrap();
+        assert_eq!(layer.weight, "a.weight", "{file}");
+        assert_eq!((layer.outputs, layer.transposed), (5, false), "{file}");
+        assert_eq!(layer.bias.as_deref(), Some("a.bias"), "{file}");
+        assert_eq!((layer.window, layer.norm), (None, None), "{file}");
+    }
+    // A product and an Add, as for inputs of more than two dimensions.
+    let layer = below("matmul.onnx").unwrap();
+    assert_eq!((layer.outputs, layer.transposed), (5, true));
+    assert_eq!(layer.bias.as_deref(), Some("a.bias"));
 }

@@ -31,7 +31,7 @@ pub use error::NetError;
 pub use fisher::job::{InnerFisher, InnerJob, inner_tensors};
 pub use fisher::layers::inner_fisher;
 pub use fisher::sensitivity::{SensitivityJob, output_sensitivity};
-pub use graph::GraphNetwork;
+pub use graph::{GraphCut, GraphNetwork};
 pub use layer_inputs::{LayerInputsJob, layer_inputs};
 pub use ops::operation::Op;
 pub use penultimate::activations::Activations;

@@ -198,10 +198,15 @@ impl Reading<'_> {
             Some(format!("{ours:.1} steps of 16 samples on average{against}"))
         };
         if let Some(steps) = steps(|v| Some(v.measured().reset?.mean)) {
+            let mut models = self.result.models.iter();
+            let alone = match models.any(|model| model.verdicts.measured().head_alone) {
+                true => " The head alone is trained, on features that stay as they are.",
+                false => "",
+            };
             list.push(format!(
                 "Relearning from a neutral row: half of the accuracy is back after {steps}. Every \
                  model starts with the mean of the retained rows in place of the forgotten one, so \
-                 that only what is below the head counts."
+                 that only what is below the head counts.{alone}"
             ));
         }
         if let Some(steps) = steps(Verdicts::relearning_steps) {

@@ -98,6 +98,7 @@ fn measured(retrained: [f64; 4], ours: [f64; 4]) -> Study {
                     steps: once(of[1]),
                     limit: 64,
                     never: 0,
+                    head_alone: false,
                 });
             }
             if let Some(membership) = &mut verdicts.membership {

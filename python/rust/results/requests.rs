@@ -317,6 +317,7 @@ impl Record for Inside {
             fitted: maybe(py, found.fitted.as_ref())?,
             reference: maybe(py, self.reference.as_ref())?,
             findings: texts(&self.findings),
+            not_measured: found.not_measured(),
         })
     }
 }

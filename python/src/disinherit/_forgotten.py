@@ -21,7 +21,7 @@ class Forgotten:
     changed: int
     warnings: List[str] = field(default_factory=list)
     verdict: Optional[Verdict] = None
-    #: What was done below the head; ``None`` where that was not asked for.
+    #: What was done below the head, or why nothing was; ``None`` where the outputs alone were to be edited.
     inner: Optional[InnerEdit] = None
 
 

@@ -235,12 +235,18 @@ class Registry:
         source: Optional[str] = None,
         samples: Optional[Iterable[str]] = None,
         initial: Labels = (),
+        data: Optional[Data] = None,
         layers: Optional[Labels] = None,
         estimator: Optional[str] = None,
+        depth: str = "auto",
     ) -> Plan:
-        """Which models a request would touch, the work that it means, and what that work reads."""
-        options = Options(layers=patterns(layers), estimator=estimator)
-        return self._inner.plan(request(classes, source, samples, initial), options)
+        """Which models a request would touch, the work that it means, and what that work reads.
+
+        No sample is read: ``data`` says whether modules of yours are run, whose features are edited then.
+        """
+        options = Options(layers=patterns(layers), estimator=estimator, depth=depth)
+        asked = request(classes, source, samples, initial)
+        return self._inner.plan(asked, None if data is None else data._inner, options)
 
     def unlearn(
         self,
@@ -279,8 +285,9 @@ class Registry:
         With ``dampen_only`` logits are not suppressed where no alpha is enough; with ``dry_run`` nothing is
         written. With ``depth="features"`` the penultimate layer is edited too, so that the features forget; that
         needs the training data, or activation statistics in FIM cards, and a model for which it cannot be done keeps
-        to its outputs, with a warning. ``"auto"`` is ``"features"`` for whole classes in networks that run in the
-        engine, unless anything about dampening is asked for; ``"outputs"`` is dampening alone.
+        to its outputs, with a warning. ``"auto"`` is ``"features"`` for whole classes in networks that are run, in the
+        engine or by Python (:func:`disinherit.torch.samples`), unless anything about dampening is asked for;
+        ``"outputs"`` is dampening alone.
 
         No model may lose more of its accuracy on the retained data than ``target_loss`` (0.01 when not given):
         :class:`disinherit.LosesTooMuch` is raised then, its ``models`` say which would, and nothing is published.

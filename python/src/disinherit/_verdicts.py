@@ -75,6 +75,8 @@ class Inside(Record):
     reference: Optional[Reference]
     #: Why the judgement says no more, in words.
     findings: List[str]
+    #: What nothing was measured of, in words: of a module, how fast layers below its head relearn.
+    not_measured: List[str]
 
 
 @dataclass(frozen=True)

@@ -285,7 +285,7 @@ class Stage(Record):
 class Needs(Record):
     """What the work of a plan reads besides the registry."""
 
-    #: Models without a FIM card for these layers: their training data is needed.
+    #: Models whose training data is needed: without a FIM card for these layers, or whose features are edited.
     training_data: List[str]
     #: Initial models that the forget data must be run through.
     forget_data: List[str]
@@ -308,7 +308,7 @@ class Plan(Record):
         """What the tasks read besides the registry."""
         tasks = [task for stage in self.stages for task in stage.tasks]
         return Needs(
-            training_data=[task.model for task in tasks if task.reads == "training_data"],
+            training_data=list(dict.fromkeys(task.model for task in tasks if task.reads == "training_data")),
             forget_data=[task.model for task in tasks if task.reads == "forget_data"],
             fallback_cards={task.model: task.fallback_card for task in tasks if task.fallback_card is not None},
         )

@@ -67,7 +67,7 @@ impl<'a> Relearner<'a> {
     pub(super) const LIMIT: usize = LOOKS[LOOKS.len() - 1];
 
     /// Relearning until half of what was known before is back; `None` where there is nothing to
-    /// train on or to look at, the head has no row for it, samples are elsewhere, or nothing was
+    /// train on or to look at, the head has no row for it, samples are external, or nothing was
     /// known before.
     pub(super) fn new(
         engine: &'a Engine<'a>,

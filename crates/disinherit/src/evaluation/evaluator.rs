@@ -306,7 +306,7 @@ impl<'a> Evaluator<'a> {
             verdicts.probe = verdicts.probes.as_ref().map(|p| p.penultimate.mean);
         }
         if self.depth.relearning {
-            verdicts.relearning = relearn(self.engine, set, state, before)?;
+            verdicts.relearning = relearn(self.engine, set, state, seen, before)?;
         }
         Ok(verdicts)
     }

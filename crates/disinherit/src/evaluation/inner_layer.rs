@@ -1,13 +1,17 @@
 //! What an inner layer makes of an evaluation set: the input of the penultimate layer, below which no
 //! edit goes.
 
-use disinherit_data::{DataSet, Samples};
+use disinherit_data::DataSet;
 use disinherit_nets::{Penultimate, StateDict};
 use fiun::Matrix;
 
 use super::evaluation_set::EvaluationSet;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::runner::{Runner, runner_of};
+
+/// Samples of a network elsewhere whose activations are held at a time.
+const CHUNK: usize = 256;
 
 /// The activations of one inner layer.
 pub(super) struct InnerLayer {
@@ -19,7 +23,7 @@ pub(super) struct InnerLayer {
     pub(super) heldout: Matrix,
 }
 
-/// Runs an evaluation set up to the penultimate layer; nothing where the network is not run here or
+/// Runs an evaluation set up to the penultimate layer; nothing where only the head is known, or the network
 /// has no such layer.
 pub(super) fn inner_layer(
     engine: &Engine<'_>,
@@ -27,8 +31,10 @@ pub(super) fn inner_layer(
     state: &StateDict,
 ) -> Result<Option<InnerLayer>, EngineError> {
     let model = &set.model;
-    let elsewhere = |set: &DataSet| *set.samples() == Samples::External;
-    if model.is_head_only() || elsewhere(&set.own.set) || elsewhere(&set.heldout.set) {
+    if let Some(runner) = runner_of(engine.runner(), &set.own.set)? {
+        return elsewhere(runner, engine, set, state);
+    }
+    if model.is_head_only() {
         return Ok(None);
     }
     let net = || EngineError::net(model.id());
@@ -45,4 +51,55 @@ pub(super) fn inner_layer(
         heldout: means(&set.heldout.set)?,
         layer: cut.weight().to_owned(),
     }))
+}
+
+/// The same of a network that runs elsewhere; nothing where it does not say what its layers read.
+fn elsewhere(
+    runner: &dyn Runner,
+    engine: &Engine<'_>,
+    set: &EvaluationSet,
+    state: &StateDict,
+) -> Result<Option<InnerLayer>, EngineError> {
+    let model = &set.model;
+    let mut layer: Option<String> = None;
+    let mut means = |set: &DataSet| -> Result<Option<Matrix>, EngineError> {
+        let title = format!("activations of {}", model.id());
+        let stage = engine.progress().stage(&title, set.len() as u64);
+        let all: Vec<usize> = (0..set.len()).collect();
+        let mut whole: Option<Matrix> = None;
+        for places in all.chunks(CHUNK) {
+            let found = runner.penultimate(model, state, &set.select(places), stage.as_ref())?;
+            let Ok(found) = found else {
+                return Ok(None);
+            };
+            let name = found.tensors.weight;
+            if *layer.get_or_insert_with(|| name.clone()) != name {
+                return Ok(None);
+            }
+            whole = match below(whole, found.activations.mean_inputs()) {
+                None => return Ok(None),
+                whole => whole,
+            };
+        }
+        Ok(Some(whole.unwrap_or_else(|| Matrix::zeros(0, 0))))
+    };
+    let (own, heldout) = (means(&set.own.set)?, means(&set.heldout.set)?);
+    let known = own.zip(heldout).zip(layer);
+    Ok(known.map(|((own, heldout), layer)| InnerLayer {
+        layer,
+        own,
+        heldout,
+    }))
+}
+
+/// The rows of a second matrix below those of a first; nothing where they are of other widths.
+fn below(first: Option<Matrix>, second: Matrix) -> Option<Matrix> {
+    let Some(first) = first else {
+        return Some(second);
+    };
+    let (rows, cols) = (first.rows() + second.rows(), first.cols());
+    let mut values = first.into_values();
+    let same = second.cols() == cols;
+    values.extend(second.into_values());
+    same.then(|| Matrix::new(rows, cols, values).ok()).flatten()
 }

@@ -276,6 +276,7 @@ mod tests {
             probe: once(probe),
             inner_probe: None,
             reset: once(reset),
+            head_alone: false,
             area: once(area),
             fitted: once(fitted),
         }

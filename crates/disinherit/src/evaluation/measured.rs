@@ -26,6 +26,9 @@ pub struct Measured {
     /// Steps of relearning from a neutral row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<Estimate>,
+    /// Whether relearning trained the head alone, on features that stayed as they were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub head_alone: bool,
     /// Membership: the area under the curve of confidence, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area: Option<Estimate>,
@@ -43,6 +46,17 @@ impl Measured {
         *self == Self::default()
     }
 
+    /// What nothing was measured of where the head alone was relearnt, in words.
+    pub fn not_measured(&self) -> Vec<&'static str> {
+        let relearnt = "how fast the layers below the head relearn it: the head alone was trained, on \
+                        features that stayed as they were";
+        let inner = "what layers below the features still tell of it";
+        let mut list = Vec::new();
+        list.extend(self.head_alone.then_some(relearnt));
+        list.extend((self.head_alone && self.inner_probe.is_none()).then_some(inner));
+        list
+    }
+
     /// The means over several models, with their spread from model to model; of one model, what was
     /// measured of it.
     pub fn over(models: &[Self]) -> Self {
@@ -57,6 +71,7 @@ impl Measured {
             probe: of(|m| m.probe),
             inner_probe: of(|m| m.inner_probe),
             reset: of(|m| m.reset),
+            head_alone: models.iter().any(|m| m.head_alone),
             area: of(|m| m.area),
             fitted: of(|m| m.fitted),
         }

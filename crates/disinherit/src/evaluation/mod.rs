@@ -11,6 +11,7 @@ mod estimate;
 mod evaluation_set;
 mod evaluator;
 mod fitted;
+mod head_alone;
 mod inner_layer;
 mod judged_samples;
 mod judgement;

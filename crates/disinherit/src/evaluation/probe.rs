@@ -21,7 +21,7 @@ const SEEDS: [u64; 3] = [0, 1, 2];
 pub struct Probes {
     /// On the penultimate layer, the head's input.
     pub penultimate: Estimate,
-    /// On what the penultimate layer reads, where the network is run here.
+    /// On what the penultimate layer reads, where the network is run below its head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<InnerProbe>,
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::descent::{Look, Relearner, Run};
 use super::estimate::Estimate;
-use super::evaluation_set::EvaluationSet;
+use super::evaluation_set::{EvaluationSet, Observation};
+use super::head_alone::head_alone;
 use super::neutral_row::with_neutral_rows;
 use super::sampling::shuffled;
 use crate::engine::Engine;
@@ -45,16 +46,27 @@ pub struct ResetRelearning {
     pub limit: usize,
     /// Orders that never came back.
     pub never: usize,
+    /// Whether the head alone was trained, on features that stayed as they were: of a network that is
+    /// not trained here, or of which only the head is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub head_alone: bool,
 }
 
 /// Relearns from some weights, both ways; `None` where there is no forget data to train on or to
-/// look at, or the class was not known before.
+/// look at, or the class was not known before. Of a network that runs elsewhere the head alone is
+/// trained, on the features that were `seen`.
 pub(super) fn relearn(
     engine: &Engine<'_>,
     set: &EvaluationSet,
     state: &StateDict,
+    seen: &Observation,
     known_before: Option<f64>,
 ) -> Result<Option<Relearning>, EngineError> {
+    let alone = head_alone(set, state, seen)?;
+    let (set, state) = match &alone {
+        Some(alone) => (&alone.set, &alone.state),
+        None => (set, state),
+    };
     let Some(relearner) = Relearner::new(engine, set, known_before) else {
         return Ok(None);
     };
@@ -80,8 +92,14 @@ pub(super) fn relearn_reset(
     engine: &Engine<'_>,
     set: &EvaluationSet,
     state: &StateDict,
+    seen: &Observation,
     known_before: Option<f64>,
 ) -> Result<Option<ResetRelearning>, EngineError> {
+    let alone = head_alone(set, state, seen)?;
+    let (set, state) = match &alone {
+        Some(alone) => (&alone.set, &alone.state),
+        None => (set, state),
+    };
     match Relearner::new(engine, set, known_before) {
         Some(relearner) => reset(&relearner, set, state),
         None => Ok(None),
@@ -119,6 +137,7 @@ fn reset(
         steps,
         limit,
         never,
+        head_alone: set.model.is_head_only(),
     }))
 }
 

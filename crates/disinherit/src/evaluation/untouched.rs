@@ -11,6 +11,7 @@ use super::relearn::{Relearning, relearn_reset};
 use super::verdicts::{Depth, Verdicts};
 use crate::error::EngineError;
 use crate::reference::open_untouched_root;
+use crate::runner::runner_of;
 
 /// A model that never saw the forget data, and the verdicts on it on another model's samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +38,8 @@ impl Evaluator<'_> {
         before: Option<f64>,
     ) -> Result<Option<UntouchedRoot>, EngineError> {
         let registry = self.engine.registry();
-        let root = open_untouched_root(registry, graph, touched, &set.model, self.forget)?;
+        let runner = runner_of(self.engine.runner(), &set.own.set)?;
+        let root = open_untouched_root(registry, graph, touched, &set.model, self.forget, runner)?;
         let Some(root) = root else {
             return Ok(None);
         };
@@ -50,7 +52,7 @@ impl Evaluator<'_> {
         });
         let mut verdicts = untrained.verdicts(&set, &state, &seen, None, None)?;
         if self.depth.relearning {
-            let reset = relearn_reset(self.engine, &set, &state, before)?;
+            let reset = relearn_reset(self.engine, &set, &state, &seen, before)?;
             verdicts.relearning = reset.map(|reset| Relearning {
                 steps: None,
                 limit: 0,

@@ -75,10 +75,12 @@ impl Verdicts {
         let once = |value: Option<f64>| Estimate::new(&[value?]);
         let probes = self.probes.as_ref();
         let inner = probes.and_then(|probes| probes.inner.as_ref());
+        let reset = self.relearning.and_then(|relearning| relearning.reset);
         Measured {
             probe: probes.map(|p| p.penultimate).or(once(self.probe)),
             inner_probe: inner.map(|inner| inner.accuracy),
-            reset: self.relearning.and_then(|r| Some(r.reset?.steps)),
+            reset: reset.map(|reset| reset.steps),
+            head_alone: reset.is_some_and(|reset| reset.head_alone),
             area: once(self.membership.and_then(|m| m.area)),
             fitted: self.membership.and_then(|m| m.fitted),
         }

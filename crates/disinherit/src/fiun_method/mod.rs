@@ -19,6 +19,7 @@ use crate::error::EngineError;
 use crate::evidence::{Collecting, Evidence, InnerPart, Strength};
 use crate::method::{Edit, Method};
 use crate::model::LoadedModel;
+use crate::runner::Runner;
 use crate::work::Work;
 
 use self::edit::Dampen;
@@ -102,8 +103,13 @@ impl Method for Fiun {
         "merge, select and dampen in every touched model"
     }
 
-    fn edits_features(&self, forget: &Forget, model: &LoadedModel) -> bool {
-        self.options.goes_to_features(forget, model)
+    fn edits_features(
+        &self,
+        forget: &Forget,
+        model: &LoadedModel,
+        runner: Option<&dyn Runner>,
+    ) -> bool {
+        self.options.goes_to_features(forget, model, runner)
     }
 
     fn runs_in_parallel(&self) -> bool {
@@ -132,7 +138,7 @@ impl Method for Fiun {
         let opened = work.model(model)?;
         let inner = self
             .options
-            .goes_to_features(work.forget(), opened)
+            .goes_to_features(work.forget(), opened, work.features.runner())
             .then(|| Inner::new(work, &self.options).part(opened))
             .transpose()?;
         let strength = match &inner {

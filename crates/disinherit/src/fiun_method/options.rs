@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use umig::Forget;
 
 use crate::cards::FisherOptions;
+use crate::form::is_graph;
 use crate::layers::Layers;
 use crate::model::LoadedModel;
+use crate::runner::Runner;
 
 /// How the selection threshold is found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -34,8 +36,9 @@ pub enum Scale {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EditDepth {
-    /// The features of whole classes in networks that the engine runs, as long as everything about
-    /// dampening (alpha, lambda, layers, suppression) is left to its default; otherwise the outputs.
+    /// The features of whole classes in networks that are run below their heads, by the engine or by a
+    /// [`Runner`], as long as everything about dampening (alpha, lambda, layers, suppression) is left to
+    /// its default; otherwise the outputs.
     #[default]
     Auto,
     /// The outputs: the layers that Fisher information selects parameters of.
@@ -78,7 +81,7 @@ pub struct FiunOptions {
 }
 
 impl FiunOptions {
-    /// Whether, of whole classes in networks that the engine runs, the features are edited.
+    /// Whether, of whole classes in networks that are run below their heads, the features are edited.
     pub fn reaches_features(&self) -> bool {
         match self.depth {
             EditDepth::Outputs => false,
@@ -97,10 +100,16 @@ impl FiunOptions {
             && !self.own_forget
     }
 
-    /// Whether the edit of a model goes to its features.
-    pub(super) fn goes_to_features(&self, forget: &Forget, model: &LoadedModel) -> bool {
+    /// Whether the edit of a model goes to its features; `runner` runs networks elsewhere, if any does.
+    pub(super) fn goes_to_features(
+        &self,
+        forget: &Forget,
+        model: &LoadedModel,
+        runner: Option<&dyn Runner>,
+    ) -> bool {
         let asked = self.depth == EditDepth::Features;
-        let can = matches!(forget, Forget::Classes(_)) && !model.is_head_only();
+        let runs = runner.is_some() || !model.is_head_only() || is_graph(model).unwrap_or_default();
+        let can = matches!(forget, Forget::Classes(_)) && runs;
         self.reaches_features() && (asked || can)
     }
 }

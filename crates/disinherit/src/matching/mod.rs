@@ -33,6 +33,7 @@ use crate::error::{EngineError, Hint};
 use crate::evidence::Evidence;
 use crate::method::{Edit, Method};
 use crate::model::LoadedModel;
+use crate::runner::Runner;
 use crate::work::Work;
 
 pub use self::options::MatchingOptions;
@@ -91,7 +92,7 @@ impl Method for Matching {
         }
     }
 
-    fn edits_features(&self, _: &Forget, _: &LoadedModel) -> bool {
+    fn edits_features(&self, _: &Forget, _: &LoadedModel, _: Option<&dyn Runner>) -> bool {
         true
     }
 

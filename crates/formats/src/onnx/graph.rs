@@ -36,6 +36,10 @@ pub(super) struct Node {
     pub(super) whole: BTreeMap<String, i64>,
     /// Floating-point numbers among them.
     pub(super) float: BTreeMap<String, f32>,
+    /// Lists of whole numbers among them.
+    pub(super) lists: BTreeMap<String, Vec<i64>>,
+    /// Texts among them.
+    pub(super) texts: BTreeMap<String, String>,
 }
 
 /// An input (`ValueInfoProto`).
@@ -199,12 +203,23 @@ fn node(file: &[u8], range: Range<usize>) -> Result<Node, String> {
         outputs: names(2)?,
         whole: BTreeMap::new(),
         float: BTreeMap::new(),
+        lists: BTreeMap::new(),
+        texts: BTreeMap::new(),
     };
     for range in wire::all(&fields, 5) {
         let attribute = wire::fields(file, range)?;
         let name = wire::text(file, &attribute, 1)?;
         if let Some(value) = wire::number(&attribute, 3) {
             node.whole.insert(name.clone(), value as i64);
+        }
+        let list = wire::numbers(file, &attribute, 8)?;
+        if !list.is_empty() {
+            let list = list.into_iter().map(|value| value as i64);
+            node.lists.insert(name.clone(), list.collect());
+        }
+        if let Some(range) = wire::all(&attribute, 4).last() {
+            let text = String::from_utf8_lossy(&file[range]).into_owned();
+            node.texts.insert(name.clone(), text);
         }
         if let Some(Field {
             value: Value::Word(word),

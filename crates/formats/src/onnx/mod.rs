@@ -1,6 +1,7 @@
 //! ONNX: the head is found in the graph, its weights are taken out and put back, and every other
 //! byte of the file stays as it is.
 
+mod below;
 mod cuts;
 mod graph;
 mod place;
@@ -13,6 +14,7 @@ use std::path::Path;
 use crate::source::TensorSource;
 use serde::{Deserialize, Serialize};
 
+pub use self::below::{GraphLayer, GraphNorm, layer_below};
 pub use self::cuts::Cut;
 pub(crate) use self::cuts::{CutFile, assemble};
 use self::graph::{Graph, Weight};

@@ -70,7 +70,7 @@ fn before(graph: &Graph, output: &str) -> Result<Place, String> {
 }
 
 /// A weight of the file, and whether it is turned on its way into a node.
-fn weight(graph: &Graph, value: &str) -> Result<(String, bool), String> {
+pub(super) fn weight(graph: &Graph, value: &str) -> Result<(String, bool), String> {
     let mut turned = false;
     let mut value = value.to_owned();
     for _ in 0..=graph.nodes.len() {
@@ -100,9 +100,14 @@ fn weight(graph: &Graph, value: &str) -> Result<(String, bool), String> {
     Err("the graph goes round in circles".into())
 }
 
-fn gemm(graph: &Graph, node: &Node) -> Result<Place, String> {
+/// Whether a Gemm multiplies what it reads by its weights and adds its bias, and nothing else.
+pub(super) fn multiplies_plainly(node: &Node) -> bool {
     let one = |name: &str| node.float.get(name).is_none_or(|value| *value == 1.0);
-    if !one("alpha") || !one("beta") || node.whole.get("transA").is_some_and(|t| *t != 0) {
+    one("alpha") && one("beta") && node.whole.get("transA").is_none_or(|t| *t == 0)
+}
+
+fn gemm(graph: &Graph, node: &Node) -> Result<Place, String> {
+    if !multiplies_plainly(node) {
         return Err(format!(
             "the Gemm `{}` scales or turns its input",
             node.name

@@ -6,24 +6,26 @@ use std::ops::Range;
 use crate::onnx::graph::{self, Graph, Weight};
 use crate::onnx::wire;
 
-/// The same model with the head's input as its only output, in one piece: weights that it keeps in
-/// other files are taken from `others`, the bytes of those files by their names.
+/// The same model with other values as its only outputs, such as the head's input, in one piece: weights
+/// that it keeps in other files are taken from `others`, the bytes of those files by their names.
 ///
 /// # Errors
 /// A sentence when the file is no ONNX model, or a weight is not there.
 pub fn up_to_head(
     file: &[u8],
-    features: &str,
+    values: &[&str],
     others: &BTreeMap<String, Vec<u8>>,
 ) -> Result<Vec<u8>, String> {
     let graph = Graph::read(file)?;
-    let mut info = Vec::new();
-    wire::put_bytes(&mut info, 1, features.as_bytes());
     let mut changed = Vec::with_capacity(graph.place.len());
     let apart = graph.weights.values().any(|weight| weight.file.is_some());
     let without: &[u64] = if apart { &[5, 12] } else { &[12] };
     copy(file, graph.place.clone(), without, &mut changed)?;
-    wire::put_bytes(&mut changed, 12, &info);
+    for value in values {
+        let mut info = Vec::new();
+        wire::put_bytes(&mut info, 1, value.as_bytes());
+        wire::put_bytes(&mut changed, 12, &info);
+    }
     if apart {
         let fields = wire::fields(file, graph.place.clone())?;
         for range in wire::all(&fields, 5) {

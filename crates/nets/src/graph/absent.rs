@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 
 use disinherit_data::DataSet;
-use disinherit_formats::GraphInput;
-use fiun::Matrix;
+use disinherit_formats::{GraphInput, GraphLayer};
+use fiun::{Correction, Matrix};
 
 use crate::error::NetError;
+use crate::penultimate::activations::Activations;
+use crate::penultimate::tensors::LayerTensors;
 use crate::preprocessing::Preprocessing;
 
 /// A graph with its weights; this build cannot run one.
@@ -30,6 +32,76 @@ impl GraphNetwork {
         _set: &DataSet,
         _preprocessing: &Preprocessing,
         _progress: &mut dyn FnMut(usize),
+    ) -> Result<Matrix, NetError> {
+        match self.0 {}
+    }
+}
+
+/// A graph with its weights, cut at its last layer of weights below the head; this build cannot run one.
+pub struct GraphCut(Infallible);
+
+impl GraphCut {
+    /// Refuses.
+    ///
+    /// # Errors
+    /// [`NetError::NoGraphs`], always.
+    pub fn new(
+        _file: Vec<u8>,
+        _inputs: Vec<GraphInput>,
+        _features: &str,
+        _layer: GraphLayer,
+    ) -> Result<Self, NetError> {
+        Err(NetError::NoGraphs)
+    }
+
+    /// Is never reached: there is no graph to call it on.
+    pub fn keep(&mut self, _known: &dyn Fn(&str) -> bool) {
+        match self.0 {}
+    }
+
+    /// Is never reached: there is no graph to call it on.
+    ///
+    /// # Errors
+    /// None.
+    pub fn settle(
+        &mut self,
+        _set: &DataSet,
+        _preprocessing: &Preprocessing,
+    ) -> Result<(), NetError> {
+        match self.0 {}
+    }
+
+    /// Is never reached: there is no graph to call it on.
+    pub fn tensors(&self) -> &LayerTensors {
+        match self.0 {}
+    }
+
+    /// Is never reached: there is no graph to call it on.
+    pub fn scale(&self) -> &[f32] {
+        match self.0 {}
+    }
+
+    /// Is never reached: there is no graph to call it on.
+    ///
+    /// # Errors
+    /// None.
+    pub fn run(
+        &self,
+        _set: &DataSet,
+        _preprocessing: &Preprocessing,
+        _progress: &mut dyn FnMut(usize),
+    ) -> Result<Activations, NetError> {
+        match self.0 {}
+    }
+
+    /// Is never reached: there is no graph to call it on.
+    ///
+    /// # Errors
+    /// None.
+    pub fn features(
+        &self,
+        _activations: &Activations,
+        _correction: Option<&Correction>,
     ) -> Result<Matrix, NetError> {
         match self.0 {}
     }

@@ -3,9 +3,13 @@
 #[cfg(not(feature = "onnx"))]
 mod absent;
 #[cfg(feature = "onnx")]
+mod cut;
+#[cfg(feature = "onnx")]
 mod onnx;
 
 #[cfg(not(feature = "onnx"))]
-pub use self::absent::GraphNetwork;
+pub use self::absent::{GraphCut, GraphNetwork};
+#[cfg(feature = "onnx")]
+pub use self::cut::GraphCut;
 #[cfg(feature = "onnx")]
 pub use self::onnx::GraphNetwork;

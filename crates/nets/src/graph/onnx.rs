@@ -25,8 +25,34 @@ pub struct GraphNetwork {
     output: NodeId,
 }
 
-fn refuse(reason: impl std::fmt::Display) -> NetError {
+pub(super) fn refuse(reason: impl std::fmt::Display) -> NetError {
     NetError::Backend(format!("the ONNX graph cannot be run: {reason}"))
+}
+
+/// Some samples as the graph reads them.
+pub(super) struct Batch {
+    pub(super) inputs: Vec<(NodeId, ValueOrView<'static>)>,
+    /// The rows that it is run on.
+    pub(super) rows: usize,
+    /// How many of them are samples: a graph may insist on more.
+    pub(super) wanted: usize,
+}
+
+/// The first rows of what goes into a head.
+pub(super) fn vectors(
+    made: &Tensor<f32>,
+    rows: usize,
+    wanted: usize,
+) -> Result<Vec<f32>, NetError> {
+    if made.ndim() != 2 || made.size(0) != rows {
+        return Err(refuse(format!(
+            "what goes into its head is {:?}, not [{rows}, values] for {rows} samples",
+            made.shape()
+        )));
+    }
+    let mut values = made.to_vec();
+    values.truncate(wanted * made.size(1));
+    Ok(values)
 }
 
 impl GraphNetwork {
@@ -65,16 +91,32 @@ impl GraphNetwork {
         preprocessing: &Preprocessing,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Matrix, NetError> {
+        let mut values = Vec::new();
+        self.each(set, preprocessing, &mut |batch| {
+            let [made] = self.run(batch.inputs, [self.output])?;
+            values.extend(vectors(&made, batch.rows, batch.wanted)?);
+            progress(batch.wanted);
+            Ok(())
+        })?;
+        Matrix::new(set.len(), values.len() / set.len().max(1), values).map_err(refuse)
+    }
+
+    /// Goes through the samples of a data set, batch by batch.
+    pub(super) fn each(
+        &self,
+        set: &DataSet,
+        preprocessing: &Preprocessing,
+        run: &mut dyn FnMut(Batch) -> Result<(), NetError>,
+    ) -> Result<(), NetError> {
         let batch = self.batch();
         let all: Vec<usize> = (0..set.len()).collect();
-        let mut values = Vec::new();
-        let mut width = 0;
         for indices in all.chunks(batch) {
-            let made = match set.samples() {
+            let rows = self.rows(indices.len(), batch);
+            let inputs = match set.samples() {
                 Samples::Images { shape, .. } => {
-                    self.images(set, *shape, preprocessing, indices, batch)?
+                    self.images(set, *shape, preprocessing, indices, rows)?
                 }
-                Samples::Tokens { .. } => self.tokens(set, preprocessing, indices, batch)?,
+                Samples::Tokens { .. } => self.tokens(set, preprocessing, indices, rows)?,
                 Samples::Features(_) => {
                     return Err(NetError::Data(format!(
                         "`{}` holds features already",
@@ -88,15 +130,44 @@ impl GraphNetwork {
                     )));
                 }
             };
-            width = made.len() / batch.min(self.rows(indices.len(), batch)).max(1);
-            values.extend_from_slice(&made[..indices.len() * width]);
-            progress(indices.len());
+            run(Batch {
+                inputs,
+                rows,
+                wanted: indices.len(),
+            })?;
         }
-        Matrix::new(set.len(), width, values).map_err(refuse)
+        Ok(())
+    }
+
+    /// The node of a value.
+    pub(super) fn node(&self, value: &str) -> Result<NodeId, NetError> {
+        self.model.node_id(value).map_err(refuse)
+    }
+
+    /// The node of the value that is asked for.
+    pub(super) fn output(&self) -> NodeId {
+        self.output
+    }
+
+    /// Runs the graph from some values to others.
+    pub(super) fn run<const N: usize>(
+        &self,
+        from: Vec<(NodeId, ValueOrView<'static>)>,
+        to: [NodeId; N],
+    ) -> Result<[Tensor<f32>; N], NetError> {
+        let made = self.model.run(from, &to, None).map_err(refuse)?;
+        let tensors = made.into_iter().map(|value| {
+            let tensor: Tensor<f32> = value.try_into().map_err(refuse)?;
+            Ok(tensor)
+        });
+        let tensors = tensors.collect::<Result<Vec<_>, NetError>>()?;
+        tensors
+            .try_into()
+            .map_err(|_| refuse("it does not make what is asked for"))
     }
 
     /// The number of samples that the graph wants at a time.
-    fn batch(&self) -> usize {
+    pub(super) fn batch(&self) -> usize {
         let fixed = self
             .inputs
             .iter()
@@ -105,35 +176,12 @@ impl GraphNetwork {
     }
 
     /// The rows of a batch: those asked for, or as many as the graph insists on.
-    fn rows(&self, wanted: usize, batch: usize) -> usize {
+    pub(super) fn rows(&self, wanted: usize, batch: usize) -> usize {
         let fixed = self
             .inputs
             .iter()
             .any(|(_, input)| input.shape.first().is_some_and(Option::is_some));
         if fixed { batch } else { wanted }
-    }
-
-    fn run(
-        &self,
-        values: Vec<(NodeId, ValueOrView<'_>)>,
-        rows: usize,
-    ) -> Result<Vec<f32>, NetError> {
-        let made = self
-            .model
-            .run(values, &[self.output], None)
-            .map_err(refuse)?;
-        let first = made
-            .into_iter()
-            .next()
-            .ok_or_else(|| refuse("it makes nothing"))?;
-        let tensor: Tensor<f32> = first.try_into().map_err(refuse)?;
-        if tensor.ndim() != 2 || tensor.size(0) != rows {
-            return Err(refuse(format!(
-                "what goes into its head is {:?}, not [{rows}, values] for {rows} samples",
-                tensor.shape()
-            )));
-        }
-        Ok(tensor.to_vec())
     }
 
     fn images(
@@ -142,8 +190,8 @@ impl GraphNetwork {
         shape: ImageShape,
         preprocessing: &Preprocessing,
         indices: &[usize],
-        batch: usize,
-    ) -> Result<Vec<f32>, NetError> {
+        rows: usize,
+    ) -> Result<Vec<(NodeId, ValueOrView<'static>)>, NetError> {
         let [(id, input)] = &self.inputs[..] else {
             return Err(NetError::Data(format!(
                 "the graph reads {}, `{}` has images",
@@ -152,7 +200,6 @@ impl GraphNetwork {
             )));
         };
         let inputs = Inputs::new(set, Input::Images(shape), preprocessing)?;
-        let rows = self.rows(indices.len(), batch);
         let mut values = Vec::with_capacity(rows * shape.len());
         for &index in indices {
             if let Some((_, pixels)) = set.image(index) {
@@ -181,7 +228,7 @@ impl GraphNetwork {
             )));
         };
         let tensor = Tensor::from_data(&dims[..], values);
-        self.run(vec![(*id, tensor.into())], rows)
+        Ok(vec![(*id, tensor.into())])
     }
 
     fn tokens(
@@ -189,9 +236,8 @@ impl GraphNetwork {
         set: &DataSet,
         preprocessing: &Preprocessing,
         indices: &[usize],
-        batch: usize,
-    ) -> Result<Vec<f32>, NetError> {
-        let rows = self.rows(indices.len(), batch);
+        rows: usize,
+    ) -> Result<Vec<(NodeId, ValueOrView<'static>)>, NetError> {
         let fixed = self
             .inputs
             .iter()
@@ -213,7 +259,7 @@ impl GraphNetwork {
                 })?;
             }
         }
-        let mut values: Vec<(NodeId, ValueOrView<'_>)> = Vec::new();
+        let mut values: Vec<(NodeId, ValueOrView<'static>)> = Vec::new();
         for (id, input) in &self.inputs {
             let name = input.name.to_lowercase();
             let made: Vec<i32> = match () {
@@ -235,7 +281,7 @@ impl GraphNetwork {
             let tensor = Tensor::from_data(&[rows, length][..], made);
             values.push((*id, tensor.into()));
         }
-        self.run(values, rows)
+        Ok(values)
     }
 
     /// The inputs in words.

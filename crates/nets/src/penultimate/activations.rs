@@ -1,6 +1,6 @@
 //! What the penultimate layer reads, and what its output becomes part of, for some samples.
 
-use fiun::{Matrix, MatrixRef};
+use fiun::{Correction, Matrix, MatrixRef};
 
 use crate::array::Array;
 use crate::cpu::maps::Maps;
@@ -85,6 +85,33 @@ impl Activations {
     pub fn stream(&self) -> Result<MatrixRef<'_>, NetError> {
         let rows = self.samples() * self.positions();
         MatrixRef::new(rows, self.stream.channels, &self.stream.values).map_err(backend)
+    }
+
+    /// The stream after a correction of the layer, by way of the factors between its output and the stream;
+    /// the bias counts where it has a place.
+    pub(crate) fn corrected(
+        &self,
+        correction: Option<&Correction>,
+        factors: &[f32],
+        has_bias: bool,
+    ) -> Result<Maps, NetError> {
+        let mut stream = self.stream.clone();
+        let Some(Correction { weight, bias }) = correction else {
+            return Ok(stream);
+        };
+        let inputs = self.inputs(0, self.samples())?;
+        // Without a bias of its own or a batch norm's, there is nowhere to put one.
+        let none = vec![0.0; bias.len()];
+        let bias = if has_bias { bias } else { &none };
+        let change = fiun::linear(inputs.view(), weight.view(), bias).map_err(backend)?;
+        let rows = stream.values.chunks_exact_mut(factors.len().max(1));
+        let changes = change.values().chunks_exact(factors.len().max(1));
+        for (row, change) in rows.zip(changes) {
+            for ((value, change), factor) in row.iter_mut().zip(change).zip(factors) {
+                *value += change * factor;
+            }
+        }
+        Ok(stream)
     }
 
     /// The same for the samples at these places.

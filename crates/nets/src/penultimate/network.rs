@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::activations::Activations;
 use super::entrances::Entrances;
 use super::find::{Cut, Join, find};
-use super::tensors::LayerTensors;
+use super::tensors::{LEAST_GAMMA, LayerTensors};
 use crate::architecture::description::Architecture;
 use crate::array::StateDict;
 use crate::compute::Compute;
@@ -26,9 +26,6 @@ use crate::preprocessing::Preprocessing;
 
 /// Samples run at a time.
 const BATCH: usize = 64;
-
-/// Channels whose batch norm has a smaller weight than this are as good as switched off.
-const LEAST_GAMMA: f32 = 0.05;
 
 /// A network with its weights in place, cut at its penultimate layer.
 pub struct Penultimate {
@@ -300,25 +297,8 @@ impl Penultimate {
         activations: &Activations,
         correction: Option<&Correction>,
     ) -> Result<Vec<f32>, NetError> {
-        let mut stream = activations.stream.clone();
-        if let Some(Correction { weight, bias }) = correction {
-            let inputs = activations.inputs(0, activations.samples())?;
-            // Without a bias of its own or a batch norm's, there is nowhere to put one.
-            let none = vec![0.0; bias.len()];
-            let bias = if self.tensors.have_bias() {
-                bias
-            } else {
-                &none
-            };
-            let change = fiun::linear(inputs.view(), weight.view(), bias).map_err(backend)?;
-            let rows = stream.values.chunks_exact_mut(self.factors.len().max(1));
-            let changes = change.values().chunks_exact(self.factors.len().max(1));
-            for (row, change) in rows.zip(changes) {
-                for ((value, change), factor) in row.iter_mut().zip(change).zip(&self.factors) {
-                    *value += change * factor;
-                }
-            }
-        }
+        let has_bias = self.tensors.have_bias();
+        let stream = activations.corrected(correction, &self.factors, has_bias)?;
         match &self.engine {
             Engine::Cpu(pieces) => {
                 let stream = match &activations.beside {

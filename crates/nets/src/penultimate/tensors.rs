@@ -5,6 +5,9 @@ use fiun::Correction;
 use crate::array::StateDict;
 use crate::error::NetError;
 
+/// Channels whose batch norm has a smaller weight than this are as good as switched off.
+pub(crate) const LEAST_GAMMA: f32 = 0.05;
+
 /// Where a correction of the penultimate layer goes: the names of the tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerTensors {

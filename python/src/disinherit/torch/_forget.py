@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 import torch
 from torch import nn
 
 from .. import DisinheritError, Registry
-from .._arguments import Labels
+from .._arguments import Labels, Options
 from .._capture import Capture, data_from
+from .._data import Data
+from .._disinherit import reaches_features
 from .._forgotten import Forgotten, forget_alone, known
+from ..results import InnerEdit
 from ._heads import head_of, matrix_of
 from ._samples import samples
 
@@ -49,7 +52,7 @@ def forget(
     *,
     classes: Labels,
     layers: Optional[Labels] = None,
-    depth: str = "outputs",
+    depth: str = "auto",
     layer: Optional[str] = None,
     loader: Optional[Any] = None,
     heldout: Optional[Any] = None,
@@ -58,35 +61,41 @@ def forget(
 ) -> Forgotten:
     """Make one module, or its state dict, forget classes, in place (FIUn on itself).
 
-    With ``layers`` (``"all"``, or patterns of parameters' names) inner parameters are dampened too: the samples
-    of ``loader`` are run again, for per-sample gradients and for the choice of alpha, and the module is judged on
-    them and on those of ``heldout``.
+    With ``loader`` the features forget too: the penultimate layer is edited, the last linear layer or convolution
+    below the head, or the one that ``layer`` names as in ``named_modules()``. Up to 2,500 samples of the loader are
+    run again for that, about ten times, and the module is judged on its samples and on those of ``heldout``. Where it
+    cannot be done the outputs are edited alone, and a warning says why. ``depth="features"`` insists on the loader,
+    ``depth="outputs"`` edits the outputs alone, as does any option about dampening (``alpha`` and the like).
 
-    With ``depth="features"`` the penultimate layer is edited too, from samples of ``loader``, so that the features
-    forget: the last linear layer or convolution below the head, or the one that ``layer`` names as in
-    ``named_modules()``. Where that cannot be done the outputs are edited alone, and a warning says why.
+    With ``layers`` (``"all"``, or patterns of parameters' names) inner parameters are dampened instead: the samples
+    of ``loader`` are run again, for per-sample gradients and for the choice of alpha.
 
     Options are those of :meth:`disinherit.Registry.unlearn`.
     """
     parameters = _weights(module, captured.head)
     wanted = known(classes, captured.label_names)
+    data, why_not = None, None
+    reached = layers is None and reaches_features(Options(depth=depth, **options))
+    if layer is not None and not reached:
+        raise DisinheritError("`layer=` names what an edit of the features changes, and only the outputs are edited here")
+    if layers is not None or reached:
+        data, why_not = _run_again(module, captured, loader, heldout, layer)
+        if data is None and (layers is not None or depth == "features" or layer is not None):
+            raise DisinheritError(f"what lies below the head cannot be edited: {why_not}")
     registry = Registry.memory()
-    if layers is None and depth == "outputs":
-        if layer is not None:
-            raise DisinheritError("`layer=` names what `depth=\"features\"` edits; give that too")
-        data = data_from(captured, "captured")
+    if data is None or not isinstance(module, nn.Module):
+        data, depth = data_from(captured, "captured"), "outputs"
         head = {part: matrix_of(value) for part, value in parameters.items()}
         registry.add("module", head, labels=captured.label_names, head="head", trained_on="captured")
     else:
-        if not isinstance(module, nn.Module):
-            raise DisinheritError("inner layers need the module itself, not its state dict")
-        if loader is None:
-            raise DisinheritError("inner layers need the samples again: give `loader=`")
-        data = samples(module, loader, labels=captured.label_names, heldout=heldout, name="captured", layer=layer)
         registry.add("module", module, labels=captured.label_names, head=captured.head, trained_on="captured")
         parameters = dict(module.named_parameters())
-        options.update(layers=layers, depth=depth)
-    outcome, result = forget_alone(registry, "module", data, wanted, progress, **options)
+    outcome, result = forget_alone(
+        registry, "module", data, wanted, progress, layers=layers, depth=depth, **options
+    )
+    if why_not is not None:
+        result.warnings.append(f"module: only its outputs were edited: {why_not}")
+        result.inner = InnerEdit("none", layer=None, reference=None, ridge=None, trials=[], outputs_only=why_not)
     if options.get("dry_run"):
         return result
     new = state_dict(registry, "module")
@@ -94,6 +103,25 @@ def forget(
         for name in (name for name, tensor in outcome.tensors.items() if tensor.changed > 0):
             parameters[name].copy_(new[name].reshape(parameters[name].shape))
     return result
+
+
+def _run_again(
+    module: Union[nn.Module, Mapping[str, torch.Tensor]],
+    captured: Capture,
+    loader: Optional[Any],
+    heldout: Optional[Any],
+    layer: Optional[str],
+) -> Tuple[Optional[Data], Optional[str]]:
+    """Data with which a module is run again; or the reason why it cannot be."""
+    if not isinstance(module, nn.Module):
+        return None, "that needs the module itself, not its state dict"
+    if loader is None:
+        return None, "that needs the samples again: give `loader=`"
+    try:
+        names = captured.label_names
+        return samples(module, loader, labels=names, heldout=heldout, name="captured", layer=layer), None
+    except DisinheritError as error:
+        return None, str(error)
 
 
 def state_dict(registry: Registry, model: str) -> Dict[str, torch.Tensor]:

@@ -183,6 +183,9 @@ fn print(forget: &Forget, verdicts: &[CertifiedVerdict], depth: Depth) {
             for finding in &inside.findings {
                 outln!("  {finding}");
             }
+            for what in inside.measured.not_measured() {
+                outln!("  not measured: {what}");
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::layer::Layer;
 use super::material::Part;
 use crate::error::EngineError;
 use crate::model::LoadedModel;
-use crate::reference::{open_untouched_module, open_untouched_root};
+use crate::reference::open_untouched_root;
 use crate::runner::runner_of;
 use crate::work::Work;
 
@@ -32,14 +32,10 @@ impl Guesses<'_> {
     pub(super) fn second(&self, layer: &dyn Layer) -> Result<Answer, EngineError> {
         let work = self.work;
         let model = self.rows.model;
-        let root = match runner_of(work.features.runner(), &self.forget.seen.set)? {
-            Some(runner) => open_untouched_module(work, model, runner)?,
-            None => {
-                let touched = work.scope().touched().cloned().collect();
-                let (registry, graph) = (work.registry(), work.graph());
-                open_untouched_root(registry, graph, &touched, model, work.forget())?
-            }
-        };
+        let runner = runner_of(work.features.runner(), &self.forget.seen.set)?;
+        let touched = work.scope().touched().cloned().collect();
+        let (registry, graph) = (work.registry(), work.graph());
+        let root = open_untouched_root(registry, graph, &touched, model, work.forget(), runner)?;
         let Some(root) = root else {
             return Ok((None, self.rows.own_shares(work, self.forget, layer)?, None));
         };

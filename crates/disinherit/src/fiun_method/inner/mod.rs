@@ -8,9 +8,13 @@
 mod choose;
 mod collect;
 mod drawn;
+mod elsewhere;
+mod graph;
 mod guesses;
+mod here;
 mod layer;
 mod material;
+mod open;
 mod refusal;
 
 use std::collections::BTreeSet;
@@ -27,6 +31,7 @@ use self::refusal::Refusal;
 use super::options::FiunOptions;
 use crate::error::EngineError;
 use crate::evidence::InnerPart;
+use crate::form;
 use crate::model::LoadedModel;
 use crate::work::Work;
 
@@ -64,10 +69,11 @@ impl<'a> Inner<'a> {
             return Err("only whole classes are forgotten below the head".into());
         };
         let has_data = self.work.splits().is_ok();
-        if !has_data && !model.is_head_only() && !can_draw(self.work, model) {
+        let runs = !model.is_head_only() || form::is_graph(model)?;
+        if !has_data && runs && !can_draw(self.work, model) {
             return Err(Refusal::Reason(format!("{NO_DATA}, and {NONE}")));
         }
-        let layer = layer::open(self.work, model)?;
+        let layer = open::open(self.work, model)?;
         let layer = layer.as_ref();
         let material = self.material(model, layer, classes)?;
         let bounds = Bounds {

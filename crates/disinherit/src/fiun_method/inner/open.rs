@@ -1,0 +1,32 @@
+//! The penultimate layer of a model is looked for where its network runs.
+
+use super::elsewhere::Elsewhere;
+use super::graph::OfGraph;
+use super::here::Here;
+use super::layer::Layer;
+use super::refusal::Refusal;
+use crate::form;
+use crate::model::LoadedModel;
+use crate::runner::runner_of;
+use crate::work::Work;
+
+/// The penultimate layer of a model.
+pub(super) fn open<'a>(
+    work: &'a Work<'a>,
+    model: &'a LoadedModel,
+) -> Result<Box<dyn Layer + 'a>, Refusal> {
+    let runner = match work.engine.data() {
+        Some(splits) => runner_of(work.features.runner(), &splits.train)?,
+        None => None,
+    };
+    if let Some(runner) = runner {
+        return Ok(Box::new(Elsewhere::find(runner, work, model)?));
+    }
+    if !model.is_head_only() {
+        return Ok(Box::new(Here::cut(work, model)?));
+    }
+    if form::is_graph(model)? {
+        return Ok(Box::new(OfGraph::find(work, model)?));
+    }
+    Err("what lies below its head is not run here".into())
+}
