@@ -258,7 +258,8 @@ classes = ["3"]
 architecture = "small-cnn"
 [training]
 learning_rate = 0.05
-epochs = 6
+momentum = 0.9
+epochs = 10
 batch_size = 16
 [[model]]
 name = "a"
