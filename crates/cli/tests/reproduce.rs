@@ -244,6 +244,104 @@ fn a_chain_forgets_to_its_end() {
     }
 }
 
+/// Two models on 200 samples each, grown in a moment.
+const TINY: &str = r#"
+name = "tiny"
+seed = 1
+[data]
+source = "digits"
+clients = 2
+limit = 400
+[forget]
+classes = ["3"]
+[network]
+architecture = "small-cnn"
+[training]
+learning_rate = 0.05
+momentum = 0.9
+epochs = 10
+batch_size = 16
+[[model]]
+name = "a"
+client = 1
+[[model]]
+name = "b"
+client = 2
+parents = ["a"]
+"#;
+
+#[test]
+fn shadow_networks_tell_models_from_retrained_ones() {
+    let place = Place::new();
+    fs::write(place.path("tiny.toml"), TINY).unwrap();
+    let study = |methods: &'static str, more: &[&'static str]| {
+        let first = [
+            "reproduce",
+            "fl",
+            "--recipe",
+            "tiny.toml",
+            "--methods",
+            methods,
+        ];
+        let last = ["--out", "study", "--no-relearning"];
+        [&first[..], &last, more].concat()
+    };
+    let why = [
+        "`--shadows` compares with retrained models",
+        "add `retrain`",
+    ];
+    place.misuse(&study("mask", &["--shadows", "5"]), &why);
+    let few = "fewer networks say nothing";
+    place.misuse(&study("mask,retrain", &["--shadows", "1"]), &[few]);
+    assert!(!place.path("study").exists());
+
+    let plain = place.text(&study("mask,retrain", &[]));
+    assert!(!plain.contains("U-LiRA"), "{plain}");
+    let done = place.run(&study("mask,retrain", &["--shadows", "5"]));
+    let done = done.success().get_output().clone();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(told.contains("5 shadow networks of 2 models"), "{told}");
+    let printed = String::from_utf8(done.stdout).unwrap();
+    let after = printed
+        .split("over 6 networks of other training seeds")
+        .nth(1);
+    let rows: Vec<Vec<&str>> = after
+        .unwrap()
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    for (name, told) in [("before", true), ("mask", true), ("retrain", false)] {
+        let row = rows.iter().find(|row| row.first() == Some(&name)).unwrap();
+        let accuracy: f64 = row[1].parse().unwrap();
+        assert_eq!(accuracy > 85.0, told, "{printed}");
+    }
+    let csv = fs::read_to_string(place.path("study/results.csv")).unwrap();
+    assert!(
+        csv.lines()
+            .next()
+            .unwrap()
+            .contains(",networks,u_lira_accuracy,")
+    );
+    assert!(
+        csv.lines().filter(|line| line.contains(",6,")).count() >= 6,
+        "{csv}"
+    );
+    let page = fs::read_to_string(place.path("study/report.html")).unwrap();
+    assert!(page.contains("Beside retrained models of other seeds"));
+    let kept = fs::read(place.path("study/results.json")).unwrap();
+    let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+    let found = &kept[0]["results"][0]["models"][0]["verdicts"]["shadows"];
+    assert_eq!(found["networks"], 6, "{found}");
+    assert!(
+        found["klom"]["forget"]["mean"].as_f64().unwrap() > 1.0,
+        "{found}"
+    );
+    for number in 1..=5 {
+        let folder = place.path(&format!("study/seed-1/shadow-{number}"));
+        assert!(folder.join(".disinherit").exists());
+    }
+}
+
 #[test]
 fn a_rival_answers_a_request_and_its_page_is_written() {
     let place = Place::new();

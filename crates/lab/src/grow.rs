@@ -175,7 +175,7 @@ pub(crate) fn training(recipe: &Recipe, model: &ModelRecipe) -> Training {
         config: model.training(&recipe.training),
         frozen: model.frozen.clone(),
         seed: seed_of(recipe, &model.name),
-        root_seed: recipe.seed,
+        root_seed: recipe.training_seed(),
         trained: Elsewhere::of(recipe).map(|models| models.checkpoint(&model.name)),
     }
 }
@@ -450,9 +450,20 @@ pub fn forget(recipe: &Recipe, training_data: &DataSet) -> Result<Forget, LabErr
     recipe.forget.resolve(&own, recipe.seed)
 }
 
+/// The same network with other fresh weights and another order of training samples: `number` says which. Its
+/// partition and what it forgets are the same.
+pub(crate) fn shadow(recipe: &Recipe, number: usize) -> Recipe {
+    Recipe {
+        training_seed: Some(seed_of(recipe, &format!("shadow-{number}"))),
+        // What was trained elsewhere has one seed.
+        trained: None,
+        ..recipe.clone()
+    }
+}
+
 /// A seed for each model of a recipe, the same in every run.
 fn seed_of(recipe: &Recipe, name: &str) -> u64 {
-    let hash = blake3::hash(format!("{}/{name}", recipe.seed).as_bytes());
+    let hash = blake3::hash(format!("{}/{name}", recipe.training_seed()).as_bytes());
     let mut word = [0; 8];
     word.copy_from_slice(&hash.as_bytes()[..8]);
     u64::from_le_bytes(word)

@@ -27,7 +27,8 @@ pub use metrics::Metrics;
 pub use recipe::{Heads, LabelChoice, ModelRecipe, Recipe, RelationName, Repeat};
 pub use request_report::request_report;
 pub use study::{
-    Compared, MethodResult, ModelResult, Study, StudyModel, StudyOptions, mean, run_study,
+    Compared, FEWEST_SHADOWS, MethodResult, ModelResult, Study, StudyModel, StudyOptions, mean,
+    run_study,
 };
 pub use training_list::write_trainings;
 pub use training_run::{Training, Trainings};

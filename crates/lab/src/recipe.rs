@@ -27,6 +27,10 @@ pub struct Recipe {
     /// Decides the partition, fresh weights and the order of training samples.
     #[serde(default)]
     pub seed: u64,
+    /// Decides fresh weights, the order of training samples and what methods draw in its place, so that the
+    /// same network is trained differently on the same data and forgets the same samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_seed: Option<u64>,
     /// The data and its partition.
     pub data: DataRecipe,
     /// What to forget in a demonstration.
@@ -333,6 +337,11 @@ impl ModelRecipe {
 }
 
 impl Recipe {
+    /// The seed of trainings and methods.
+    pub fn training_seed(&self) -> u64 {
+        self.training_seed.unwrap_or(self.seed)
+    }
+
     /// Reads and checks a recipe.
     ///
     /// # Errors

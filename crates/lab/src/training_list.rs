@@ -69,7 +69,8 @@ pub fn write_trainings(
     let folder = place(folder, recipe.seed);
     std::fs::create_dir_all(&folder).map_err(FormatError::io("make", &folder))?;
     let whole = architecture(recipe, training_data)?;
-    let initial = initial_state(&whole, recipe.seed).map_err(EngineError::net(&recipe.name))?;
+    let initial =
+        initial_state(&whole, recipe.training_seed()).map_err(EngineError::net(&recipe.name))?;
     let path = checkpoint(&folder, INITIAL);
     write_checkpoint(&path, &to_tensors(&initial), HashMap::new())?;
     let list = TrainingList {

@@ -61,6 +61,7 @@ fn study(
         depth: Depth::FULL,
         publish: None,
         keep: keep.map(Into::into),
+        shadows: 0,
     };
     let recipe = Recipe::parse(RECIPE).unwrap();
     run_study(
@@ -231,6 +232,7 @@ fn a_study_that_was_stopped_goes_on() {
         depth: Depth::FULL,
         publish: None,
         keep: Some(folder.path().into()),
+        shadows: 0,
     };
     let recipe = Recipe::parse(RECIPE).unwrap();
     let refused = run_study(&Engine::new(registry), &recipe, &digits(), &options).unwrap_err();
@@ -438,6 +440,7 @@ fn texts_are_forgotten_too() {
             depth: Depth::QUICK,
             publish: None,
             keep: None,
+            shadows: 0,
         };
         let study = run_study(&Engine::new(registry), &recipe, &splits, &options).unwrap();
         let mut count = 0;

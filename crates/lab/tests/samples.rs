@@ -82,6 +82,7 @@ fn forgotten_samples_become_as_certain_as_unseen_ones() {
         depth: Depth::QUICK,
         publish: None,
         keep: None,
+        shadows: 0,
     };
     let registry = Arc::new(Registry::in_memory().unwrap());
     let study = run_study(&Engine::new(registry), &recipe(), &splits, &options).unwrap();

@@ -6,6 +6,7 @@ use disinherit_lab::Study;
 use disinherit_registry::ModelOutcome;
 
 use crate::error::ReportError;
+use crate::shadows::{COLUMNS, csv_cells};
 
 const HEADER: [&str; 33] = [
     "study",
@@ -60,7 +61,9 @@ const HEADER: [&str; 33] = [
 /// ```
 pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(HEADER)?;
+    let shadows = COLUMNS.iter().map(|column| column.csv);
+    let header = HEADER.into_iter().chain(["networks"]).chain(shadows);
+    writer.write_record(header)?;
     for study in studies {
         for model in &study.models {
             let line = Line {
@@ -74,6 +77,7 @@ pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
             cells.push(String::new());
             cells.extend(inside(&model.before));
             cells.push(String::new());
+            cells.extend(csv_cells(&model.before));
             writer.write_record(cells)?;
             if let Some(root) = &model.root {
                 let line = Line {
@@ -84,6 +88,7 @@ pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
                 cells.push(String::new());
                 cells.extend(inside(&root.verdicts));
                 cells.push(root.id.to_string());
+                cells.extend(csv_cells(&root.verdicts));
                 writer.write_record(cells)?;
             }
         }
@@ -103,6 +108,7 @@ pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
                 cells.push(judged.judgement.to_string());
                 cells.extend(inside(&model.verdicts));
                 cells.push(String::new());
+                cells.extend(csv_cells(&model.verdicts));
                 writer.write_record(cells)?;
             }
         }

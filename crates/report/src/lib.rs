@@ -14,6 +14,7 @@ mod picture;
 mod plot;
 mod repeat;
 mod samples;
+mod shadows;
 mod text;
 mod verdicts;
 
@@ -22,3 +23,4 @@ pub use crate::error::ReportError;
 pub use crate::limits::honest;
 pub use crate::page::page;
 pub use crate::picture::picture;
+pub use crate::shadows::{ShadowTable, shadow_table};

@@ -41,6 +41,9 @@ pub fn page(studies: &[Study]) -> Result<String, ReportError> {
                 (section("Who inherited from whom", crate::graph::draw(study)))
                 (section("Every model before and after", crate::models::draw(study)))
                 (section("Methods compared", compared(studies)))
+                @if let Some(shadows) = crate::shadows::draw(studies) {
+                    (section("Beside retrained models of other seeds", shadows))
+                }
                 (section("Accuracy, model by model", accuracy::draw(study)))
                 (section("What it cost", cost::draw(study)))
                 (section("What the verdicts say", crate::verdicts::draw(study)))

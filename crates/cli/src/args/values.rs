@@ -1,6 +1,7 @@
 //! Values that flags take, read from text.
 
 use disinherit::{Alpha, EditDepth};
+use disinherit_lab::FEWEST_SHADOWS;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 fn numbers<const N: usize>(text: &str) -> Result<[usize; N], String> {
@@ -49,6 +50,16 @@ pub(crate) fn precision(text: &str) -> Result<f64, String> {
             Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
             _ => Err("expected `auto` or a share of at least 0 and below 1".into()),
         },
+    }
+}
+
+/// How many shadow networks are grown.
+pub(crate) fn shadows(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if count >= FEWEST_SHADOWS => Ok(count),
+        _ => Err(format!(
+            "expected a whole number from {FEWEST_SHADOWS}: fewer networks say nothing of how they spread"
+        )),
     }
 }
 
@@ -106,6 +117,8 @@ mod tests {
         assert_eq!(depth("features"), Ok(EditDepth::Features));
         assert!(depth("deep").is_err());
         assert!(alpha("soft").is_err() && alpha("-1").is_err());
+        assert_eq!(shadows("2"), Ok(2));
+        assert!(shadows("1").is_err() && shadows("some").is_err());
         assert_eq!(share("0.05"), Ok(0.05));
         assert!(share("5").is_err_and(|text| text.contains("0.01")));
     }

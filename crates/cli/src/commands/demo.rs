@@ -113,6 +113,7 @@ fn study(context: &Context, args: &DemoArgs, recipe: &Recipe) -> Result<Study, C
         depth: Depth::QUICK,
         publish: Some(variant),
         keep: None,
+        shadows: 0,
     };
     let study = run_study(&context.engine(registry, None), recipe, &splits, &options)?;
     Ok(study)

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::args::recipe::RecipeArgs;
 use crate::args::request::forget_classes;
 use crate::args::unlearning::UnlearningArgs;
+use crate::args::values::shadows;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
@@ -30,7 +31,8 @@ use crate::{files, recipes, table};
 #[command(after_help = "\
 Examples:
   disinherit reproduce fl
-  disinherit reproduce tl --recipe tl-cifar10 --data cifar10/ --methods all --seeds 1,2,3")]
+  disinherit reproduce tl --recipe tl-cifar10 --data cifar10/ --methods all --seeds 1,2,3
+  disinherit reproduce samples --methods matching,fiun,retrain --shadows 16")]
 pub(crate) struct ReproduceArgs {
     /// The experiment.
     experiment: Experiment,
@@ -58,6 +60,12 @@ pub(crate) struct ReproduceArgs {
     /// Leave out relearning, the verdict that trains.
     #[arg(long)]
     no_relearning: bool,
+    /// Grow N more networks of the recipe with other training seeds, run the methods on each, and see sample
+    /// by sample how far models are told from retrained ones by them (U-LiRA, KLOM). Each costs what the
+    /// study's own network and its methods cost. At least 2; with 5 and more, retrained models are compared
+    /// among themselves too.
+    #[arg(long, value_name = "N", value_parser = shadows)]
+    shadows: Option<usize>,
     /// The folder for models, results.json, results.csv and report.html. A run that was stopped
     /// goes on where it was.
     #[arg(long, default_value = "reproduction", value_name = "DIR")]
@@ -141,6 +149,19 @@ const FOR_SAMPLES: &str =
     "matching,fiun,retrain,fine-tune,random-labels,neg-grad-plus,scrub,sal-un,lfssd";
 
 impl ReproduceArgs {
+    /// Refuses shadow networks that there is nothing to compare with.
+    fn check(&self) -> Result<(), CliError> {
+        let retrains = |choice: &Choice| match choice {
+            Choice::All => true,
+            Choice::One(variant) => variant.method == MethodKind::Retrain,
+        };
+        if self.shadows.is_none() || self.methods.is_empty() || self.methods.iter().any(retrains) {
+            return Ok(());
+        }
+        let why = "`--shadows` compares with retrained models, and `--methods` leaves them out";
+        Err(CliError::usage(why).help("add `retrain` to `--methods`"))
+    }
+
     /// The methods that are asked for, or else those that suit what is forgotten.
     fn methods(&self, forget: &Forget) -> Result<Vec<Choice>, CliError> {
         if !self.methods.is_empty() {
@@ -172,6 +193,7 @@ fn recipe(args: &ReproduceArgs) -> Result<Recipe, CliError> {
 
 pub(super) fn run(context: &Context, args: &ReproduceArgs) -> Result<Outcome, CliError> {
     let start = Instant::now();
+    args.check()?;
     let recipe = recipe(args)?;
     let splits = recipes::open_data(&recipe)?;
     // Before the folder is marked as this recipe's.
@@ -228,7 +250,17 @@ fn study(
         },
         publish: None,
         keep: Some(place),
+        shadows: args.shadows.unwrap_or(0),
     };
+    if let Some(count) = args.shadows {
+        let models = recipe.models.len();
+        let methods = options.variants.len();
+        output::complain(format_args!(
+            "seed {}: {count} shadow networks of {models} models are grown too, and {methods} methods run on \
+             each; what is finished is kept\n",
+            recipe.seed
+        ));
+    }
     let study = run_study(&context.engine(registry, None), recipe, splits, &options)?;
     Ok(study)
 }
@@ -299,6 +331,14 @@ fn print(studies: &[Study]) {
         "cpu s",
     ];
     table::print(&header, rows, 2);
+    if let Some(table) = disinherit_report::shadow_table(studies) {
+        outln!(
+            "over {} networks of other training seeds, against retrained models; attacks in %, KLOM in nats; \
+             `retrain` is retrained models among themselves",
+            table.networks
+        );
+        table::print(&table.header, table.rows, 1);
+    }
     for result in first.results.iter() {
         if let Some(why) = &result.failed {
             warning!("{} failed: {why}", result.variant);

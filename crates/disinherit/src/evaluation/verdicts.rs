@@ -12,6 +12,7 @@ use super::probe::Probes;
 use super::relearn::Relearning;
 use super::sample_verdict::SampleVerdict;
 use super::scores::Scores;
+use super::shadows::ShadowVerdict;
 
 /// Which verdicts are asked for, beside accuracy and drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub struct Verdicts {
     pub probes: Option<Probes>,
     /// How fast the forgotten classes come back.
     pub relearning: Option<Relearning>,
+    /// How it stands beside the retrained model over networks of other training seeds, where some were grown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadows: Option<ShadowVerdict>,
 }
 
 impl Verdicts {

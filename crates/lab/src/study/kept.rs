@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use disinherit::EngineError;
+use disinherit::evaluation::LogOdds;
 use disinherit::model::{to_state, to_tensors};
 use disinherit_formats::{FormatError, read_checkpoint, write_checkpoint, write_file};
 use disinherit_nets::StateDict;
@@ -12,6 +13,10 @@ use serde::de::DeserializeOwned;
 use umig::ModelId;
 
 use crate::error::LabError;
+use crate::variant::Variant;
+
+/// How certain each touched model is of its samples.
+pub(super) type Said = BTreeMap<ModelId, LogOdds>;
 
 /// The folder, where there is one.
 pub(super) struct Kept(pub(super) Option<PathBuf>);
@@ -44,6 +49,16 @@ impl Kept {
         Ok(())
     }
 
+    /// How certain models are of their samples as a method left them, or without one, if it is there.
+    pub(super) fn said(&self, variant: Option<Variant>) -> Result<Option<Said>, LabError> {
+        self.get(&said_file(variant))
+    }
+
+    /// Keeps how certain models are of their samples.
+    pub(super) fn put_said(&self, variant: Option<Variant>, said: &Said) -> Result<(), LabError> {
+        self.put(&said_file(variant), said)
+    }
+
     /// Keeps the retrained models.
     pub(super) fn put_states(&self, states: &BTreeMap<ModelId, StateDict>) -> Result<(), LabError> {
         if let Some(folder) = &self.0 {
@@ -72,6 +87,13 @@ impl Kept {
             states.insert(id.clone(), to_state(&read_checkpoint(&path)?));
         }
         Ok(Some(states))
+    }
+}
+
+fn said_file(variant: Option<Variant>) -> String {
+    match variant {
+        Some(variant) => format!("log-odds-{variant}.json"),
+        None => "log-odds-before.json".to_owned(),
     }
 }
 

@@ -1,48 +1,22 @@
 //! The whole story on one recipe: grow, forget by several methods, judge each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use disinherit::cards::{FisherOptions, compute_cards};
-use disinherit::evaluation::{
-    Depth, EvaluationSet, Evaluator, Observation, UntouchedRoot, Verdicts,
-};
-use disinherit::provenance::learned;
-use disinherit::{
-    Cost, Done, EditDepth, Engine, EngineError, FiunOptions, LoadedModel, MatchingOptions,
-    RunOptions, Scale,
-};
+use disinherit::evaluation::{Depth, Observation, UntouchedRoot, Verdicts};
+use disinherit::{Cost, Done, Engine, EngineError, LoadedModel};
 use disinherit_data::Splits;
-use disinherit_nets::StateDict;
-use disinherit_registry::LossBound;
-use umig::{ModelId, Request, Role, Scope, Umig};
+use umig::{ModelId, Request, Role};
 
-use super::kept::Kept;
+use super::network::{Network, Sets, States};
+use super::options::StudyOptions;
 use super::results::{MethodResult, ModelResult, Study, StudyModel};
+use super::shadows::Known;
 use crate::baselines::{MethodKind, Settings, Setup};
 use crate::elsewhere::{Elsewhere, retrained};
 use crate::error::LabError;
-use crate::grow::{forget, grow, trainings};
+use crate::grow::{forget, grow};
 use crate::recipe::Recipe;
 use crate::variant::Variant;
-
-/// How to run a study.
-#[derive(Debug, Clone)]
-pub struct StudyOptions {
-    /// How to dampen.
-    pub fiun: FiunOptions,
-    /// Models edited at the same time; 0 for one per core.
-    pub jobs: usize,
-    /// The methods to compare. Retraining is run first, whatever the order: others are measured
-    /// against it.
-    pub variants: Vec<Variant>,
-    /// The verdicts.
-    pub depth: Depth,
-    /// The variant whose edits are published; everything else leaves the registry as it is.
-    pub publish: Option<Variant>,
-    /// A folder that keeps what is finished, so that a study that was stopped goes on there.
-    pub keep: Option<PathBuf>,
-}
 
 /// Grows a recipe's network in the engine's registry, forgets its classes by every method, and judges
 /// every model before and after, on `splits`.
@@ -72,17 +46,8 @@ pub fn run_study(
             "this registry's network has been unlearned already".into(),
         ));
     }
-    let running = Running {
-        engine: &engine,
-        recipe,
-        options,
-        kept: Kept(options.keep.clone()),
-        scope: graph.scope(&request)?,
-        graph: &graph,
-        request: &request,
-        evaluator: Evaluator::new(&engine, &forget, options.depth)?,
-    };
-    let (models, results) = running.run(&grown.models)?;
+    let network = Network::new(&engine, splits, recipe, options, &graph, &request)?;
+    let (models, results) = network.run(&grown.models)?;
     Ok(Study {
         title: recipe.name.clone(),
         recipe: Some(recipe.clone()),
@@ -99,18 +64,6 @@ pub fn run_study(
     .with_judgements())
 }
 
-/// A study on its way.
-struct Running<'a> {
-    engine: &'a Engine<'a>,
-    recipe: &'a Recipe,
-    options: &'a StudyOptions,
-    kept: Kept,
-    graph: &'a Umig,
-    request: &'a Request,
-    scope: Scope,
-    evaluator: Evaluator<'a>,
-}
-
 /// What a method is measured against.
 #[derive(Default)]
 struct Baselines {
@@ -118,6 +71,8 @@ struct Baselines {
     known: BTreeMap<ModelId, Option<f64>>,
     /// What the retrained models say.
     retrained: BTreeMap<ModelId, Observation>,
+    /// How certain the models are of their samples, where that is compared over shadow networks.
+    said: Known,
 }
 
 /// The verdicts on models before.
@@ -126,15 +81,10 @@ type Before = BTreeMap<ModelId, Verdicts>;
 /// The untouched root that each model is compared with.
 type Roots = BTreeMap<ModelId, UntouchedRoot>;
 
-type Sets<'a> = BTreeMap<&'a ModelId, EvaluationSet>;
-
-impl Running<'_> {
+impl Network<'_> {
     fn run(&self, ids: &[ModelId]) -> Result<(Vec<StudyModel>, Vec<MethodResult>), LabError> {
-        let sets: Sets<'_> = ids
-            .iter()
-            .map(|id| Ok((id, self.evaluator.evaluation_set(self.graph, id)?)))
-            .collect::<Result<_, EngineError>>()?;
-        let (before, roots) = self.before(&sets)?;
+        let sets = self.sets(ids)?;
+        let (mut before, roots) = self.before(&sets)?;
         let mut baselines = Baselines {
             known: before
                 .iter()
@@ -142,18 +92,8 @@ impl Running<'_> {
                 .collect(),
             ..Baselines::default()
         };
-        // Retraining first; those that work from cards after all that make their own, which would find them;
-        // what is published last.
-        let mut order = self.options.variants.clone();
-        let turn = |variant: &Variant| match *variant {
-            variant if variant.method == MethodKind::Retrain => 0,
-            variant if Some(variant) == self.options.publish => 3,
-            variant if variant.cards => 2,
-            _ => 1,
-        };
-        order.sort_by_key(turn);
         let mut results: Vec<MethodResult> = Vec::new();
-        for variant in order {
+        for variant in self.order() {
             results.push(self.method(variant, &sets, &mut baselines)?);
         }
         let place = |result: &MethodResult| {
@@ -161,6 +101,9 @@ impl Running<'_> {
             variants.position(|variant| *variant == result.variant)
         };
         results.sort_by_key(place);
+        if self.options.shadows > 0 {
+            self.beside_shadows(&sets, baselines.said, &mut before, &mut results)?;
+        }
         let models = self.models(ids, &before, roots)?;
         Ok((models, results))
     }
@@ -245,15 +188,6 @@ impl Running<'_> {
             .collect()
     }
 
-    /// Whether nothing of a model would be left.
-    fn is_retired(&self, id: &ModelId) -> Result<bool, EngineError> {
-        let touched = self.scope.role(id) != Role::Untouched;
-        match self.graph.get(id).filter(|_| touched) {
-            Some(vertex) => Ok(self.request.empties(&learned(self.graph, vertex))?),
-            None => Ok(false),
-        }
-    }
-
     /// Runs and judges one method, or takes up what an earlier run kept.
     fn method(
         &self,
@@ -266,13 +200,7 @@ impl Running<'_> {
             if variant.method != MethodKind::Retrain {
                 return Ok(result);
             }
-            let mut edited = Vec::new();
-            for id in self.scope.touched() {
-                if !self.is_retired(id)? {
-                    edited.push(id);
-                }
-            }
-            if let Some(states) = self.kept.states(edited)? {
+            if let Some(states) = self.kept_states(variant)? {
                 self.measure_against(&states, sets, baselines)?;
                 return Ok(result);
             }
@@ -292,41 +220,6 @@ impl Running<'_> {
         Ok(result)
     }
 
-    fn unlearn(&self, variant: Variant, setup: &Setup) -> Result<Done, EngineError> {
-        let published = Some(variant) == self.options.publish;
-        let options = RunOptions {
-            jobs: self.options.jobs,
-            dry_run: !published,
-            keep_weights: true,
-            plan_only: false,
-            // Methods are compared by the harm that they do, too; what is published does none.
-            loss: match published {
-                true => LossBound::new(self.options.fiun.target_loss),
-                false => LossBound::UNLIMITED,
-            },
-        };
-        let method = variant.method.with(setup);
-        // No method finds what another one has computed: its cost would look too small.
-        let mut engine = self.engine.clone().with_feature_cache(0);
-        if variant.cards {
-            self.make_cards(&engine, &setup.fiun.fisher)?;
-            engine = engine.with_data(None);
-        }
-        engine
-            .prepare(self.request, method.as_ref(), options)?
-            .run()
-    }
-
-    /// The cards of all touched models, from their training data.
-    fn make_cards(&self, engine: &Engine<'_>, options: &FisherOptions) -> Result<(), EngineError> {
-        let touched = self.scope.touched();
-        let models = touched
-            .map(|id| LoadedModel::open(engine.registry(), self.graph, id))
-            .collect::<Result<Vec<_>, _>>()?;
-        compute_cards(engine, &models, options, false)?;
-        Ok(())
-    }
-
     fn judged(
         &self,
         variant: Variant,
@@ -335,12 +228,10 @@ impl Running<'_> {
         sets: &Sets<'_>,
         baselines: &mut Baselines,
     ) -> Result<MethodResult, LabError> {
-        let mut states = BTreeMap::new();
-        for (id, changed) in &done.changed {
-            if let Some(set) = sets.get(id) {
-                let state = set.model.state(self.engine.registry())?;
-                states.insert(id.clone(), set.model.edited_state(state, changed));
-            }
+        let states = self.states(&done, sets)?;
+        if self.options.shadows > 0 {
+            let said = self.keep_said(Some(variant), &states, sets)?;
+            baselines.said.insert(Some(variant), said);
         }
         if variant.method == MethodKind::Retrain {
             self.kept.put_states(&states)?;
@@ -392,54 +283,9 @@ impl Running<'_> {
         })
     }
 
-    /// How a method is set up: its own settings, the recipe's, the study's.
-    fn setup(&self, variant: Variant) -> Setup {
-        let recipe = self.recipe;
-        let settings = Settings {
-            batch_size: recipe.training.batch_size,
-            seed: recipe.seed,
-            ..Settings::for_method(variant.method)
-        };
-        let settings = match recipe.methods.get(&variant.method) {
-            Some(patch) => settings.patched(patch),
-            None => settings,
-        };
-        let fiun = &self.options.fiun;
-        let layers = match variant.all_layers {
-            true => variant.layers(),
-            false => fiun.fisher.layers.clone(),
-        };
-        let fiun = FiunOptions {
-            suppress: !variant.dampen_only,
-            depth: if variant.features || fiun.depth == EditDepth::Features {
-                EditDepth::Features
-            } else {
-                EditDepth::Outputs
-            },
-            scale: if variant.raw { Scale::Raw } else { fiun.scale },
-            fisher: FisherOptions {
-                layers,
-                estimator: recipe.fisher.estimator,
-                samples: recipe.fisher.samples,
-                seed: recipe.seed,
-                ..fiun.fisher.clone()
-            },
-            ..fiun.clone()
-        };
-        Setup {
-            settings,
-            fiun,
-            matching: MatchingOptions {
-                seed: recipe.seed,
-                ..MatchingOptions::default()
-            },
-            trainings: trainings(recipe),
-        }
-    }
-
     fn measure_against(
         &self,
-        states: &BTreeMap<ModelId, StateDict>,
+        states: &States,
         sets: &Sets<'_>,
         baselines: &mut Baselines,
     ) -> Result<(), LabError> {
