@@ -170,7 +170,8 @@ mod tests {
             .map(|network| (0..10).map(|s| 50.0 + s as f32 + network as f32).collect())
             .collect();
         let apart: Vec<&[f32]> = apart.iter().map(Vec::as_slice).collect();
-        let masked = vec![&[-100.0f32; 10][..]; 10];
+        let low = [-100.0f32; 10];
+        let masked = [&low[..]; 10];
         let found = attack(&masked, &apart).unwrap();
         assert_eq!((found.accuracy.mean, found.area.mean), (1.0, 1.0));
         assert_eq!(found.found_at_one_percent, Some(1.0));
