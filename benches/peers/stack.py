@@ -13,7 +13,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import mlflow
 import torch
 from flwr.app import ArrayRecord, ConfigRecord
 from torch import nn
@@ -23,7 +22,6 @@ import test_flower as federation  # noqa: E402
 
 from disinherit import Registry  # noqa: E402
 from disinherit.flower import LineageStrategy  # noqa: E402
-from disinherit.mlflow import pull, push  # noqa: E402
 from disinherit.torch import capture, data_from  # noqa: E402
 
 ROUNDS, VERSIONS = 20, 10
@@ -75,6 +73,10 @@ def flower():
 
 
 def versions():
+    import mlflow
+
+    from disinherit.mlflow import pull, push
+
     with tempfile.TemporaryDirectory() as place:
         server = f"sqlite:///{place}/mlflow.db"
         mlflow.set_tracking_uri(server)
