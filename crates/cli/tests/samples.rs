@@ -84,7 +84,20 @@ fn a_persons_samples_are_matched_by_default() {
         .concat(),
     );
     assert_eq!(dampened["method"], "fiun");
-    let given = place.json(&[&forget[..], &["--layers", "all", "--dry-run", "--json"]].concat());
+    let given = place.json(
+        &[
+            &forget[..],
+            &[
+                "--layers",
+                "all",
+                "--dry-run",
+                "--json",
+                "--accept-loss",
+                "1",
+            ],
+        ]
+        .concat(),
+    );
     assert_eq!(given["method"], "fiun");
 
     let done = place.json(&[&forget[..], &["--json"]].concat());
