@@ -14,7 +14,7 @@ use disinherit_registry::{Digest, ModelRow, NewModel, OperationRecord, Publicati
 use serde_json::json;
 use umig::{Forget, Model, ModelId, Request, SampleSet, Training};
 
-use crate::line::{Line, memory};
+use crate::line::{Line, memory, processor_time};
 
 /// The argument that starts a measured process.
 pub(crate) const CHILD: &str = "--plan-apart";
@@ -130,18 +130,20 @@ fn plan(folder: &Path, owners: usize, what: &str) -> Result<Vec<Line>, Box<dyn E
         .output()?;
     let text = String::from_utf8(output.stdout)?;
     let numbers: Vec<f64> = text.split_whitespace().flat_map(str::parse).collect();
-    let [seconds, read, held] = numbers[..] else {
+    let [seconds, processor, read, held] = numbers[..] else {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     };
     let what = format!("a request for {ASKED} ids of {owners} models, {what}");
     Ok(vec![
         Line::plain(format!("planning {what}"), seconds, "s"),
+        Line::plain(format!("processor time for {what}"), processor, "s"),
         Line::plain(format!("objects read for {what}"), read, "MiB"),
         Line::plain(format!("memory at most, {what}"), held, "MiB"),
     ])
 }
 
-/// Opens the registry, plans, prints seconds, MiB of objects read, and MiB of memory at most.
+/// Opens the registry, plans, prints seconds by the clock and of the processor, MiB of objects read, and MiB of
+/// memory at most.
 pub(crate) fn child() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(2);
     let mut next = |what: &str| arguments.next().ok_or_else(|| format!("no {what}"));
@@ -163,7 +165,8 @@ pub(crate) fn child() -> Result<(), Box<dyn Error>> {
         return Err(format!("{found} models were found, not {owners}").into());
     }
     let read = engine.registry().traffic().0 as f64 / MIB;
-    println!("{seconds} {read} {}", memory("VmHWM"));
+    let (processor, held) = (processor_time(), memory("VmHWM"));
+    println!("{seconds} {processor} {read} {held}");
     Ok(())
 }
 

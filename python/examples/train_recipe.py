@@ -148,7 +148,7 @@ class Trainer:
     def step(self, batch: torch.Tensor) -> None:
         """SGD with momentum and an L2 penalty, as ``torch.optim.SGD`` has them."""
         images = moved(self.images[batch], self.augment["crop"], self.augment["flip"])
-        out = self.net(images.float().mul(self.scale).add(self.offset))
+        out = self.net(images.to(self.scale.dtype).mul(self.scale).add(self.offset))
         loss = F.cross_entropy(out, self.labels[batch])
         gradients = list(torch.autograd.grad(loss, self.parameters))
         with torch.no_grad():

@@ -245,7 +245,7 @@ def test_the_example_in_flowers_simulation(tmp_path):
     package = Path(sys.modules["disinherit"].__file__).parents[1]
     paths = {"PYTHONPATH": os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--out", str(tmp_path / "out"), "--rounds", "2", "--more", "1"],
+        [sys.executable, str(SCRIPT), "--out", str(tmp_path / "out"), "--rounds", "4", "--more", "1"],
         env={**os.environ, **paths, "RAY_DISABLE_IMPORT_WARNING": "1"}, capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -253,5 +253,5 @@ def test_the_example_in_flowers_simulation(tmp_path):
     together, forgotten, gone_on = map(float, found.groups())
     assert together > 60 and forgotten > together - 15 and gone_on > together - 10
     registry = Registry(tmp_path / "out" / "registry")
-    assert not app.reached(registry.graph(), "global/0003@1", "east")
-    assert {model.name for model in registry.models()} >= {"east/0002", "global/0003"}
+    assert not app.reached(registry.graph(), "global/0005@1", "east")
+    assert {model.name for model in registry.models()} >= {"east/0004", "global/0005"}

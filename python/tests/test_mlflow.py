@@ -47,7 +47,7 @@ def server(tmp_path_factory):
             cwd=folder, env={**os.environ, **quiet}, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        for _ in range(600):
+        for _ in range(1500):
             assert started.poll() is None, (folder / "log.txt").read_text()
             try:
                 urllib.request.urlopen(f"{address}/health", timeout=1)

@@ -204,7 +204,15 @@ fn every_layer_and_some_of_them() {
     let before = place.json(&["show", "r1", "--json"]);
     let run = with(
         "unlearn",
-        &["--layers", "all", "--data", "digits", "--json"],
+        &[
+            "--layers",
+            "all",
+            "--data",
+            "digits",
+            "--json",
+            "--accept-loss",
+            "0.1",
+        ],
     );
     let run: Vec<&str> = run.iter().map(String::as_str).collect();
     let done = place.json(&run);

@@ -65,7 +65,7 @@ fn onnx_with_weights_beside_it_is_unlearned_and_given_back() {
             .success();
         let forget = ["unlearn", "--forget", "class=3", "--from", name];
         place
-            .run(&[&forget[..], &["--data", "digits"]].concat())
+            .run(&[&forget[..], &["--data", "digits", "--depth", "outputs"]].concat())
             .success();
     }
     place.run(&["export", "one", "out/one.onnx"]).success();

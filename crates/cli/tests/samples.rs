@@ -69,10 +69,35 @@ fn a_persons_samples_are_matched_by_default() {
         tried.contains("would have unlearned by matching"),
         "{tried}"
     );
-    let dampened =
-        place.json(&[&forget[..], &["--method", "fiun", "--dry-run", "--json"]].concat());
+    let dampened = place.json(
+        &[
+            &forget[..],
+            &[
+                "--method",
+                "fiun",
+                "--dry-run",
+                "--json",
+                "--accept-loss",
+                "1",
+            ],
+        ]
+        .concat(),
+    );
     assert_eq!(dampened["method"], "fiun");
-    let given = place.json(&[&forget[..], &["--layers", "all", "--dry-run", "--json"]].concat());
+    let given = place.json(
+        &[
+            &forget[..],
+            &[
+                "--layers",
+                "all",
+                "--dry-run",
+                "--json",
+                "--accept-loss",
+                "1",
+            ],
+        ]
+        .concat(),
+    );
     assert_eq!(given["method"], "fiun");
 
     let done = place.json(&[&forget[..], &["--json"]].concat());

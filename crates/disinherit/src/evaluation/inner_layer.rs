@@ -6,6 +6,7 @@ use disinherit_nets::{Penultimate, StateDict};
 use fiun::Matrix;
 
 use super::evaluation_set::EvaluationSet;
+use super::probe_samples::ProbeSamples;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::runner::{Runner, runner_of};
@@ -13,7 +14,7 @@ use crate::runner::{Runner, runner_of};
 /// Samples of a network elsewhere whose activations are held at a time.
 const CHUNK: usize = 256;
 
-/// The activations of one inner layer.
+/// The activations of one inner layer: of the samples that probes look at, zeros of the others.
 pub(super) struct InnerLayer {
     /// The weight that reads them.
     pub(super) layer: String,
@@ -23,7 +24,7 @@ pub(super) struct InnerLayer {
     pub(super) heldout: Matrix,
 }
 
-/// Runs an evaluation set up to the penultimate layer; nothing where only the head is known, or the network
+/// Runs the samples of an evaluation set that probes look at up to the penultimate layer; nothing where only the head is known, or the network
 /// has no such layer.
 pub(super) fn inner_layer(
     engine: &Engine<'_>,
@@ -42,13 +43,18 @@ pub(super) fn inner_layer(
     let Some(cut) = cut else {
         return Ok(None);
     };
-    let means = |set: &DataSet| -> Result<Matrix, EngineError> {
-        let activations = cut.run(set, &model.preprocessing, &mut |_| {});
-        Ok(activations.map_err(net())?.mean_inputs())
+    let means = |set: &DataSet, places: &[usize]| -> Result<Matrix, EngineError> {
+        let activations = cut.run(&set.select(places), &model.preprocessing, &mut |_| {});
+        Ok(scattered(
+            &activations.map_err(net())?.mean_inputs(),
+            places,
+            set.len(),
+        ))
     };
+    let [own, heldout] = ProbeSamples::all(set);
     Ok(Some(InnerLayer {
-        own: means(&set.own.set)?,
-        heldout: means(&set.heldout.set)?,
+        own: means(&set.own.set, &own)?,
+        heldout: means(&set.heldout.set, &heldout)?,
         layer: cut.weight().to_owned(),
     }))
 }
@@ -62,12 +68,11 @@ fn elsewhere(
 ) -> Result<Option<InnerLayer>, EngineError> {
     let model = &set.model;
     let mut layer: Option<String> = None;
-    let mut means = |set: &DataSet| -> Result<Option<Matrix>, EngineError> {
+    let mut means = |set: &DataSet, wanted: &[usize]| -> Result<Option<Matrix>, EngineError> {
         let title = format!("activations of {}", model.id());
-        let stage = engine.progress().stage(&title, set.len() as u64);
-        let all: Vec<usize> = (0..set.len()).collect();
+        let stage = engine.progress().stage(&title, wanted.len() as u64);
         let mut whole: Option<Matrix> = None;
-        for places in all.chunks(CHUNK) {
+        for places in wanted.chunks(CHUNK) {
             let found = runner.penultimate(model, state, &set.select(places), stage.as_ref())?;
             let Ok(found) = found else {
                 return Ok(None);
@@ -81,15 +86,29 @@ fn elsewhere(
                 whole => whole,
             };
         }
-        Ok(Some(whole.unwrap_or_else(|| Matrix::zeros(0, 0))))
+        let whole = whole.unwrap_or_else(|| Matrix::zeros(0, 0));
+        Ok(Some(scattered(&whole, wanted, set.len())))
     };
-    let (own, heldout) = (means(&set.own.set)?, means(&set.heldout.set)?);
+    let [own, heldout] = ProbeSamples::all(set);
+    let own = means(&set.own.set, &own)?;
+    let heldout = means(&set.heldout.set, &heldout)?;
     let known = own.zip(heldout).zip(layer);
     Ok(known.map(|((own, heldout), layer)| InnerLayer {
         layer,
         own,
         heldout,
     }))
+}
+
+/// Rows at their places among so many, zeros elsewhere.
+fn scattered(rows: &Matrix, places: &[usize], count: usize) -> Matrix {
+    let mut whole = Matrix::zeros(count, rows.cols());
+    for (row, place) in places.iter().enumerate().take(rows.rows()) {
+        let width = rows.cols();
+        whole.values_mut()[place * width..(place + 1) * width]
+            .copy_from_slice(rows.view().row(row));
+    }
+    whole
 }
 
 /// The rows of a second matrix below those of a first; nothing where they are of other widths.

@@ -22,6 +22,7 @@ mod measured;
 mod membership;
 mod neutral_row;
 mod probe;
+mod probe_samples;
 mod relearn;
 mod sample_verdict;
 mod sampling;

@@ -7,13 +7,7 @@ use super::estimate::Estimate;
 use super::evaluation_set::{EvaluationSet, Observation};
 use super::inner_layer::InnerLayer;
 use super::logistic::{Logistic, share};
-use super::sampling::drawn;
-
-/// Samples of each kind that the probe learns from, and is judged on.
-const SAMPLES: usize = 200;
-
-/// Each seed draws other samples.
-const SEEDS: [u64; 3] = [0, 1, 2];
+use super::probe_samples::{ProbeSamples, SEEDS};
 
 /// Balanced accuracies of linear probes that tell held-out samples of the forgotten classes from
 /// others, each with three draws of samples; 0.5 is chance.
@@ -59,37 +53,17 @@ fn probe(set: &EvaluationSet, own: &Matrix, heldout: &Matrix) -> Option<Estimate
     Estimate::new(&found)
 }
 
-/// The probe's balanced accuracy on held-out samples. Where the model has no forget data of its
-/// own, it learns from every second held-out sample and is judged on the others.
+/// The probe's balanced accuracy on held-out samples, of one draw.
 fn with_seed(set: &EvaluationSet, own: &Matrix, heldout: &Matrix, seed: u64) -> Option<f64> {
-    let splits = (&set.own, &set.heldout);
-    let (learn, forget, retain, judged, others) = if set.own.forget.is_empty() {
-        let every_second =
-            |list: &[usize], first: usize| list.iter().copied().skip(first).step_by(2).collect();
-        let [forget, judged]: [Vec<usize>; 2] = [0, 1].map(|at| every_second(&splits.1.forget, at));
-        let [retain, others]: [Vec<usize>; 2] = [0, 1].map(|at| every_second(&splits.1.retain, at));
-        (heldout, forget, retain, judged, others)
-    } else {
-        (
-            own,
-            splits.0.forget.clone(),
-            splits.0.retain.clone(),
-            splits.1.forget.clone(),
-            splits.1.retain.clone(),
-        )
-    };
-    let forget = drawn(&forget, SAMPLES, seed);
-    let retain = drawn(&retain, forget.len(), seed);
-    let mut known = rows(learn, &forget);
-    known.extend(rows(learn, &retain));
-    let mut yes = vec![1; forget.len()];
-    yes.extend(vec![0; retain.len()]);
+    let draw = ProbeSamples::draw(set, seed);
+    let learn = if draw.learns_heldout { heldout } else { own };
+    let mut known = rows(learn, &draw.forget);
+    known.extend(rows(learn, &draw.retain));
+    let mut yes = vec![1; draw.forget.len()];
+    yes.extend(vec![0; draw.retain.len()]);
     let probe = Logistic::fit(&known, &yes)?;
-    let said = |picked: &[usize]| {
-        let picked = drawn(picked, SAMPLES, seed);
-        share(&probe.predict(&rows(heldout, &picked))?)
-    };
-    let (right, wrong) = (said(&judged)?, said(&others)?);
+    let said = |picked: &[usize]| share(&probe.predict(&rows(heldout, picked))?);
+    let (right, wrong) = (said(&draw.judged)?, said(&draw.others)?);
     Some((right + 1.0 - wrong) / 2.0)
 }
 

@@ -276,7 +276,7 @@ impl Network<'_> {
         let (MethodKind::Retrain, Some(models)) = (variant.method, elsewhere) else {
             return Ok(done.cost);
         };
-        let names = done.changed.iter().map(|(id, _)| retrained(id.name()));
+        let names = done.changed.keys().map(|id| retrained(id.name()));
         Ok(Cost {
             seconds: models.seconds(names)?,
             ..Cost::default()

@@ -107,14 +107,15 @@ impl Registry {
         &self,
         models: &mut [ModelRow],
     ) -> Result<Vec<(Arc<KeptList>, bool)>, RegistryError> {
-        let any = |hashed: bool| {
-            let kept = models.iter().flat_map(kept_of);
-            kept.filter(|kept| kept.is_hashed() || !hashed).count() > 0
-        };
-        if !any(false) {
+        let hashed: Vec<bool> = models
+            .iter()
+            .flat_map(kept_of)
+            .map(KeptSamples::is_hashed)
+            .collect();
+        if hashed.is_empty() {
             return Ok(Vec::new());
         }
-        let shelf = self.shelf(any(true))?;
+        let shelf = self.shelf(hashed.contains(&true))?;
         let mut lists: HashMap<(Digest, bool), (Arc<KeptList>, bool)> = HashMap::new();
         for row in models {
             let (purged, current) = (row.purged, !row.vertex.superseded);
@@ -140,8 +141,8 @@ impl Registry {
         models: &[NewModel],
     ) -> Result<Option<Vec<NewModel>>, RegistryError> {
         let listed = |new: &NewModel| {
-            let trainings = new.row.vertex.training.iter();
-            trainings.clone().any(|t| t.samples.is_listed())
+            let mut trainings = new.row.vertex.training.iter();
+            trainings.any(|training| training.samples.is_listed())
         };
         if !models.iter().any(listed) {
             return Ok(None);
