@@ -64,7 +64,7 @@ pub(crate) struct ReproduceArgs {
     /// by sample how far models are told from retrained ones by them (U-LiRA, KLOM). Each costs what the
     /// study's own network and its methods cost. At least 2; with 5 and more, retrained models are compared
     /// among themselves too.
-    #[arg(long, value_name = "N", value_parser = shadows)]
+    #[arg(long, value_name = "N", value_parser = shadows, conflicts_with = "trained")]
     shadows: Option<usize>,
     /// The folder for models, results.json, results.csv and report.html. A run that was stopped
     /// goes on where it was.
