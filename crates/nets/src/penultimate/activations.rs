@@ -114,6 +114,17 @@ impl Activations {
         Ok(stream)
     }
 
+    /// These samples, and after them those of others of the same layer.
+    #[must_use]
+    pub fn followed_by(mut self, more: Self) -> Self {
+        self.inputs.append(more.inputs);
+        self.stream.append(more.stream);
+        if let (Some(beside), Some(more)) = (&mut self.beside, more.beside) {
+            beside.append(more);
+        }
+        self
+    }
+
     /// The same for the samples at these places.
     ///
     /// # Panics

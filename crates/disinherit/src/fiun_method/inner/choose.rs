@@ -18,7 +18,7 @@ use crate::model::LoadedModel;
 /// retrained models have of it (compared on digits and CIFAR-10, docs/deep.md); where it loses too much,
 /// weaker edits follow, and where those forget too little, stronger ones. They are divided by the number of
 /// classes that are forgotten, since the sums of the regression are means over all of them.
-const RIDGES: [f64; 9] = [0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 0.02, 0.01];
+const RIDGES: [f64; 9] = [0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 3.0, 0.02, 0.01];
 
 /// The part of its own deviation that a sample keeps: less makes them alike, which relearning finds
 /// easier (compared on two networks of digits, docs/deep.md).

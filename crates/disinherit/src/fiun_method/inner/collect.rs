@@ -9,6 +9,7 @@ use super::guesses::{Guesses, Rows};
 use super::layer::Layer;
 use super::material::{Material, Part, RETAINED, forget_counts, gone, known};
 use super::refusal::Refusal;
+use super::smoothed::smoothed;
 use crate::model::LoadedModel;
 use crate::provenance::forget_mask;
 use crate::work::Work;
@@ -41,16 +42,21 @@ pub(super) fn collect(
     let retained = part(work, model, layer, &retained, RETAINED)?;
     let gone = gone(model, classes);
     let known = known(&retained)?;
+    let rows = Rows {
+        model,
+        gone: &gone,
+        known: &known,
+    };
     let guesses = Guesses {
         work,
         forget: &forget,
-        rows: Rows {
-            model,
-            gone: &gone,
-            known: &known,
-        },
+        rows,
     };
     let (reference, shares, log_odds) = guesses.second(layer)?;
+    let (forget, shares) = match smoothed(work, rows, layer, &forget, &shares)? {
+        Some(smoothed) => smoothed,
+        None => (forget, shares),
+    };
     Ok(Ok(Material {
         basis,
         forget,

@@ -80,6 +80,7 @@ impl Guesses<'_> {
 }
 
 /// The rows of a head that an answer is spread over.
+#[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     pub(super) model: &'a LoadedModel,
     pub(super) gone: &'a BTreeSet<u32>,

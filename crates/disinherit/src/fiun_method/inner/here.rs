@@ -69,6 +69,13 @@ impl Layer for Here<'_> {
         self.cut.tensors().names()
     }
 
+    fn entrances(&self, set: &DataSet) -> Result<Option<Entrances>, EngineError> {
+        let entrances = self
+            .cut
+            .entrances(set, &self.model.preprocessing, &mut |_| {});
+        entrances.map(Some).map_err(self.net())
+    }
+
     fn behind(&self, entrances: &Entrances) -> Result<Option<Activations>, EngineError> {
         self.cut.behind(entrances).map(Some).map_err(self.net())
     }

@@ -45,6 +45,11 @@ pub(super) trait Layer {
     /// The names of the tensors that a correction changes.
     fn tensors(&self) -> Vec<&str>;
 
+    /// What enters the layer's block of some samples; nothing of a network that runs elsewhere.
+    fn entrances(&self, _set: &DataSet) -> Result<Option<Entrances>, EngineError> {
+        Ok(None)
+    }
+
     /// What follows from draws of what enters the layer's block; nothing of a network that runs elsewhere.
     fn behind(&self, _entrances: &Entrances) -> Result<Option<Activations>, EngineError> {
         Ok(None)

@@ -16,6 +16,7 @@ mod layer;
 mod material;
 mod open;
 mod refusal;
+mod smoothed;
 
 use std::collections::BTreeSet;
 
