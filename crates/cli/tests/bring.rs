@@ -306,7 +306,7 @@ fn onnx_forgets_in_its_features_as_the_network_does() {
             (dot, squares, others) = (dot + a * b, squares + a * a, others + b * b);
         }
         let alike = dot / (squares * others).sqrt();
-        assert!(alike > 0.95, "{id}: {alike}");
+        assert!(alike > 0.9, "{id}: {alike}");
     }
     // Given back: the layer and the head are new, and every other byte is as it was.
     away.run(&["export", "r4", "new.onnx"]).success();
