@@ -24,6 +24,7 @@ name = "base"
 seed = 1
 [data]
 source = "digits"
+clients = 1
 [forget]
 classes = ["3"]
 [network]
@@ -37,6 +38,7 @@ epochs = 60
 batch_size = 16
 [[model]]
 name = "base"
+client = 1
 "#;
 
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
@@ -64,7 +66,9 @@ fn set_up(folder: &Path, descendants: usize) -> Result<f64, Box<dyn Error>> {
     let registry = Arc::new(Registry::create(folder)?);
     let engine = Engine::new(Arc::clone(&registry)).with_data(&splits);
     grow(&engine, &Recipe::parse(RECIPE)?, &splits.train)?;
-    let base = LoadedModel::open(&registry, &registry.graph()?, &"base@1".parse()?)?;
+    let graph = registry.graph()?;
+    let base = LoadedModel::open(&registry, &graph, &"base@1".parse()?)?;
+    let born = graph.get(base.id()).map_or(0, |vertex| vertex.time);
     compute_cards(
         &engine,
         std::slice::from_ref(&base),
@@ -94,7 +98,7 @@ fn set_up(folder: &Path, descendants: usize) -> Result<f64, Box<dyn Error>> {
         cards.push(registry.put_card(&own)?);
         let labels = base.manifest.labels.clone();
         let training = Training::new("other", labels.clone());
-        let mut vertex = Model::new(ModelId::new(format!("head{number}"), 1)?, 2);
+        let mut vertex = Model::new(ModelId::new(format!("head{number}"), 1)?, born + 1);
         vertex = vertex.trained_on(training);
         vertex.labels = labels;
         let relation = Relation::Transfer { frozen: Vec::new() };
