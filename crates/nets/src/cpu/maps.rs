@@ -27,12 +27,13 @@ impl Maps {
     /// The samples at some places, each below [`Maps::samples`].
     pub(crate) fn select(&self, places: &[usize]) -> Self {
         let each = self.per_sample();
-        let values = places
-            .iter()
-            .flat_map(|at| &self.values[at * each..(at + 1) * each]);
+        let mut values = Vec::with_capacity(places.len() * each);
+        for at in places {
+            values.extend_from_slice(&self.values[at * each..(at + 1) * each]);
+        }
         Self {
             samples: places.len(),
-            values: values.copied().collect(),
+            values,
             ..*self
         }
     }

@@ -169,6 +169,9 @@ impl Activations {
         let values = held
             .ok_or_else(|| NetError::Backend(format!("there are no samples {first} to {end}")))?;
         let rows = end.saturating_sub(first) * self.positions();
+        if self.window == Window::POINT {
+            return Matrix::new(rows, self.depth(), values.to_vec()).map_err(backend);
+        }
         let mut unfolded = Vec::with_capacity(rows * self.depth());
         let stride = self.window.stride;
         for sample in values.chunks_exact(each.max(1)) {

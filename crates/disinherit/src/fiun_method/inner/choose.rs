@@ -176,7 +176,8 @@ impl<'a> Chooser<'a> {
     }
 
     /// The first edit that forgets as much and loses as little as is asked for, in the order of
-    /// [`RIDGES`].
+    /// [`RIDGES`]. Weaker or stronger ones are not tried once one does: of a network that runs elsewhere each
+    /// is a pass of the whole network.
     pub(super) fn choose(&self) -> Result<Chosen, Refusal> {
         let before = self.retained_before()?;
         let bounds = self.bounds;
@@ -192,8 +193,9 @@ impl<'a> Chooser<'a> {
             trials.push(trial);
             let fits = trial.forget <= bounds.forget
                 && self.surely_lost(before - trial.retain) <= bounds.loss;
-            if fits && chosen.is_none() {
+            if fits {
                 chosen = Some(tried);
+                break;
             }
         }
         trials.sort_by(|a, b| a.ridge.total_cmp(&b.ridge));
