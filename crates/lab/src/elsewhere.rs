@@ -1,6 +1,6 @@
 //! Models of a recipe that another program trained: the folder that they are in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use disinherit::EngineError;
@@ -91,9 +91,13 @@ pub(crate) fn read_trained(
     architecture: &Architecture,
 ) -> Result<StateDict, EngineError> {
     let name = path.display();
-    let state = to_state(&read_checkpoint(path)?);
+    let mut state = to_state(&read_checkpoint(path)?);
     architecture
         .check(&state)
         .map_err(EngineError::net(&name))?;
+    // What the network does not have (counters, say) is no part of the model.
+    let tensors = architecture.tensors().map_err(EngineError::net(&name))?;
+    let known: BTreeSet<String> = tensors.into_iter().map(|(name, _)| name).collect();
+    state.retain(|name, _| known.contains(name));
     Ok(state)
 }

@@ -12,7 +12,7 @@ use crate::model::LoadedModel;
 use crate::provenance::{lineage, own_data};
 
 /// Directions of each class, at most.
-const RANK: usize = 16;
+pub(crate) const RANK: usize = 16;
 
 /// Fewer directions than this say too little of how samples differ.
 const FEWEST_DIRECTIONS: usize = 4;
@@ -21,7 +21,7 @@ const FEWEST_DIRECTIONS: usize = 4;
 const MOST: usize = 400;
 
 /// Samples of a class without which nothing is kept of it.
-const FEWEST: usize = 10;
+pub(crate) const FEWEST: usize = 10;
 
 /// What a network makes of each class before its last block, for edits without data. Labels that the
 /// model was not trained on itself are described by the samples that the models which it inherits from

@@ -63,7 +63,7 @@ def forget(
 
     With ``loader`` the features forget too: the penultimate layer is edited, the last linear layer or convolution
     below the head, or the one that ``layer`` names as in ``named_modules()``. Up to 2,500 samples of the loader are
-    run again for that, about ten times, and the module is judged on its samples and on those of ``heldout``. Where it
+    run again for that, most often three times, and the module is judged on its samples and on those of ``heldout``. Where it
     cannot be done the outputs are edited alone, and a warning says why. ``depth="features"`` insists on the loader,
     ``depth="outputs"`` edits the outputs alone, as does any option about dampening (``alpha`` and the like).
 

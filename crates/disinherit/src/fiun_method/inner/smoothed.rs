@@ -11,14 +11,9 @@ use fiun::{FisherError, LowRankGaussian, Matrix, MatrixRef};
 use super::guesses::Rows;
 use super::layer::{Layer, Seen};
 use super::material::Part;
+use crate::cards::activations::{FEWEST, RANK};
 use crate::error::EngineError;
 use crate::work::Work;
-
-/// Directions in which draws differ, at most.
-const RANK: usize = 16;
-
-/// Samples of a class without which nothing can be said of how they differ.
-const FEWEST: usize = 10;
 
 /// Draws of each class, at least.
 const DRAWS: usize = 200;
