@@ -3,6 +3,7 @@
 
 mod catalog;
 mod json;
+mod patience;
 pub(crate) mod pool;
 mod query;
 mod read;
