@@ -8,7 +8,7 @@ use disinherit::import::{AddModel, NewNetwork};
 use disinherit::import::{ImportOptions, TrainedOn as TreeTraining};
 use disinherit::nets::{Architecture, Preprocessing};
 use disinherit::registry::LossBound;
-use disinherit::umig::{Forget, Relation, SampleSet, Training};
+use disinherit::umig::{Forget, Relation, SampleSet, Shard, Training};
 use disinherit::{Alpha, EditDepth, EngineError, FiunOptions, Method, RunOptions, Scale};
 use disinherit_lab::{MethodKind, Setup};
 use pyo3::prelude::*;
@@ -57,12 +57,14 @@ pub(crate) struct Options {
     depth: String,
     activations: bool,
     method: Option<String>,
+    shard: Option<String>,
 }
 
 /// The same as the engine takes it.
 pub(crate) struct Way {
     pub(crate) fiun: FiunOptions,
     pub(crate) run: RunOptions,
+    pub(crate) shard: Option<Shard>,
     method: Option<MethodKind>,
 }
 
@@ -126,9 +128,11 @@ impl Options {
             ..RunOptions::default()
         };
         let method = self.method.as_deref().map(str::parse).transpose();
+        let shard = self.shard.as_deref().map(str::parse).transpose();
         Ok(Way {
             fiun,
             run,
+            shard: shard.map_err(refused)?,
             method: method.map_err(refused)?,
         })
     }

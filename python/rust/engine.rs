@@ -8,8 +8,8 @@ use disinherit::formats::{self, TensorSource};
 use disinherit::import::{ImportOptions, ImportPlan};
 use disinherit::nets::Architecture;
 use disinherit::registry::{Location, Registry, RegistryError};
-use disinherit::umig::{Forget, ModelId, Plan, Request};
-use disinherit::{Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Unlearned};
+use disinherit::umig::{Forget, ModelId, Part, Plan, Request, Shard};
+use disinherit::{Engine, EngineError, LoadedModel, RunOptions, ShardDone, Unlearned};
 use disinherit_lab::{LabError, request_report};
 use pyo3::prelude::*;
 
@@ -53,14 +53,14 @@ pub(crate) fn ids(registry: &Registry, names: &[String]) -> Result<Vec<ModelId>,
     let graph = registry.graph()?;
     let found = names
         .iter()
-        .map(|name| disinherit::resolve(&graph, name).map(|model| model.id.clone()));
+        .map(|name| disinherit::model::find(&graph, name).map(|model| model.id.clone()));
     found.collect()
 }
 
 /// One version.
 pub(crate) fn loaded(registry: &Registry, name: &str) -> Result<LoadedModel, EngineError> {
     let graph = registry.graph()?;
-    let id = disinherit::resolve(&graph, name)?.id.clone();
+    let id = disinherit::model::find(&graph, name)?.id.clone();
     LoadedModel::open(registry, &graph, &id)
 }
 
@@ -133,27 +133,31 @@ pub(crate) fn fisher(
     registry: &Arc<Registry>,
     models: &[String],
     data: &Data,
-    options: &FiunOptions,
+    way: &Way,
     again: bool,
     progress: &Shown,
 ) -> Result<usize, EngineError> {
     let graph = registry.graph()?;
-    let loaded = ids(registry, models)?
+    let mut loaded = ids(registry, models)?
         .iter()
         .map(|id| LoadedModel::open(registry, &graph, id))
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(shard) = way.shard {
+        loaded = shard.share(loaded, LoadedModel::cost_of_passes);
+    }
     let engine = engine(registry, Some(data), progress);
-    let made = disinherit::cards::compute_cards(&engine, &loaded, &options.fisher, again)?;
+    let made = disinherit::cards::compute_cards(&engine, &loaded, &way.fiun.fisher, again)?;
     Ok(made.len())
 }
 
-/// Which models a request touches, and the tasks that it means.
+/// Which models a request touches, the tasks that it means, and how they fall to so many processes.
 pub(crate) fn plan(
     registry: &Arc<Registry>,
     asked: &Asked,
     data: Option<&Data>,
     way: &Way,
-) -> Result<Plan, EngineError> {
+    shards: u32,
+) -> Result<(Plan, Vec<Part>), EngineError> {
     let request = request(registry, asked)?;
     let shown = Shown(None);
     let engine = engine(registry, data, &shown);
@@ -163,7 +167,25 @@ pub(crate) fn plan(
         ..way.run
     };
     let prepared = engine.prepare(&request, method.as_ref(), options)?;
-    Ok(prepared.plan().clone())
+    Ok((prepared.plan().clone(), prepared.parts(shards)))
+}
+
+/// Does one shard of a request.
+pub(crate) fn unlearn_shard(
+    registry: &Arc<Registry>,
+    asked: &Asked,
+    data: Option<&Data>,
+    way: &Way,
+    progress: &Shown,
+) -> Result<ShardDone, EngineError> {
+    let shard = way
+        .shard
+        .ok_or_else(|| EngineError::Setting("say which shard: `shard=\"3/40\"`".into()))?;
+    let request = request(registry, asked)?;
+    let engine = engine(registry, data, progress);
+    let method = way.method(&request.forget, data.is_some());
+    let prepared = engine.prepare(&request, method.as_ref(), way.run)?;
+    prepared.run_shard(shard)
 }
 
 /// Forgets.
@@ -191,6 +213,8 @@ pub(crate) struct Verification {
     pub(crate) at_most: f64,
     /// Whether to look inside the models.
     pub(crate) deep: bool,
+    /// The part of the models that is judged.
+    pub(crate) shard: Option<Shard>,
 }
 
 /// Whether models have forgotten: those of the last request, and what it asked for, where nothing is named.
@@ -205,12 +229,15 @@ pub(crate) fn verify(
         Some(asked) => asked.forget()?,
         None => last()?.request.forget,
     };
-    let ids = if asked.models.is_empty() {
+    let mut ids = if asked.models.is_empty() {
         let models = last()?.models.into_iter();
         models.map(|model| model.after).collect()
     } else {
         ids(registry, &asked.models)?
     };
+    if let Some(shard) = asked.shard {
+        ids = shard.share(ids, |_| 1);
+    }
     let engine = engine(registry, Some(data), progress);
     let depth = if asked.deep {
         Depth::FULL

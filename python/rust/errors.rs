@@ -140,6 +140,10 @@ fn of_engine(hint: &Hint) -> Option<String> {
             "the training that made these weights diverged; use earlier ones".into()
         }
         Hint::FetchAgain => "copy or download the file again".into(),
+        Hint::UseSameVersion(version) => format!(
+            "go on with version {version} everywhere, or drop what it finished and begin anew: \
+             `Registry.collect_garbage(drafts=True)`"
+        ),
         Hint::AcceptLoss(least) => format!(
             "leave more of the forget data recognised (`target_forget=`), or publish with the loss \
              (`accept_loss={least}`)"

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::arguments::{Asked, NewModel, Options, TreeOptions};
 use crate::data_sets::Data;
 use crate::engine;
-use crate::errors::raised;
+use crate::errors::{raised, refused};
 use crate::progress::Shown;
 use crate::results::{Details, Graph, Record, list};
 use crate::tensors::{Arrays, Given, dtype_name};
@@ -217,7 +217,7 @@ impl Registry {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<usize> {
         let (options, shown) = (options.read()?, Shown(progress));
-        py.detach(|| engine::fisher(&self.inner, &models, data, &options.fiun, again, &shown))
+        py.detach(|| engine::fisher(&self.inner, &models, data, &options, again, &shown))
             .map_err(|error| data.raised(error))
     }
 
@@ -228,9 +228,10 @@ impl Registry {
         request: Asked,
         data: Option<&Data>,
         options: Options,
+        shards: u32,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = options.read()?;
-        let plan = py.detach(|| engine::plan(&self.inner, &request, data, &options));
+        let plan = py.detach(|| engine::plan(&self.inner, &request, data, &options, shards));
         plan.map_err(|error| raised_by(data, error))?.record(py)
     }
 
@@ -249,6 +250,21 @@ impl Registry {
             .record(py)
     }
 
+    /// Does one shard of a request; publishes nothing.
+    fn unlearn_shard<'py>(
+        &self,
+        py: Python<'py>,
+        request: Asked,
+        data: Option<&Data>,
+        options: Options,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (options, shown) = (options.read()?, Shown(progress));
+        py.detach(|| engine::unlearn_shard(&self.inner, &request, data, &options, &shown))
+            .map_err(|error| raised_by(data, error))?
+            .record(py)
+    }
+
     /// Whether models have forgotten; those of the last request when none is named.
     #[allow(clippy::too_many_arguments)]
     fn verify<'py>(
@@ -259,14 +275,17 @@ impl Registry {
         request: Option<Asked>,
         at_most: f64,
         deep: bool,
+        shard: Option<&str>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let shown = Shown(progress);
+        let shard = shard.map(str::parse).transpose().map_err(refused)?;
         let asked = engine::Verification {
             models,
             request,
             at_most,
             deep,
+            shard,
         };
         let verdicts = py.detach(|| engine::verify(&self.inner, data, &asked, &shown));
         let verdicts = verdicts.map_err(|error| data.raised(error))?;

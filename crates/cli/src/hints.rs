@@ -76,6 +76,7 @@ fn of_engine(hint: &Hint) -> String {
             "give the time when the child was made with `--time`, not before its parent's"
         }
         Hint::GiveSize => "for instance `--size 32x32`",
+        Hint::UseSameVersion(version) => return use_same(version),
         Hint::AcceptLoss(least) => {
             return format!(
                 "leave more of the forget data recognised (`--target-forget`), compare what other methods \
@@ -86,6 +87,13 @@ fn of_engine(hint: &Hint) -> String {
         _ => "see `disinherit help`",
     };
     text.to_owned()
+}
+
+fn use_same(version: &str) -> String {
+    format!(
+        "go on with version {version} everywhere, or drop what it finished and begin anew: \
+         `disinherit gc --drafts`"
+    )
 }
 
 /// A hint of the registry in the words of the command line.

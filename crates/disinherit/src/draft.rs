@@ -1,6 +1,6 @@
 //! Finished tasks of a request on its way: a run that was stopped takes them up.
 
-use disinherit_registry::{Digest, Draft, Registry, RegistryError};
+use disinherit_registry::{Digest, Draft, Registry, RegistryError, RequestId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,6 +10,12 @@ use crate::error::EngineError;
 
 /// The format of drafts: those of another one are never found, and made again.
 const FORMAT: &str = "draft/3";
+
+/// The task under which a request's drafts say which version of this program makes them.
+const PROGRAM: &str = "program";
+
+/// The version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The drafts of one request with certain settings on certain data. Where any of these is another,
 /// so are the drafts.
@@ -30,12 +36,37 @@ impl<'a> Drafts<'a> {
         let text = format!("{FORMAT} {settings}");
         let sum = Digest::from_content(text.as_bytes()).to_string();
         let name = format!("{request} {}", &sum[..16]);
-        let known = registry.drafts(&name)?.into_iter();
-        Ok(Self {
+        let mut drafts = Self {
             registry,
-            known: known.map(|draft| (draft.task.clone(), draft)).collect(),
+            known: BTreeMap::new(),
             name,
-        })
+        };
+        drafts.refresh()?;
+        Ok(drafts)
+    }
+
+    /// Says that this version of the program works on the request, for processes that join in: two versions
+    /// may compute different things.
+    ///
+    /// # Errors
+    /// [`EngineError::OtherVersion`] when another one began it.
+    pub(crate) fn claim(&mut self, request: &RequestId) -> Result<(), EngineError> {
+        match self.get::<String>(PROGRAM) {
+            Some(version) if version == VERSION => Ok(()),
+            Some(version) => Err(EngineError::OtherVersion {
+                request: request.clone(),
+                begun_by: version,
+                this: VERSION.to_owned(),
+            }),
+            None => self.keep([(PROGRAM.to_owned(), VERSION, Vec::new())]),
+        }
+    }
+
+    /// Reads again what others have finished.
+    pub(crate) fn refresh(&mut self) -> Result<(), EngineError> {
+        let known = self.registry.drafts(&self.name)?.into_iter();
+        self.known = known.map(|draft| (draft.task.clone(), draft)).collect();
+        Ok(())
     }
 
     /// What a finished task made, if it is all there.

@@ -14,6 +14,9 @@ use crate::runner::Runner;
 /// The default bound of the cache of features on disk, in bytes.
 pub const FEATURE_CACHE: u64 = 2 << 30;
 
+/// Threads that work on a registry on shared storage.
+const WAITING: usize = 32;
+
 /// A registry with what requests are answered by: data, a device, a place to show progress.
 ///
 /// ```
@@ -122,6 +125,16 @@ impl<'a> Engine<'a> {
     /// Where networks run.
     pub fn compute(&self) -> Compute {
         self.compute
+    }
+
+    /// Threads for work on many models that reads or writes the registry: as many as asked for, else one for
+    /// each core, and several where the registry is on shared storage, since each waits for answers most of
+    /// the time.
+    pub(crate) fn jobs(&self, asked: usize) -> usize {
+        match asked {
+            0 if self.registry.is_remote() => WAITING,
+            _ => asked,
+        }
     }
 
     /// Features in memory, which all that the engine does share.

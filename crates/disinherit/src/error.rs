@@ -1,7 +1,7 @@
 //! What can go wrong in the engine, and what can be done about it.
 
 use disinherit_formats::FormatError;
-use disinherit_registry::{LossBound, RegistryError};
+use disinherit_registry::{LossBound, RegistryError, RequestId};
 use fiun::FisherError;
 use umig::ModelId;
 
@@ -104,6 +104,19 @@ pub enum EngineError {
         /// What is allowed.
         bound: LossBound,
     },
+    /// A request that another version of this program began: what the two compute may differ.
+    #[error(
+        "version {begun_by} of disinherit began `{request}`, and this is version {this}: what they compute \
+         may differ"
+    )]
+    OtherVersion {
+        /// The request.
+        request: RequestId,
+        /// The version that began it.
+        begun_by: String,
+        /// The version that runs here.
+        this: String,
+    },
     /// A request or a model that a method or an estimator does not serve.
     #[error("{reason}")]
     Unsupported {
@@ -203,6 +216,8 @@ pub enum Hint {
     GiveSize,
     /// Look for damage in the registry, and repair what another copy of it still has.
     CheckRegistry,
+    /// Go on with the version that began, or drop what it finished.
+    UseSameVersion(String),
     /// Accept that models lose retained accuracy, up to this share at least.
     AcceptLoss(String),
 }
@@ -237,6 +252,7 @@ impl EngineError {
             Self::Format(FormatError::Checkpoint { .. }) => Some(Hint::FetchAgain),
             Self::Graph(umig::GraphError::OlderThanParent { .. }) => Some(Hint::GiveTime),
             Self::Data(disinherit_data::DataError::Size { .. }) => Some(Hint::GiveSize),
+            Self::OtherVersion { begun_by, .. } => Some(Hint::UseSameVersion(begun_by.clone())),
             Self::LosesTooMuch { models, .. } => Some(Hint::AcceptLoss(least(models))),
             _ => None,
         }

@@ -38,6 +38,10 @@ pub(crate) struct Execution<'p> {
     pub(crate) drafts: Drafts<'p>,
     /// The models whose changes later edits read.
     pub(crate) kept: BTreeSet<ModelId>,
+    /// The edits that are still to be made.
+    pub(crate) todo: BTreeSet<ModelId>,
+    /// Whether others work on the request beside this run.
+    pub(crate) shared: bool,
     /// Seconds that differences took.
     pub(crate) seconds: BTreeMap<ModelId, f64>,
     pub(crate) outcomes: BTreeMap<ModelId, ModelOutcome>,
@@ -50,21 +54,58 @@ pub(crate) struct Execution<'p> {
 }
 
 impl Execution<'_> {
-    /// Executes the tasks of a stage: those that run networks one after the other, since a forward
-    /// pass uses every core, and edits beside each other where the method allows it.
+    /// Takes up the edits that are finished: what is left of them is to be made here.
+    pub(crate) fn take_up(&mut self, edits: BTreeSet<ModelId>) -> Result<(), EngineError> {
+        self.todo = edits;
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let finished = {
+            let pool = pool(self.jobs())?;
+            let todo: Vec<&ModelId> = self.todo.iter().collect();
+            let drafts = &self.drafts;
+            let find = |id: &&ModelId| drafts.get::<ModelOutcome>(&id.to_string());
+            pool.install(|| todo.par_iter().map(find).collect::<Vec<_>>())
+        };
+        for outcome in finished.into_iter().flatten() {
+            if Some(&outcome.after) == self.becomes.get(&outcome.before) {
+                self.taken_up(outcome)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes the tasks of a stage that edits of this run need: those that run networks one after the
+    /// other, since a forward pass uses every core, and edits beside each other where the method allows it.
     pub(crate) fn stage(&mut self, stage: &Stage) -> Result<(), EngineError> {
+        let read: BTreeSet<ModelId> = self
+            .todo
+            .iter()
+            .flat_map(|id| self.work.reached_by(id))
+            .collect();
         let mut edits = Vec::new();
         for task in &stage.tasks {
+            let id = task.model();
+            let (read, edited) = (read.contains(id), self.todo.contains(id));
             match task {
-                Task::Card { model } => self.card(model)?,
-                Task::ForgetFisher { model, .. } => self.forget_fisher(model)?,
-                Task::Difference { model } => self.difference(model)?,
-                Task::Edit { model, .. } => edits.push(model),
-                // That is done when everything is published.
-                Task::Retire { .. } => {}
+                // Whoever publishes publishes all cards, also those of edits that others made.
+                Task::Card { .. } if read || edited || !self.shared => self.card(id)?,
+                Task::ForgetFisher { .. } if read => self.forget_fisher(id)?,
+                Task::Difference { .. } if read => self.difference(id)?,
+                Task::Edit { .. } => edits.push(id),
+                // A model is retired when everything is published.
+                Task::Card { .. }
+                | Task::ForgetFisher { .. }
+                | Task::Difference { .. }
+                | Task::Retire { .. } => {}
             }
         }
         self.edits(&edits)
+    }
+
+    /// Threads that work on models: more than there are cores where they wait for shared storage.
+    fn jobs(&self) -> usize {
+        self.work.engine.jobs(self.options.jobs)
     }
 
     fn sources(&self) -> Option<Sources<'_>> {
@@ -110,19 +151,21 @@ impl Execution<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        let stage = self
-            .work
-            .engine
-            .progress()
-            .stage("unlearning", ids.len() as u64);
-        let mut todo = Vec::with_capacity(ids.len());
-        for id in ids {
-            if self.taken_up(id)? {
-                stage.advance(1);
-            } else {
-                todo.push(self.work.model(id)?);
-            }
+        if self.shared && self.kept.iter().any(|id| self.todo.contains(id)) {
+            // Another shard may have made by now what edits of this one wait for.
+            self.drafts.refresh()?;
+            self.take_up(self.todo.clone())?;
         }
+        let mine = |id: &&&ModelId| self.todo.contains(**id) || self.outcomes.contains_key(**id);
+        let mine: Vec<&ModelId> = ids.iter().filter(mine).copied().collect();
+        let progress = self.work.engine.progress();
+        let stage = progress.stage("unlearning", mine.len() as u64);
+        let todo: Vec<&LoadedModel> = mine
+            .iter()
+            .filter(|id| self.todo.contains(**id))
+            .map(|id| self.work.model(id))
+            .collect::<Result<_, _>>()?;
+        stage.advance((mine.len() - todo.len()) as u64);
         let parallel = self.method.runs_in_parallel();
         let heads_only = self.work.selected.values().all(|s| s.inner.is_empty());
         let window = match (parallel, heads_only && self.work.engine.data().is_none()) {
@@ -130,7 +173,7 @@ impl Execution<'_> {
             (true, false) => FEW,
             (true, true) => MANY,
         };
-        let pool = pool(self.options.jobs)?;
+        let pool = pool(self.jobs())?;
         for models in todo.chunks(window) {
             let evidence: Vec<Option<Evidence>> = models
                 .iter()
@@ -154,26 +197,21 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Takes up the edit that a run that was stopped finished.
-    fn taken_up(&mut self, id: &ModelId) -> Result<bool, EngineError> {
-        if self.options.dry_run {
-            return Ok(false);
-        }
-        let finished = self.drafts.get::<ModelOutcome>(&id.to_string());
-        let Some(outcome) = finished.filter(|o| Some(&o.after) == self.becomes.get(id)) else {
-            return Ok(false);
-        };
+    /// Takes up an edit that another run finished.
+    fn taken_up(&mut self, outcome: ModelOutcome) -> Result<(), EngineError> {
+        let id = outcome.before.clone();
         if let Some(digest) = outcome.digest_after {
-            let wanted = self.options.keep_weights || self.kept.contains(id);
+            let wanted = self.options.keep_weights || self.kept.contains(&id);
             if wanted {
                 let registry = self.work.engine.registry();
-                let changed = self.work.model(id)?.difference(registry, digest)?;
-                self.remember(id, changed);
+                let changed = self.work.model(&id)?.difference(registry, digest)?;
+                self.remember(&id, changed);
             }
         }
         self.weigh(&outcome);
-        self.outcomes.insert(id.clone(), outcome);
-        Ok(true)
+        self.todo.remove(&id);
+        self.outcomes.insert(id, outcome);
+        Ok(())
     }
 
     /// Remembers a model that lost too much.
@@ -239,9 +277,10 @@ impl Execution<'_> {
                 (outcome.before.to_string(), outcome, blobs)
             }))?;
         }
-        let outcomes = outcomes.into_iter();
-        self.outcomes
-            .extend(outcomes.map(|o| (o.before.clone(), o)));
+        for outcome in outcomes {
+            self.todo.remove(&outcome.before);
+            self.outcomes.insert(outcome.before.clone(), outcome);
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use disinherit_data::DataSet;
 use disinherit_formats::Tensor;
 use disinherit_nets::{Architecture, Array, Compute, Network, Preprocessing, StateDict};
-use disinherit_registry::{Digest, Manifest, Registry};
+use disinherit_registry::{Digest, Manifest, Registry, TensorRef};
 use fiun::Matrix;
 use serde_json::json;
 use umig::{Model, ModelId, Umig};
@@ -196,6 +196,29 @@ impl LoadedModel {
     pub fn network(&self, registry: &Registry, compute: Compute) -> Result<Network, EngineError> {
         Network::new(&self.architecture, &self.state(registry)?, compute)
             .map_err(EngineError::net(self.id()))
+    }
+
+    /// What it costs to run it on all of its own training samples, to share work out by: the bytes of its
+    /// weights, once and once more for each sample. A training whose samples are not listed counts as a
+    /// thousand.
+    pub fn cost_of_passes(&self) -> u64 {
+        const UNLISTED: u64 = 1000;
+        let trained = self.learned().training.iter();
+        let samples: u64 = trained
+            .map(|own| own.samples.count().unwrap_or(UNLISTED))
+            .sum();
+        let tensors = self.manifest.tensors.values();
+        let bytes: u64 = tensors.filter_map(TensorRef::bytes).sum();
+        bytes.saturating_mul(samples.saturating_add(1))
+    }
+
+    /// The bytes of its head.
+    pub(crate) fn head_bytes(&self) -> u64 {
+        let tensors = self.head_tensors();
+        let tensors = tensors
+            .iter()
+            .filter_map(|name| self.manifest.tensors.get(name));
+        tensors.filter_map(TensorRef::bytes).sum()
     }
 
     /// Whether only its head is known, and features come from elsewhere.

@@ -28,7 +28,7 @@ pub(crate) type Opened = (BTreeMap<ModelId, LoadedModel>, BTreeMap<ModelId, Know
 
 impl Opening<'_> {
     pub(crate) fn all(&self, touched: Vec<&ModelId>) -> Result<Opened, EngineError> {
-        let pool = pool(self.options.jobs)?;
+        let pool = pool(self.engine.jobs(self.options.jobs))?;
         let opened: Vec<Result<_, EngineError>> =
             pool.install(|| touched.par_iter().map(|id| self.one(id)).collect());
         let (mut models, mut known) = Opened::default();

@@ -7,7 +7,7 @@ use disinherit_registry::{
     LossBound, MethodName, ModelOutcome, OperationId, RequestId, RetiredModel,
 };
 use serde::{Deserialize, Serialize};
-use umig::ModelId;
+use umig::{ModelId, Shard};
 
 use crate::cost::Cost;
 
@@ -48,4 +48,21 @@ pub struct Done {
     pub cost: Cost,
     /// The part of the cost before the first edit: planning and Fisher information.
     pub preparation: Cost,
+}
+
+/// What a process did of a request that several work on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShardDone {
+    /// The request's id.
+    pub request: RequestId,
+    /// The shard.
+    pub shard: Shard,
+    /// The models that are edited in this shard. All their new versions are drafts now.
+    pub models: Vec<ModelId>,
+    /// How many of them this process edited.
+    pub edited: usize,
+    /// How many were finished already.
+    pub taken_up: usize,
+    /// Seconds that it took.
+    pub seconds: f64,
 }

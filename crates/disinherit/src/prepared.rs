@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use disinherit_registry::{Digest, LossBound, RequestId, RetiredModel};
 use serde_json::json;
-use umig::{ModelId, Plan, Request, Scope, Task, Umig};
+use umig::{ModelId, Part, Plan, Request, Scope, Shard, Task, Umig};
 
 use crate::cards::source::{CardUse, Found};
 use crate::cost::{Cost, Meter};
@@ -20,7 +20,7 @@ use crate::layers::Selected;
 use crate::method::Method;
 use crate::model::{LoadedModel, next_version};
 use crate::opening::Opening;
-use crate::outcome::{Done, Unlearned};
+use crate::outcome::{Done, ShardDone, Unlearned};
 use crate::plan::{Planning, asked_after, check_labels, emptied, plan};
 use crate::publish::{Publishing, publish, request_id};
 use crate::run_options::RunOptions;
@@ -149,22 +149,12 @@ impl<'a> Prepared<'a> {
     /// [`EngineError`]; nothing is published then. [`EngineError::LosesTooMuch`] when models would lose
     /// more accuracy on the retained data than is allowed: what was computed for those is dropped.
     pub fn run(&self) -> Result<Done, EngineError> {
-        if self.options.plan_only {
-            return Err(EngineError::Setting(
-                "this was prepared for its plan only, without the checks of a run".into(),
-            ));
-        }
+        self.check_runs()?;
         let meter = Meter::start(self.engine.registry());
         let start = Instant::now();
         let request = self.request_id()?;
-        let data = self.engine.data().filter(|_| !self.options.dry_run);
-        let settings = json!({
-            "settings": self.method.settings()?,
-            "data": data.map(|data| [data.train.digest(), data.heldout.digest()].map(|d| d.to_string())),
-        });
-        let drafts = Drafts::open(self.engine.registry(), request.as_str(), &settings)?;
-        let mut execution = self.execution(drafts);
-        let preparation = self.execute(&mut execution)?;
+        let mut execution = self.execution(self.drafts(&request)?);
+        let preparation = self.execute(&mut execution, self.becomes.keys().cloned().collect())?;
         execution.check_losses()?;
         let outcomes = std::mem::take(&mut execution.outcomes);
         let mut unlearned = Unlearned {
@@ -194,6 +184,113 @@ impl<'a> Prepared<'a> {
         })
     }
 
+    /// Refuses what was prepared for its plan only.
+    fn check_runs(&self) -> Result<(), EngineError> {
+        match self.options.plan_only {
+            false => Ok(()),
+            true => Err(EngineError::Setting(
+                "this was prepared for its plan only, without the checks of a run".into(),
+            )),
+        }
+    }
+
+    /// What was finished of the request, with these settings and on this data.
+    fn drafts(&self, request: &RequestId) -> Result<Drafts<'_>, EngineError> {
+        let data = self.engine.data().filter(|_| !self.options.dry_run);
+        let settings = json!({
+            "settings": self.method.settings()?,
+            "data": data.map(|data| [data.train.digest(), data.heldout.digest()].map(|d| d.to_string())),
+        });
+        let mut drafts = Drafts::open(self.engine.registry(), request.as_str(), &settings)?;
+        if !self.options.dry_run {
+            drafts.claim(request)?;
+        }
+        Ok(drafts)
+    }
+
+    /// The plan in so many parts, for as many processes, each of which executes one with
+    /// [`Prepared::run_shard`]. A part's cost is the bytes of weights that its tasks read, once for each
+    /// sample that they are run on. It depends on the registry and the method alone, so that every process
+    /// splits the plan in the same way.
+    pub fn parts(&self, of: u32) -> Vec<Part> {
+        self.plan.parts(of, &|id| self.weight(id))
+    }
+
+    /// What all tasks of a model cost, in the unit of [`Prepared::parts`].
+    fn weight(&self, id: &ModelId) -> u64 {
+        let Some(model) = self
+            .models
+            .get(id)
+            .filter(|_| self.becomes.contains_key(id))
+        else {
+            return 0;
+        };
+        let carded = !matches!(self.found.get(id), Some(Found::Data | Found::Fallback(..)));
+        let deep =
+            self.method
+                .edits_features(&self.plan.request.forget, model, self.engine.runner());
+        let inner = self
+            .selected
+            .get(id)
+            .is_none_or(|selected| !selected.inner.is_empty());
+        match carded && !deep && !inner {
+            true => model.head_bytes(),
+            false => model.cost_of_passes(),
+        }
+    }
+
+    /// Executes the tasks of one shard and keeps what they make as drafts, which any process takes up:
+    /// [`Prepared::run`], which publishes, or another shard. Nothing is published. What an edit waits for in
+    /// other shards is made here too, unless it is finished by then.
+    ///
+    /// # Errors
+    /// [`EngineError`] as for [`Prepared::run`]; what was finished before stays.
+    pub fn run_shard(&self, shard: Shard) -> Result<ShardDone, EngineError> {
+        self.check_runs()?;
+        if self.options.dry_run {
+            return Err(EngineError::Setting(
+                "a shard keeps what it makes: it cannot be run without writing".into(),
+            ));
+        }
+        let start = Instant::now();
+        let request = self.request_id()?;
+        let mut execution = self.execution(self.drafts(&request)?);
+        execution.shared = true;
+        let part = self
+            .parts(shard.of())
+            .into_iter()
+            .find(|part| part.shard == shard);
+        let models: Vec<ModelId> = part.map(|part| part.models).unwrap_or_default();
+        let edits: Vec<ModelId> = models
+            .into_iter()
+            .filter(|id| self.becomes.contains_key(id))
+            .collect();
+        execution.take_up(edits.iter().cloned().collect())?;
+        let taken_up = edits.len() - execution.todo.len();
+        let todo = self.with_waited_for(execution.todo.clone());
+        self.execute(&mut execution, todo)?;
+        execution.check_losses()?;
+        Ok(ShardDone {
+            request,
+            shard,
+            edited: edits.len() - taken_up,
+            taken_up,
+            models: edits,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Some edits with all that they wait for.
+    fn with_waited_for(&self, mut edits: BTreeSet<ModelId>) -> BTreeSet<ModelId> {
+        let mut open: Vec<ModelId> = edits.iter().cloned().collect();
+        while let Some(id) = open.pop() {
+            let waits = self.method.waits_for(&id, &self.graph, &self.plan.scope);
+            let new = waits.into_iter().filter(|id| self.becomes.contains_key(id));
+            open.extend(new.filter(|id| edits.insert(id.clone())));
+        }
+        edits
+    }
+
     /// The request's name: of what is asked, and of all models that it touches.
     fn request_id(&self) -> Result<RequestId, EngineError> {
         let opened = self.models.values().map(|model| model.digest);
@@ -212,6 +309,8 @@ impl<'a> Prepared<'a> {
             work: self.work(),
             drafts,
             kept: self.waited_for(),
+            todo: BTreeSet::new(),
+            shared: false,
             seconds: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             refused: Vec::new(),
@@ -220,8 +319,14 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// Executes all stages; returns what everything before the first edit cost.
-    fn execute(&self, execution: &mut Execution<'_>) -> Result<Cost, EngineError> {
+    /// Executes all stages as far as some edits need them; returns what everything before the first edit
+    /// cost.
+    fn execute(
+        &self,
+        execution: &mut Execution<'_>,
+        edits: BTreeSet<ModelId>,
+    ) -> Result<Cost, EngineError> {
+        execution.take_up(edits)?;
         let mut preparation = self.cost;
         for stage in &self.plan.stages {
             let edits = stage.tasks.iter().any(|t| matches!(t, Task::Edit { .. }));

@@ -29,6 +29,7 @@ mod plan;
 mod relation;
 mod request;
 mod samples;
+mod shard;
 
 pub use error::{GraphError, RequestError};
 pub use graph::Umig;
@@ -37,6 +38,7 @@ pub use plan::{Plan, Reads, Stage, Task};
 pub use relation::Relation;
 pub use request::{Forget, Request, Role, Scope};
 pub use samples::{KeptSamples, SampleError, SampleIndex, SampleSet};
+pub use shard::{Part, Shard, ShardError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

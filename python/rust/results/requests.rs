@@ -9,8 +9,8 @@ use disinherit::registry::{
     Basis, CheckedOn, InnerEdit, InnerTrial, LossBound, LossCheck, MatchedSamples, MeasuredLoss,
     ModelOutcome, RetiredModel,
 };
-use disinherit::umig::{Forget, Plan, Reads, Request, Stage, Task};
-use disinherit::{ModelLoss, Unlearned};
+use disinherit::umig::{Forget, Part, Plan, Reads, Request, Stage, Task};
+use disinherit::{ModelLoss, ShardDone, Unlearned};
 use pyo3::prelude::*;
 
 use crate::results::record::{Record, dict, list, maybe, record, text, texts};
@@ -75,14 +75,42 @@ impl Record for Stage {
     }
 }
 
-impl Record for Plan {
+impl Record for Part {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let touched = self.scope.touched();
-        let roles = touched.map(|id| (id, self.scope.role(id)));
+        let models = self.models.iter().map(ToString::to_string);
+        record!(py, "Shard" {
+            shard: self.shard.to_string(),
+            models: models.collect::<Vec<_>>(),
+            cost: self.cost,
+        })
+    }
+}
+
+impl Record for ShardDone {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let models = self.models.iter().map(ToString::to_string);
+        record!(py, "ShardDone" {
+            request: self.request.to_string(),
+            shard: self.shard.to_string(),
+            models: models.collect::<Vec<_>>(),
+            edited: self.edited,
+            taken_up: self.taken_up,
+            seconds: self.seconds,
+        })
+    }
+}
+
+/// A plan, and how it falls to several processes.
+impl Record for (Plan, Vec<Part>) {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (plan, parts) = self;
+        let touched = plan.scope.touched();
+        let roles = touched.map(|id| (id, plan.scope.role(id)));
         record!(py, "Plan" {
-            request: self.request.record(py)?,
+            request: plan.request.record(py)?,
             roles: dict(py, roles, |role| Ok(role.to_string().into_pyobject(py)?.into_any()))?,
-            stages: list(py, &self.stages)?,
+            stages: list(py, &plan.stages)?,
+            shards: list(py, parts)?,
         })
     }
 }

@@ -74,6 +74,7 @@ class Options:
     depth: str = "auto"
     activations: bool = True
     method: Optional[str] = None
+    shard: Optional[str] = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from .results import (
     Plan,
     Purged,
     Request,
+    ShardDone,
     Undone,
     Unlearned,
     Verdict,
@@ -110,10 +111,13 @@ class Registry:
     def fisher(
         self, models: List[str], data: Data, options: Options, again: bool, progress: _Progress
     ) -> int: ...
-    def plan(self, request: Request, data: Optional[Data], options: Options) -> Plan: ...
+    def plan(self, request: Request, data: Optional[Data], options: Options, shards: int) -> Plan: ...
     def unlearn(
         self, request: Request, data: Optional[Data], options: Options, progress: _Progress
     ) -> Unlearned: ...
+    def unlearn_shard(
+        self, request: Request, data: Optional[Data], options: Options, progress: _Progress
+    ) -> ShardDone: ...
     def verify(
         self,
         data: Data,
@@ -121,6 +125,7 @@ class Registry:
         request: Optional[Request],
         at_most: float,
         deep: bool,
+        shard: Optional[str],
         progress: _Progress,
     ) -> List[Verdict]: ...
     def report(self, path: PathLike, data: Optional[Data], progress: _Progress) -> None: ...

@@ -36,6 +36,7 @@ from .results import (
     Plan,
     Purged,
     Relation,
+    ShardDone,
     Training,
     Undone,
     Unlearned,
@@ -216,6 +217,7 @@ class Registry:
         estimator: Optional[str] = None,
         activations: bool = True,
         again: bool = False,
+        shard: Optional[str] = None,
         progress: bool = True,
     ) -> int:
         """Compute and keep FIM cards, so that classes can be forgotten later without data.
@@ -223,9 +225,10 @@ class Registry:
         ``layers`` is ``head``, ``all`` or patterns of tensor names; of inner layers a card keeps the FIM of all
         classes together. With ``activations`` cards of networks that run in the engine also keep activation
         statistics, so that classes can be forgotten to the features without data. Returns how many were made; models
-        that have one are passed over, unless ``again``.
+        that have one are passed over, unless ``again``. With ``shard="3/40"`` only the third of forty equal parts of
+        the models gets cards, for processes that share the work.
         """
-        options = Options(layers=patterns(layers), estimator=estimator, activations=activations)
+        options = Options(layers=patterns(layers), estimator=estimator, activations=activations, shard=shard)
         return self._inner.fisher(listed(models), data._inner, options, again, progress_bars(progress))
 
     def plan(
@@ -239,14 +242,17 @@ class Registry:
         layers: Optional[Labels] = None,
         estimator: Optional[str] = None,
         depth: str = "auto",
+        method: Optional[str] = None,
+        shards: int = 0,
     ) -> Plan:
         """Which models a request would touch, the work that it means, and what that work reads.
 
-        No sample is read: ``data`` says whether modules of yours are run, whose features are edited then.
+        No sample is read: ``data`` says whether modules of yours are run, whose features are edited then. With
+        ``shards`` the plan also says how the work falls to so many processes (:meth:`unlearn_shard`).
         """
-        options = Options(layers=patterns(layers), estimator=estimator, depth=depth)
+        options = Options(layers=patterns(layers), estimator=estimator, depth=depth, method=method)
         asked = request(classes, source, samples, initial)
-        return self._inner.plan(asked, None if data is None else data._inner, options)
+        return self._inner.plan(asked, None if data is None else data._inner, options, shards)
 
     def unlearn(
         self,
@@ -318,6 +324,30 @@ class Registry:
         asked = request(classes, source, samples, initial)
         return self._inner.unlearn(asked, None if data is None else data._inner, options, progress_bars(progress))
 
+    def unlearn_shard(
+        self,
+        shard: str,
+        *,
+        classes: Optional[Labels] = None,
+        source: Optional[str] = None,
+        samples: Optional[Iterable[str]] = None,
+        initial: Labels = (),
+        data: Optional[Data] = None,
+        progress: bool = True,
+        layers: Optional[Labels] = None,
+        **options: Any,
+    ) -> ShardDone:
+        """Do one of several equal parts of a request, ``"3/40"`` for the third of forty, and publish nothing.
+
+        The other arguments are those of :meth:`unlearn`, the same in every process. What was edited is kept in the
+        registry; when all parts are done, :meth:`unlearn` takes them up and publishes. A part that failed can be done
+        again, or is left to that call. ``dry_run`` is not possible.
+        """
+        how = Options(layers=patterns(layers), shard=shard, **options)
+        asked = request(classes, source, samples, initial)
+        inner = None if data is None else data._inner
+        return self._inner.unlearn_shard(asked, inner, how, progress_bars(progress))
+
     def verify(
         self,
         data: Data,
@@ -328,17 +358,18 @@ class Registry:
         samples: Optional[Iterable[str]] = None,
         at_most: float = 0.01,
         deep: bool = False,
+        shard: Optional[str] = None,
         progress: bool = True,
     ) -> List[Verdict]:
         """Whether models have forgotten; those of the last request, and what it forgot, when not given.
 
         With ``deep`` their insides are looked at too, beside a model of the graph that never saw the forget data;
-        this trains a little.
+        this trains a little. With ``shard="3/40"`` only the third of forty equal parts of the models is judged.
         """
         asked = None
         if classes is not None or source is not None or samples is not None:
             asked = request(classes, source, samples)
-        return self._inner.verify(data._inner, listed(models), asked, at_most, deep, progress_bars(progress))
+        return self._inner.verify(data._inner, listed(models), asked, at_most, deep, shard, progress_bars(progress))
 
     def report(self, path: PathLike, data: Optional[Data] = None, *, progress: bool = True) -> None:
         """Write the page of the last request."""

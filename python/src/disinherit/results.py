@@ -307,6 +307,33 @@ class Needs(Record):
 
 
 @dataclass(frozen=True)
+class Shard(Record):
+    """The part of a plan that one of several processes does: :meth:`disinherit.Registry.unlearn_shard`."""
+
+    #: ``3/40`` is the third of forty.
+    shard: str
+    models: List[str]
+    #: Bytes of weights that its tasks read, once for each sample that they are run on.
+    cost: int
+
+
+@dataclass(frozen=True)
+class ShardDone(Record):
+    """What a process did of a request that several work on. Nothing of it is published yet."""
+
+    request: str
+    #: ``3/40`` is the third of forty.
+    shard: str
+    #: The models of this shard; the edits of all of them are kept for the process that publishes.
+    models: List[str]
+    #: How many of them this process edited.
+    edited: int
+    #: How many were finished already.
+    taken_up: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Plan(Record):
     """Which models a request touches, and the work that it means."""
 
@@ -315,6 +342,8 @@ class Plan(Record):
     roles: Dict[str, str]
     #: To be run one after the other.
     stages: List[Stage]
+    #: How the work falls to several processes, where that was asked for.
+    shards: List[Shard] = field(default_factory=list)
 
     @property
     def needs(self) -> Needs:

@@ -7,6 +7,7 @@ pub(crate) mod model;
 pub(crate) mod network;
 pub(crate) mod recipe;
 pub(crate) mod request;
+pub(crate) mod shard;
 pub(crate) mod trained;
 pub(crate) mod unlearning;
 pub(crate) mod values;

@@ -6,7 +6,7 @@ use crate::error::CliError;
 
 /// A model by name (its current version) or by name@version.
 pub(crate) fn resolve(graph: &Umig, text: &str) -> Result<ModelId, CliError> {
-    Ok(disinherit::resolve(graph, text)?.id.clone())
+    Ok(disinherit::model::find(graph, text)?.id.clone())
 }
 
 /// Several models, in the order in which they are named.

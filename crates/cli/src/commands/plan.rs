@@ -6,7 +6,7 @@ use clap::Args;
 use disinherit::cards::FisherOptions;
 use disinherit::fiun::Estimator;
 use disinherit::registry::LossBound;
-use disinherit::umig::{Model, ModelId, Plan, Reads, Task, Umig};
+use disinherit::umig::{Model, ModelId, Part, Plan, Reads, Task, Umig};
 use disinherit::{EditDepth, FiunOptions, Layers, RunOptions};
 use disinherit_lab::{MethodKind, Setup};
 use serde_json::json;
@@ -18,13 +18,15 @@ use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::graph as drawing;
 use crate::output::{self, joined, out, outln};
+use crate::table;
 
 /// Say which models a request would touch, the tasks that it means, and what data it needs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   disinherit plan --forget class=rocket
-  disinherit plan --forget source=client-3 --from base --layers all")]
+  disinherit plan --forget source=client-3 --from base --layers all
+  disinherit plan --forget class=rocket --shards 40 --json    # what each of 40 machines would do")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     request: RequestArgs,
@@ -43,6 +45,9 @@ pub(crate) struct PlanArgs {
     /// The method; as `unlearn` chooses it where there is data when not given.
     #[arg(long, value_name = "NAME")]
     method: Option<MethodKind>,
+    /// Say too how the work falls to so many machines (`unlearn --shard I/N`).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    shards: Option<u32>,
 }
 
 impl PlanArgs {
@@ -77,14 +82,20 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Outcome, CliErro
         ..RunOptions::default()
     };
     let prepared = engine.prepare(&request, method.as_ref(), options)?;
+    let parts = args.shards.map(|of| prepared.parts(of));
     if context.json {
-        output::json(&json!({
+        let mut plan = json!({
             "plan": prepared.plan(),
             "loss_bound": prepared.loss_bound(),
-        }))?;
+        });
+        if let Some(parts) = parts {
+            plan["shards"] = json!(parts);
+        }
+        output::json(&plan)?;
     } else {
         print(prepared.graph(), prepared.plan(), chosen);
         print_bound(prepared.plan(), prepared.loss_bound());
+        print_parts(parts.unwrap_or_default());
     }
     Ok(Outcome::Done)
 }
@@ -122,6 +133,23 @@ fn print_bound(plan: &Plan, bound: LossBound) {
             100.0 * bound.limit()
         );
     }
+}
+
+/// How the work falls to several machines.
+fn print_parts(parts: Vec<Part>) {
+    if parts.is_empty() {
+        return;
+    }
+    let total: u64 = parts.iter().map(|part| part.cost).sum();
+    let rows = parts.into_iter().map(|part| {
+        let share = 100.0 * part.cost as f64 / total.max(1) as f64;
+        vec![
+            part.shard.to_string(),
+            output::grouped(part.models.len() as u64),
+            format!("{share:.1}"),
+        ]
+    });
+    table::print(&["shard", "models", "% of the work"], rows.collect(), 1);
 }
 
 /// Where every touched model is retired.

@@ -2,9 +2,9 @@
 
 use clap::Args;
 use disinherit::registry::{LossBound, LossCheck, ModelOutcome};
-use disinherit::umig::Plan;
+use disinherit::umig::{Plan, Shard};
 use disinherit::{
-    Done, EngineError, FiunOptions, MatchingOptions, ModelLoss, RunOptions, Unlearned,
+    Done, EngineError, FiunOptions, MatchingOptions, ModelLoss, Prepared, RunOptions, Unlearned,
 };
 use disinherit_lab::{MethodKind, Settings, Setup, Trainings, trainings};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::args::data::DataArgs;
 use crate::args::estimator::EstimatorArgs;
 use crate::args::request::RequestArgs;
+use crate::args::shard::ShardArgs;
 use crate::args::unlearning::{TrainingArgs, UnlearningArgs};
 use crate::args::values::share;
 use crate::context::Context;
@@ -31,7 +32,9 @@ Examples:
   disinherit unlearn --forget class=rocket
   disinherit unlearn --forget samples=ids.txt --data photos/ --dry-run
   disinherit unlearn --forget source=client-3 --data photos/ --accept-loss 0.03
-  disinherit unlearn --forget source=client-3 --from base --data photos/ --method distill")]
+  disinherit unlearn --forget source=client-3 --from base --data photos/ --method distill
+  disinherit unlearn --forget class=rocket --shard 3/40    # on one of forty machines
+  disinherit unlearn --forget class=rocket                 # after them: publishes what they made")]
 pub(crate) struct UnlearnArgs {
     #[command(flatten)]
     request: RequestArgs,
@@ -55,8 +58,10 @@ pub(crate) struct UnlearnArgs {
     #[arg(long, value_name = "X", value_parser = share)]
     accept_loss: Option<f64>,
     /// Compute everything, write nothing.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shard")]
     dry_run: bool,
+    #[command(flatten)]
+    shard: ShardArgs,
 }
 
 pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliError> {
@@ -80,11 +85,10 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
     let engine = context.engine(registry, splits.as_ref());
     let method = chosen.with(&setup);
     let prepared = engine.prepare(&request, method.as_ref(), options)?;
-    let done = prepared.run();
-    if let (true, Err(EngineError::LosesTooMuch { models, bound })) = (context.json, &done) {
-        output::json(&json!({"refused": {"loss_bound": bound, "models": losses(models)}}))?;
+    if let Some(shard) = args.shard.shard {
+        return one_shard(context, &prepared, shard);
     }
-    let done = done?;
+    let done = refused(context, prepared.run())?;
     if context.json {
         let settings = chosen.has_settings().then_some(&setup.settings);
         json(args, settings, prepared.plan(), &done)?;
@@ -93,6 +97,36 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
         print_times(args, chosen, &done);
     }
     Ok(Outcome::Done)
+}
+
+/// Does one part of the work, and publishes nothing.
+fn one_shard(
+    context: &Context,
+    prepared: &Prepared<'_>,
+    shard: Shard,
+) -> Result<Outcome, CliError> {
+    let done = refused(context, prepared.run_shard(shard))?;
+    if context.json {
+        output::json(&json!({ "shard": done }))?;
+        return Ok(Outcome::Done);
+    }
+    outln!(
+        "shard {}: {} models edited in {:.2} s, {} were finished already; nothing is published yet",
+        done.shard,
+        done.edited,
+        done.seconds,
+        done.taken_up
+    );
+    outln!("when all shards are done, the same command without `--shard` publishes");
+    Ok(Outcome::Done)
+}
+
+/// Tells a program which models would lose too much, where that is why a request was refused.
+fn refused<T>(context: &Context, done: Result<T, EngineError>) -> Result<T, CliError> {
+    if let (true, Err(EngineError::LosesTooMuch { models, bound })) = (context.json, &done) {
+        output::json(&json!({"refused": {"loss_bound": bound, "models": losses(models)}}))?;
+    }
+    Ok(done?)
 }
 
 /// What models would lose, with the accuracies that follow from the counts.

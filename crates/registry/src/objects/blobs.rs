@@ -35,6 +35,7 @@ pub(crate) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 pub struct Blobs {
     objects: Arc<dyn ObjectStore>,
     disk: Option<Arc<Disk>>,
+    remote: bool,
     /// What errors of shared storage are told with.
     site: Arc<Site>,
     /// Bytes read and written so far.
@@ -61,6 +62,7 @@ impl Blobs {
         Ok(Self {
             objects: Arc::new(LocalFileSystem::new_with_prefix(folder)?),
             disk: Some(Arc::new(Disk::new(folder))),
+            remote: false,
             site: Arc::default(),
             traffic: Arc::default(),
         })
@@ -76,6 +78,7 @@ impl Blobs {
         Self {
             objects,
             disk: None,
+            remote: false,
             site: Arc::default(),
             traffic: Arc::default(),
         }
@@ -85,6 +88,7 @@ impl Blobs {
     pub(crate) fn on_storage(storage: Storage) -> Self {
         Self {
             site: Arc::new(storage.site),
+            remote: true,
             ..Self::on(storage.objects)
         }
     }
@@ -209,6 +213,11 @@ impl Blobs {
     /// Whether the objects are in a folder that other processes reach through the same disk only.
     pub(crate) fn on_disk(&self) -> bool {
         self.disk.is_some()
+    }
+
+    /// Whether they are reached over a network.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote
     }
 
     /// Files in the folder that are no objects: what a write leaves that was cut short.

@@ -55,6 +55,11 @@ impl Registry {
         self.path.as_deref()
     }
 
+    /// Whether its objects are on shared storage, so that each takes the network's time to read or write.
+    pub fn is_remote(&self) -> bool {
+        self.blobs.is_remote()
+    }
+
     /// Bytes of tensors, manifests and cards read and written since the registry was opened.
     pub fn traffic(&self) -> (u64, u64) {
         self.blobs.traffic()

@@ -5,13 +5,14 @@ use disinherit::cards::{FisherOptions, compute_cards};
 use disinherit::fiun::Precision;
 use disinherit::provenance::absence_warning;
 use disinherit::registry::{CardRow, Registry};
-use disinherit::umig::ModelId;
+use disinherit::umig::{ModelId, Umig};
 use disinherit::{Engine, LoadedModel};
 use serde_json::json;
 
 use crate::args::data::DataArgs;
 use crate::args::estimator::CardArgs;
 use crate::args::model::resolve_all;
+use crate::args::shard::ShardArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
@@ -28,7 +29,8 @@ mod import;
     after_help = "\
 Examples:
   disinherit fisher --data photos/
-  disinherit fisher base --data photos/ --layers all --precision auto"
+  disinherit fisher base --data photos/ --layers all --precision auto
+  disinherit fisher --data photos/ --shard 3/40    # on one of forty machines"
 )]
 pub(crate) struct FisherArgs {
     #[command(subcommand)]
@@ -42,6 +44,8 @@ pub(crate) struct FisherArgs {
     /// Compute cards again that are there already.
     #[arg(long)]
     again: bool,
+    #[command(flatten)]
+    shard: ShardArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,7 +76,11 @@ fn run_compute(context: &Context, args: &FisherArgs) -> Result<Outcome, CliError
         .require("a FIM card is computed from the model's own training data")?;
     let options = args.card.options();
     let engine = context.engine(registry, Some(&splits));
-    let rows = cards(&engine, &ids, &options, args.again)?;
+    let models = args
+        .shard
+        .of_models(opened(engine.registry(), &graph, &ids)?);
+    let rows = cards_of(&engine, &models, &options, args.again)?;
+    let ids: Vec<ModelId> = models.iter().map(|model| model.id().clone()).collect();
     print(context, engine.registry(), &ids, &rows)?;
     Ok(Outcome::Done)
 }
@@ -85,11 +93,26 @@ pub(super) fn cards(
     again: bool,
 ) -> Result<Vec<CardRow>, CliError> {
     let graph = engine.registry().graph()?;
-    let models = ids
-        .iter()
-        .map(|id| LoadedModel::open(engine.registry(), &graph, id))
-        .collect::<Result<Vec<_>, _>>()?;
-    let rows = compute_cards(engine, &models, options, again)?;
+    let models = opened(engine.registry(), &graph, ids)?;
+    cards_of(engine, &models, options, again)
+}
+
+fn opened(
+    registry: &Registry,
+    graph: &Umig,
+    ids: &[ModelId],
+) -> Result<Vec<LoadedModel>, CliError> {
+    let open = |id| LoadedModel::open(registry, graph, id);
+    Ok(ids.iter().map(open).collect::<Result<_, _>>()?)
+}
+
+fn cards_of(
+    engine: &Engine<'_>,
+    models: &[LoadedModel],
+    options: &FisherOptions,
+    again: bool,
+) -> Result<Vec<CardRow>, CliError> {
+    let rows = compute_cards(engine, models, options, again)?;
     let made = |model: &&LoadedModel| rows.iter().any(|row| row.model == model.digest);
     for model in models.iter().filter(made) {
         if let Some(data) = engine.data()

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::args::data::DataArgs;
 use crate::args::model::resolve_all;
 use crate::args::request::forget;
+use crate::args::shard::ShardArgs;
 use crate::args::verdict::VerdictArgs;
 use crate::context::Context;
 use crate::error::CliError;
@@ -48,6 +49,8 @@ pub(crate) struct VerifyArgs {
     data: DataArgs,
     #[command(flatten)]
     verdict: VerdictArgs,
+    #[command(flatten)]
+    shard: ShardArgs,
     /// Check this certificate instead; with `--registry`, also against the registry.
     #[arg(long, value_name = "FILE", requires = "public_key")]
     certificate: Option<PathBuf>,
@@ -66,6 +69,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliEr
         retired,
         forget,
     } = asked(&registry, args)?;
+    let ids = args.shard.of_equals(ids);
     let splits = args.data.require("verifying needs data")?;
     let engine = context.engine(registry, Some(&splits));
     let verdicts = judge(&engine, &ids, &forget, &args.verdict)?;

@@ -1,0 +1,267 @@
+//! One request on several machines: processes that each do a shard of it, killed or not, and the process
+//! that publishes what they made.
+#![allow(clippy::unwrap_used, missing_docs)]
+#![cfg(unix)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use common::Place;
+use disinherit_registry::Draft;
+use serde_json::Value;
+
+/// How many machines there are.
+const OF: u32 = 7;
+
+// Models of three epochs know little, and an edit may cost them a part of it.
+const CLASS: [&str; 9] = [
+    "unlearn",
+    "--forget",
+    "class=3",
+    "--from",
+    "r1",
+    "--data",
+    "digits",
+    "--accept-loss",
+    "0.1",
+];
+
+/// The digests of all versions.
+fn digests(place: &Place) -> BTreeMap<String, String> {
+    let digests = place.registry().digests().unwrap().into_iter();
+    digests
+        .map(|(id, digest)| (id.to_string(), digest.to_string()))
+        .collect()
+}
+
+fn start(place: &Place, command: &[&str], shard: u32, crash: Option<&str>) -> Child {
+    let mut process = Command::new(assert_cmd::cargo::cargo_bin!("disinherit"));
+    process
+        .current_dir(place.folder.path())
+        .args(command)
+        .args(["--shard", &format!("{shard}/{OF}"), "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(crash) = crash {
+        process.env("DISINHERIT_CRASH", crash);
+    }
+    process.spawn().unwrap()
+}
+
+/// What a shard says that it did.
+fn finished(process: Child) -> Value {
+    let output = process.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
+    let done: Value = serde_json::from_slice(&output.stdout).unwrap();
+    done["shard"].clone()
+}
+
+fn count(done: &Value, what: &str) -> u64 {
+    done[what].as_u64().unwrap()
+}
+
+/// A request by shards, one of which is killed in the middle, makes what one machine makes.
+fn is_the_same_by_shards(grown: &Place, command: &[&str]) {
+    let one = grown.copy();
+    one.run(command).success();
+    let many = grown.copy();
+    let before = digests(&many);
+    let processes: Vec<Child> = (1..=OF)
+        .map(|shard| start(&many, command, shard, (shard == 2).then_some("object:2")))
+        .collect();
+    let mut edited = 0;
+    for (process, shard) in processes.into_iter().zip(1..) {
+        if shard == 2 {
+            let killed = process.wait_with_output().unwrap();
+            assert!(!killed.status.success(), "the kill did not strike");
+        } else {
+            let done = finished(process);
+            assert_eq!(done["shard"], format!("{shard}/{OF}"));
+            let models = done["models"].as_array().unwrap().len() as u64;
+            assert_eq!(count(&done, "edited") + count(&done, "taken_up"), models);
+            edited += count(&done, "edited");
+        }
+    }
+    assert!(edited > 0);
+    assert_eq!(digests(&many), before, "shards publish nothing");
+    // The shard that was killed goes on where it was, and a second time there is nothing left to do.
+    finished(start(&many, command, 2, None));
+    let again = finished(start(&many, command, 2, None));
+    assert_eq!(count(&again, "edited"), 0, "{again}");
+    many.run(command).success();
+    assert_eq!(digests(&many), digests(&one));
+    assert_eq!(many.registry().all_drafts().unwrap(), []);
+    let health = many.registry().check(false, None, &mut |_, _| {}).unwrap();
+    assert_eq!((health.damages, health.garbage), (Vec::new(), 0));
+}
+
+#[test]
+fn seven_shards_make_what_one_machine_makes() {
+    is_the_same_by_shards(&Place::grown(), &CLASS);
+}
+
+#[test]
+fn shards_make_what_their_edits_wait_for() {
+    let grown = Place::grown();
+    // Descendants take over the change of the models that were trained on these samples.
+    let shown = grown.json(&["show", "r1", "--json"]);
+    let samples = shown["model"]["training"][0]["samples"]["listed"].as_array();
+    let ids: Vec<&str> = samples
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(ids.len() > 10, "{shown}");
+    fs::write(grown.path("ids.txt"), ids[..10].join("\n")).unwrap();
+    let command = [
+        "unlearn",
+        "--forget",
+        "samples=ids.txt",
+        "--data",
+        "digits",
+        "--accept-loss",
+        "1",
+    ];
+    let one = grown.copy();
+    fs::copy(grown.path("ids.txt"), one.path("ids.txt")).unwrap();
+    one.run(&command).success();
+    let many = grown.copy();
+    fs::copy(grown.path("ids.txt"), many.path("ids.txt")).unwrap();
+    // The last ones first: what they wait for is in other shards.
+    let done: Vec<Value> = [4, 3]
+        .map(|shard| finished(start(&many, &command, shard, None)))
+        .into();
+    assert!(
+        done.iter().all(|done| count(done, "edited") > 0),
+        "{done:?}"
+    );
+    many.run(&command).success();
+    assert_eq!(digests(&many), digests(&one));
+}
+
+#[test]
+fn a_plan_says_what_each_machine_would_do() {
+    let grown = Place::grown();
+    let plan = [
+        "plan", "--forget", "class=3", "--from", "r1", "--shards", "3",
+    ];
+    let planned = grown.json(&[&plan[..], &["--json"]].concat());
+    let shards = planned["shards"].as_array().unwrap();
+    let models: Vec<&Value> = shards
+        .iter()
+        .flat_map(|s| s["models"].as_array().unwrap())
+        .collect();
+    let all: std::collections::BTreeSet<String> = models.iter().map(ToString::to_string).collect();
+    let touched = planned["plan"]["scope"]["inherited"]
+        .as_array()
+        .unwrap()
+        .len()
+        + 1;
+    assert_eq!(
+        (shards.len(), models.len(), all.len()),
+        (3, touched, touched)
+    );
+    assert!(
+        shards
+            .iter()
+            .all(|shard| shard["cost"].as_u64().unwrap() > 0)
+    );
+    assert!(grown.text(&plan).contains("% of the work"));
+    // The same models as the shard itself takes.
+    let done = finished(start_of(&grown, &CLASS, "2/3"));
+    assert_eq!(done["models"], shards[1]["models"]);
+    grown.misuse(
+        &[&CLASS[..], &["--shard", "4/3"]].concat(),
+        &["4/3", "3/40"],
+    );
+    grown.misuse(
+        &[&CLASS[..], &["--shard", "1/3", "--dry-run"]].concat(),
+        &["--dry-run"],
+    );
+}
+
+fn start_of(place: &Place, command: &[&str], shard: &str) -> Child {
+    Command::new(assert_cmd::cargo::cargo_bin!("disinherit"))
+        .current_dir(place.folder.path())
+        .args(command)
+        .args(["--shard", shard, "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn cards_and_verdicts_are_shared_out_too() {
+    let place = Place::new();
+    for (name, scale) in [("a", 1.0), ("b", 1.5), ("c", 2.0)] {
+        let file = place.checkpoint(&format!("{name}.safetensors"), |state| {
+            state
+                .values_mut()
+                .flat_map(|array| &mut array.values)
+                .for_each(|value| *value *= scale);
+        });
+        place
+            .run(&common::add(&file, name, &["--trained-on", "digits"]))
+            .success();
+    }
+    let made: Vec<usize> = ["1/2", "2/2", "2/2"]
+        .map(|shard| {
+            let done = place.json(&["fisher", "--data", "digits", "--shard", shard, "--json"]);
+            done["cards"].as_array().unwrap().len()
+        })
+        .into();
+    assert_eq!(made, [2, 1, 0]);
+    let judged: Vec<usize> = ["1/2", "2/2"]
+        .map(|shard| {
+            let command = [
+                "verify", "a", "b", "c", "--forget", "class=3", "--data", "digits",
+            ];
+            let more = ["--shard", shard, "--json", "--at-most", "1"];
+            let said = place.json(&[&command[..], &more].concat());
+            said["models"].as_array().unwrap().len()
+        })
+        .into();
+    assert_eq!(judged, [2, 1]);
+}
+
+#[test]
+fn another_version_of_the_program_is_refused() {
+    let place = Place::grown();
+    finished(start(&place, &CLASS, 1, None));
+    // As if another version had begun.
+    let registry = place.registry();
+    let drafts = registry.all_drafts().unwrap();
+    let task = |draft: &&Draft| draft.task == "program";
+    assert_eq!(drafts.iter().filter(task).count(), 1);
+    let request = draft_name(&place);
+    let other = Draft {
+        task: "program".into(),
+        value: "\"0.0.9\"".into(),
+        blobs: Vec::new(),
+    };
+    registry.keep_drafts(&request, &[other]).unwrap();
+    drop(registry);
+    let this = env!("CARGO_PKG_VERSION");
+    let words = ["version 0.0.9", &format!("version {this}"), "gc --drafts"];
+    place.refuse(&[&CLASS[..], &["--shard", "2/7"]].concat(), &words);
+    place.refuse(&CLASS, &words);
+    place.run(&["gc", "--drafts"]).success();
+    place.run(&CLASS).success();
+}
+
+/// The name that the drafts of the only request are kept under.
+fn draft_name(place: &Place) -> String {
+    let catalog = place.path(".disinherit/catalog.sqlite");
+    let output = Command::new("python3")
+        .arg("-c")
+        .arg("import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT request FROM drafts').fetchone()[0])")
+        .arg(catalog)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
