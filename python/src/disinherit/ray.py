@@ -42,6 +42,8 @@ __all__ = ["DataSource", "Distributed", "ShardFailed", "ShardRun", "VersionsDiff
 #: :class:`disinherit.Data` (modules and loaders of PyTorch, for instance), itself or as ``module:function``.
 DataSource = Union[PathLike, Callable[[], Data]]
 
+_Source = Union[None, str, Callable[[], Data]]
+
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _FUNCTION = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
@@ -97,7 +99,7 @@ class _Job:
 
     kind: str
     registry: str
-    data: Optional[DataSource]
+    data: _Source
     arguments: Mapping[str, Any]
 
 
@@ -149,13 +151,12 @@ def unlearn(
     """
     _check(Registry.unlearn, request)
     cluster = _Cluster.of(address, num_workers, ray_remote_args, max_retries, progress)
-    place, opened = Registry(registry), _open(data)
+    place, opened = Registry(registry), _open(_source(data))
     known = inspect.signature(Registry.plan).parameters
     asked = {name: value for name, value in request.items() if name in known}
     plan = place.plan(data=opened, shards=shards or cluster.pieces(), **asked)
-    count = len(plan.shards)
-    parts = [_Part(each.shard, len(each.models), (each.shard, count)) for each in plan.shards if each.models]
-    runs, _ = cluster.run(_Job("unlearn", os.fspath(registry), data, request), parts)
+    parts = [_Part(int(each.shard.split("/")[0]), len(each.models), each.shard) for each in plan.shards if each.models]
+    runs, _ = cluster.run(_Job("unlearn", os.fspath(registry), _source(data), request), parts)
     _log.info("all shards are done: publishing")
     return Distributed(place.unlearn(data=opened, progress=progress, **request), runs)
 
@@ -180,7 +181,7 @@ def fisher(
     cluster = _Cluster.of(address, num_workers, ray_remote_args, max_retries, progress)
     known = [model.id for model in Registry(registry).models() if model.state == "current"]
     parts = _pieces(listed(models) or known, shards or cluster.pieces())
-    runs, made = cluster.run(_Job("fisher", os.fspath(registry), data, options), parts)
+    runs, made = cluster.run(_Job("fisher", os.fspath(registry), _source(data), options), parts)
     return Distributed(sum(made), runs)
 
 
@@ -203,7 +204,7 @@ def verify(
     _check(Registry.verify, request)
     cluster = _Cluster.of(address, num_workers, ray_remote_args, max_retries, progress)
     parts = _pieces(listed(models) or _last(Registry(registry)), shards or cluster.pieces())
-    runs, verdicts = cluster.run(_Job("verify", os.fspath(registry), data, request), parts)
+    runs, verdicts = cluster.run(_Job("verify", os.fspath(registry), _source(data), request), parts)
     return Distributed([verdict for each in verdicts for verdict in each], runs)
 
 
@@ -407,10 +408,9 @@ def _portable(error: Exception) -> Exception:
 
 
 def _unlearn_part(job: _Job, part: _Part) -> Tuple[None, str]:
-    done = Registry(job.registry).unlearn(
-        data=_open_once(job.data), progress=False, shard=part.which, **job.arguments
-    )
-    return None, f"{done.done} tasks done, {done.taken_up} taken up"
+    registry, data = Registry(job.registry), _open_once(job.data)
+    done = registry.unlearn_shard(part.which, data=data, progress=False, **job.arguments)
+    return None, f"{done.edited} models edited, {done.taken_up} were finished"
 
 
 def _known_data(job: _Job) -> Data:
@@ -434,16 +434,21 @@ def _verify_part(job: _Job, part: _Part) -> Tuple[List[Verdict], str]:
 _EXECUTORS = {"unlearn": _unlearn_part, "fisher": _fisher_part, "verify": _verify_part}
 
 
-def _open(source: Optional[DataSource]) -> Optional[Data]:
+def _source(data: Optional[DataSource]) -> _Source:
+    """What every worker can open for itself."""
+    if isinstance(data, Data):
+        raise DisinheritError(
+            "`data=` must be something that every worker opens for itself: what `Data.open` reads, or a function that "
+            "gives `Data`, itself or as `module:function`"
+        )
+    return data if data is None or callable(data) else os.fspath(data)
+
+
+def _open(source: _Source) -> Optional[Data]:
     """The data that is meant."""
     if source is None:
         return None
-    if isinstance(source, Data):
-        raise DisinheritError(
-            "`data=` must be something that every worker opens for itself: what `Data.open` reads, or a function that "
-            "gives `Data`, as `module:function` or itself"
-        )
-    named = None if callable(source) else _FUNCTION.fullmatch(os.fspath(source))
+    named = None if callable(source) else _FUNCTION.fullmatch(source)
     if named is not None:
         source = getattr(importlib.import_module(named[1]), named[2])
     made = source() if callable(source) else Data.open(source)
@@ -453,6 +458,6 @@ def _open(source: Optional[DataSource]) -> Optional[Data]:
 
 
 @functools.lru_cache(maxsize=1)
-def _open_once(source: Optional[DataSource]) -> Optional[Data]:
+def _open_once(source: _Source) -> Optional[Data]:
     """The same, kept by a worker for its next shard."""
     return _open(source)
