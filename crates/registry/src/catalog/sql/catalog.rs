@@ -65,9 +65,7 @@ impl Catalog for SqlCatalog {
         Box::pin(async move {
             let transaction = self.begin().await?;
             let mut writer = Writer { transaction };
-            for draft in drafts {
-                writer.keep_draft(request, draft).await?;
-            }
+            writer.keep_drafts(request, drafts).await?;
             writer.transaction.commit().await?;
             Ok(())
         })
