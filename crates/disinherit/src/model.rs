@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use disinherit_data::DataSet;
 use disinherit_formats::Tensor;
 use disinherit_nets::{Architecture, Array, Compute, Network, Preprocessing, StateDict};
-use disinherit_registry::{Digest, Manifest, Registry, TensorRef};
+use disinherit_registry::{Digest, Manifest, ModelRow, Registry, TensorRef};
 use fiun::Matrix;
 use serde_json::json;
 use umig::{Model, ModelId, Umig};
@@ -40,13 +40,23 @@ impl LoadedModel {
     /// [`EngineError::UnknownModel`], [`EngineError::NotRunnable`] when it was kept without an
     /// architecture, or what the registry says.
     pub fn open(registry: &Registry, graph: &Umig, id: &ModelId) -> Result<Self, EngineError> {
-        let vertex = find(graph, &id.to_string())?.clone();
         let row = registry
             .model(id)?
             .ok_or_else(|| EngineError::UnknownModel {
                 name: id.to_string(),
                 near: None,
             })?;
+        Self::of_row(registry, graph, &row)
+    }
+
+    /// Reads the manifest of a version whose row is at hand.
+    pub(crate) fn of_row(
+        registry: &Registry,
+        graph: &Umig,
+        row: &ModelRow,
+    ) -> Result<Self, EngineError> {
+        let id = &row.vertex.id;
+        let vertex = find(graph, &id.to_string())?.clone();
         if row.purged {
             return Err(disinherit_registry::RegistryError::Purged(id.clone()).into());
         }

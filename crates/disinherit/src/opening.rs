@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use disinherit_registry::{CardRow, Digest, ModelRow, Registry};
 use rayon::prelude::*;
 use umig::{ModelId, Umig};
 
@@ -13,6 +14,29 @@ use crate::method::Method;
 use crate::model::LoadedModel;
 use crate::plan::Known;
 use crate::run_options::RunOptions;
+
+/// From how many models on the catalog is asked for all of its rows at once.
+const SEVERAL: usize = 8;
+
+/// The catalog's rows.
+struct Rows {
+    models: BTreeMap<ModelId, ModelRow>,
+    cards: BTreeMap<Digest, Vec<CardRow>>,
+}
+
+impl Rows {
+    fn all(registry: &Registry) -> Result<Self, EngineError> {
+        let models = registry.models()?.into_iter();
+        let mut cards: BTreeMap<Digest, Vec<CardRow>> = BTreeMap::new();
+        for row in registry.all_cards()? {
+            cards.entry(row.model).or_default().push(row);
+        }
+        Ok(Self {
+            models: models.map(|row| (row.vertex.id.clone(), row)).collect(),
+            cards,
+        })
+    }
+}
 
 /// Opens the touched models, and finds their Fisher information.
 pub(crate) struct Opening<'a> {
@@ -29,8 +53,13 @@ pub(crate) type Opened = (BTreeMap<ModelId, LoadedModel>, BTreeMap<ModelId, Know
 impl Opening<'_> {
     pub(crate) fn all(&self, touched: Vec<&ModelId>) -> Result<Opened, EngineError> {
         let pool = pool(self.engine.jobs(self.options.jobs))?;
+        let rows = match touched.len() > SEVERAL {
+            true => Some(Rows::all(self.engine.registry())?),
+            false => None,
+        };
+        let open = |id: &&ModelId| self.one(id, rows.as_ref());
         let opened: Vec<Result<_, EngineError>> =
-            pool.install(|| touched.par_iter().map(|id| self.one(id)).collect());
+            pool.install(|| touched.par_iter().map(open).collect());
         let (mut models, mut known) = Opened::default();
         // Of several errors the first in the graph's order is told, whichever thread was faster.
         for opened in opened {
@@ -43,8 +72,17 @@ impl Opening<'_> {
         Ok((models, known))
     }
 
-    fn one(&self, id: &ModelId) -> Result<(LoadedModel, Option<Known>), EngineError> {
-        let model = LoadedModel::open(self.engine.registry(), self.graph, id)?;
+    fn one(
+        &self,
+        id: &ModelId,
+        rows: Option<&Rows>,
+    ) -> Result<(LoadedModel, Option<Known>), EngineError> {
+        let registry = self.engine.registry();
+        let row = rows.and_then(|rows| rows.models.get(id));
+        let model = match row {
+            Some(row) => LoadedModel::of_row(registry, self.graph, row)?,
+            None => LoadedModel::open(registry, self.graph, id)?,
+        };
         let Some(options) = self.method.fisher() else {
             return Ok((model, None));
         };
@@ -56,7 +94,11 @@ impl Opening<'_> {
             features: self.features,
             dry_run: self.options.dry_run,
         };
-        let found = sources.find(&model, &selected, !self.options.plan_only)?;
+        let cards = match rows {
+            Some(rows) => rows.cards.get(&model.digest).cloned().unwrap_or_default(),
+            None => registry.cards(model.digest)?,
+        };
+        let found = sources.find(&model, &cards, &selected, !self.options.plan_only)?;
         Ok((model, Some(Known { selected, found })))
     }
 }

@@ -116,16 +116,19 @@ pub(crate) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Where a model's Fisher information is. Refuses one whose Fisher information is nowhere to be
+    /// Where a model's Fisher information is, of which the registry has some cards. Refuses one whose Fisher information is nowhere to be
     /// had, where `must_have`.
     pub(crate) fn find(
         &self,
         model: &LoadedModel,
+        cards: &[CardRow],
         selected: &Selected,
         must_have: bool,
     ) -> Result<Found, EngineError> {
         let registry = self.engine.registry();
-        let kept = registry.card(model.digest, self.options.estimator)?;
+        let estimator = self.options.estimator.to_string();
+        let row = cards.iter().find(|row| row.estimator == estimator);
+        let kept = row.map(|row| registry.card_of(row)).transpose()?;
         if let Some(card) = kept.filter(|card| covers(card.header(), selected)) {
             check_card(model, card.header())?;
             return Ok(Found::Card(card));

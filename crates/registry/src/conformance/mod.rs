@@ -28,4 +28,5 @@ pub fn run(registry: &Registry) {
     history::purge(registry);
     history::log(registry);
     history::pages(registry);
+    publishing::many(registry);
 }

@@ -75,8 +75,11 @@ impl Registry {
         Ok(reader)
     }
 
-    /// The cards of all models.
-    pub(crate) fn all_cards(&self) -> Result<Vec<CardRow>, RegistryError> {
+    /// The rows of the cards of all models.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn all_cards(&self) -> Result<Vec<CardRow>, RegistryError> {
         self.runtime.block_on(self.catalog.cards(None))
     }
 }

@@ -57,9 +57,7 @@ impl SqlCatalog {
     async fn keep_drafts_once(&self, request: &str, drafts: &[Draft]) -> Result<(), RegistryError> {
         let transaction = self.begin().await?;
         let mut writer = Writer { transaction };
-        for draft in drafts {
-            writer.keep_draft(request, draft).await?;
-        }
+        writer.keep_drafts(request, drafts).await?;
         writer.transaction.commit().await?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The catalog in a database: SQLite, in a file or in memory, or PostgreSQL. One code for both; what
 //! differs is how a connection is made and how a writer keeps others out.
 
+mod batch;
 mod catalog;
 mod json;
 mod patience;

@@ -1,11 +1,14 @@
 //! What changes a catalog.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 use umig::{ModelId, Relation};
 
 use crate::cards::row::CardRow;
 use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, NewModel};
+use crate::catalog::sql::batch::{self, ROWS, bind_ids, places};
 use crate::catalog::sql::json::to_json;
 use crate::error::RegistryError;
 use crate::ids::OperationId;
@@ -55,27 +58,23 @@ impl Writer {
         for id in &publication.removed {
             self.remove(id).await?;
         }
-        for id in &publication.restored {
-            self.change(
-                id,
-                "SET superseded = 0, superseded_by = 0",
-                "superseded = 1 AND purged = 0",
-                0,
-            )
+        let unsuperseded = "SET superseded = 0, superseded_by = 0";
+        self.change(
+            &publication.restored,
+            unsuperseded,
+            "superseded = 1 AND purged = 0",
+        )
+        .await?;
+        self.insert(&publication.models).await?;
+        let superseded = format!("SET superseded = 1, superseded_by = {}", row.id.get());
+        self.change(&publication.superseded, &superseded, "superseded = 0")
             .await?;
-        }
-        for model in &publication.models {
-            self.insert(model).await?;
-        }
-        for id in &publication.superseded {
-            let set = "SET superseded = 1, superseded_by = $3";
-            self.change(id, set, "superseded = 0 AND $3 > 0", row.id.get())
-                .await?;
-        }
-        for id in &publication.purged {
-            self.change(id, "SET purged = 1", "superseded = 1 AND purged = 0", 0)
-                .await?;
-        }
+        self.change(
+            &publication.purged,
+            "SET purged = 1",
+            "superseded = 1 AND purged = 0",
+        )
+        .await?;
         for card in &publication.dropped_cards {
             sqlx::query("DELETE FROM cards WHERE model = $1 AND estimator = $2")
                 .bind(card.model.to_string())
@@ -83,9 +82,7 @@ impl Writer {
                 .execute(&mut *self.transaction)
                 .await?;
         }
-        for card in &publication.cards {
-            self.keep_card(card).await?;
-        }
+        self.keep_cards(&publication.cards).await?;
         for request in &publication.finished {
             sqlx::query("DELETE FROM drafts WHERE request = $1")
                 .bind(request)
@@ -117,77 +114,91 @@ impl Writer {
         Ok(())
     }
 
-    async fn insert(&mut self, model: &NewModel) -> Result<(), RegistryError> {
-        let id = &model.row.vertex.id;
-        let inserted = sqlx::query(
-            "INSERT INTO models (name, version, manifest, vertex) VALUES ($1, $2, $3, $4)",
-        )
-        .bind(id.name())
-        .bind(i64::from(id.version()))
-        .bind(model.row.manifest.to_string())
-        .bind(to_json("vertex", &model.row.vertex)?)
-        .execute(&mut *self.transaction)
-        .await;
-        match inserted {
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                return Err(RegistryError::Conflict(format!("`{id}` exists already")));
-            }
-            other => other?,
-        };
-        for (parent, relation) in &model.parents {
-            self.connect(parent, id, relation).await?;
+    async fn insert(&mut self, models: &[NewModel]) -> Result<(), RegistryError> {
+        let ids: Vec<ModelId> = models.iter().map(|new| new.row.vertex.id.clone()).collect();
+        let known = batch::first(&mut self.transaction, &ids, "TRUE", true).await?;
+        if let Some(id) = known {
+            return Err(RegistryError::Conflict(format!("`{id}` exists already")));
         }
-        Ok(())
+        for models in models.chunks(ROWS) {
+            let text = format!(
+                "INSERT INTO models (name, version, manifest, vertex) VALUES {}",
+                places(models.len(), 4, 0)
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for NewModel { row, .. } in models {
+                query = query
+                    .bind(row.vertex.id.name())
+                    .bind(i64::from(row.vertex.id.version()))
+                    .bind(row.manifest.to_string())
+                    .bind(to_json("vertex", &row.vertex)?);
+            }
+            match query.execute(&mut *self.transaction).await {
+                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                    return Err(RegistryError::Conflict("a version is named twice".into()));
+                }
+                other => other?,
+            };
+        }
+        self.connect(models).await
     }
 
-    async fn connect(
-        &mut self,
-        parent: &ModelId,
-        child: &ModelId,
-        relation: &Relation,
-    ) -> Result<(), RegistryError> {
-        let known: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM models WHERE name = $1 AND version = $2")
-                .bind(parent.name())
-                .bind(i64::from(parent.version()))
-                .fetch_one(&mut *self.transaction)
-                .await?;
-        if known == 0 {
+    async fn connect(&mut self, models: &[NewModel]) -> Result<(), RegistryError> {
+        let edges = models.iter().flat_map(|new| {
+            let child = &new.row.vertex.id;
+            new.parents
+                .iter()
+                .map(move |(parent, how)| (parent, child, how))
+        });
+        let edges: Vec<(&ModelId, &ModelId, &Relation)> = edges.collect();
+        let parents: Vec<ModelId> = edges.iter().map(|(parent, ..)| (*parent).clone()).collect();
+        if let Some(gone) = batch::first(&mut self.transaction, &parents, "TRUE", false).await? {
+            let child = edges.iter().find(|(parent, ..)| **parent == gone);
+            let child = child
+                .map(|(_, child, _)| child.to_string())
+                .unwrap_or_default();
             return Err(RegistryError::Conflict(format!(
-                "`{parent}`, a parent of `{child}`, is gone"
+                "`{gone}`, a parent of `{child}`, is gone"
             )));
         }
-        sqlx::query("INSERT INTO edges (child, parent, relation) VALUES ($1, $2, $3)")
-            .bind(child.to_string())
-            .bind(parent.to_string())
-            .bind(to_json("relation", relation)?)
-            .execute(&mut *self.transaction)
-            .await?;
+        for edges in edges.chunks(ROWS) {
+            let text = format!(
+                "INSERT INTO edges (child, parent, relation) VALUES {}",
+                places(edges.len(), 3, 0)
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for (parent, child, relation) in edges {
+                query = query
+                    .bind(child.to_string())
+                    .bind(parent.to_string())
+                    .bind(to_json("relation", relation)?);
+            }
+            query.execute(&mut *self.transaction).await?;
+        }
         Ok(())
     }
 
-    /// Changes a version that is still in the state it is taken for.
+    /// Changes versions that are still in the state they are taken for.
     async fn change(
         &mut self,
-        id: &ModelId,
+        ids: &[ModelId],
         set: &str,
         condition: &str,
-        number: i64,
     ) -> Result<(), RegistryError> {
-        let text = format!("UPDATE models {set} WHERE name = $1 AND version = $2 AND {condition}");
-        let mut query = sqlx::query(AssertSqlSafe(text))
-            .bind(id.name())
-            .bind(i64::from(id.version()));
-        if number > 0 {
-            query = query.bind(number);
+        let other = batch::first(&mut self.transaction, ids, condition, false).await?;
+        if let Some(id) = other {
+            return Err(RegistryError::Conflict(format!(
+                "`{id}` is no longer what it was"
+            )));
         }
-        let done = query.execute(&mut *self.transaction).await?;
-        if done.rows_affected() == 1 {
-            return Ok(());
+        for ids in ids.chunks(ROWS) {
+            let places = places(ids.len(), 2, 0);
+            let text = format!("UPDATE models {set} WHERE (name, version) IN (VALUES {places})");
+            bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
+                .execute(&mut *self.transaction)
+                .await?;
         }
-        Err(RegistryError::Conflict(format!(
-            "`{id}` is no longer what it was"
-        )))
+        Ok(())
     }
 
     async fn remove(&mut self, id: &ModelId) -> Result<(), RegistryError> {
@@ -215,37 +226,68 @@ impl Writer {
         Err(RegistryError::Conflict(format!("`{id}` is gone")))
     }
 
-    async fn keep_card(&mut self, card: &CardRow) -> Result<(), RegistryError> {
-        sqlx::query(
-            "INSERT INTO cards (model, estimator, blob) VALUES ($1, $2, $3)
-             ON CONFLICT (model, estimator) DO UPDATE SET blob = excluded.blob",
-        )
-        .bind(card.model.to_string())
-        .bind(&card.estimator)
-        .bind(card.blob.to_string())
-        .execute(&mut *self.transaction)
-        .await?;
+    async fn keep_cards(&mut self, cards: &[CardRow]) -> Result<(), RegistryError> {
+        // A statement may change a row once only: of several cards the last one counts.
+        let of = |card: &CardRow| (card.model, card.estimator.clone());
+        let last: BTreeMap<_, usize> = cards
+            .iter()
+            .enumerate()
+            .map(|(at, card)| (of(card), at))
+            .collect();
+        let is_last = |(at, card): &(usize, &CardRow)| last.get(&of(card)) == Some(at);
+        let cards: Vec<&CardRow> = cards
+            .iter()
+            .enumerate()
+            .filter(is_last)
+            .map(|(_, card)| card)
+            .collect();
+        for cards in cards.chunks(ROWS) {
+            let text = format!(
+                "INSERT INTO cards (model, estimator, blob) VALUES {}
+                 ON CONFLICT (model, estimator) DO UPDATE SET blob = excluded.blob",
+                places(cards.len(), 3, 0)
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for card in cards {
+                query = query
+                    .bind(card.model.to_string())
+                    .bind(&card.estimator)
+                    .bind(card.blob.to_string());
+            }
+            query.execute(&mut *self.transaction).await?;
+        }
         Ok(())
     }
 
-    /// Keeps a finished task.
-    pub(super) async fn keep_draft(
+    /// Keeps finished tasks.
+    pub(super) async fn keep_drafts(
         &mut self,
         request: &str,
-        draft: &Draft,
+        drafts: &[Draft],
     ) -> Result<(), RegistryError> {
-        sqlx::query(
-            "INSERT INTO drafts (request, task, time, value, blobs) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (request, task) DO UPDATE
-             SET time = excluded.time, value = excluded.value, blobs = excluded.blobs",
-        )
-        .bind(request)
-        .bind(&draft.task)
-        .bind(now() as i64)
-        .bind(&draft.value)
-        .bind(to_json("draft", &draft.blobs)?)
-        .execute(&mut *self.transaction)
-        .await?;
+        let last: BTreeMap<&str, &Draft> = drafts
+            .iter()
+            .map(|draft| (&draft.task[..], draft))
+            .collect();
+        let drafts: Vec<&Draft> = last.into_values().collect();
+        for drafts in drafts.chunks(ROWS) {
+            let text = format!(
+                "INSERT INTO drafts (request, task, time, value, blobs) VALUES {}
+                 ON CONFLICT (request, task) DO UPDATE
+                 SET time = excluded.time, value = excluded.value, blobs = excluded.blobs",
+                places(drafts.len(), 5, 0)
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for draft in drafts {
+                query = query
+                    .bind(request)
+                    .bind(&draft.task)
+                    .bind(now() as i64)
+                    .bind(&draft.value)
+                    .bind(to_json("draft", &draft.blobs)?);
+            }
+            query.execute(&mut *self.transaction).await?;
+        }
         Ok(())
     }
 }

@@ -1,0 +1,72 @@
+//! Many rows in one statement: a database that is a network away answers once for all of them.
+
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, Row, Transaction};
+use umig::ModelId;
+
+use crate::error::RegistryError;
+
+/// Rows in one statement, few enough that their values stay below what either database takes in one
+/// (SQLite 32,766, PostgreSQL 65,535).
+pub(super) const ROWS: usize = 1000;
+
+/// A statement whose values are bound.
+pub(super) type Bound<'q> = Query<'q, Any, AnyArguments>;
+
+/// `($1, $2), ($3, $4)` for so many rows of so many columns, after `bound` values.
+pub(super) fn places(rows: usize, columns: usize, bound: usize) -> String {
+    let row = |row: usize| {
+        let place = |column| format!("${}", bound + row * columns + column + 1);
+        let places: Vec<String> = (0..columns).map(place).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    rows.join(", ")
+}
+
+/// Binds the names and versions of models.
+pub(super) fn bind_ids<'q>(query: Bound<'q>, ids: &'q [ModelId]) -> Bound<'q> {
+    ids.iter().fold(query, |query, id| {
+        query.bind(id.name()).bind(i64::from(id.version()))
+    })
+}
+
+/// The first of some models that is not among those which the catalog has and which fulfil a condition, or,
+/// where `is`, the first that is.
+pub(super) async fn first(
+    transaction: &mut Transaction<'static, Any>,
+    ids: &[ModelId],
+    condition: &str,
+    is: bool,
+) -> Result<Option<ModelId>, RegistryError> {
+    for ids in ids.chunks(ROWS) {
+        let places = places(ids.len(), 2, 0);
+        let text = format!(
+            "SELECT name, version FROM models WHERE {condition} AND (name, version) IN (VALUES {places})"
+        );
+        let rows = bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
+            .fetch_all(&mut **transaction)
+            .await?;
+        let mut found = std::collections::BTreeSet::new();
+        for row in &rows {
+            found.insert((row.try_get::<String, _>(0)?, row.try_get::<i64, _>(1)?));
+        }
+        let there = |id: &ModelId| found.contains(&(id.name().to_owned(), i64::from(id.version())));
+        if let Some(id) = ids.iter().find(|id| there(id) == is) {
+            return Ok(Some(id.clone()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_numbered_through() {
+        assert_eq!(places(2, 2, 0), "($1, $2), ($3, $4)");
+        assert_eq!(places(1, 3, 2), "($3, $4, $5)");
+    }
+}
