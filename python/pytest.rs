@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use disinherit_testkit::{Postgres, S3, skipped};
+
 /// The library beside this test.
 fn library() -> PathBuf {
     let deps = std::env::current_exe().unwrap();
@@ -36,6 +38,23 @@ fn copy_sources(from: &Path, to: &Path) {
     }
 }
 
+/// A database and storage, for registries that several machines share.
+fn servers() -> Option<(Postgres, S3)> {
+    let database = Postgres::start();
+    let skipped = |why: &String| skipped("the Python package on shared storage", why);
+    Some((database.inspect_err(skipped).ok()?, S3::start().unwrap()))
+}
+
+/// Where tests find them.
+fn environment((database, storage): &(Postgres, S3)) -> Vec<(&'static str, String)> {
+    let mut list = vec![
+        ("DISINHERIT_TEST_CATALOG", database.address()),
+        ("DISINHERIT_TEST_STORAGE", storage.address()),
+    ];
+    list.extend(storage.environment());
+    list
+}
+
 #[test]
 fn the_package_keeps_its_promises_in_python() {
     let python = std::env::var("DISINHERIT_PYTHON").unwrap_or_else(|_| "python3".into());
@@ -46,26 +65,27 @@ fn the_package_keeps_its_promises_in_python() {
         tried.is_ok_and(|output| output.status.success())
     };
     if !has("numpy, pytest") {
-        return disinherit_testkit::skipped(
+        return skipped(
             "the Python package",
             &format!("`{python}` has not both numpy and pytest"),
         );
     }
     if !has("torch") {
-        disinherit_testkit::skipped(
+        skipped(
             "the Python package with PyTorch",
             &format!("`{python}` has no torch"),
         );
     }
     // Heavy, and not in the gate's environment: `python/requirements-stack.txt` has them.
-    for (what, package) in [("MLflow", "mlflow"), ("Flower", "flwr")] {
+    for (what, package) in [("MLflow", "mlflow"), ("Flower", "flwr"), ("Ray", "ray")] {
         if !has(package) {
-            disinherit_testkit::skipped(
+            skipped(
                 &format!("the Python package with {what}"),
                 &format!("`{python}` has no {package}"),
             );
         }
     }
+    let servers = if has("ray") { servers() } else { None };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();
     let package = folder.path().join("disinherit");
@@ -82,6 +102,7 @@ fn the_package_keeps_its_promises_in_python() {
         .arg(root.join("tests"))
         .env("PYTHONPATH", folder.path())
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(servers.iter().flat_map(environment))
         // Other tests run beside these.
         .env("OMP_NUM_THREADS", "1")
         .current_dir(folder.path())

@@ -3,67 +3,124 @@
 
 mod common;
 
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
 use common::Place;
-use disinherit_testkit::{Postgres, S3, skipped};
+use disinherit_testkit::{Postgres, Proxy, S3, note, skipped};
 use serde_json::Value;
 
-#[test]
-fn objects_in_s3_and_the_catalog_in_postgres() {
-    let database = match Postgres::start() {
-        Ok(database) => database,
-        Err(why) => return skipped("a registry on shared storage", &why),
-    };
-    let storage = S3::start().unwrap();
-    let elsewhere = Place::new();
-    let address = format!("{}/team", storage.address());
-    let run = |arguments: &[&str]| {
-        let mut command = elsewhere.command(arguments);
+/// What every test here asks for.
+const UNLEARN: [&str; 10] = [
+    "unlearn",
+    "--forget",
+    "class=3",
+    "--from",
+    "r1",
+    "--data",
+    "digits",
+    "--accept-loss",
+    "0.1",
+    "--json",
+];
+const GROW: [&str; 6] = ["grow", "fl-digits", "--epochs", "3", "--limit", "200"];
+
+/// A registry with its objects in S3 and its catalog in PostgreSQL, each behind a network.
+struct Shared {
+    database: Postgres,
+    to_database: Proxy,
+    storage: S3,
+    to_storage: Proxy,
+    elsewhere: Place,
+}
+
+impl Shared {
+    /// Starts the servers, with this much latency to either; there is no registry yet.
+    fn start(latency: Duration) -> Option<Self> {
+        let database = Postgres::start()
+            .map_err(|why| skipped("a registry on shared storage", &why))
+            .ok()?;
+        let storage = S3::start().unwrap();
+        Some(Self {
+            to_database: Proxy::start(database.port(), latency).unwrap(),
+            to_storage: Proxy::start(storage.port(), latency).unwrap(),
+            database,
+            storage,
+            elsewhere: Place::new(),
+        })
+    }
+
+    fn catalog(&self) -> String {
+        self.database.address_at(self.to_database.address())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("disinherit"));
         command
-            .envs(storage.environment())
-            .env("DISINHERIT_REGISTRY", &address);
-        command.output().unwrap()
-    };
-    let text = |arguments: &[&str]| {
-        let output = run(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let refused = |arguments: &[&str], words: &str| {
-        let output = run(arguments);
+            .current_dir(self.elsewhere.folder.path())
+            .env("DISINHERIT_ACTOR", "tester")
+            .envs(self.storage.environment_at(self.to_storage.address()))
+            .env(
+                "DISINHERIT_REGISTRY",
+                format!("{}/team", self.storage.address()),
+            )
+            .args(arguments);
+        command
+    }
+
+    fn text(&self, arguments: &[&str]) -> String {
+        told(arguments, self.command(arguments).output().unwrap())
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.text(arguments)).unwrap()
+    }
+
+    fn refused(&self, arguments: &[&str], words: &str) {
+        let output = self.command(arguments).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(3), "{errors}");
         assert!(errors.contains(words), "{errors}");
-    };
-    refused(&["log"], "there is no registry at s3://models/team");
-    refused(&["init"], "--catalog");
-    refused(&["init", "--catalog", "mysql://host/db"], "postgres://");
-    text(&["init", "--catalog", &database.address()]);
-    refused(&["init", "--catalog", &database.address()], "already");
+    }
 
-    text(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"]);
-    let unlearn = [
-        "unlearn",
-        "--forget",
-        "class=3",
-        "--from",
-        "r1",
-        "--data",
-        "digits",
-        "--accept-loss",
-        "0.1",
-        "--json",
-    ];
-    let there: Value = serde_json::from_str(&text(&unlearn)).unwrap();
-    // The same in a folder gives the same weights.
-    let here = Place::grown().json(&unlearn);
-    let digests = |done: &Value| -> Vec<Value> {
-        let models = done["unlearned"]["models"].as_array().unwrap();
-        models.iter().map(|m| m["digest_after"].clone()).collect()
+    fn is_sound(&self) {
+        let health = self.json(&["fsck", "--json"]);
+        assert_eq!(health["damages"].as_array().unwrap().len(), 0, "{health}");
+    }
+}
+
+/// What a command printed that must have succeeded.
+fn told(arguments: &[&str], output: Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The digests of the new versions.
+fn digests(done: &Value) -> Vec<Value> {
+    let models = done["unlearned"]["models"].as_array().unwrap();
+    models.iter().map(|m| m["digest_after"].clone()).collect()
+}
+
+#[test]
+fn objects_in_s3_and_the_catalog_in_postgres() {
+    let Some(shared) = Shared::start(Duration::ZERO) else {
+        return;
     };
+    shared.refused(&["log"], "there is no registry at s3://models/team");
+    shared.refused(&["init"], "--catalog");
+    shared.refused(&["init", "--catalog", "mysql://host/db"], "postgres://");
+    // The others reach the database through a port.
+    shared.text(&["init", "--catalog", &shared.database.address()]);
+    shared.refused(&["init", "--catalog", &shared.catalog()], "already");
+
+    shared.text(&GROW);
+    let there = shared.json(&UNLEARN);
+    // The same in a folder gives the same weights.
+    let here = Place::grown().json(&UNLEARN);
     assert_eq!(digests(&there), digests(&here));
 
-    text(&[
+    shared.text(&[
         "purge",
         "r1@1",
         "r2@1",
@@ -72,12 +129,65 @@ fn objects_in_s3_and_the_catalog_in_postgres() {
         "--reason",
         "request 7",
     ]);
-    refused(&["export", "r1@1", "gone.safetensors"], "purged");
-    text(&["export", "r1", "there.safetensors"]);
-    let health: Value = serde_json::from_str(&text(&["fsck", "--json"])).unwrap();
-    assert_eq!(health["damages"].as_array().unwrap().len(), 0, "{health}");
-    let garbage: Value = serde_json::from_str(&text(&["gc", "--drafts", "--json"])).unwrap();
+    shared.refused(&["export", "r1@1", "gone.safetensors"], "purged");
+    shared.text(&["export", "r1", "there.safetensors"]);
+    shared.is_sound();
+    let garbage = shared.json(&["gc", "--drafts", "--json"]);
     assert_eq!(garbage["objects"], 0, "what is young is left alone");
+}
+
+#[test]
+fn a_slow_network_changes_nothing_but_the_time() {
+    let Some(shared) = Shared::start(Duration::from_millis(20)) else {
+        return;
+    };
+    shared.text(&["init", "--catalog", &shared.catalog()]);
+    shared.text(&GROW);
+    let start = Instant::now();
+    let there = shared.json(&UNLEARN);
+    note(&format!(
+        "a request over PostgreSQL and S3 with 20 ms of latency: {:.1} s",
+        start.elapsed().as_secs_f64()
+    ));
+    assert_eq!(digests(&there), digests(&Place::grown().json(&UNLEARN)));
+    shared.is_sound();
+}
+
+/// Ten seconds of 503 from the storage and a database that is killed and started again, before and at several moments
+/// of a request: it waits, ends as it would have, and is on record once.
+#[test]
+fn servers_that_go_away_for_a_while_lose_nothing() {
+    let Some(mut shared) = Shared::start(Duration::from_millis(20)) else {
+        return;
+    };
+    let wanted = digests(&Place::grown().json(&UNLEARN));
+    shared.text(&["init", "--catalog", &shared.catalog()]);
+    shared.text(&GROW);
+    let start = Instant::now();
+    shared.text(&["plan", "--forget", "class=3", "--from", "r1"]);
+    let planning = start.elapsed();
+    for after in [Duration::ZERO, planning / 2, planning, planning * 2] {
+        let request = shared
+            .command(&UNLEARN)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let request = request.spawn().unwrap();
+        std::thread::sleep(after);
+        shared.to_storage.be_busy(Duration::from_secs(10));
+        shared.database.restart(Duration::from_secs(2)).unwrap();
+        let done = told(&UNLEARN, request.wait_with_output().unwrap());
+        let done: Value = serde_json::from_str(&done).unwrap();
+        assert_eq!(digests(&done), wanted, "away after {after:?}");
+        shared.is_sound();
+        let operations = shared.json(&["log", "--operations", "--json"]);
+        let entries = operations["operations"].as_array().unwrap();
+        let last = entries.last().unwrap();
+        assert_eq!(last["command"], "unlearn", "{operations}");
+        let id = last["id"].as_i64().unwrap();
+        assert_eq!(entries.iter().filter(|e| e["id"] == id).count(), 1);
+        // The next one begins where this one did, and computes everything anew.
+        shared.text(&["undo", &id.to_string()]);
+    }
 }
 
 #[test]

@@ -60,10 +60,20 @@ impl S3 {
         format!("s3://{BUCKET}")
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What the environment must say for the bucket to be found and opened.
     pub fn environment(&self) -> [(&'static str, String); 5] {
+        self.environment_at(self.address)
+    }
+
+    /// The same for the port of a proxy in front of the server.
+    pub fn environment_at(&self, port: SocketAddr) -> [(&'static str, String); 5] {
         [
-            ("AWS_ENDPOINT", format!("http://{}", self.address)),
+            ("AWS_ENDPOINT", format!("http://{port}")),
             ("AWS_ALLOW_HTTP", "true".into()),
             ("AWS_REGION", "us-east-1".into()),
             ("AWS_ACCESS_KEY_ID", KEY.into()),

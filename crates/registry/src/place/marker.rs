@@ -1,13 +1,15 @@
 //! What a registry says of itself, in `registry.json`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use object_store::path::Path as Place;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::error::RegistryError;
-use crate::place::storage::Storage;
+use crate::place::storage::{Patience, Storage};
 
 /// The registry format that this version writes, and the newest that it reads.
 pub const FORMAT: u64 = 2;
@@ -60,8 +62,23 @@ fn unreadable(error: serde_json::Error) -> RegistryError {
     }
 }
 
+/// The marker of a registry at an address of shared storage, if there is a registry. An address that leads nowhere
+/// is told within seconds; a server that answers, if only that it is busy, is waited for.
+pub(crate) async fn find_marker(
+    url: &Url,
+    settings: &BTreeMap<String, String>,
+) -> Result<Option<Marker>, RegistryError> {
+    let first = Storage::open(url, settings, Patience::Short)?;
+    match read_marker(&first).await {
+        Err(RegistryError::Objects(object_store::Error::Generic { .. })) => {
+            read_marker(&Storage::open(url, settings, Patience::Long)?).await
+        }
+        told => told,
+    }
+}
+
 /// The marker of a registry on shared storage, if there is a registry.
-pub(crate) async fn read_marker(storage: &Storage) -> Result<Option<Marker>, RegistryError> {
+async fn read_marker(storage: &Storage) -> Result<Option<Marker>, RegistryError> {
     let read = async {
         let result = storage.objects.get(&Place::from(MARKER)).await?;
         result.bytes().await

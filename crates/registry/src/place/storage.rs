@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
+#[cfg(feature = "s3")]
+use std::time::Duration;
 
 use futures::StreamExt;
 use object_store::ObjectStore;
 use url::Url;
 
 use crate::error::RegistryError;
+
+/// How long a storage may be away in the middle of work. Requests are not signed anew meanwhile.
+#[cfg(feature = "s3")]
+const AWAY: Duration = Duration::from_secs(180);
 
 /// Objects on shared storage, under a prefix.
 #[derive(Debug, Clone)]
@@ -49,7 +55,7 @@ impl Storage {
     ) -> Result<Self, RegistryError> {
         use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
         use object_store::prefix::PrefixStore;
-        use object_store::{ObjectStoreScheme, RetryConfig};
+        use object_store::{BackoffConfig, ObjectStoreScheme, RetryConfig};
 
         let (_, prefix) = ObjectStoreScheme::parse(url).map_err(object_store::Error::from)?;
         let mut builder = AmazonS3Builder::new().with_url(url.as_str());
@@ -58,13 +64,24 @@ impl Storage {
                 builder = builder.with_config(key, value);
             }
         }
-        if patience == Patience::Short {
-            builder = builder.with_retry(RetryConfig {
+        builder = builder.with_retry(match patience {
+            Patience::Short => RetryConfig {
                 max_retries: 2,
-                retry_timeout: std::time::Duration::from_secs(10),
+                retry_timeout: Duration::from_secs(10),
                 ..RetryConfig::default()
-            });
-        }
+            },
+            // Pauses are drawn between the first one and this multiple of the one before: by the default of 2
+            // they do not grow, and ten of them are over within two seconds.
+            Patience::Long => RetryConfig {
+                backoff: BackoffConfig {
+                    base: 4.0,
+                    max_backoff: Duration::from_secs(5),
+                    ..BackoffConfig::default()
+                },
+                max_retries: 1000,
+                retry_timeout: AWAY,
+            },
+        });
         let endpoint = ["aws_endpoint", "aws_endpoint_url", "aws_endpoint_url_s3"];
         let site = Site {
             location: url.to_string(),

@@ -13,7 +13,7 @@ use crate::error::RegistryError;
 use crate::objects::blobs::Blobs;
 use crate::place::location::{Location, without_password};
 use crate::place::lock::Lock;
-use crate::place::marker::{FOLDER, FORMAT, MARKER, Marker, folder_of, read_marker, write_marker};
+use crate::place::marker::{FOLDER, FORMAT, MARKER, Marker, find_marker, folder_of, write_marker};
 use crate::place::storage::{Patience, Storage};
 use crate::registry::Registry;
 
@@ -52,8 +52,7 @@ impl Registry {
             Location::Storage { url, settings } => {
                 let catalog =
                     catalog.ok_or_else(|| RegistryError::NeedsCatalog(url.to_string()))?;
-                let first = Storage::open(url, settings, Patience::Short)?;
-                let there = runtime()?.block_on(read_marker(&first))?;
+                let there = runtime()?.block_on(find_marker(url, settings))?;
                 if there.is_some() {
                     return Err(RegistryError::Exists(url.as_str().into()));
                 }
@@ -97,8 +96,7 @@ impl Registry {
             Location::Folder(folder) => return Self::open(folder),
             Location::Storage { url, settings } => (url, settings),
         };
-        let first = Storage::open(url, settings, Patience::Short)?;
-        let marker = runtime()?.block_on(read_marker(&first))?;
+        let marker = runtime()?.block_on(find_marker(url, settings))?;
         let marker = marker.ok_or_else(|| RegistryError::NoRegistry(url.as_str().into()))?;
         let catalog = marker.catalog.ok_or_else(|| RegistryError::Document {
             what: MARKER.into(),

@@ -1,6 +1,8 @@
 //! The contract, over a database.
 
+use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 
 use umig::ModelId;
 
@@ -8,41 +10,94 @@ use crate::cards::row::CardRow;
 use crate::catalog::contract::{Answer, Catalog, Snapshot};
 use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, Edge, ModelRow, Page};
+use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::pool::SqlCatalog;
 use crate::catalog::sql::read;
-use crate::catalog::sql::write::Writer;
+use crate::catalog::sql::write::{Entry, Writer};
 use crate::crash;
 use crate::digest::Digest;
+use crate::error::RegistryError;
 use crate::ids::OperationId;
 use crate::log::entry::OperationRow;
 
+impl SqlCatalog {
+    /// An answer that outlasts a database that is away for a while. What is asked must not matter when it is
+    /// done twice.
+    fn patiently<'a, T: 'a, A>(&'a self, attempt: impl FnMut() -> A + Send + 'a) -> Answer<'a, T>
+    where
+        A: Future<Output = Result<T, RegistryError>> + Send + 'a,
+    {
+        Box::pin(patiently(Asked::Again, attempt))
+    }
+
+    /// Publishes, unless an earlier attempt did whose answer was lost: its entry is in the log then.
+    async fn publish_once(
+        &self,
+        publication: &Publication,
+        actor: &str,
+        sent: &Mutex<Option<Entry>>,
+    ) -> Result<OperationId, RegistryError> {
+        let transaction = self.begin().await?;
+        let mut writer = Writer { transaction };
+        let earlier = sent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(entry) = earlier
+            && writer.has(&entry).await?
+        {
+            return Ok(entry.id);
+        }
+        let entry = writer.publish(publication, actor).await?;
+        let id = entry.id;
+        *sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+        crash::point("publish before commit");
+        writer.transaction.commit().await?;
+        crash::point("publish after commit");
+        Ok(id)
+    }
+
+    async fn keep_drafts_once(&self, request: &str, drafts: &[Draft]) -> Result<(), RegistryError> {
+        let transaction = self.begin().await?;
+        let mut writer = Writer { transaction };
+        writer.keep_drafts(request, drafts).await?;
+        writer.transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn drop_drafts_once(&self, before: u64) -> Result<u64, RegistryError> {
+        let done = sqlx::query("DELETE FROM drafts WHERE time < $1")
+            .bind(i64::try_from(before).unwrap_or(i64::MAX))
+            .execute(self.pool())
+            .await?;
+        Ok(done.rows_affected())
+    }
+}
+
 impl Catalog for SqlCatalog {
     fn models(&self) -> Answer<'_, Vec<ModelRow>> {
-        Box::pin(read::models(self.pool()))
+        self.patiently(|| read::models(self.pool()))
     }
 
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<ModelRow>> {
-        Box::pin(self.models_of(page))
+        self.patiently(|| self.models_of(page))
     }
 
     fn model<'a>(&'a self, id: &'a ModelId) -> Answer<'a, Option<ModelRow>> {
-        Box::pin(self.one_model(id))
+        self.patiently(|| self.one_model(id))
     }
 
     fn network(&self) -> Answer<'_, (Vec<ModelRow>, Vec<Edge>)> {
-        Box::pin(self.models_and_edges())
+        self.patiently(|| self.models_and_edges())
     }
 
     fn snapshot(&self) -> Answer<'_, Snapshot> {
-        Box::pin(self.everything())
+        self.patiently(|| self.everything())
     }
 
     fn cards(&self, model: Option<Digest>) -> Answer<'_, Vec<CardRow>> {
-        Box::pin(read::cards(self.pool(), model))
+        self.patiently(move || read::cards(self.pool(), model))
     }
 
     fn operations(&self) -> Answer<'_, Vec<OperationRow>> {
-        Box::pin(read::operations(self.pool()))
+        self.patiently(|| read::operations(self.pool()))
     }
 
     fn publish<'a>(
@@ -51,38 +106,22 @@ impl Catalog for SqlCatalog {
         actor: &'a str,
     ) -> Answer<'a, OperationId> {
         Box::pin(async move {
-            let transaction = self.begin().await?;
-            let mut writer = Writer { transaction };
-            let number = writer.publish(publication, actor).await?;
-            crash::point("publish before commit");
-            writer.transaction.commit().await?;
-            crash::point("publish after commit");
-            Ok(number)
+            let sent = Mutex::new(None);
+            let attempt = || self.publish_once(publication, actor, &sent);
+            patiently(Asked::Again, attempt).await
         })
     }
 
     fn keep_drafts<'a>(&'a self, request: &'a str, drafts: &'a [Draft]) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let transaction = self.begin().await?;
-            let mut writer = Writer { transaction };
-            writer.keep_drafts(request, drafts).await?;
-            writer.transaction.commit().await?;
-            Ok(())
-        })
+        self.patiently(|| self.keep_drafts_once(request, drafts))
     }
 
     fn drafts<'a>(&'a self, request: Option<&'a str>) -> Answer<'a, Vec<Draft>> {
-        Box::pin(self.drafts_of(request))
+        self.patiently(move || self.drafts_of(request))
     }
 
     fn drop_drafts(&self, before: u64) -> Answer<'_, u64> {
-        Box::pin(async move {
-            let done = sqlx::query("DELETE FROM drafts WHERE time < $1")
-                .bind(i64::try_from(before).unwrap_or(i64::MAX))
-                .execute(self.pool())
-                .await?;
-            Ok(done.rows_affected())
-        })
+        self.patiently(move || self.drop_drafts_once(before))
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -90,14 +129,15 @@ impl Catalog for SqlCatalog {
     }
 
     fn setting<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
-        Box::pin(self.setting_of(name))
+        self.patiently(|| self.setting_of(name))
     }
 
     fn set<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()> {
-        Box::pin(self.keep_setting(name, value, "DO UPDATE SET value = excluded.value"))
+        let known = "DO UPDATE SET value = excluded.value";
+        self.patiently(move || self.keep_setting(name, value, known))
     }
 
     fn set_first<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()> {
-        Box::pin(self.keep_setting(name, value, "DO NOTHING"))
+        self.patiently(move || self.keep_setting(name, value, "DO NOTHING"))
     }
 }

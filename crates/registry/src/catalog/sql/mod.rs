@@ -4,6 +4,7 @@
 mod batch;
 mod catalog;
 mod json;
+mod patience;
 pub(crate) mod pool;
 mod query;
 mod read;

@@ -10,6 +10,8 @@ use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use url::Url;
 
+#[cfg(feature = "postgres")]
+use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::read;
 use crate::error::RegistryError;
 use crate::ids::OperationId;
@@ -110,7 +112,8 @@ impl SqlCatalog {
         let options = AnyPoolOptions::new()
             .max_connections(4)
             .acquire_timeout(PATIENCE);
-        Self::connect(options, address, Database::Postgres).await
+        let connect = || Self::connect(options.clone(), address, Database::Postgres);
+        patiently(Asked::First, connect).await
     }
 
     async fn connect(

@@ -20,13 +20,31 @@ pub(super) struct Writer {
     pub(super) transaction: Transaction<'static, Any>,
 }
 
+/// An entry that was written to the log.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) id: OperationId,
+    hash: String,
+}
+
 impl Writer {
+    /// Whether the log has this very entry.
+    pub(super) async fn has(&mut self, entry: &Entry) -> Result<bool, RegistryError> {
+        let known: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM operations WHERE id = $1 AND hash = $2")
+                .bind(entry.id.get())
+                .bind(&entry.hash)
+                .fetch_one(&mut *self.transaction)
+                .await?;
+        Ok(known == 1)
+    }
+
     /// Does all of a publication, up to the commit.
     pub(super) async fn publish(
         &mut self,
         publication: &Publication,
         actor: &str,
-    ) -> Result<OperationId, RegistryError> {
+    ) -> Result<Entry, RegistryError> {
         let last = sqlx::query("SELECT id, hash FROM operations ORDER BY id DESC LIMIT 1")
             .fetch_optional(&mut *self.transaction)
             .await?
@@ -72,7 +90,10 @@ impl Writer {
                 .await?;
         }
         self.log(&row).await?;
-        Ok(row.id)
+        Ok(Entry {
+            id: row.id,
+            hash: row.hash,
+        })
     }
 
     async fn log(&mut self, row: &OperationRow) -> Result<(), RegistryError> {
