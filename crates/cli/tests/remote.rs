@@ -167,10 +167,8 @@ fn servers_that_go_away_for_a_while_lose_nothing() {
     shared.text(&["plan", "--forget", "class=3", "--from", "r1"]);
     let planning = start.elapsed();
     for after in [Duration::ZERO, planning / 2, planning, planning * 2] {
-        let request = shared
-            .command(&UNLEARN)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let mut request = shared.command(&UNLEARN);
+        request.stdout(Stdio::piped()).stderr(Stdio::piped());
         let request = request.spawn().unwrap();
         std::thread::sleep(after);
         shared.to_storage.be_busy(Duration::from_secs(10));

@@ -222,6 +222,8 @@ fn the_feature_cache_is_bounded_and_forgets() {
     }
     assert!(cache.get("cat", key(0)).is_none() && cache.get("dog", key(2)).is_none());
 
+    // A file's time is no finer than the system's clock ticks.
+    std::thread::sleep(std::time::Duration::from_millis(20));
     cache.put("cat", key(0), &features(0.0)).unwrap();
     cache.put("dog", key(2), &features(2.0)).unwrap();
     assert_eq!(cache.forget(Some(&["cat".into()])).unwrap(), 1);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod history;
+mod many;
 mod publishing;
 mod samples;
 
@@ -28,5 +29,6 @@ pub fn run(registry: &Registry) {
     history::purge(registry);
     history::log(registry);
     history::pages(registry);
-    publishing::many(registry);
+    many::models(registry);
+    many::drafts(registry);
 }

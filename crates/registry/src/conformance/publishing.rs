@@ -3,7 +3,7 @@
 use fiun::Estimator;
 
 use crate::catalog::publication::Publication;
-use crate::catalog::rows::{Draft, NewModel};
+use crate::catalog::rows::Draft;
 use crate::conformance::samples::{card, id, manifest, new_model, publication, tensors};
 use crate::error::RegistryError;
 use crate::objects::manifest::Manifest;
@@ -116,82 +116,6 @@ pub(super) fn drafts(registry: &Registry) {
     registry.publish(&done).unwrap();
     assert_eq!(registry.drafts("request").unwrap(), []);
     assert_eq!(registry.drafts("other").unwrap().len(), 1);
-}
-
-/// More rows than one statement takes, each of which counts: the last one can be what is refused.
-pub(super) fn many(registry: &Registry) {
-    const MANY: usize = 2300;
-    let before = registry.models().unwrap().len();
-    let parent = new_model(registry, "parent@1", 5.0, &[]);
-    let child = new_model(registry, "child-of-many@1", 5.0, &["parent@1"]);
-    let named = |number: usize| {
-        let mut row = child.row.clone();
-        row.vertex.id = id(&format!("many{number}@1"));
-        NewModel {
-            row,
-            parents: child.parents.clone(),
-        }
-    };
-    let mut family = vec![parent];
-    family.extend((0..MANY).map(named));
-    registry.publish(&publication(family, &[], "many")).unwrap();
-    let rows = registry.models().unwrap();
-    assert_eq!(rows.len(), before + MANY + 1);
-    let order: Vec<String> = (0..MANY).map(|number| format!("many{number}@1")).collect();
-    let stored = rows[before + 1..]
-        .iter()
-        .map(|row| row.vertex.id.to_string());
-    assert!(
-        stored.eq(order.iter().cloned()),
-        "the order is that of their publication"
-    );
-    let graph = registry.graph().unwrap();
-    assert_eq!(graph.descendants(&id("parent@1")).unwrap().len(), MANY);
-
-    let superseded: Vec<&str> = order.iter().map(String::as_str).collect();
-    let gone = [&superseded[..], &["nowhere@1"]].concat();
-    let refused = registry.publish(&publication(Vec::new(), &gone, "too many"));
-    let said = refused.unwrap_err().to_string();
-    assert!(said.contains("`nowhere@1`"), "{said}");
-    let orphan = new_model(registry, "orphan@1", 5.0, &["nowhere@1"]);
-    let refused = registry.publish(&publication(vec![orphan], &[], "orphan"));
-    let said = refused.unwrap_err().to_string();
-    assert!(
-        said.contains("`nowhere@1`, a parent of `orphan@1`"),
-        "{said}"
-    );
-    let again = vec![named(MANY), named(MANY - 1)];
-    let refused = registry.publish(&publication(again, &[], "again"));
-    let said = refused.unwrap_err().to_string();
-    assert!(
-        said.contains(&format!("`many{}@1` exists", MANY - 1)),
-        "{said}"
-    );
-    assert!(
-        registry
-            .models()
-            .unwrap()
-            .iter()
-            .all(|row| row.superseded_by.is_none() || !row.vertex.id.name().starts_with("many"))
-    );
-    registry
-        .publish(&publication(Vec::new(), &superseded, "all"))
-        .unwrap();
-    let graph = registry.graph().unwrap();
-    assert!(
-        superseded
-            .iter()
-            .all(|name| graph.get(&id(name)).unwrap().superseded)
-    );
-
-    let draft = |number: usize| Draft {
-        task: format!("{number:05}"),
-        value: number.to_string(),
-        blobs: Vec::new(),
-    };
-    let drafts: Vec<Draft> = (0..MANY).map(draft).collect();
-    registry.keep_drafts("many", &drafts).unwrap();
-    assert_eq!(registry.drafts("many").unwrap(), drafts);
 }
 
 /// Settings are kept, and changed.
