@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -167,7 +168,7 @@ def test_failures_are_values(cluster, place):
     before = digests(Registry(place))
     with pytest.raises(OSError, match="on fire"):
         on_ray.unlearn(place, data="ray_support:broken", **REQUEST)
-    with pytest.raises(on_ray.ShardFailed, match="shard 1 of 1 failed 3 times.*on fire") as failed:
+    with pytest.raises(on_ray.ShardFailed, match="shard 1/1 failed in 3 attempts.*on fire") as failed:
         on_ray.fisher(place, "base", data=ray_support.broken, max_retries=2)
     assert [(run.attempt, run.outcome) for run in failed.value.shards] == [(n, "failed") for n in (1, 2, 3)]
     with pytest.raises(UnknownLabel):
@@ -195,3 +196,24 @@ def test_cards_are_made_by_all(cluster, place):
     made = on_ray.fisher(place, data="ray_support:data")
     assert made.result == ray_support.DESCENDANTS + 1
     assert on_ray.fisher(place, data="ray_support:data").result == 0
+
+
+def test_a_family_of_transformers_forgets_on_a_laptop(tmp_path):
+    pytest.importorskip("transformers")
+    script = TESTS.parent / "examples" / "ray_family.py"
+    # A cluster of its own, as where there is none.
+    environment = {**os.environ, "RAY_ADDRESS": "local", "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if " of the 3s, " in line]
+    assert len(told) == 21 and len({line.split()[0] for line in told}) == 21, done.stdout
+    for line in told:
+        forgotten, others = (int(share) for share in re.findall(r"(\d+)%", line))
+        assert forgotten <= 1 and others >= 80, line
+
+
+def test_the_page_shows_the_example():
+    half = (TESTS.parent / "examples" / "ray_family.py").read_text().partition("# From here")[2]
+    shown = half.partition("\n")[2].partition("\n\n\nif __name__")[0]
+    assert shown in (TESTS.parents[1] / "docs" / "many-machines.md").read_text()
+    assert len([line for line in half.splitlines() if line.strip()]) < 30

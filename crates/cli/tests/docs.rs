@@ -23,14 +23,19 @@ fn pages_in(folder: &Path) -> Vec<PathBuf> {
     pages
 }
 
-/// All Markdown files: of the repository, the book, the Python package and the crates.
+/// All Markdown files: of the repository, the book, the Python package, the clusters' files and the crates.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
-    for folder in [".", "docs", "python"] {
+    for folder in [".", "docs", "python", "deploy"] {
         pages.extend(pages_in(&root().join(folder)));
     }
-    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
-        pages.extend(pages_in(&entry.unwrap().path()));
+    for folders in ["crates", "deploy"] {
+        for entry in std::fs::read_dir(root().join(folders)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pages.extend(pages_in(&path));
+            }
+        }
     }
     assert!(pages.len() > 20, "{pages:?}");
     pages

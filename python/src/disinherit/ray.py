@@ -105,11 +105,16 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one worker is told besides: its number, the models in it, and what names them."""
+    """What one worker is told besides: which shard it has (``3/40``), of how many models, and their names where it
+    does not find them by itself."""
 
-    shard: int
+    shard: str
     models: int
-    which: Any
+    names: Sequence[str] = ()
+
+    @property
+    def number(self) -> int:
+        return int(self.shard.split("/")[0])
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ class _Told:
 
     node: Optional[str]
     said: str
+    seconds: Optional[float] = None
     value: Any = None
     error: Optional[Exception] = None
     died: bool = False
@@ -138,7 +144,7 @@ def unlearn(
     """Forget as :meth:`disinherit.Registry.unlearn` does, with its arguments, on many workers.
 
     ``registry`` is a place that all workers reach: shared storage, or a folder on a file system that they share.
-    ``data`` is what they open theirs by (:data:`DataSource`).
+    ``data`` is what they, and this process, open theirs by (:data:`DataSource`).
 
     Without ``address`` the cluster that this process is in, or that ``RAY_ADDRESS`` names, is used; where there is none,
     one is started on this machine. ``num_workers`` tasks run at a time, or as many as the cluster has room for.
@@ -155,7 +161,7 @@ def unlearn(
     known = inspect.signature(Registry.plan).parameters
     asked = {name: value for name, value in request.items() if name in known}
     plan = place.plan(data=opened, shards=shards or cluster.pieces(), **asked)
-    parts = [_Part(int(each.shard.split("/")[0]), len(each.models), each.shard) for each in plan.shards if each.models]
+    parts = [_Part(each.shard, len(each.models)) for each in plan.shards if each.models]
     runs, _ = cluster.run(_Job("unlearn", os.fspath(registry), _source(data), request), parts)
     _log.info("all shards are done: publishing")
     return Distributed(place.unlearn(data=opened, progress=progress, **request), runs)
@@ -229,7 +235,7 @@ def _pieces(models: Sequence[str], count: int) -> List[_Part]:
     count = max(1, min(count, len(models)))
     bounds = [len(models) * number // count for number in range(count + 1)]
     lists = [list(models[start:end]) for start, end in zip(bounds, bounds[1:])]
-    return [_Part(number, len(names), names) for number, names in enumerate(lists, 1)]
+    return [_Part(f"{number}/{count}", len(names), names) for number, names in enumerate(lists, 1)]
 
 
 @dataclass
@@ -276,7 +282,7 @@ class _Cluster:
         make = progress_bars(self.progress)
         models = sum(part.models for part in parts)
         bar = None if make is None else make(f"{job.kind} by {self.workers()} workers", models)
-        execution = _Execution(self, job, len(parts))
+        execution = _Execution(self, job)
         try:
             for part in execution.all(parts):
                 if bar is not None:
@@ -290,10 +296,11 @@ class _Cluster:
 class _Execution:
     """The parts of a job on their way."""
 
-    def __init__(self, cluster: _Cluster, job: _Job, count: int) -> None:
-        self.cluster, self.job, self.count = cluster, job, count
+    def __init__(self, cluster: _Cluster, job: _Job) -> None:
+        self.cluster, self.job = cluster, job
+        self.task = ray.remote(_execute)
         self.runs: List[ShardRun] = []
-        self.values: Dict[int, Any] = {}
+        self.values: Dict[str, Any] = {}
         self.waiting: Deque[Tuple[_Part, int]] = deque()
         self.running: Dict[Any, Tuple[_Part, int, float]] = {}
         self.failed: Optional[Tuple[_Part, _Told]] = None
@@ -321,16 +328,16 @@ class _Execution:
         most = self.cluster.num_workers or len(self.waiting) + len(self.running)
         while self.waiting and self.failed is None and len(self.running) < most:
             part, attempt = self.waiting.popleft()
-            name = f"disinherit {self.job.kind} {part.shard}/{self.count}"
-            task = ray.remote(_execute).options(**self.cluster.remote_args, name=name)
+            task = self.task.options(**self.cluster.remote_args, name=f"disinherit {self.job.kind} {part.shard}")
             reference = task.remote(disinherit.__version__, self.job, part)
             self.running[reference] = (part, attempt, time.monotonic())
 
     def _ended(self, part: _Part, attempt: int, seconds: float, told: _Told) -> bool:
         """Notes how an attempt went, and says whether the part is done."""
         outcome = "worker_died" if told.died else "success" if told.error is None else "failed"
-        self.runs.append(ShardRun(part.shard, attempt, outcome, told.node, seconds, told.said))
-        where = f"{self.job.kind} {part.shard}/{self.count} on {told.node or 'a machine that is gone'}"
+        seconds = seconds if told.seconds is None else told.seconds
+        self.runs.append(ShardRun(part.number, attempt, outcome, told.node, seconds, told.said))
+        where = f"{self.job.kind} {part.shard} on {told.node or 'a machine that is gone'}"
         if outcome == "success":
             self.values[part.shard] = told.value
             _log.info("%s: %s, %.1f s", where, told.said, seconds)
@@ -347,10 +354,10 @@ class _Execution:
         """Raises what a part failed with, once the others have ended."""
         if _is_final(told.error) and told.error is not None:
             raise told.error
-        tried = sum(run.shard == part.shard for run in self.runs)
+        tried = sum(run.shard == part.number for run in self.runs)
         failure = ShardFailed(
-            f"shard {part.shard} of {self.count} failed {tried} times, the last time because {told.said}; what was "
-            f"finished is kept: the same call goes on from there"
+            f"shard {part.shard} failed in {tried} attempts, at last with {told.said}; what was finished is kept: the same "
+            f"call goes on from there"
         )
         failure.shards = self.runs
         raise failure from told.error
@@ -386,16 +393,18 @@ def _execute(version: str, job: _Job, part: _Part) -> _Told:
     # As many threads as Ray gives processors, where nobody says otherwise. Read when the first ones are made.
     processors = context.get_assigned_resources().get("CPU", 1)
     os.environ.setdefault("RAYON_NUM_THREADS", str(max(1, int(processors))))
+    start = time.monotonic()
     try:
         if version != disinherit.__version__:
             raise VersionsDiffer(
                 f"the worker on {node} has disinherit {disinherit.__version__}, the driver {version}: install the same"
             )
         value, said = _EXECUTORS[job.kind](job, part)
-        return _Told(node, said, value)
+        return _Told(node, said, time.monotonic() - start, value)
     except Exception as error:
         _open_once.cache_clear()
-        return _Told(node, f"{type(error).__name__}: {error}", error=_portable(error))
+        said = f"{type(error).__name__}: {error}"
+        return _Told(node, said, time.monotonic() - start, error=_portable(error))
 
 
 def _portable(error: Exception) -> Exception:
@@ -409,7 +418,7 @@ def _portable(error: Exception) -> Exception:
 
 def _unlearn_part(job: _Job, part: _Part) -> Tuple[None, str]:
     registry, data = Registry(job.registry), _open_once(job.data)
-    done = registry.unlearn_shard(part.which, data=data, progress=False, **job.arguments)
+    done = registry.unlearn_shard(part.shard, data=data, progress=False, **job.arguments)
     return None, f"{done.edited} models edited, {done.taken_up} were finished"
 
 
@@ -421,13 +430,13 @@ def _known_data(job: _Job) -> Data:
 
 
 def _fisher_part(job: _Job, part: _Part) -> Tuple[int, str]:
-    made = Registry(job.registry).fisher(part.which, _known_data(job), progress=False, **job.arguments)
+    made = Registry(job.registry).fisher(part.names, _known_data(job), progress=False, **job.arguments)
     return made, f"{made} cards made, {part.models - made} were there"
 
 
 def _verify_part(job: _Job, part: _Part) -> Tuple[List[Verdict], str]:
     registry, data = Registry(job.registry), _known_data(job)
-    verdicts = registry.verify(data, models=part.which, progress=False, **job.arguments)
+    verdicts = registry.verify(data, models=part.names, progress=False, **job.arguments)
     return verdicts, f"{len(verdicts)} models judged"
 
 
