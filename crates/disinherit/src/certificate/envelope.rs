@@ -40,7 +40,7 @@ fn refuse(reason: impl std::fmt::Display) -> EngineError {
 }
 
 impl Envelope {
-    pub(super) fn sign(statement: &Statement, key: &SecretKey) -> Result<Self, EngineError> {
+    pub(super) fn sign(statement: &impl Serialize, key: &SecretKey) -> Result<Self, EngineError> {
         let payload = serde_json::to_vec(statement).map_err(refuse)?;
         Ok(Self {
             payload_type: PAYLOAD.into(),
@@ -120,6 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::certificate::key::KeyKind;
     use crate::certificate::statement::{Certificate, LogPosition, PREDICATE, STATEMENT};
 
     fn statement() -> Statement {
@@ -152,14 +153,21 @@ mod tests {
 
     #[test]
     fn what_is_signed_opens_again() {
-        let key = SecretKey::generate().unwrap();
+        for kind in [KeyKind::Ed25519, KeyKind::P256] {
+            opens_again(kind);
+        }
+    }
+
+    fn opens_again(kind: KeyKind) {
+        let key = SecretKey::generate(kind).unwrap();
         let read = SecretKey::from_pem(&key.to_pem().unwrap()).unwrap();
+        assert_eq!(read.kind(), kind);
         let public = PublicKey::from_pem(&read.public().to_pem().unwrap()).unwrap();
         let envelope = Envelope::sign(&statement(), &key).unwrap();
         let text = envelope.to_json().unwrap();
         let opened = Envelope::read(text.as_bytes()).unwrap().open(&public);
         assert_eq!(opened.unwrap(), statement());
-        let other = SecretKey::generate().unwrap().public();
+        let other = SecretKey::generate(kind).unwrap().public();
         let refused = envelope.open(&other).unwrap_err().to_string();
         assert!(refused.contains(&public.id()), "{refused}");
     }

@@ -110,11 +110,22 @@ pub struct LogPosition {
     pub last_hash: String,
 }
 
-pub(super) fn subject(model: &CertifiedModel) -> Subject {
+/// A version as the subject of a statement: by its BLAKE3 digest, and by the SHA-256 digest of its manifest where
+/// that is at hand, since few other tools know BLAKE3.
+pub(super) fn subject(model: &CertifiedModel, sha256: Option<String>) -> Subject {
     let digest = (ALGORITHM.to_owned(), model.digest_after.to_string());
+    let other = sha256.map(|digest| ("sha256".to_owned(), digest));
     Subject {
         name: model.after.to_string(),
-        digest: [digest].into(),
+        digest: [digest].into_iter().chain(other).collect(),
+    }
+}
+
+impl Subject {
+    fn is(&self, model: &CertifiedModel) -> bool {
+        let digest = self.digest.get(ALGORITHM);
+        self.name == model.after.to_string()
+            && digest.is_some_and(|digest| *digest == model.digest_after.to_string())
     }
 }
 
@@ -129,8 +140,9 @@ impl Statement {
         if self.kind != STATEMENT || self.predicate_type != PREDICATE {
             return refuse("it is a statement of another kind");
         }
-        let subjects: Vec<Subject> = self.predicate.models.iter().map(subject).collect();
-        if subjects != self.subject {
+        let models = &self.predicate.models;
+        let mut pairs = self.subject.iter().zip(models);
+        if self.subject.len() != models.len() || !pairs.all(|(subject, model)| subject.is(model)) {
             return refuse("its subjects are not the versions that it speaks of");
         }
         Ok(())
