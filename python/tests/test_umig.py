@@ -3,6 +3,8 @@
 import io
 import json
 import random
+import re
+from pathlib import Path
 
 import pytest
 
@@ -205,3 +207,14 @@ def test_a_registry_gives_its_graph():
         "reached_by": {"base@1": ["base@1"], "clinic@1": ["base@1"]},
     }
     assert Umig.from_json(graph.to_json()) == graph and "2 models, 1 edges" in repr(graph)
+
+
+def test_the_page_keeps_its_word(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("networkx")
+    page = (Path(__file__).parents[2] / "docs" / "umig.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", page, re.S)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "graph.graphml").write_text(family().to_graphml(), "utf-8")
+    exec(compile(first + second, "umig.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:2] == re.findall(r"# (\[.*|inherited)$", first, re.M) and len(printed) == 4

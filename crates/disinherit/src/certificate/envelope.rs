@@ -116,40 +116,11 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use disinherit_registry::OperationId;
     use proptest::prelude::*;
 
     use super::*;
     use crate::certificate::key::KeyKind;
-    use crate::certificate::statement::{Certificate, LogPosition, PREDICATE, STATEMENT};
-
-    fn statement() -> Statement {
-        Statement {
-            kind: STATEMENT.into(),
-            subject: Vec::new(),
-            predicate_type: PREDICATE.into(),
-            predicate: Certificate {
-                request: "request-1".into(),
-                asked: umig::Request::new(umig::Forget::classes(["cat"])),
-                actor: "somebody".into(),
-                time: 7,
-                method: disinherit_registry::MethodName::default(),
-                models: Vec::new(),
-                retired: Vec::new(),
-                loss_bound: None,
-                warnings: vec!["none".into()],
-                verdicts: Vec::new(),
-                log: LogPosition {
-                    operation: OperationId::new(1),
-                    hash: "00".into(),
-                    last: OperationId::new(1),
-                    last_hash: "00".into(),
-                },
-                tool: "test".into(),
-                issued: 8,
-            },
-        }
-    }
+    use crate::certificate::statement::tests::statement;
 
     #[test]
     fn what_is_signed_opens_again() {

@@ -26,16 +26,42 @@ enum Went {
     Failed,
 }
 
-/// The tests of a version, each with the name by which a summary states it.
-const TESTS: [(&str, &str); 4] = [
-    ("outputs", "DISINHERIT_FORGOTTEN_OUTPUTS"),
-    ("features", "DISINHERIT_FORGOTTEN_FEATURES"),
-    (
-        "indistinguishable",
-        "DISINHERIT_FORGOTTEN_INDISTINGUISHABLE",
-    ),
-    ("retained accuracy", "DISINHERIT_RETAINED_ACCURACY"),
-];
+/// What is tested of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Test {
+    Outputs,
+    Features,
+    Indistinguishable,
+    RetainedAccuracy,
+}
+
+impl Test {
+    const ALL: [Self; 4] = [
+        Self::Outputs,
+        Self::Features,
+        Self::Indistinguishable,
+        Self::RetainedAccuracy,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Outputs => "outputs",
+            Self::Features => "features",
+            Self::Indistinguishable => "indistinguishable",
+            Self::RetainedAccuracy => "retained accuracy",
+        }
+    }
+
+    /// The property that holds where all versions pass.
+    fn property(self) -> &'static str {
+        match self {
+            Self::Outputs => "DISINHERIT_FORGOTTEN_OUTPUTS",
+            Self::Features => "DISINHERIT_FORGOTTEN_FEATURES",
+            Self::Indistinguishable => "DISINHERIT_FORGOTTEN_INDISTINGUISHABLE",
+            Self::RetainedAccuracy => "DISINHERIT_RETAINED_ACCURACY",
+        }
+    }
+}
 
 /// A certificate as in-toto's test result and summary, signed, over the same subjects. The first points at the
 /// certificate by its digest.
@@ -71,48 +97,52 @@ impl InToto {
     }
 }
 
-/// A test: the version, the test by its place in [`TESTS`], and how it went.
-type Test<'a> = (&'a CertifiedModel, usize, Went);
+/// A test of a version, and how it went.
+type Tested<'a> = (&'a CertifiedModel, Test, Went);
 
-fn tests(certificate: &Certificate) -> Vec<Test<'_>> {
+fn tests(certificate: &Certificate) -> Vec<Tested<'_>> {
+    let of = |model| of_model(certificate, model);
+    certificate.models.iter().flat_map(of).collect()
+}
+
+fn of_model<'a>(certificate: &Certificate, model: &'a CertifiedModel) -> Vec<Tested<'a>> {
     let mut tests = Vec::new();
-    for model in &certificate.models {
-        let verdict = certificate.verdicts.iter().find(|v| v.model == model.after);
-        let judgement = verdict.map_or(Judgement::NotMeasured, |verdict| verdict.judgement());
-        let reached = |word| match judgement.reaches(word) {
-            true => Went::Passed,
-            false => Went::Warned,
-        };
-        let outputs = match judgement {
-            Judgement::Recognised => Went::Failed,
-            _ => reached(Judgement::Outputs),
-        };
-        tests.push((model, 0, outputs));
-        if verdict.is_some_and(|verdict| verdict.inside.is_some()) {
-            tests.push((model, 1, reached(Judgement::Features)));
-            tests.push((model, 2, reached(Judgement::Indistinguishable)));
+    let verdict = certificate.verdicts.iter().find(|v| v.model == model.after);
+    let judgement = verdict.map_or(Judgement::NotMeasured, |verdict| verdict.judgement());
+    let reached = |word| match judgement.reaches(word) {
+        true => Went::Passed,
+        false => Went::Warned,
+    };
+    let outputs = match judgement {
+        Judgement::Recognised => Went::Failed,
+        _ => reached(Judgement::Outputs),
+    };
+    tests.push((model, Test::Outputs, outputs));
+    if let Some(verdict) = verdict.filter(|verdict| verdict.inside.is_some()) {
+        // Of single samples and sources, nothing is looked for in the features.
+        if verdict.samples.is_none() {
+            tests.push((model, Test::Features, reached(Judgement::Features)));
         }
-        let loss = model.loss.as_ref().and_then(LossCheck::measured);
-        let within = certificate.loss_bound.zip(loss);
-        let within = within.map(|(bound, loss)| loss.excess(bound.target) <= 0.0);
-        tests.push((
-            model,
-            3,
-            match within {
-                Some(true) => Went::Passed,
-                // More was lost, which the user accepted, or it was not measured.
-                Some(false) | None => Went::Warned,
-            },
-        ));
+        let went = reached(Judgement::Indistinguishable);
+        tests.push((model, Test::Indistinguishable, went));
     }
+    let loss = model.loss.as_ref().and_then(LossCheck::measured);
+    let within = certificate.loss_bound.zip(loss);
+    let within = within.map(|(bound, loss)| loss.excess(bound.target) <= 0.0);
+    let went = match within {
+        Some(true) => Went::Passed,
+        // More was lost, which the user accepted, or it was not measured.
+        Some(false) | None => Went::Warned,
+    };
+    tests.push((model, Test::RetainedAccuracy, went));
     tests
 }
 
-fn test_result(statement: &Statement, tests: &[Test<'_>], file: &[u8]) -> Value {
+fn test_result(statement: &Statement, tests: &[Tested<'_>], file: &[u8]) -> Value {
     let names = |wanted: Went| -> Vec<String> {
         let found = tests.iter().filter(|(_, _, went)| *went == wanted);
         found
-            .map(|(model, test, _)| format!("{}: {}", model.after, TESTS[*test].0))
+            .map(|(model, test, _)| format!("{}: {}", model.after, test.name()))
             .collect()
     };
     let worst = tests.iter().map(|(_, _, went)| *went).max();
@@ -125,7 +155,7 @@ fn test_result(statement: &Statement, tests: &[Test<'_>], file: &[u8]) -> Value 
         "configuration": [{
             "name": statement.predicate.request,
             "digest": {"sha256": sha256(file)},
-            "mediaType": "application/vnd.in-toto+dsse",
+            "mediaType": "application/vnd.dsse.envelope.v1+json",
             "annotations": {"predicateType": statement.predicate_type},
         }],
         "passedTests": names(Went::Passed),
@@ -135,15 +165,16 @@ fn test_result(statement: &Statement, tests: &[Test<'_>], file: &[u8]) -> Value 
 }
 
 /// What holds for every version.
-fn summary(certificate: &Certificate, tests: &[Test<'_>]) -> Value {
+fn summary(certificate: &Certificate, tests: &[Tested<'_>]) -> Value {
     let versions = certificate.models.len();
-    let holds = |place: &usize| {
-        let passed = |test: &&Test<'_>| test.1 == *place && test.2 == Went::Passed;
+    let holds = |test: &Test| {
+        let passed = |(_, other, went): &&Tested<'_>| other == test && *went == Went::Passed;
         versions > 0 && tests.iter().filter(passed).count() == versions
     };
-    let properties: Vec<&str> = (0..TESTS.len())
+    let properties: Vec<&str> = Test::ALL
+        .into_iter()
         .filter(holds)
-        .map(|at| TESTS[at].1)
+        .map(Test::property)
         .collect();
     json!({
         "verifier": {
@@ -154,4 +185,90 @@ fn summary(certificate: &Certificate, tests: &[Test<'_>]) -> Value {
         "timeCreated": timestamp(certificate.issued),
         "properties": properties,
     })
+}
+
+#[cfg(test)]
+mod unit {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::certificate::statement::tests::statement;
+    use crate::evaluation::{Accuracy, CertifiedVerdict, SampleVerdict, Scores, Weakest};
+
+    fn certificate(verdict: impl Fn(umig::ModelId) -> CertifiedVerdict) -> Certificate {
+        let id: umig::ModelId = "clinic@2".parse().unwrap();
+        let digest = disinherit_registry::Digest::from_content(b"");
+        Certificate {
+            models: vec![CertifiedModel {
+                before: "clinic@1".parse().unwrap(),
+                after: id.clone(),
+                digest_before: digest,
+                digest_after: digest,
+                role: umig::Role::Initial,
+                parameters: Value::Null,
+                changed: 1,
+                loss: None,
+            }],
+            verdicts: vec![verdict(id)],
+            ..statement().predicate
+        }
+    }
+
+    fn went(certificate: &Certificate) -> Vec<(&'static str, Went)> {
+        let tests = tests(certificate).into_iter();
+        tests.map(|(_, test, went)| (test.name(), went)).collect()
+    }
+
+    fn scores(forget: f64) -> Scores {
+        Scores {
+            forget: Accuracy {
+                train: Some(forget),
+                heldout: Some(forget),
+            },
+            retain: Accuracy::default(),
+        }
+    }
+
+    #[test]
+    fn a_summary_claims_no_more_than_every_verdict() {
+        let forgotten = certificate(|id| CertifiedVerdict::new(id, scores(0.0), 0.01));
+        let outputs = [
+            ("outputs", Went::Passed),
+            ("retained accuracy", Went::Warned),
+        ];
+        assert_eq!(went(&forgotten), outputs);
+        let said = summary(&forgotten, &tests(&forgotten));
+        assert_eq!(said["properties"], json!(["DISINHERIT_FORGOTTEN_OUTPUTS"]));
+        let mut other = certificate(|id| CertifiedVerdict::new(id, scores(0.5), 0.01));
+        assert_eq!(went(&other)[0], ("outputs", Went::Failed));
+        other.models.extend(forgotten.models);
+        let said = summary(&other, &tests(&other));
+        assert_eq!(said["properties"], json!([]));
+        other.models.clear();
+        assert_eq!(summary(&other, &tests(&other))["properties"], json!([]));
+    }
+
+    #[test]
+    fn of_samples_nothing_is_said_about_features() {
+        let found = SampleVerdict {
+            forgotten: 100,
+            unseen: 100,
+            accuracy: [0.9, 0.9],
+            loss: [0.3, 0.3],
+            area: 0.5,
+            interval: [0.45, 0.55],
+            weakest: Weakest {
+                id: "photo-7".into(),
+                share: 0.9,
+                above_retrained: None,
+            },
+        };
+        let matched =
+            certificate(|id| CertifiedVerdict::of_samples(id, scores(0.9), found.clone()));
+        let expected = [
+            ("outputs", Went::Passed),
+            ("indistinguishable", Went::Passed),
+            ("retained accuracy", Went::Warned),
+        ];
+        assert_eq!(went(&matched), expected);
+    }
 }

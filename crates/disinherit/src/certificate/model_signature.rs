@@ -53,34 +53,9 @@ pub fn sign_model(path: &Path, key: &SecretKey) -> Result<PathBuf, EngineError> 
         true => path.join(NAME),
         false => PathBuf::from(format!("{}.sig", path.display())),
     };
-    let mut files = Vec::new();
-    if folder {
-        files_below(path, &mut Vec::new(), &mut files)?;
-        files.sort();
-    } else {
-        files.push(Vec::new());
-    }
-    let mut root = Sha256::new();
-    let mut resources = Vec::new();
-    for parts in files {
-        let digest = digest_of(
-            &parts
-                .iter()
-                .fold(path.to_owned(), |path, part| path.join(part)),
-        )?;
-        root.update(digest);
-        resources.push(Resource {
-            algorithm: "sha256",
-            digest: hex(&digest),
-            // A model of one file is the root of its own paths.
-            name: if parts.is_empty() {
-                ".".into()
-            } else {
-                parts.join("/")
-            },
-        });
-    }
-    let name = path.file_name().map(|name| name.to_string_lossy());
+    let (resources, root) = resources(path, folder)?;
+    let name = path.file_name().unwrap_or("model".as_ref());
+    let name = name.to_string_lossy();
     let mut serialization = json!({
         "method": "files",
         "hash_type": "sha256",
@@ -91,7 +66,7 @@ pub fn sign_model(path: &Path, key: &SecretKey) -> Result<PathBuf, EngineError> 
     }
     let statement = json!({
         "_type": STATEMENT,
-        "subject": [{"name": name, "digest": {"sha256": hex(&root.finalize())}}],
+        "subject": [{"name": name, "digest": {"sha256": root}}],
         "predicateType": PREDICATE,
         "predicate": {"resources": resources, "serialization": serialization},
     });
@@ -107,35 +82,61 @@ pub fn sign_model(path: &Path, key: &SecretKey) -> Result<PathBuf, EngineError> 
     Ok(place)
 }
 
+/// The files of a model with their digests, and the digest over all of these.
+fn resources(path: &Path, folder: bool) -> Result<(Vec<Resource>, String), EngineError> {
+    // A model of one file is the root of its own paths.
+    let mut files = vec![Vec::new()];
+    if folder {
+        files.clear();
+        files_below(path, &mut Vec::new(), &mut files)?;
+        files.sort();
+    }
+    let mut root = Sha256::new();
+    let mut resources = Vec::new();
+    for parts in files {
+        let digest = digest_of(&below(path, &parts))?;
+        root.update(digest);
+        let name = parts.join("/");
+        resources.push(Resource {
+            algorithm: "sha256",
+            digest: hex(&digest),
+            name: if name.is_empty() { ".".into() } else { name },
+        });
+    }
+    Ok((resources, hex(&root.finalize())))
+}
+
+fn below(root: &Path, parts: &[String]) -> PathBuf {
+    let joined = |path: PathBuf, part: &String| path.join(part);
+    parts.iter().fold(root.to_owned(), joined)
+}
+
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> EngineError {
     let path = path.to_owned();
     move |source| EngineError::Format(FormatError::io("read", &path)(source))
 }
 
-/// The files below a folder, each as the parts of its path.
+/// The files below a folder, each as the parts of its path; `parts` are those of the folder itself.
 fn files_below(
     root: &Path,
-    below: &mut Vec<String>,
+    parts: &mut Vec<String>,
     found: &mut Vec<Vec<String>>,
 ) -> Result<(), EngineError> {
-    let folder = below
-        .iter()
-        .fold(root.to_owned(), |path, part| path.join(part));
+    let folder = below(root, parts);
     for entry in fs::read_dir(&folder).map_err(io_error(&folder))? {
         let entry = entry.map_err(io_error(&folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let left_out = below.is_empty() && (name == NAME || IGNORED.contains(&&name[..]));
-        if left_out {
+        if parts.is_empty() && (name == NAME || IGNORED.contains(&&name[..])) {
             continue;
         }
-        below.push(name);
+        parts.push(name);
         let kind = entry.file_type().map_err(io_error(&entry.path()))?;
         if kind.is_dir() {
-            files_below(root, below, found)?;
+            files_below(root, parts, found)?;
         } else {
-            found.push(below.clone());
+            found.push(parts.clone());
         }
-        below.pop();
+        parts.pop();
     }
     Ok(())
 }

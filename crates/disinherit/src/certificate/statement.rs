@@ -148,3 +148,37 @@ impl Statement {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A certificate of nothing.
+    pub(in crate::certificate) fn statement() -> Statement {
+        Statement {
+            kind: STATEMENT.into(),
+            subject: Vec::new(),
+            predicate_type: PREDICATE.into(),
+            predicate: Certificate {
+                request: "request-1".into(),
+                asked: umig::Request::new(umig::Forget::classes(["cat"])),
+                actor: "somebody".into(),
+                time: 7,
+                method: disinherit_registry::MethodName::default(),
+                models: Vec::new(),
+                retired: Vec::new(),
+                loss_bound: None,
+                warnings: vec!["none".into()],
+                verdicts: Vec::new(),
+                log: LogPosition {
+                    operation: OperationId::new(1),
+                    hash: "00".into(),
+                    last: OperationId::new(1),
+                    last_hash: "00".into(),
+                },
+                tool: "test".into(),
+                issued: 8,
+            },
+        }
+    }
+}
