@@ -12,6 +12,7 @@ use disinherit::import::ImportError;
 use disinherit::registry::RegistryError;
 use disinherit::umig::{GraphError, IdError, RequestError};
 use disinherit_lab::LabError;
+use disinherit_report::ReportError;
 
 use crate::{exit, hints};
 
@@ -181,9 +182,12 @@ through_engine!(
     IdError
 );
 
-impl From<disinherit_report::ReportError> for CliError {
-    fn from(error: disinherit_report::ReportError) -> Self {
-        Self::new(error.to_string())
+impl From<ReportError> for CliError {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Engine(error) => error.into(),
+            other => Self::new(other.to_string()),
+        }
     }
 }
 

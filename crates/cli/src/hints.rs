@@ -195,7 +195,8 @@ fn graph(error: &GraphError) -> Option<&'static str> {
         GraphError::Duplicate(_)
         | GraphError::Cycle { .. }
         | GraphError::Weight { .. }
-        | GraphError::Format(..) => None,
+        | GraphError::Format(..)
+        | GraphError::NotWritable(_) => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 mod add;
+mod bom;
 mod certify;
 mod demo;
 mod export;
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Fsck(fsck::FsckArgs),
     Key(key::KeyArgs),
     Certify(Box<certify::CertifyArgs>),
+    Bom(bom::BomArgs),
     Plan(plan::PlanArgs),
     Unlearn(Box<unlearn::UnlearnArgs>),
     Verify(Box<verify::VerifyArgs>),
@@ -83,6 +85,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliErr
         Command::Fsck(args) => fsck::run(context, &args),
         Command::Key(args) => key::run(context, &args),
         Command::Certify(args) => certify::run(context, &args),
+        Command::Bom(args) => bom::run(context, &args),
         Command::Plan(args) => plan::run(context, &args),
         Command::Unlearn(args) => unlearn::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
