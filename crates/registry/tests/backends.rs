@@ -16,7 +16,7 @@ fn disk_conforms_and_survives_reopening() {
     let folder = tempfile::tempdir().unwrap();
     conformance::run(&Registry::create(folder.path()).unwrap());
     let again = Registry::discover(folder.path()).unwrap();
-    assert_eq!(again.graph().unwrap().len(), 2);
+    assert_eq!(again.graph().unwrap().len(), 3);
     assert!(again.operations().unwrap().len() > 4);
     let refused = Registry::create(folder.path()).err().unwrap();
     assert!(matches!(refused, RegistryError::Exists(_)));

@@ -4,6 +4,7 @@
 //! Everything here panics, with the reason, where a backend does not behave.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+mod erasures;
 mod history;
 mod publishing;
 mod samples;
@@ -28,4 +29,7 @@ pub fn run(registry: &Registry) {
     history::purge(registry);
     history::log(registry);
     history::pages(registry);
+    erasures::life(registry);
+    erasures::lists(registry);
+    erasures::crowds(registry);
 }

@@ -9,11 +9,15 @@ use crate::catalog::contract::{Answer, Catalog, Snapshot};
 use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, Edge, ModelRow, Page};
 use crate::catalog::sql::pool::SqlCatalog;
-use crate::catalog::sql::read;
 use crate::catalog::sql::write::Writer;
+use crate::catalog::sql::{erasures, read};
 use crate::crash;
 use crate::digest::Digest;
-use crate::ids::OperationId;
+use crate::erasures::page::ErasurePage;
+use crate::erasures::request::ErasureRequest;
+use crate::erasures::state::ErasureState;
+use crate::erasures::step::ErasureRun;
+use crate::ids::{ErasureId, OperationId};
 use crate::log::entry::OperationRow;
 
 impl Catalog for SqlCatalog {
@@ -85,6 +89,34 @@ impl Catalog for SqlCatalog {
                 .await?;
             Ok(done.rows_affected())
         })
+    }
+
+    fn erasure(&self, id: ErasureId) -> Answer<'_, Option<ErasureRequest>> {
+        Box::pin(self.one_erasure(id))
+    }
+
+    fn erasures<'a>(&'a self, page: &'a ErasurePage) -> Answer<'a, Vec<ErasureRequest>> {
+        Box::pin(self.erasures_of(page))
+    }
+
+    fn all_erasures(&self) -> Answer<'_, Vec<ErasureRequest>> {
+        Box::pin(erasures::all(self.pool()))
+    }
+
+    fn erasure_counts(&self) -> Answer<'_, Vec<(ErasureState, u64)>> {
+        Box::pin(self.counts_of_erasures())
+    }
+
+    fn erasure_history(&self, id: ErasureId) -> Answer<'_, Vec<OperationRow>> {
+        Box::pin(self.history_of_erasure(id))
+    }
+
+    fn erasure_of(&self, operation: OperationId) -> Answer<'_, Option<ErasureId>> {
+        Box::pin(self.erasure_by_operation(operation))
+    }
+
+    fn hold_run(&self, run: ErasureRun, until: u64) -> Answer<'_, bool> {
+        Box::pin(self.hold(run, until))
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

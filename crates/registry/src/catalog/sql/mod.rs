@@ -2,6 +2,7 @@
 //! differs is how a connection is made and how a writer keeps others out.
 
 mod catalog;
+mod erasures;
 mod json;
 pub(crate) mod pool;
 mod query;
