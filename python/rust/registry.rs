@@ -191,6 +191,7 @@ impl Registry {
             Ok(self.inner.purge(&Purge {
                 models: engine::ids(&self.inner, &models)?,
                 reason,
+                erasure: None,
                 dry_run,
             })?)
         };

@@ -11,6 +11,7 @@ use disinherit::formats::FormatError;
 use disinherit::import::ImportError;
 use disinherit::registry::RegistryError;
 use disinherit::umig::{GraphError, IdError, RequestError};
+use disinherit_desk::DeskError;
 use disinherit_lab::LabError;
 use disinherit_report::ReportError;
 
@@ -44,6 +45,8 @@ enum Cause {
     Import(ImportError),
     /// The laboratory.
     Lab(LabError),
+    /// The desk.
+    Desk(DeskError),
 }
 
 impl CliError {
@@ -108,6 +111,7 @@ impl fmt::Display for Cause {
             Self::Engine(error) => write!(f, "{error}"),
             Self::Import(error) => write!(f, "{error}"),
             Self::Lab(error) => write!(f, "{error}"),
+            Self::Desk(error) => write!(f, "{error}"),
         }
     }
 }
@@ -128,6 +132,7 @@ impl From<Cause> for CliError {
             Cause::Engine(error) => hints::engine(error),
             Cause::Import(error) => hints::import(error),
             Cause::Lab(error) => hints::lab(error),
+            Cause::Desk(error) => hints::desk(error),
             Cause::Usage(_) | Cause::Other(_) | Cause::File { .. } | Cause::Output(_) => None,
         };
         let message = cause.to_string();
@@ -150,6 +155,15 @@ impl From<LabError> for CliError {
         match error {
             LabError::Engine(error) => error.into(),
             other => Cause::Lab(other).into(),
+        }
+    }
+}
+
+impl From<DeskError> for CliError {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Engine(error) => error.into(),
+            other => Cause::Desk(other).into(),
         }
     }
 }

@@ -128,6 +128,7 @@ fn subject(row: &OperationRow) -> String {
     match record.subject() {
         Subject::Model(id) => id.to_string(),
         Subject::Request(id) => id.to_string(),
+        Subject::Erasure(id) => format!("request {id}"),
         Subject::Operation(id) => format!("operation {id}"),
         Subject::Reason(reason) => reason.to_owned(),
         Subject::None => String::new(),

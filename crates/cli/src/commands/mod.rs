@@ -23,6 +23,7 @@ mod purge;
 mod recipes;
 mod report;
 mod reproduce;
+pub(crate) mod request;
 mod retention;
 mod sample_ids;
 mod show;
@@ -57,6 +58,7 @@ pub(crate) enum Command {
     Plan(plan::PlanArgs),
     Unlearn(Box<unlearn::UnlearnArgs>),
     Verify(Box<verify::VerifyArgs>),
+    Request(request::RequestCommandArgs),
     Export(export::ExportArgs),
     Report(report::ReportArgs),
     Reproduce(Box<reproduce::ReproduceArgs>),
@@ -89,6 +91,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliErr
         Command::Plan(args) => plan::run(context, &args),
         Command::Unlearn(args) => unlearn::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
+        Command::Request(args) => request::run(context, &args),
         Command::Export(args) => export::run(context, &args),
         Command::Report(args) => report::run(context, &args),
         Command::Reproduce(args) => reproduce::run(context, &args),
