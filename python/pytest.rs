@@ -76,8 +76,18 @@ fn the_package_keeps_its_promises_in_python() {
             &format!("`{python}` has no torch"),
         );
     }
-    // Heavy, and not in the gate's environment: `python/requirements-stack.txt` has them.
-    for (what, package) in [("MLflow", "mlflow"), ("Flower", "flwr"), ("Ray", "ray")] {
+    // Some are heavy, and not in the gate's environment: `python/requirements-stack.txt` has them.
+    for (what, package) in [
+        ("MLflow", "mlflow"),
+        ("Flower", "flwr"),
+        ("Ray", "ray"),
+        ("NetworkX", "networkx"),
+        ("Graphviz's language", "pydot"),
+        ("DSSE and in-toto", "securesystemslib, in_toto_attestation"),
+        ("CycloneDX", "cyclonedx"),
+        ("OpenLineage", "openlineage.client"),
+        ("Model Signing", "model_signing"),
+    ] {
         if !has(package) {
             skipped(
                 &format!("the Python package with {what}"),

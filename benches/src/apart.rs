@@ -1,16 +1,20 @@
 //! A request answered in a process of its own, so that its memory can be told.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use disinherit::{EditDepth, Engine, Fiun, FiunOptions, RunOptions};
 use disinherit_nets::Compute;
-use disinherit_registry::Registry;
+use disinherit_registry::{Location, Registry};
 use umig::{Forget, ModelId, Request};
 
 /// The argument that starts a measured process.
 pub(crate) const CHILD: &str = "--forget-apart";
+
+/// Instead of a shard: all of it, and the publication.
+pub(crate) const WHOLE: &str = "whole";
 
 /// What a request took.
 pub(crate) struct Measured {
@@ -25,12 +29,25 @@ pub(crate) fn forget_apart(
     depth: &str,
     from: &[ModelId],
 ) -> Result<Measured, Box<dyn Error>> {
-    let output = Command::new(std::env::current_exe()?)
-        .arg(CHILD)
-        .arg(folder)
-        .args([class, depth])
-        .args(from.iter().map(ToString::to_string))
-        .output()?;
+    measured(command(folder, class, depth, WHOLE, from)?.output()?)
+}
+
+/// The process that forgets, or that does one shard of it, to be started.
+pub(crate) fn command(
+    place: impl AsRef<OsStr>,
+    class: &str,
+    depth: &str,
+    shard: &str,
+    from: &[ModelId],
+) -> Result<Command, Box<dyn Error>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(CHILD).arg(place).args([class, depth, shard]);
+    command.args(from.iter().map(ToString::to_string));
+    Ok(command)
+}
+
+/// What a process says that it took.
+pub(crate) fn measured(output: Output) -> Result<Measured, Box<dyn Error>> {
     let text = String::from_utf8(output.stdout)?;
     let mut numbers = text.split_whitespace().map(str::parse::<f64>);
     match (numbers.next(), numbers.next()) {
@@ -43,11 +60,14 @@ pub(crate) fn forget_apart(
 pub(crate) fn child() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(2);
     let mut next = |what: &str| arguments.next().ok_or_else(|| format!("no {what}"));
-    let (folder, class, depth) = (next("folder")?, next("class")?, next("depth")?);
+    let (place, class, depth) = (next("place")?, next("class")?, next("depth")?);
+    let shard = next("shard")?;
     let from = arguments
         .map(|id| id.parse::<ModelId>())
         .collect::<Result<Vec<_>, _>>()?;
-    let registry = Registry::open(Path::new(&folder))?;
+    // How shared storage is reached is in the environment.
+    let place = Location::parse(&place)?.with_settings(std::env::vars());
+    let registry = Registry::open_at(&place)?;
     let start = std::time::Instant::now();
     let request = Request::new(Forget::classes([class])).from_models(from);
     let engine = Engine::new(registry)
@@ -63,6 +83,12 @@ pub(crate) fn child() -> Result<(), Box<dyn Error>> {
         ..FiunOptions::default()
     });
     let prepared = engine.prepare(&request, &method, RunOptions::default())?;
+    if shard != WHOLE {
+        prepared.run_shard(shard.parse()?)?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{seconds} {}", peak_mebibytes().unwrap_or(f64::NAN));
+        return Ok(());
+    }
     let done = prepared.run()?.unlearned;
     let seconds = start.elapsed().as_secs_f64();
     for model in &done.models {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::Path;
 
 use disinherit_formats::Tensor;
 use disinherit_registry::{
@@ -46,7 +45,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
 
 fn measure(initial: usize, descendants: usize) -> Result<(Measured, [f64; 2]), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let card_bytes = set_up(folder.path(), initial, descendants)?;
+    let card_bytes = set_up(&Registry::create(folder.path())?, initial, descendants)?;
     let from = (0..initial).map(base).collect::<Result<Vec<_>, _>>()?;
     Ok((
         forget_apart(folder.path(), "c3", "outputs", &from)?,
@@ -54,20 +53,24 @@ fn measure(initial: usize, descendants: usize) -> Result<(Measured, [f64; 2]), B
     ))
 }
 
-fn base(number: usize) -> Result<ModelId, Box<dyn Error>> {
+/// The initial model with this number.
+pub(crate) fn base(number: usize) -> Result<ModelId, Box<dyn Error>> {
     Ok(ModelId::new(format!("base{number}"), 1)?)
 }
 
 /// Initial models, a merge of them where there are several, and descendants with heads of their own.
 /// Returns the bytes of a card without its per-class part, and of a whole one.
-fn set_up(folder: &Path, initial: usize, descendants: usize) -> Result<[f64; 2], Box<dyn Error>> {
-    let registry = Registry::create(folder)?;
+pub(crate) fn set_up(
+    registry: &Registry,
+    initial: usize,
+    descendants: usize,
+) -> Result<[f64; 2], Box<dyn Error>> {
     let state = family::state(1)?;
     let manifest = family::manifest()?;
     let first = registry.put_model(manifest, family::tensors(&state))?;
     let shared = registry.manifest(first)?;
     let mut births = Births {
-        registry: &registry,
+        registry,
         shared,
         models: Vec::new(),
         cards: Vec::new(),

@@ -40,6 +40,16 @@ impl Line {
         }
     }
 
+    /// A line in seconds beside those of something else.
+    pub(crate) fn against(name: String, ours: f64, other: f64, against: &str) -> Self {
+        Self {
+            other: Some(other),
+            against: against.to_owned(),
+            ratio: Some(ours / other),
+            ..Self::plain(name, ours, "s")
+        }
+    }
+
     /// A line in any unit.
     pub(crate) fn plain(name: String, ours: f64, unit: &'static str) -> Self {
         Self {

@@ -13,6 +13,7 @@ mod heirs_features;
 mod import;
 mod layers;
 mod line;
+mod machines;
 mod peer;
 mod plan;
 mod procedure;
@@ -32,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(provenance::CHILD) {
         return provenance::child();
     }
-    let all: [(&str, Benchmark); 11] = [
+    let all: [(&str, Benchmark); 12] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
@@ -40,6 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("layers", layers::run),
         ("heirs", heirs::run),
         ("heirs-features", heirs_features::run),
+        ("machines", machines::run),
         ("procedure", procedure::run),
         ("provenance", provenance::run),
         ("scale", scale::run),

@@ -148,13 +148,27 @@ pub(crate) fn reaches_features(options: Options) -> PyResult<bool> {
 
 /// How a model came from a parent: `disinherit.Relation`.
 #[derive(FromPyObject)]
-struct FromParent {
+pub(crate) struct FromParent {
     kind: String,
     weight: Option<f64>,
     frozen: Vec<String>,
+    request: Option<String>,
 }
 
 impl FromParent {
+    /// Any relation; of a registry, only requests make unlearned versions.
+    pub(crate) fn relation(&self) -> PyResult<Relation> {
+        match (self.kind.as_str(), &self.request) {
+            ("unlearned_from", Some(request)) => Ok(Relation::UnlearnedFrom {
+                request: request.clone(),
+            }),
+            ("unlearned_from", None) => Err(refused(
+                "an unlearned version names its request: `Relation(\"unlearned_from\", request=...)`",
+            )),
+            _ => self.read(),
+        }
+    }
+
     fn read(&self) -> PyResult<Relation> {
         Ok(match self.kind.as_str() {
             "fine_tune" => Relation::FineTune,
@@ -272,6 +286,47 @@ impl NewModel {
             time: None,
             untied: self.untied,
         }
+    }
+}
+
+/// A model of a graph without weights: `disinherit._arguments.NewVertex`.
+#[derive(FromPyObject)]
+pub(crate) struct NewVertex {
+    pub(crate) name: String,
+    pub(crate) parents: Vec<(String, FromParent)>,
+    pub(crate) time: Option<u64>,
+    pub(crate) labels: Vec<String>,
+    trained_on: Vec<SeenData>,
+}
+
+/// Data that such a model was trained on, with all that a graph can say of it.
+#[derive(FromPyObject)]
+struct SeenData {
+    data: String,
+    labels: Option<Vec<String>>,
+    samples: Option<Vec<String>>,
+    source: Option<String>,
+    split: Option<String>,
+    digest: Option<String>,
+    all_samples: bool,
+}
+
+impl NewVertex {
+    /// What it was trained on; where labels are not said, those of its outputs.
+    pub(crate) fn training(&self) -> Vec<Training> {
+        let seen = self.trained_on.iter();
+        seen.map(|seen| Training {
+            digest: seen.digest.clone(),
+            split: seen.split.clone(),
+            source: seen.source.clone(),
+            samples: match &seen.samples {
+                Some(samples) => SampleSet::Listed(samples.iter().cloned().collect()),
+                None if seen.all_samples => SampleSet::All,
+                None => SampleSet::Unknown,
+            },
+            ..Training::new(&seen.data, seen.labels.as_ref().unwrap_or(&self.labels))
+        })
+        .collect()
     }
 }
 

@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use disinherit::certificate::{self, Envelope, PublicKey, SecretKey};
 use disinherit::evaluation::{CertifiedVerdict, Depth, Evaluator};
 use disinherit::formats::{self, TensorSource};
 use disinherit::import::{ImportOptions, ImportPlan};
+use disinherit::model::now;
 use disinherit::nets::Architecture;
-use disinherit::registry::{Location, Registry, RegistryError};
+use disinherit::registry::{Location, OperationRecord, Registry, RegistryError};
 use disinherit::umig::{Forget, ModelId, Part, Plan, Request, Shard};
 use disinherit::{Engine, EngineError, LoadedModel, RunOptions, ShardDone, Unlearned};
 use disinherit_lab::{LabError, request_report};
+use disinherit_report::{Inventory, ReportError, lineage_events};
 use pyo3::prelude::*;
+use serde_json::Value;
 
 use crate::arguments::{Asked, NewModel, Way};
 use crate::data_sets::Data;
@@ -209,10 +213,8 @@ pub(crate) struct Verification {
     pub(crate) models: Vec<String>,
     /// What they should have forgotten; that of the last request when not given.
     pub(crate) request: Option<Asked>,
-    /// The largest accuracy on forgotten held-out data that passes.
-    pub(crate) at_most: f64,
-    /// Whether to look inside the models.
-    pub(crate) deep: bool,
+    /// How they are judged.
+    pub(crate) judging: Judging,
     /// The part of the models that is judged.
     pub(crate) shard: Option<Shard>,
 }
@@ -239,12 +241,106 @@ pub(crate) fn verify(
         ids = shard.share(ids, |_| 1);
     }
     let engine = engine(registry, Some(data), progress);
-    let depth = if asked.deep {
-        Depth::FULL
-    } else {
-        Depth::OUTPUTS
+    let judging = &asked.judging;
+    Evaluator::new(&engine, &forget, judging.depth())?.judge(&ids, judging.at_most)
+}
+
+/// How models are judged.
+pub(crate) struct Judging {
+    /// The largest accuracy on forgotten held-out data that passes.
+    pub(crate) at_most: f64,
+    /// Whether to look inside the models.
+    pub(crate) deep: bool,
+}
+
+impl Judging {
+    fn depth(&self) -> Depth {
+        if self.deep {
+            Depth::FULL
+        } else {
+            Depth::OUTPUTS
+        }
+    }
+}
+
+/// A certificate of a request, the last one where none is named, with verdicts where there is data.
+pub(crate) fn certify(
+    registry: &Arc<Registry>,
+    key: &SecretKey,
+    request: Option<&str>,
+    data: Option<&Data>,
+    judging: &Judging,
+    progress: &Shown,
+) -> Result<Envelope, EngineError> {
+    let past = disinherit::past_request(registry, request)?;
+    let verdicts = match data {
+        None => Vec::new(),
+        Some(data) => {
+            let ids: Vec<ModelId> = past
+                .models
+                .iter()
+                .map(|model| model.after.clone())
+                .collect();
+            let engine = engine(registry, Some(data), progress);
+            Evaluator::new(&engine, &past.request.forget, judging.depth())?
+                .judge(&ids, judging.at_most)?
+        }
     };
-    Evaluator::new(&engine, &forget, depth)?.judge(&ids, asked.at_most)
+    certificate::certify(registry, request, verdicts, key, now())
+}
+
+/// The bill of materials of a version, or else of a request, with what a certificate says: the name of its file, its
+/// bytes, and the public key.
+pub(crate) fn bill(
+    registry: &Registry,
+    model: Option<&str>,
+    request: Option<&str>,
+    certificate: Option<&(String, Vec<u8>, Vec<u8>)>,
+) -> Result<Value, EngineError> {
+    let read = certificate.map(|(name, bytes, key)| {
+        let key = PublicKey::from_pem(&String::from_utf8_lossy(key))?;
+        let statement = Envelope::read(bytes)?.open(&key)?;
+        Ok::<_, EngineError>((statement, name, bytes))
+    });
+    let read = read.transpose()?;
+    let mut inventory = Inventory::new(registry).map_err(of_report)?;
+    if let Some((statement, name, bytes)) = &read {
+        inventory = inventory.with_certificate(&statement.predicate, name, bytes);
+    }
+    let bill = match model {
+        Some(model) => {
+            let graph = registry.graph()?;
+            inventory.of_model(&disinherit::model::find(&graph, model)?.id, now())
+        }
+        None => {
+            let past = disinherit::past_request(registry, request)?;
+            inventory.of_request(&past.id.to_string(), now())
+        }
+    };
+    bill.map_err(of_report)
+}
+
+/// Operations as OpenLineage events; that of a request where one is named.
+pub(crate) fn lineage(
+    registry: &Registry,
+    namespace: &str,
+    request: Option<&str>,
+) -> Result<Value, EngineError> {
+    let mut log = registry.operations()?;
+    if request.is_some() {
+        let past = disinherit::past_request(registry, request)?;
+        log.retain(|row| {
+            matches!(row.record(), Ok(OperationRecord::Unlearn(record)) if record.id == past.id)
+        });
+    }
+    Ok(lineage_events(&log, &registry.graph()?, namespace).into())
+}
+
+fn of_report(error: ReportError) -> EngineError {
+    match error {
+        ReportError::Engine(error) => error,
+        other => EngineError::Document(other.to_string()),
+    }
 }
 
 /// The page of the last request.
@@ -258,14 +354,21 @@ pub(crate) fn report(
         LabError::Engine(error) => error,
         other => EngineError::Document(other.to_string()),
     })?;
-    disinherit_report::page(std::slice::from_ref(&study))
-        .map_err(|error| EngineError::Document(error.to_string()))
+    disinherit_report::page(std::slice::from_ref(&study)).map_err(of_report)
 }
 
-/// Writes a model in the format that it came in.
-pub(crate) fn export(registry: &Registry, model: &str, path: &Path) -> Result<(), EngineError> {
+/// Writes a model in the format that it came in, and with a key a signature over what is written, of which it says
+/// where it is.
+pub(crate) fn export(
+    registry: &Registry,
+    model: &str,
+    path: &Path,
+    key: Option<&SecretKey>,
+) -> Result<Option<PathBuf>, EngineError> {
     let model = loaded(registry, model)?;
-    disinherit::import::export(registry, &model, path, false).map(drop)
+    disinherit::import::export(registry, &model, path, false)?;
+    key.map(|key| certificate::sign_model(path, key))
+        .transpose()
 }
 
 /// Writes a page.

@@ -3,6 +3,7 @@
 
 use disinherit::import::ImportError;
 use disinherit::registry::{self, LossBound, RegistryError};
+use disinherit::umig::{GraphError, RequestError};
 use disinherit::{EngineError, Hint, ModelLoss};
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
@@ -38,6 +39,7 @@ exceptions! {
     RegistryExists(DisinheritError): "There is a registry at this place already.";
     Conflict(DisinheritError): "Another process published or is writing; the call can be made again.";
     Damaged(DisinheritError): "A stored object that is missing or not what it was.";
+    InvalidCertificate(DisinheritError): "A certificate or a key that cannot be used, was altered, or does not fit.";
     WeightsPurged(DisinheritError): "A version whose weights were deleted; its record is left.";
 }
 
@@ -51,11 +53,14 @@ pub(crate) fn raised(error: impl Into<EngineError>) -> PyErr {
     let error = error.into();
     let words = words(&error);
     match &error {
-        EngineError::UnknownModel { .. } => UnknownModel::new_err(words),
+        EngineError::UnknownModel { .. }
+        | EngineError::Graph(GraphError::Unknown(..))
+        | EngineError::Request(RequestError::Unknown(..)) => UnknownModel::new_err(words),
         EngineError::UnknownLabel { .. } => UnknownLabel::new_err(words),
         EngineError::NeedsData { .. } => NeedsData::new_err(words),
         EngineError::NothingRetained(_) => NothingRetained::new_err(words),
         EngineError::LosesTooMuch { models, bound } => loses_too_much(words, models, *bound),
+        EngineError::Certificate(_) | EngineError::Key(_) => InvalidCertificate::new_err(words),
         EngineError::NotRunnable { .. } => NotRunnable::new_err(words),
         EngineError::Data(_) => UnusableData::new_err(words),
         EngineError::Format(_) => UnusableFile::new_err(words),

@@ -2,6 +2,7 @@
 //! dataclasses; the package's Python files make it pleasant.
 
 mod arguments;
+mod certificates;
 mod data_sets;
 mod engine;
 mod errors;
@@ -12,6 +13,7 @@ mod registry;
 mod results;
 mod runner;
 mod tensors;
+mod umig;
 
 use pyo3::prelude::*;
 
@@ -22,7 +24,10 @@ fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<registry::Registry>()?;
     module.add_class::<data_sets::Data>()?;
+    module.add_class::<umig::Umig>()?;
     module.add_function(wrap_pyfunction!(arguments::reaches_features, module)?)?;
+    module.add_function(wrap_pyfunction!(certificates::new_key, module)?)?;
+    module.add_function(wrap_pyfunction!(certificates::read_certificate, module)?)?;
     module.add_function(wrap_pyfunction!(layers::dampen, module)?)?;
     module.add_function(wrap_pyfunction!(layers::head_fisher, module)?)?;
     Ok(())

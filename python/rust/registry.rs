@@ -4,17 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use disinherit::EngineError;
+use disinherit::certificate::SecretKey;
 use disinherit::registry::{ModelRow, OperationId, Purge};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
 use crate::arguments::{Asked, NewModel, Options, TreeOptions};
+use crate::certificates::issued;
 use crate::data_sets::Data;
 use crate::engine;
 use crate::errors::{raised, refused};
 use crate::progress::Shown;
-use crate::results::{Details, Graph, Record, list};
+use crate::results::{Details, Graph, Record, list, plain};
 use crate::tensors::{Arrays, Given, dtype_name};
+use crate::umig::Umig;
 
 /// A registry of models.
 #[pyclass(frozen, module = "disinherit._disinherit")]
@@ -31,6 +34,11 @@ fn raised_by(data: Option<&Data>, error: EngineError) -> PyErr {
 }
 
 impl Registry {
+    /// The engine's registry.
+    pub(crate) fn engine(&self) -> &disinherit::registry::Registry {
+        &self.inner
+    }
+
     fn details(&self, model: &str) -> Result<Option<Details>, EngineError> {
         let loaded = engine::loaded(&self.inner, model)?;
         let cards = self.inner.cards(loaded.digest)?;
@@ -138,6 +146,12 @@ impl Registry {
         py.detach(read).map_err(raised)?.record(py)
     }
 
+    /// The inheritance graph by itself.
+    fn umig(&self, py: Python<'_>) -> PyResult<Umig> {
+        let inner = py.detach(|| self.inner.graph()).map_err(raised)?;
+        Ok(Umig { inner })
+    }
+
     /// One version: provenance, manifest, cards.
     fn show<'py>(&self, py: Python<'py>, model: &str) -> PyResult<Bound<'py, PyAny>> {
         let details = py.detach(|| self.details(model)).map_err(raised)?;
@@ -177,6 +191,7 @@ impl Registry {
             Ok(self.inner.purge(&Purge {
                 models: engine::ids(&self.inner, &models)?,
                 reason,
+                erasure: None,
                 dry_run,
             })?)
         };
@@ -283,13 +298,63 @@ impl Registry {
         let asked = engine::Verification {
             models,
             request,
-            at_most,
-            deep,
+            judging: engine::Judging { at_most, deep },
             shard,
         };
         let verdicts = py.detach(|| engine::verify(&self.inner, data, &asked, &shown));
         let verdicts = verdicts.map_err(|error| data.raised(error))?;
         Ok(list(py, &verdicts)?.into_any())
+    }
+
+    /// The texts of a certificate, with what it says; of `how`, the largest accuracy that passes, whether to look
+    /// inside, and whether to say it in the words of in-toto too.
+    fn certify<'py>(
+        &self,
+        py: Python<'py>,
+        key: &[u8],
+        request: Option<&str>,
+        data: Option<&Data>,
+        how: (f64, bool, bool),
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Vec<String>, Bound<'py, PyAny>)> {
+        let shown = Shown(progress);
+        let (at_most, deep, in_toto) = how;
+        let issue = || {
+            let key = SecretKey::from_pem(&String::from_utf8_lossy(key))?;
+            let judged = engine::Judging { at_most, deep };
+            let envelope = engine::certify(&self.inner, &key, request, data, &judged, &shown)?;
+            issued(&envelope, &key, in_toto)
+        };
+        let made = py.detach(issue).map_err(|error| raised_by(data, error))?;
+        let mut texts = vec![made.certificate];
+        if let Some((test_result, summary)) = made.in_toto {
+            texts.extend([test_result, summary]);
+        }
+        Ok((texts, made.checked.certificate(py)?))
+    }
+
+    /// The bill of materials of a version, or else of a request; with what a certificate says: the name of its file,
+    /// its bytes, and the public key.
+    fn bill<'py>(
+        &self,
+        py: Python<'py>,
+        model: Option<&str>,
+        request: Option<&str>,
+        certificate: Option<(String, Vec<u8>, Vec<u8>)>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let made = || engine::bill(&self.inner, model, request, certificate.as_ref());
+        plain(py, &py.detach(made).map_err(raised)?)
+    }
+
+    /// Operations as OpenLineage events; that of a request where one is named.
+    fn lineage_events<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: &str,
+        request: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let made = || engine::lineage(&self.inner, namespace, request);
+        plain(py, &py.detach(made).map_err(raised)?)
     }
 
     /// Writes the page of the last request.
@@ -307,10 +372,20 @@ impl Registry {
         engine::write_page(&path, &page)
     }
 
-    /// Writes a model in the format that it came in.
-    fn export(&self, py: Python<'_>, model: &str, path: PathBuf) -> PyResult<()> {
-        py.detach(|| engine::export(&self.inner, model, &path))
-            .map_err(raised)
+    /// Writes a model in the format that it came in; with a key, signs it and says where the signature is.
+    fn export(
+        &self,
+        py: Python<'_>,
+        model: &str,
+        path: PathBuf,
+        key: Option<&[u8]>,
+    ) -> PyResult<Option<String>> {
+        let export = || {
+            let key = key.map(|key| SecretKey::from_pem(&String::from_utf8_lossy(key)));
+            engine::export(&self.inner, model, &path, key.transpose()?.as_ref())
+        };
+        let signature = py.detach(export).map_err(raised)?;
+        Ok(signature.map(|path| path.display().to_string()))
     }
 
     /// The names of a model's tensors with their types and shapes.

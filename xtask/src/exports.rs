@@ -21,6 +21,7 @@ const USERS: &[&str] = &[
     "disinherit-python",
     "disinherit-lab",
     "disinherit-report",
+    "disinherit-desk",
 ];
 
 /// Counts the engine's exports and prints those that none of its users needs. Gives whether they are

@@ -11,7 +11,9 @@ use disinherit::formats::FormatError;
 use disinherit::import::ImportError;
 use disinherit::registry::RegistryError;
 use disinherit::umig::{GraphError, IdError, RequestError};
+use disinherit_desk::DeskError;
 use disinherit_lab::LabError;
+use disinherit_report::ReportError;
 
 use crate::{exit, hints};
 
@@ -43,6 +45,8 @@ enum Cause {
     Import(ImportError),
     /// The laboratory.
     Lab(LabError),
+    /// The desk.
+    Desk(DeskError),
 }
 
 impl CliError {
@@ -107,6 +111,7 @@ impl fmt::Display for Cause {
             Self::Engine(error) => write!(f, "{error}"),
             Self::Import(error) => write!(f, "{error}"),
             Self::Lab(error) => write!(f, "{error}"),
+            Self::Desk(error) => write!(f, "{error}"),
         }
     }
 }
@@ -127,6 +132,7 @@ impl From<Cause> for CliError {
             Cause::Engine(error) => hints::engine(error),
             Cause::Import(error) => hints::import(error),
             Cause::Lab(error) => hints::lab(error),
+            Cause::Desk(error) => hints::desk(error),
             Cause::Usage(_) | Cause::Other(_) | Cause::File { .. } | Cause::Output(_) => None,
         };
         let message = cause.to_string();
@@ -149,6 +155,15 @@ impl From<LabError> for CliError {
         match error {
             LabError::Engine(error) => error.into(),
             other => Cause::Lab(other).into(),
+        }
+    }
+}
+
+impl From<DeskError> for CliError {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Engine(error) => error.into(),
+            other => Cause::Desk(other).into(),
         }
     }
 }
@@ -181,9 +196,12 @@ through_engine!(
     IdError
 );
 
-impl From<disinherit_report::ReportError> for CliError {
-    fn from(error: disinherit_report::ReportError) -> Self {
-        Self::new(error.to_string())
+impl From<ReportError> for CliError {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Engine(error) => error.into(),
+            other => Self::new(other.to_string()),
+        }
     }
 }
 

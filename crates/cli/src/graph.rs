@@ -1,6 +1,6 @@
-//! The inheritance graph as text: rails as in `git log --graph`, Graphviz, Mermaid.
+//! The inheritance graph in the terminal: rails as in `git log --graph`.
 
-use disinherit::umig::{Model, ModelId, Relation, Umig};
+use disinherit::umig::{Model, ModelId, Umig};
 
 /// Roots first, every model on a line of its own, with rails from parents to children.
 pub(crate) fn rails(
@@ -106,52 +106,4 @@ fn branch<'a>(out: &mut String, lanes: &mut Vec<&'a ModelId>, at: usize, childre
             }
         }
     }
-}
-
-/// Graphviz.
-pub(crate) fn dot(graph: &Umig, keep: &dyn Fn(&Model) -> bool) -> String {
-    let mut out = String::from("digraph umig {\n  rankdir=LR;\n  node [shape=box];\n");
-    for model in graph.models().filter(|m| keep(m)) {
-        let style = if model.superseded {
-            " [style=dashed]"
-        } else {
-            ""
-        };
-        out.push_str(&format!("  \"{}\"{style};\n", model.id));
-    }
-    for (parent, child, relation) in kept_edges(graph, keep) {
-        out.push_str(&format!(
-            "  \"{parent}\" -> \"{child}\" [label=\"{relation}\"];\n"
-        ));
-    }
-    out.push_str("}\n");
-    out
-}
-
-/// Mermaid.
-pub(crate) fn mermaid(graph: &Umig, keep: &dyn Fn(&Model) -> bool) -> String {
-    let models: Vec<&Model> = graph.models().filter(|m| keep(m)).collect();
-    let key = |id: &ModelId| models.iter().position(|m| m.id == *id).unwrap_or_default();
-    let mut out = String::from("graph LR\n");
-    for model in &models {
-        out.push_str(&format!("  n{}[\"{}\"]\n", key(&model.id), model.id));
-    }
-    for (parent, child, relation) in kept_edges(graph, keep) {
-        out.push_str(&format!(
-            "  n{} -->|{relation}| n{}\n",
-            key(parent),
-            key(child)
-        ));
-    }
-    out
-}
-
-fn kept_edges<'a>(
-    graph: &'a Umig,
-    keep: &'a dyn Fn(&Model) -> bool,
-) -> impl Iterator<Item = (&'a ModelId, &'a ModelId, &'a Relation)> {
-    let kept = move |id: &ModelId| graph.get(id).is_some_and(keep);
-    graph
-        .edges()
-        .filter(move |(parent, child, _)| kept(parent) && kept(child))
 }

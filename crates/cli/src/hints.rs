@@ -9,7 +9,10 @@ use disinherit::import::{ImportError, MODEL_ENDINGS};
 use disinherit::nets::NetError;
 use disinherit::umig::{GraphError, RequestError};
 use disinherit::{EngineError, Hint, registry};
+use disinherit_desk::DeskError;
 use disinherit_lab::LabError;
+
+use crate::commands::request::step_after;
 
 /// `disinherit log`.
 const LIST: &str = "`disinherit log` lists the models";
@@ -123,6 +126,24 @@ fn of_registry(hint: &registry::Hint) -> String {
         Hint::CheckEndpoint { .. } => "check the address of the server (AWS_ENDPOINT_URL)",
         Hint::GiveLocation => "name a folder, file:///PATH or s3://BUCKET/PATH",
         Hint::GiveCatalog => "give `--catalog postgres://USER@HOST/DATABASE`",
+        Hint::ListErasures => "`disinherit request list --all` lists the requests",
+        Hint::ErasureStep { request, state } => {
+            return match step_after(*state) {
+                Some(step) => {
+                    format!("`disinherit request {step}`").replace("ID", &request.to_string())
+                }
+                None => format!("`disinherit request show {request}` says how it ended"),
+            };
+        }
+        Hint::OtherApprover => "let somebody else approve it (`--actor NAME`)",
+        Hint::TakeOver { request } => {
+            return format!(
+                "wait until it is done; if that run was killed, `disinherit request run {request} --take-over`"
+            );
+        }
+        Hint::ShowErasure { request } => {
+            return format!("`disinherit request show {request}` says who did what");
+        }
         Hint::BuildWith { feature } => {
             return format!("use a build with the feature `{feature}`");
         }
@@ -136,6 +157,19 @@ pub(crate) fn lab(error: &LabError) -> Option<String> {
     match error {
         LabError::Engine(error) => engine(error),
         other => other.hint().map(|hint| of_engine(&hint)),
+    }
+}
+
+/// What to try after an error of the desk.
+pub(crate) fn desk(error: &DeskError) -> Option<String> {
+    if let DeskError::Engine(error) = error {
+        return engine(error);
+    }
+    match error.hint()? {
+        disinherit_desk::Hint::PlanAgain { request } => Some(format!(
+            "plan it again with `disinherit request plan {request}`; it needs another approval then"
+        )),
+        _ => None,
     }
 }
 
@@ -195,7 +229,8 @@ fn graph(error: &GraphError) -> Option<&'static str> {
         GraphError::Duplicate(_)
         | GraphError::Cycle { .. }
         | GraphError::Weight { .. }
-        | GraphError::Format(..) => None,
+        | GraphError::Format(..)
+        | GraphError::NotWritable(_) => None,
     }
 }
 

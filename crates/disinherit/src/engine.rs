@@ -15,7 +15,7 @@ use crate::runner::Runner;
 pub const FEATURE_CACHE: u64 = 2 << 30;
 
 /// Threads that work on a registry on shared storage.
-const WAITING: usize = 32;
+const WAITING: usize = 64;
 
 /// A registry with what requests are answered by: data, a device, a place to show progress.
 ///

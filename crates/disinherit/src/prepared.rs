@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use disinherit_registry::{Digest, LossBound, RequestId, RetiredModel};
+use disinherit_registry::{Digest, ErasureRun, LossBound, RequestId, RetiredModel};
 use serde_json::json;
 use umig::{ModelId, Part, Plan, Request, Scope, Shard, Task, Umig};
 
@@ -32,6 +32,8 @@ pub struct Prepared<'a> {
     engine: &'a Engine<'a>,
     method: &'a dyn Method,
     options: RunOptions,
+    /// The run of an erasure request that it is, where it is one.
+    erasure: Option<ErasureRun>,
     plan: Plan,
     /// The models' parts in the request, also for a method that sees each alone.
     roles: Scope,
@@ -113,6 +115,7 @@ impl<'a> Prepared<'a> {
             engine,
             method,
             options,
+            erasure: None,
             plan,
             roles,
             features,
@@ -123,6 +126,14 @@ impl<'a> Prepared<'a> {
             becomes,
             graph,
         })
+    }
+
+    /// The same as a run of an erasure request: what it publishes is a step of that, in the same
+    /// transaction, and refused where the run was taken over.
+    #[must_use]
+    pub fn for_erasure(mut self, run: ErasureRun) -> Self {
+        self.erasure = Some(run);
+        self
     }
 
     /// The plan: what [`Prepared::run`] executes.
@@ -387,6 +398,7 @@ impl<'a> Prepared<'a> {
             request: &self.plan.request,
             becomes: &self.becomes,
             retired: &self.retired,
+            erasure: self.erasure,
             cards: cards.clone().filter_map(|card| card.row.clone()).collect(),
             drafts: [execution.drafts.name.clone()]
                 .into_iter()

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use disinherit_registry::{
-    CardRow, Digest, MethodName, ModelOutcome, ModelRow, NewModel, OperationId, OperationRecord,
-    Publication, Registry, RequestId, RetiredModel, UnlearnRecord,
+    CardRow, Digest, ErasureRun, MethodName, ModelOutcome, ModelRow, NewModel, OperationId,
+    OperationRecord, Publication, Registry, RequestId, RetiredModel, UnlearnRecord,
 };
 use umig::{Model, ModelId, Relation, Request, Umig};
 
@@ -36,6 +36,8 @@ pub(crate) struct Publishing<'a> {
     pub(crate) becomes: &'a BTreeMap<ModelId, ModelId>,
     /// The models that are taken out of use without one.
     pub(crate) retired: &'a BTreeMap<ModelId, RetiredModel>,
+    /// The run of an erasure request that this ends, where it is one.
+    pub(crate) erasure: Option<ErasureRun>,
     /// Cards that were computed on the way.
     pub(crate) cards: Vec<CardRow>,
     /// The names of the drafts that this makes superfluous.
@@ -57,6 +59,7 @@ pub(crate) fn publish(
         retired: done.retired.clone(),
         loss_bound: Some(done.loss_bound),
         warnings: done.warnings.clone(),
+        erasure: publishing.erasure,
     };
     Ok(publishing.registry.publish(&Publication {
         models: publishing.new_models(done)?,

@@ -7,7 +7,9 @@ use disinherit_formats::FormatError;
 use umig::ModelId;
 
 use crate::digest::{Digest, ParseDigestError};
-use crate::ids::OperationId;
+use crate::erasures::refusal::ErasureRefusal;
+use crate::erasures::state::{ErasureState, StepKind};
+use crate::ids::{ErasureId, OperationId};
 
 /// A registry or a file that cannot be read, written or trusted. It says what is wrong and where;
 /// what can be done about it is in [`RegistryError::hint`].
@@ -96,6 +98,19 @@ pub enum RegistryError {
     /// The log has no operation with this number.
     #[error("there is no operation {0}")]
     NoOperation(OperationId),
+    /// There is no erasure request with this number.
+    #[error("there is no request {0}")]
+    NoErasure(ErasureId),
+    /// A step of an erasure request that is not taken.
+    #[error("request {request} cannot be {participle}: {reason}", participle = step.participle())]
+    Refused {
+        /// The request.
+        request: ErasureId,
+        /// The step.
+        step: StepKind,
+        /// Why not.
+        reason: ErasureRefusal,
+    },
     /// An operation that cannot be taken back.
     #[error("operation {operation} {reason}")]
     CannotUndo {
@@ -255,6 +270,27 @@ pub enum Hint {
     UndoLaterFirst,
     /// Look for damage, and repair what another copy of the registry still has.
     CheckRegistry,
+    /// List the erasure requests.
+    ListErasures,
+    /// Take the step first that an erasure request needs in its state.
+    ErasureStep {
+        /// The request.
+        request: ErasureId,
+        /// Its state.
+        state: ErasureState,
+    },
+    /// Let somebody else approve the erasure request.
+    OtherApprover,
+    /// Wait until the run ends or its lease is over, or take it over.
+    TakeOver {
+        /// The request.
+        request: ErasureId,
+    },
+    /// Look at the erasure request as it is now.
+    ShowErasure {
+        /// The request.
+        request: ErasureId,
+    },
     /// Give credentials of the storage, or others.
     SetCredentials,
     /// Create the bucket, or name another one.
@@ -301,6 +337,10 @@ impl RegistryError {
                 UndoRefusal::Superseded(_) | UndoRefusal::Inherited { .. } => Hint::UndoLaterFirst,
                 _ => Hint::ShowLog,
             },
+            Self::NoErasure(_) => Hint::ListErasures,
+            Self::Refused {
+                request, reason, ..
+            } => erasure_hint(*request, reason)?,
             Self::Missing(_) | Self::Damaged(_) => Hint::CheckRegistry,
             Self::Denied { .. } => Hint::SetCredentials,
             Self::NoBucket { bucket, .. } => Hint::CreateBucket {
@@ -321,6 +361,27 @@ impl RegistryError {
             _ => return None,
         })
     }
+}
+
+fn erasure_hint(request: ErasureId, reason: &ErasureRefusal) -> Option<Hint> {
+    Some(match reason {
+        ErasureRefusal::State { state, .. } => Hint::ErasureStep {
+            request,
+            state: *state,
+        },
+        ErasureRefusal::NotRun => Hint::ErasureStep {
+            request,
+            state: ErasureState::Approved,
+        },
+        ErasureRefusal::Published { .. } => Hint::ErasureStep {
+            request,
+            state: ErasureState::Running,
+        },
+        ErasureRefusal::FourEyes { .. } => Hint::OtherApprover,
+        ErasureRefusal::Claimed { .. } => Hint::TakeOver { request },
+        ErasureRefusal::TakenOver | ErasureRefusal::Changed { .. } => Hint::ShowErasure { request },
+        ErasureRefusal::Text { .. } | ErasureRefusal::Deadline => return None,
+    })
 }
 
 /// For a registry that tensors of a file are read from.

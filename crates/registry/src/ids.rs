@@ -1,4 +1,4 @@
-//! The ids of operations and requests.
+//! The ids of operations, requests and erasure requests.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -47,6 +47,42 @@ impl FromStr for OperationId {
 impl From<i64> for OperationId {
     fn from(number: i64) -> Self {
         Self(number)
+    }
+}
+
+/// The number of an erasure request, ascending from 1.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct ErasureId(i64);
+
+impl ErasureId {
+    /// What stands for the number of a request that is about to be filed.
+    pub(crate) const NEXT: Self = Self(0);
+
+    /// The request with this number.
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ErasureId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ErasureId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.parse().map(Self)
     }
 }
 

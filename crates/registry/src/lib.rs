@@ -49,6 +49,7 @@ mod catalog;
 pub mod conformance;
 mod crash;
 mod digest;
+mod erasures;
 mod error;
 mod ids;
 mod log;
@@ -70,16 +71,26 @@ pub use catalog::contract::{Answer, Catalog, Snapshot};
 pub use catalog::publication::Publication;
 pub use catalog::rows::{Draft, Edge, ModelRow, NewModel, Page, State};
 pub use digest::{Digest, ParseDigestError};
+pub use erasures::asked::Asked;
+pub use erasures::deadline::months_after;
+pub use erasures::page::{ErasureOrder, ErasurePage};
+pub use erasures::refusal::ErasureRefusal;
+pub use erasures::request::{ErasureRequest, Stamp};
+pub use erasures::state::{ErasureState, StepKind};
+pub use erasures::step::{
+    ErasurePlan, ErasureRecord, ErasureRun, ErasureStep, ErasureVerdict, Filing,
+};
 pub use error::{Hint, PurgeRefusal, RegistryError, UndoRefusal};
-pub use ids::{OperationId, RequestId};
+pub use ids::{ErasureId, OperationId, RequestId};
 pub use log::chain::{check_chain, undone_by};
 pub use log::entry::{Made, Operation, OperationRow};
 pub use log::inner_edit::{Basis, InnerEdit, InnerTrial};
 pub use log::loss::{CheckedOn, LossBound, LossCheck, MeasuredLoss};
 pub use log::matched::MatchedSamples;
+pub use log::method_name::MethodName;
 pub use log::outcome::{ModelOutcome, RetiredModel};
 pub use log::record::{
-    AddRecord, FisherImportRecord, FisherRecord, FsckRecord, GrowRecord, ImportRecord, MethodName,
+    AddRecord, FisherImportRecord, FisherRecord, FsckRecord, GrowRecord, ImportRecord,
     OperationRecord, PurgeRecord, Subject, UndoRecord, UnlearnRecord,
 };
 pub use log::retired::retired_versions;

@@ -284,7 +284,7 @@ fn registries_of_the_first_format_are_brought_up_to_date() {
     assert!(
         fs::read_to_string(&marker)
             .unwrap()
-            .contains("\"format\": 2")
+            .contains("\"format\": 3")
     );
 }
 
@@ -313,6 +313,7 @@ fn a_purge_takes_drafts_with_it() {
         .purge(&disinherit_registry::Purge {
             models: vec![id("base@1")],
             reason: "request 7".into(),
+            erasure: None,
             dry_run: false,
         })
         .unwrap();

@@ -63,6 +63,7 @@ fn purge(registry: &Registry, name: &str) -> usize {
     let purge = Purge {
         models: vec![id(name)],
         reason: "erasure request 7".into(),
+        erasure: None,
         dry_run: false,
     };
     registry.purge(&purge).unwrap().objects

@@ -48,7 +48,7 @@ const HEADER: [&str; 33] = [
 /// untouched root that it is compared with (`untouched-root`).
 ///
 /// # Errors
-/// [`ReportError::Csv`].
+/// [`ReportError::Table`].
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -115,8 +115,8 @@ pub fn csv(studies: &[Study]) -> Result<String, ReportError> {
     }
     let bytes = writer
         .into_inner()
-        .map_err(|error| ReportError::Csv(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| ReportError::Csv(error.to_string()))
+        .map_err(|error| ReportError::Table(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| ReportError::Table(error.to_string()))
 }
 
 /// What was found inside a model.

@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod csv;
+mod cyclonedx;
+#[cfg(feature = "parquet")]
+mod edges;
 mod error;
 mod graph;
 mod headline;
@@ -9,6 +12,7 @@ mod layout;
 mod limits;
 mod methods;
 mod models;
+mod openlineage;
 mod page;
 mod picture;
 mod plot;
@@ -16,11 +20,16 @@ mod repeat;
 mod samples;
 mod shadows;
 mod text;
+mod uuid;
 mod verdicts;
 
 pub use crate::csv::csv;
+pub use crate::cyclonedx::Inventory;
+#[cfg(feature = "parquet")]
+pub use crate::edges::edges_table;
 pub use crate::error::ReportError;
 pub use crate::limits::honest;
+pub use crate::openlineage::lineage_events;
 pub use crate::page::page;
 pub use crate::picture::picture;
 pub use crate::shadows::{ShadowTable, shadow_table};

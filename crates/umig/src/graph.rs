@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::{Dfs, EdgeRef, Reversed};
+use petgraph::visit::{Dfs, EdgeRef, IntoNodeReferences, Reversed};
 
 use crate::error::{GraphError, RequestError};
 use crate::model::{Model, ModelId};
@@ -86,6 +86,19 @@ impl Umig {
         check_weight(parent, child, &relation)?;
         self.graph.add_edge(from, to, relation);
         Ok(())
+    }
+
+    /// The graph of the models to keep, and of the edges among them.
+    pub fn restricted(&self, keep: impl Fn(&Model) -> bool) -> Self {
+        let graph = self.graph.filter_map(
+            |_, model| keep(model).then(|| model.clone()),
+            |_, relation| Some(relation.clone()),
+        );
+        let index = graph
+            .node_references()
+            .map(|(node, model)| (model.id.clone(), node))
+            .collect();
+        Self { graph, index }
     }
 
     /// Marks a version as replaced by a later one.

@@ -22,6 +22,7 @@
 //! ```
 
 mod error;
+pub mod formats;
 mod graph;
 mod json;
 mod model;

@@ -1,7 +1,7 @@
 //! Models, their edges, and what a version consists of.
 
 use disinherit::registry::{Manifest, ModelRow};
-use disinherit::umig::{ModelId, Relation, SampleError, SampleSet, Training, Umig};
+use disinherit::umig::{Model, ModelId, Relation, SampleError, SampleSet, Scope, Training, Umig};
 use disinherit::{EngineError, LoadedModel};
 use pyo3::prelude::*;
 
@@ -64,8 +64,37 @@ impl Record for Relation {
     }
 }
 
+impl Record for Model {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Vertex" {
+            id: self.id.to_string(),
+            name: self.id.name(),
+            version: self.id.version(),
+            time: self.time,
+            labels: &self.labels,
+            training: list(py, &self.training)?,
+            superseded: self.superseded,
+        })
+    }
+}
+
+impl Record for Scope {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let reached = &self.reached_by;
+        record!(py, "Scope" {
+            initial: texts(&self.initial),
+            inherited: texts(&self.inherited),
+            reached_by: dict(py, reached, |ids| Ok(texts(ids).into_pyobject(py)?.into_any()))?,
+        })
+    }
+}
+
 /// An edge of the graph.
-struct Edge<'a>(&'a ModelId, &'a ModelId, &'a Relation);
+pub(crate) struct Edge<'a>(
+    pub(crate) &'a ModelId,
+    pub(crate) &'a ModelId,
+    pub(crate) &'a Relation,
+);
 
 impl Record for Edge<'_> {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -64,7 +64,7 @@ pub(super) fn dict<'py, K: ToString, V>(
 }
 
 /// Ids, digests and other things that are texts in Python.
-pub(super) fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+pub(crate) fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
     items.into_iter().map(|item| item.to_string()).collect()
 }
 
@@ -74,7 +74,7 @@ pub(super) fn text<T: ToString>(item: Option<&T>) -> Option<String> {
 }
 
 /// A document, as plain values of Python.
-pub(super) fn plain<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn plain<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Null => py.None().into_bound(py),
         Value::Bool(value) => value.into_pyobject(py)?.to_owned().into_any(),

@@ -6,12 +6,13 @@ on the initial models alone (FIUn, arXiv:2408.08493). :mod:`disinherit.torch` do
 your own. What methods give back is described in :mod:`disinherit.results`.
 """
 
-from . import results
+from . import certificates, results, umig
 from ._data import Data, DeepNetworks, Networks, PenultimateLayer
 from ._disinherit import (
     Conflict,
     Damaged,
     DisinheritError,
+    InvalidCertificate,
     LosesTooMuch,
     NeedsData,
     NoRegistry,
@@ -28,6 +29,7 @@ from ._disinherit import (
     head_fisher,
 )
 from ._registry import Registry
+from .certificates import verify_certificate
 from .results import Relation, Training
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Data",
     "DeepNetworks",
     "DisinheritError",
+    "InvalidCertificate",
     "LosesTooMuch",
     "NeedsData",
     "Networks",
@@ -53,7 +56,10 @@ __all__ = [
     "UnusableFile",
     "WeightsPurged",
     "__version__",
+    "certificates",
     "dampen",
     "head_fisher",
     "results",
+    "umig",
+    "verify_certificate",
 ]

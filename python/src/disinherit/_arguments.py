@@ -54,6 +54,25 @@ def parents_of(
     return [(parent, Relation("fine_tune")) for parent in listed(parents)]
 
 
+def trainings(
+    trained_on: Union[None, str, Training, Sequence[Training]],
+    labels: Optional[Sequence[str]] = None,
+    samples: Optional[Iterable[str]] = None,
+    provider: Optional[str] = None,
+) -> List[Training]:
+    """What a model was trained on, from a method's arguments."""
+    if isinstance(trained_on, str):
+        trained_on = Training(
+            trained_on,
+            labels=None if labels is None else [str(label) for label in labels],
+            samples=None if samples is None else [str(sample) for sample in samples],
+            source=provider,
+        )
+    if isinstance(trained_on, Training):
+        return [trained_on]
+    return list(trained_on or ())
+
+
 @dataclass(frozen=True)
 class Options:
     """How a request is done: the options of :meth:`disinherit.Registry.unlearn`."""
@@ -89,6 +108,17 @@ class NewModel:
     parents: List[Tuple[str, Relation]] = field(default_factory=list)
     trained_on: List[Training] = field(default_factory=list)
     untied: bool = False
+
+
+@dataclass(frozen=True)
+class NewVertex:
+    """What is said of a new model of a graph without weights."""
+
+    name: str
+    parents: List[Tuple[str, Relation]]
+    time: Optional[int]
+    labels: List[str]
+    trained_on: List[Training]
 
 
 @dataclass(frozen=True)

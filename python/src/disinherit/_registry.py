@@ -21,11 +21,14 @@ from ._arguments import (
     patterns,
     progress_bars,
     request,
+    trainings,
 )
 from ._data import Data
 from ._disinherit import Registry as _Registry
 from ._tensors import floats, given
+from .certificates import contents
 from .results import (
+    Certificate,
     Garbage,
     Graph,
     Health,
@@ -42,6 +45,7 @@ from .results import (
     Unlearned,
     Verdict,
 )
+from .umig import Umig
 
 
 def _somebody() -> str:
@@ -113,15 +117,6 @@ class Registry:
         their ids and ``provider`` for who supplied it; or it is a :class:`~disinherit.results.Training`, or
         several.
         """
-        if isinstance(trained_on, str):
-            trained_on = Training(
-                trained_on,
-                labels=None if trained_labels is None else list(trained_labels),
-                samples=None if samples is None else [str(sample) for sample in samples],
-                source=provider,
-            )
-        if isinstance(trained_on, Training):
-            trained_on = [trained_on]
         new = NewModel(
             name=name,
             labels=None if labels is None else [str(label) for label in labels],
@@ -129,7 +124,7 @@ class Registry:
             architecture=architecture,
             input=input,
             parents=parents_of(parents),
-            trained_on=list(trained_on or ()),
+            trained_on=trainings(trained_on, trained_labels, samples, provider),
             untied=untied,
         )
         if isinstance(source, (str, os.PathLike)):
@@ -156,17 +151,13 @@ class Registry:
         (``True``: 0.3). The other arguments hold for all models. With ``dry_run`` nothing is added; what would be
         is in :attr:`~disinherit.results.Imported.models`, and what to look at in ``notes``.
         """
-        if isinstance(trained_on, str):
-            trained_on = Training(trained_on)
-        if isinstance(trained_on, Training):
-            trained_on = [trained_on]
         least = {True: 0.3, False: None}[infer_parents] if isinstance(infer_parents, bool) else infer_parents
         options = TreeOptions(
             labels=None if labels is None else [str(label) for label in labels],
             head=head,
             architecture=architecture,
             input=input,
-            trained_on=list(trained_on or ()),
+            trained_on=trainings(trained_on),
             infer_parents=least,
             untied=untied,
             dry_run=dry_run,
@@ -180,6 +171,10 @@ class Registry:
     def graph(self) -> Graph:
         """The inheritance graph."""
         return self._inner.graph()
+
+    def umig(self) -> Umig:
+        """The inheritance graph by itself, which needs no registry any more: see :mod:`disinherit.umig`."""
+        return Umig._from_inner(self._inner.umig())
 
     def show(self, model: str) -> ModelDetails:
         """One version: provenance, manifest, FIM cards."""
@@ -371,14 +366,85 @@ class Registry:
             asked = request(classes, source, samples)
         return self._inner.verify(data._inner, listed(models), asked, at_most, deep, shard, progress_bars(progress))
 
+    def certify(
+        self,
+        path: PathLike,
+        key: Union[PathLike, bytes],
+        *,
+        request: Union[None, str, int] = None,
+        data: Optional[Data] = None,
+        at_most: float = 0.01,
+        deep: bool = False,
+        in_toto: bool = False,
+        force: bool = False,
+        progress: bool = True,
+    ) -> Certificate:
+        """Write a certificate of what a request did, signed with a key (a path, or its contents as bytes).
+
+        ``request`` is the request's id or the number of its operation; the last one when not given. With ``data`` it
+        says how far each new version has forgotten, as :meth:`verify` does, and says so too where one has not. With
+        ``in_toto`` the same is written in the words of in-toto: for ``proof.json`` as ``proof.test-result.json`` and
+        ``proof.summary.json``. Files that are there are replaced with ``force`` only.
+        """
+        file = os.fspath(path)
+        stem = os.path.splitext(file)[0]
+        beside = [f"{stem}.test-result.json", f"{stem}.summary.json"] if in_toto else []
+        for name in [file, *beside]:
+            if os.path.exists(name) and not force:
+                raise FileExistsError(f"{name} is there already; `force=True` replaces it")
+        texts, certificate = self._inner.certify(
+            contents(key),
+            None if request is None else str(request),
+            None if data is None else data._inner,
+            (at_most, deep, in_toto),
+            progress_bars(progress),
+        )
+        for name, text in zip([file, *beside], texts):
+            with open(name, "w", encoding="utf-8") as written:
+                written.write(text)
+        return certificate
+
+    def bom(
+        self,
+        model: Optional[str] = None,
+        *,
+        request: Union[None, str, int] = None,
+        certificate: Optional[PathLike] = None,
+        public_key: Union[None, PathLike, bytes] = None,
+    ) -> Dict[str, Any]:
+        """The bill of materials of a model as CycloneDX 1.7, ready for JSON; without ``model`` that of a request.
+
+        ``request`` is its id or the number of its operation; the last one when not given. With a ``certificate`` and
+        the ``public_key`` of its issuer, what was measured becomes metrics, and the certificate is named as attestation.
+        """
+        proof = None
+        if certificate is not None:
+            if public_key is None:
+                raise TypeError("a certificate needs the public key of its issuer: `public_key=`")
+            proof = (os.path.basename(os.fspath(certificate)), contents(certificate), contents(public_key))
+        return self._inner.bill(model, None if request is None else str(request), proof)
+
+    def openlineage(
+        self, *, namespace: str = "disinherit", request: Union[None, str, int] = None
+    ) -> List[Dict[str, Any]]:
+        """The operation log as OpenLineage events, ready for JSON; that of one ``request`` where it is given.
+
+        ``namespace`` is that of jobs and models.
+        """
+        return self._inner.lineage_events(namespace, None if request is None else str(request))
+
     def report(self, path: PathLike, data: Optional[Data] = None, *, progress: bool = True) -> None:
         """Write the page of the last request."""
         inner = None if data is None else data._inner
         self._inner.report(os.fspath(path), inner, progress_bars(progress))
 
-    def export(self, model: str, path: PathLike) -> None:
-        """Write a model in the format that it came in."""
-        self._inner.export(model, os.fspath(path))
+    def export(self, model: str, path: PathLike, *, sign: Union[None, PathLike, bytes] = None) -> Optional[str]:
+        """Write a model in the format that it came in.
+
+        With ``sign``, a key over P-256 (a path, or its contents as bytes), what is written is signed as
+        ``model_signing verify key`` checks it; returns where the signature is.
+        """
+        return self._inner.export(model, os.fspath(path), None if sign is None else contents(sign))
 
     def tensors(self, model: str) -> Dict[str, Tuple[str, Tuple[int, ...], NDArray[np.uint8]]]:
         """A model's tensors: type as in safetensors, shape, bytes."""

@@ -6,9 +6,10 @@ Times are in milliseconds since 1970-01-01 UTC, digests hexadecimal BLAKE3, accu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
+from ._certificates import Certificate, CertificateCheck, CertifiedModel, LogPosition
 from ._edits import (
     AlphaChoice,
     InnerEdit,
@@ -22,7 +23,9 @@ from ._edits import (
     TensorEdit,
     Trial,
 )
+from ._graphs import Edge, Graph, Model, Relation, Scope, Training, Vertex
 from ._record import Record
+from ._requests import Needs, Plan, Request, Shard, ShardDone, Stage, Task
 from ._verdicts import (
     Accuracy,
     Estimate,
@@ -38,6 +41,9 @@ from ._verdicts import (
 __all__ = [
     "Accuracy",
     "AlphaChoice",
+    "Certificate",
+    "CertificateCheck",
+    "CertifiedModel",
     "Changes",
     "Damage",
     "Edge",
@@ -52,6 +58,7 @@ __all__ = [
     "InnerTrial",
     "Inside",
     "Interval",
+    "LogPosition",
     "LogitSuppression",
     "LossBound",
     "Manifest",
@@ -72,7 +79,10 @@ __all__ = [
     "Request",
     "RetiredModel",
     "SampleVerdict",
+    "Scope",
     "Scores",
+    "Shard",
+    "ShardDone",
     "Stage",
     "Task",
     "TensorEdit",
@@ -82,90 +92,9 @@ __all__ = [
     "Undone",
     "Unlearned",
     "Verdict",
+    "Vertex",
     "Weakest",
 ]
-
-
-@dataclass(frozen=True)
-class Training(Record):
-    """Data that a model was trained on itself, not through its parents."""
-
-    #: The name of the data.
-    data: str
-    #: The labels that occurred; for a new model ``None`` stands for all of its labels.
-    labels: Optional[List[str]] = None
-    #: The ids of the samples, where they were recorded in clear. Of more than 1,000 only
-    #: :meth:`~disinherit.Registry.show` gives them.
-    samples: Optional[List[str]] = None
-    #: Who supplied the data.
-    source: Optional[str] = None
-    #: The share of the data, for instance ``client-1``.
-    split: Optional[str] = None
-    #: The digest of the data.
-    digest: Optional[str] = None
-    #: Whether every sample of the data was seen.
-    all_samples: bool = False
-    #: How many samples there are, where they were recorded.
-    sample_count: Optional[int] = field(default=None, compare=False)
-    #: Whether only hashes of their ids are kept.
-    hashed_samples: bool = field(default=False, compare=False)
-
-
-@dataclass(frozen=True)
-class Model(Record):
-    """One version of a model."""
-
-    #: ``name@version``.
-    id: str
-    name: str
-    version: int
-    #: ``current``, ``superseded`` or ``purged``.
-    state: str
-    digest: str
-    #: The label names of the head's rows.
-    labels: List[str]
-    training: List[Training]
-    time: int
-
-
-@dataclass(frozen=True)
-class Relation(Record):
-    """How a model came from a parent."""
-
-    #: ``fine_tune``, ``incremental``, ``transfer``, ``federated_average``, ``distributed_average``,
-    #: ``distilled``, ``merged``, ``quantised``, ``adapter`` or ``unlearned_from``.
-    kind: str
-    #: The parent's share of an average or a merge.
-    weight: Optional[float] = None
-    #: The tensors that a transfer did not train.
-    frozen: List[str] = field(default_factory=list)
-    #: The request after which an unlearned version was made.
-    request: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class Edge(Record):
-    """An edge of the inheritance graph."""
-
-    parent: str
-    child: str
-    relation: Relation
-
-
-@dataclass(frozen=True)
-class Graph(Record):
-    """The inheritance graph."""
-
-    models: List[Model]
-    edges: List[Edge]
-
-    def parents(self, model: str) -> List[Edge]:
-        """The edges that lead to a version."""
-        return [edge for edge in self.edges if edge.child == model]
-
-    def children(self, model: str) -> List[Edge]:
-        """The edges that go out from a version."""
-        return [edge for edge in self.edges if edge.parent == model]
 
 
 @dataclass(frozen=True)
@@ -253,122 +182,6 @@ class ModelDetails(Record):
     model: Model
     manifest: Manifest
     cards: List[str]
-
-
-@dataclass(frozen=True)
-class Request(Record):
-    """What must be forgotten: one of classes, a source and samples."""
-
-    classes: Optional[List[str]] = None
-    source: Optional[str] = None
-    samples: Optional[List[str]] = None
-    #: The initial models that were named; without any, provenance tells.
-    initial: List[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Task(Record):
-    """A piece of work.
-
-    ``card`` computes a model's own FIM card, ``forget_fisher`` the Fisher information of the forget data on an
-    initial model, ``edit`` merges, selects and dampens in one model, ``retire`` takes a model out of use that was
-    trained on nothing but the forget data.
-    """
-
-    kind: str
-    model: str
-    #: The initial models whose FIMs are merged, for an edit.
-    initial: List[str]
-    #: What is read: ``card``, ``training_data``, ``forget_data``; for an edit nothing but what is there, or
-    #: ``training_data`` where it goes below the head.
-    reads: Optional[str]
-    #: The version whose card an edit uses in place of one of its own.
-    fallback_card: Optional[str]
-
-
-@dataclass(frozen=True)
-class Stage(Record):
-    """Tasks that may all run at the same time."""
-
-    purpose: str
-    tasks: List[Task]
-
-
-@dataclass(frozen=True)
-class Needs(Record):
-    """What the work of a plan reads besides the registry."""
-
-    #: Models whose training data is needed: without a FIM card for these layers, or whose features are edited.
-    training_data: List[str]
-    #: Initial models that the forget data must be run through.
-    forget_data: List[str]
-    #: Models that have no card of their own, with the version whose card is used instead.
-    fallback_cards: Dict[str, str]
-
-
-@dataclass(frozen=True)
-class Shard(Record):
-    """The part of a plan that one of several processes does: :meth:`disinherit.Registry.unlearn_shard`."""
-
-    #: ``3/40`` is the third of forty.
-    shard: str
-    models: List[str]
-    #: Bytes of weights that its tasks read, once for each sample that they are run on.
-    cost: int
-
-
-@dataclass(frozen=True)
-class ShardDone(Record):
-    """What a process did of a request that several work on. Nothing of it is published yet."""
-
-    request: str
-    #: ``3/40`` is the third of forty.
-    shard: str
-    #: The models of this shard; the edits of all of them are kept for the process that publishes.
-    models: List[str]
-    #: How many of them this process edited.
-    edited: int
-    #: How many were finished already.
-    taken_up: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Plan(Record):
-    """Which models a request touches, and the work that it means."""
-
-    request: Request
-    #: ``initial`` or ``inherited``, for each touched model.
-    roles: Dict[str, str]
-    #: To be run one after the other.
-    stages: List[Stage]
-    #: How the work falls to several processes, where that was asked for.
-    shards: List[Shard] = field(default_factory=list)
-
-    @property
-    def needs(self) -> Needs:
-        """What the tasks read besides the registry."""
-        tasks = [task for stage in self.stages for task in stage.tasks]
-        return Needs(
-            training_data=list(dict.fromkeys(task.model for task in tasks if task.reads == "training_data")),
-            forget_data=[task.model for task in tasks if task.reads == "forget_data"],
-            fallback_cards={task.model: task.fallback_card for task in tasks if task.fallback_card is not None},
-        )
-
-    @property
-    def initial(self) -> List[str]:
-        """The models that the forget data came in through."""
-        return [model for model, role in self.roles.items() if role == "initial"]
-
-    @property
-    def inherited(self) -> List[str]:
-        """The models that descend from those."""
-        return [model for model, role in self.roles.items() if role == "inherited"]
-
-    @property
-    def retired(self) -> List[str]:
-        """The models that would be taken out of use."""
-        return [task.model for stage in self.stages for task in stage.tasks if task.kind == "retire"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-//! Arrows between crates: `cli, server, python -> report -> lab -> disinherit -> registry, nets ->
+//! Arrows between crates: `cli, server, python -> report, desk -> lab -> disinherit -> registry, nets ->
 //! formats, data, umig, fiun`. Tests may know everybody.
 
 use crate::finding::{Finding, Rule};
@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["disinherit-registry", "disinherit-nets"],
     &["disinherit"],
     &["disinherit-lab"],
-    &["disinherit-report"],
+    &["disinherit-report", "disinherit-desk"],
     &[
         "disinherit-cli",
         "disinherit-server",
@@ -28,13 +28,21 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// What front ends may need.
-const DOORS: &[&str] = &["disinherit", "disinherit-lab", "disinherit-report"];
+const DOORS: &[&str] = &[
+    "disinherit",
+    "disinherit-lab",
+    "disinherit-report",
+    "disinherit-desk",
+];
 
 /// Those on the top floor that come in by the doors only.
 const FRONT_ENDS: &[&str] = &["disinherit-cli", "disinherit-server", "disinherit-python"];
 
-/// For tests only.
+/// For tests and benchmarks only.
 const TESTKIT: &str = "disinherit-testkit";
+
+/// What measures.
+const BENCHES: &str = "benches";
 
 fn floor(name: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&name))
@@ -65,14 +73,15 @@ pub(super) fn check(package: &Package, manifest: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     for need in &package.needs {
         let line = line_of(manifest, need);
-        if need == TESTKIT {
+        if need == TESTKIT && name != BENCHES {
             let message = format!("`{name}` needs `{need}` outside of its tests");
             found.push(finding(line, message, "move it to [dev-dependencies]"));
         } else if FRONT_ENDS.contains(&name) && !DOORS.contains(&&need[..]) {
             found.push(finding(
                 line,
                 format!("the front end `{name}` needs `{need}`"),
-                "come in by a door: let `disinherit`, `disinherit-lab` or `disinherit-report` give what is needed",
+                "come in by a door: let `disinherit`, `disinherit-lab`, `disinherit-report` or `disinherit-desk` \
+                 give what is needed",
             ));
         } else if floor(need).is_none_or(|floor| floor >= own) {
             let up = floor(need).is_some_and(|floor| floor == own);

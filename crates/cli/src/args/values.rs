@@ -42,6 +42,33 @@ pub(crate) fn duration(text: &str) -> Result<u64, String> {
     u64::try_from(length.as_millis()).map_err(|_| wrong())
 }
 
+/// A time, or how much later than another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Later {
+    /// A time, in milliseconds since 1970-01-01 UTC.
+    At(u64),
+    /// So many milliseconds later.
+    After(u64),
+}
+
+impl Later {
+    /// The time, where it is told from another one.
+    pub(crate) fn from(self, time: u64) -> u64 {
+        match self {
+            Self::At(time) => time,
+            Self::After(length) => time.saturating_add(length),
+        }
+    }
+}
+
+/// A time (RFC 3339), or a length of time such as `14d`.
+pub(crate) fn later(text: &str) -> Result<Later, String> {
+    match timestamp(text) {
+        Ok(time) => Ok(Later::At(time)),
+        Err(_) => duration(text).map(Later::After),
+    }
+}
+
 /// The largest share of selection decisions that may stay open.
 pub(crate) fn precision(text: &str) -> Result<f64, String> {
     match text {
@@ -112,6 +139,9 @@ mod tests {
         }
         assert_eq!(timestamp("1970-01-01T00:00:01Z"), Ok(1000));
         assert!(timestamp("yesterday").is_err());
+        assert_eq!(later("1970-01-01T00:00:01Z").map(|l| l.from(5)), Ok(1000));
+        assert_eq!(later("10s").map(|l| l.from(5)), Ok(10_005));
+        assert!(later("soon").is_err_and(|text| text.contains("90d")));
         assert_eq!(precision("auto"), Ok(0.001));
         assert!(precision("1").is_err());
         assert_eq!(depth("features"), Ok(EditDepth::Features));

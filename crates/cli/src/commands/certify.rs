@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use disinherit::certificate::{self, SecretKey};
+use disinherit::certificate::{self, InToto, SecretKey};
 use disinherit::evaluation::{CertifiedVerdict, Judgement};
 use disinherit::model::now;
 use serde_json::json;
@@ -26,7 +26,7 @@ use crate::output::{self, outln};
 Examples:
   disinherit certify --key proof.pem --data photos/
   disinherit certify --key proof.pem --data photos/ --require features
-  disinherit certify 13 --key proof.pem --out request-13.json")]
+  disinherit certify 13 --key proof.pem --out request-13.json --in-toto")]
 pub(crate) struct CertifyArgs {
     /// The request's id, or the number of its operation; the last one when not given.
     request: Option<String>,
@@ -39,6 +39,10 @@ pub(crate) struct CertifyArgs {
     /// Replace the file if it is there.
     #[arg(long)]
     force: bool,
+    /// Also write what it says in the words of in-toto, for other tools: FILE with `.test-result.json` and
+    /// `.summary.json` at the end.
+    #[arg(long)]
+    in_toto: bool,
     #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
@@ -46,7 +50,14 @@ pub(crate) struct CertifyArgs {
 }
 
 pub(super) fn run(context: &Context, args: &CertifyArgs) -> Result<Outcome, CliError> {
-    files::refuse_existing(&args.out, args.force)?;
+    let beside =
+        ["test-result", "summary"].map(|what| args.out.with_extension(format!("{what}.json")));
+    for file in [&args.out]
+        .into_iter()
+        .chain(beside.iter().filter(|_| args.in_toto))
+    {
+        files::refuse_existing(file, args.force)?;
+    }
     let key = SecretKey::from_pem(&files::read_text(&args.key)?)?;
     let registry = Arc::new(context.registry()?);
     let request = args.request.as_deref();
@@ -65,11 +76,22 @@ pub(super) fn run(context: &Context, args: &CertifyArgs) -> Result<Outcome, CliE
     };
     let said = Said::new(&verdicts, past.models.len(), &args.verdict);
     let envelope = certificate::certify(&registry, request, verdicts, &key, now())?;
-    files::write(&args.out, format!("{}\n", envelope.to_json()?))?;
+    let text = format!("{}\n", envelope.to_json()?);
+    let also = match args.in_toto {
+        true => Some(InToto::new(&envelope, text.as_bytes(), &key)?),
+        false => None,
+    };
+    files::write(&args.out, text)?;
+    if let Some(also) = also {
+        for (file, envelope) in beside.iter().zip([also.test_result, also.summary]) {
+            files::write(file, format!("{}\n", envelope.to_json()?))?;
+        }
+    }
     let id = key.public().id();
     if context.json {
         output::json(&json!({
             "certificate": args.out,
+            "in_toto": if args.in_toto { &beside[..] } else { &[] },
             "key": id,
             "judged": said.judged,
             "not_forgotten": said.failed,
@@ -79,6 +101,9 @@ pub(super) fn run(context: &Context, args: &CertifyArgs) -> Result<Outcome, CliE
         }))?;
     } else {
         outln!("wrote {}, signed with the key {id}", args.out.display());
+        for file in beside.iter().filter(|_| args.in_toto) {
+            outln!("wrote {}, the same for other tools", file.display());
+        }
         said.print(&args.verdict);
     }
     Ok(Outcome::from_sound(said.reached))

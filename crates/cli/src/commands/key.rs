@@ -1,10 +1,10 @@
-//! `key`: makes a key to sign certificates with.
+//! `key`: makes a key to sign certificates or models with.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use disinherit::certificate::SecretKey;
+use clap::{Args, ValueEnum};
+use disinherit::certificate::{KeyKind, SecretKey};
 use serde_json::json;
 
 use crate::context::Context;
@@ -13,21 +13,44 @@ use crate::exit::Outcome;
 use crate::files;
 use crate::output::{self, outln};
 
-/// Make a key to sign certificates with: FILE (keep it secret) and FILE.pub (give it away).
+/// Make a key to sign certificates or models with: FILE (keep it secret) and FILE.pub (give it away).
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  disinherit key proof.pem")]
+Examples:
+  disinherit key proof.pem
+  disinherit key models.pem --kind p256")]
 pub(crate) struct KeyArgs {
     /// The file to write.
     file: PathBuf,
+    /// What it signs with.
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    kind: Kind,
+}
+
+/// What a key signs with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Ed25519.
+    #[default]
+    Ed25519,
+    /// ECDSA over P-256: for exported models too, whose signatures others check.
+    P256,
+}
+
+impl From<Kind> for KeyKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Ed25519 => Self::Ed25519,
+            Kind::P256 => Self::P256,
+        }
+    }
 }
 
 pub(super) fn run(context: &Context, args: &KeyArgs) -> Result<Outcome, CliError> {
     let file = &args.file;
     let public = PathBuf::from(format!("{}.pub", file.display()));
     files::refuse_existing(&public, false)?;
-    let key = SecretKey::generate()?;
+    let key = SecretKey::generate(args.kind.into())?;
     write_secret(file, &key.to_pem()?)?;
     files::write(&public, key.public().to_pem()?)?;
     let id = key.public().id();

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use disinherit::registry::{ModelRow, OperationRow, Registry, Subject, check_chain};
+use disinherit::registry::{
+    ModelRow, OperationRecord, OperationRow, Registry, Subject, check_chain,
+};
 use disinherit::umig::ModelId;
+use disinherit_report::lineage_events;
 
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
-use crate::output::{self, warning};
+use crate::output::{self, outln, warning};
 use crate::states::States;
 use crate::table;
 
@@ -18,15 +21,28 @@ use crate::table;
 #[command(after_help = "\
 Examples:
   disinherit log
-  disinherit log --operations")]
+  disinherit log --operations
+  disinherit log --openlineage --request 13")]
 pub(crate) struct LogArgs {
     /// List what was done instead. Exits with 1 if the log has been altered.
     #[arg(long)]
     operations: bool,
+    /// What was done as OpenLineage events, a line each.
+    #[arg(long, conflicts_with = "operations")]
+    openlineage: bool,
+    /// The namespace of jobs and models in events.
+    #[arg(long, default_value = "disinherit", value_name = "NAME")]
+    namespace: String,
+    /// Only the event of this request: its id, or the number of its operation.
+    #[arg(long, requires = "openlineage")]
+    request: Option<String>,
 }
 
 pub(super) fn run(context: &Context, args: &LogArgs) -> Result<Outcome, CliError> {
     let registry = context.registry()?;
+    if args.openlineage {
+        return events(&registry, args);
+    }
     if args.operations {
         return operations(context, &registry.operations()?);
     }
@@ -86,6 +102,24 @@ fn operations(context: &Context, list: &[OperationRow]) -> Result<Outcome, CliEr
     Ok(Outcome::from_sound(problems.is_empty()))
 }
 
+fn events(registry: &Registry, args: &LogArgs) -> Result<Outcome, CliError> {
+    let mut log = registry.operations()?;
+    let problems = check_chain(&log);
+    if let Some(request) = &args.request {
+        let past = disinherit::past_request(registry, Some(request))?;
+        log.retain(|row| {
+            matches!(row.record(), Ok(OperationRecord::Unlearn(record)) if record.id == past.id)
+        });
+    }
+    for event in lineage_events(&log, &registry.graph()?, &args.namespace) {
+        outln!("{event}");
+    }
+    for problem in &problems {
+        warning!("{problem}");
+    }
+    Ok(Outcome::from_sound(problems.is_empty()))
+}
+
 /// What an operation was about, in a word.
 fn subject(row: &OperationRow) -> String {
     let Ok(record) = row.record() else {
@@ -94,6 +128,7 @@ fn subject(row: &OperationRow) -> String {
     match record.subject() {
         Subject::Model(id) => id.to_string(),
         Subject::Request(id) => id.to_string(),
+        Subject::Erasure(id) => format!("request {id}"),
         Subject::Operation(id) => format!("operation {id}"),
         Subject::Reason(reason) => reason.to_owned(),
         Subject::None => String::new(),

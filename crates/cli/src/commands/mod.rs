@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 mod add;
+mod bom;
 mod certify;
 mod demo;
 mod export;
@@ -22,6 +23,7 @@ mod purge;
 mod recipes;
 mod report;
 mod reproduce;
+pub(crate) mod request;
 mod retention;
 mod sample_ids;
 mod show;
@@ -52,9 +54,11 @@ pub(crate) enum Command {
     Fsck(fsck::FsckArgs),
     Key(key::KeyArgs),
     Certify(Box<certify::CertifyArgs>),
+    Bom(bom::BomArgs),
     Plan(plan::PlanArgs),
     Unlearn(Box<unlearn::UnlearnArgs>),
     Verify(Box<verify::VerifyArgs>),
+    Request(request::RequestCommandArgs),
     Export(export::ExportArgs),
     Report(report::ReportArgs),
     Reproduce(Box<reproduce::ReproduceArgs>),
@@ -83,9 +87,11 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliErr
         Command::Fsck(args) => fsck::run(context, &args),
         Command::Key(args) => key::run(context, &args),
         Command::Certify(args) => certify::run(context, &args),
+        Command::Bom(args) => bom::run(context, &args),
         Command::Plan(args) => plan::run(context, &args),
         Command::Unlearn(args) => unlearn::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
+        Command::Request(args) => request::run(context, &args),
         Command::Export(args) => export::run(context, &args),
         Command::Report(args) => report::run(context, &args),
         Command::Reproduce(args) => reproduce::run(context, &args),

@@ -63,6 +63,7 @@ pub(super) fn run(context: &Context, args: &PurgeArgs) -> Result<Outcome, CliErr
     let purged = registry.purge(&Purge {
         models,
         reason: args.reason.clone(),
+        erasure: None,
         dry_run: args.dry_run,
     })?;
     if context.json {
@@ -96,7 +97,8 @@ fn chosen(registry: &Registry, args: &PurgeArgs) -> Result<Vec<ModelId>, CliErro
     Ok(args.models.clone())
 }
 
-fn print(purged: &Purged) {
+/// What went, or would go.
+pub(super) fn print(purged: &Purged) {
     match purged.operation {
         None => outln!("would purge, and delete nothing yet:"),
         Some(operation) => outln!("purged (operation {operation}):"),

@@ -40,7 +40,7 @@ fn refuse(reason: impl std::fmt::Display) -> EngineError {
 }
 
 impl Envelope {
-    pub(super) fn sign(statement: &Statement, key: &SecretKey) -> Result<Self, EngineError> {
+    pub(super) fn sign(statement: &impl Serialize, key: &SecretKey) -> Result<Self, EngineError> {
         let payload = serde_json::to_vec(statement).map_err(refuse)?;
         Ok(Self {
             payload_type: PAYLOAD.into(),
@@ -116,50 +116,29 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use disinherit_registry::OperationId;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::certificate::statement::{Certificate, LogPosition, PREDICATE, STATEMENT};
-
-    fn statement() -> Statement {
-        Statement {
-            kind: STATEMENT.into(),
-            subject: Vec::new(),
-            predicate_type: PREDICATE.into(),
-            predicate: Certificate {
-                request: "request-1".into(),
-                asked: umig::Request::new(umig::Forget::classes(["cat"])),
-                actor: "somebody".into(),
-                time: 7,
-                method: disinherit_registry::MethodName::default(),
-                models: Vec::new(),
-                retired: Vec::new(),
-                loss_bound: None,
-                warnings: vec!["none".into()],
-                verdicts: Vec::new(),
-                log: LogPosition {
-                    operation: OperationId::new(1),
-                    hash: "00".into(),
-                    last: OperationId::new(1),
-                    last_hash: "00".into(),
-                },
-                tool: "test".into(),
-                issued: 8,
-            },
-        }
-    }
+    use crate::certificate::key::KeyKind;
+    use crate::certificate::statement::tests::statement;
 
     #[test]
     fn what_is_signed_opens_again() {
-        let key = SecretKey::generate().unwrap();
+        for kind in [KeyKind::Ed25519, KeyKind::P256] {
+            opens_again(kind);
+        }
+    }
+
+    fn opens_again(kind: KeyKind) {
+        let key = SecretKey::generate(kind).unwrap();
         let read = SecretKey::from_pem(&key.to_pem().unwrap()).unwrap();
+        assert_eq!(read.kind(), kind);
         let public = PublicKey::from_pem(&read.public().to_pem().unwrap()).unwrap();
         let envelope = Envelope::sign(&statement(), &key).unwrap();
         let text = envelope.to_json().unwrap();
         let opened = Envelope::read(text.as_bytes()).unwrap().open(&public);
         assert_eq!(opened.unwrap(), statement());
-        let other = SecretKey::generate().unwrap().public();
+        let other = SecretKey::generate(kind).unwrap().public();
         let refused = envelope.open(&other).unwrap_err().to_string();
         assert!(refused.contains(&public.id()), "{refused}");
     }

@@ -2,6 +2,7 @@
 
 use disinherit_registry::{ModelOutcome, Registry, check_chain, undone_by};
 
+use super::document::sha256;
 use super::envelope::Envelope;
 use super::key::SecretKey;
 use super::statement::{
@@ -41,7 +42,10 @@ pub fn certify(
     let last = log.last().unwrap_or(row);
     let statement = Statement {
         kind: STATEMENT.into(),
-        subject: models.iter().map(subject).collect(),
+        subject: models
+            .iter()
+            .map(|model| subject(model, sha256_of(registry, model)))
+            .collect(),
         predicate_type: PREDICATE.into(),
         predicate: Certificate {
             request: past.id.to_string(),
@@ -65,6 +69,12 @@ pub fn certify(
         },
     };
     Envelope::sign(&statement, key)
+}
+
+/// The SHA-256 digest of a version's manifest; nothing where it was purged.
+fn sha256_of(registry: &Registry, model: &CertifiedModel) -> Option<String> {
+    let manifest = registry.document(model.digest_after).ok()?;
+    Some(sha256(&manifest))
 }
 
 fn certified(outcome: &ModelOutcome) -> Result<CertifiedModel, EngineError> {

@@ -110,11 +110,22 @@ pub struct LogPosition {
     pub last_hash: String,
 }
 
-pub(super) fn subject(model: &CertifiedModel) -> Subject {
+/// A version as the subject of a statement: by its BLAKE3 digest, and by the SHA-256 digest of its manifest where
+/// that is at hand, since few other tools know BLAKE3.
+pub(super) fn subject(model: &CertifiedModel, sha256: Option<String>) -> Subject {
     let digest = (ALGORITHM.to_owned(), model.digest_after.to_string());
+    let other = sha256.map(|digest| ("sha256".to_owned(), digest));
     Subject {
         name: model.after.to_string(),
-        digest: [digest].into(),
+        digest: [digest].into_iter().chain(other).collect(),
+    }
+}
+
+impl Subject {
+    fn is(&self, model: &CertifiedModel) -> bool {
+        let digest = self.digest.get(ALGORITHM);
+        self.name == model.after.to_string()
+            && digest.is_some_and(|digest| *digest == model.digest_after.to_string())
     }
 }
 
@@ -129,10 +140,45 @@ impl Statement {
         if self.kind != STATEMENT || self.predicate_type != PREDICATE {
             return refuse("it is a statement of another kind");
         }
-        let subjects: Vec<Subject> = self.predicate.models.iter().map(subject).collect();
-        if subjects != self.subject {
+        let models = &self.predicate.models;
+        let mut pairs = self.subject.iter().zip(models);
+        if self.subject.len() != models.len() || !pairs.all(|(subject, model)| subject.is(model)) {
             return refuse("its subjects are not the versions that it speaks of");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A certificate of nothing.
+    pub(in crate::certificate) fn statement() -> Statement {
+        Statement {
+            kind: STATEMENT.into(),
+            subject: Vec::new(),
+            predicate_type: PREDICATE.into(),
+            predicate: Certificate {
+                request: "request-1".into(),
+                asked: umig::Request::new(umig::Forget::classes(["cat"])),
+                actor: "somebody".into(),
+                time: 7,
+                method: disinherit_registry::MethodName::default(),
+                models: Vec::new(),
+                retired: Vec::new(),
+                loss_bound: None,
+                warnings: vec!["none".into()],
+                verdicts: Vec::new(),
+                log: LogPosition {
+                    operation: OperationId::new(1),
+                    hash: "00".into(),
+                    last: OperationId::new(1),
+                    last_hash: "00".into(),
+                },
+                tool: "test".into(),
+                issued: 8,
+            },
+        }
     }
 }

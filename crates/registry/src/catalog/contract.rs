@@ -9,8 +9,12 @@ use crate::cards::row::CardRow;
 use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, Edge, ModelRow, Page};
 use crate::digest::Digest;
+use crate::erasures::page::ErasurePage;
+use crate::erasures::request::ErasureRequest;
+use crate::erasures::state::ErasureState;
+use crate::erasures::step::ErasureRun;
 use crate::error::RegistryError;
-use crate::ids::OperationId;
+use crate::ids::{ErasureId, OperationId};
 use crate::log::entry::OperationRow;
 
 /// A boxed future, so that catalogs can be chosen at run time.
@@ -27,6 +31,8 @@ pub struct Snapshot {
     pub cards: Vec<CardRow>,
     /// The log, oldest first.
     pub operations: Vec<OperationRow>,
+    /// All erasure requests, by number.
+    pub erasures: Vec<ErasureRequest>,
 }
 
 /// A catalog. Every implementation must pass the same conformance suite.
@@ -47,7 +53,8 @@ pub trait Catalog: Send + Sync {
     fn operations(&self) -> Answer<'_, Vec<OperationRow>>;
     /// Makes everything visible at once, or nothing, and returns the operation's number.
     /// A version that exists already, or is not in the state that the publication takes it for, is a
-    /// [`RegistryError::Conflict`].
+    /// [`RegistryError::Conflict`]; a step that is not legal for the erasure request which it concerns is
+    /// [`RegistryError::Refused`]. A request that is filed gets its number here.
     fn publish<'a>(
         &'a self,
         publication: &'a Publication,
@@ -60,6 +67,21 @@ pub trait Catalog: Send + Sync {
     /// Drops drafts that were kept before this time (in milliseconds since 1970-01-01 UTC), and
     /// returns how many.
     fn drop_drafts(&self, before: u64) -> Answer<'_, u64>;
+    /// An erasure request, if there is one with this number.
+    fn erasure(&self, id: ErasureId) -> Answer<'_, Option<ErasureRequest>>;
+    /// Some erasure requests.
+    fn erasures<'a>(&'a self, page: &'a ErasurePage) -> Answer<'a, Vec<ErasureRequest>>;
+    /// All erasure requests, by number.
+    fn all_erasures(&self) -> Answer<'_, Vec<ErasureRequest>>;
+    /// How many erasure requests are in each state.
+    fn erasure_counts(&self) -> Answer<'_, Vec<(ErasureState, u64)>>;
+    /// The operations that concern an erasure request, oldest first.
+    fn erasure_history(&self, id: ErasureId) -> Answer<'_, Vec<OperationRow>>;
+    /// The erasure request that an operation concerns, if it does.
+    fn erasure_of(&self, operation: OperationId) -> Answer<'_, Option<ErasureId>>;
+    /// Says that a run goes on, and may not be taken over before this time (in milliseconds since
+    /// 1970-01-01 UTC). Returns whether it is still the run of its request.
+    fn hold_run(&self, run: ErasureRun, until: u64) -> Answer<'_, bool>;
     /// A setting of the registry.
     fn setting<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>>;
     /// Closes what is open; nothing works afterwards.

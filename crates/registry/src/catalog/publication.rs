@@ -4,6 +4,7 @@ use umig::ModelId;
 
 use crate::cards::row::CardRow;
 use crate::catalog::rows::NewModel;
+use crate::ids::OperationId;
 use crate::log::entry::{Made, Operation};
 use crate::log::record::OperationRecord;
 
@@ -27,6 +28,8 @@ pub struct Publication {
     pub dropped_cards: Vec<CardRow>,
     /// The requests whose drafts are no longer needed.
     pub finished: Vec<String>,
+    /// The operation that the erasure request which it concerns must have seen last; any when not given.
+    pub seen: Option<OperationId>,
     /// The entry in the log.
     pub operation: Operation,
 }
@@ -44,6 +47,7 @@ impl Publication {
             purged: Vec::new(),
             dropped_cards: Vec::new(),
             finished: Vec::new(),
+            seen: None,
             operation: Operation::new(time, record),
         }
     }
@@ -59,6 +63,7 @@ impl Publication {
             purged: self.purged.clone(),
             dropped_cards: self.dropped_cards.clone(),
             finished: self.finished.clone(),
+            seen: self.seen,
             operation: self.operation.clone(),
         }
     }

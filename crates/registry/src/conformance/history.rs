@@ -58,6 +58,7 @@ pub(super) fn purge(registry: &Registry) {
         registry.purge(&Purge {
             models: vec![id(model)],
             reason: "erasure request 7".into(),
+            erasure: None,
             dry_run,
         })
     };

@@ -4,6 +4,7 @@
 //! Everything here panics, with the reason, where a backend does not behave.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+mod erasures;
 mod history;
 mod many;
 mod publishing;
@@ -29,6 +30,9 @@ pub fn run(registry: &Registry) {
     history::purge(registry);
     history::log(registry);
     history::pages(registry);
+    erasures::life(registry);
+    erasures::lists(registry);
+    erasures::crowds(registry);
     many::models(registry);
     many::drafts(registry);
 }

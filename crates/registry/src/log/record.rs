@@ -1,7 +1,5 @@
 //! What an operation did, typed: one record for each command that the log knows.
 
-use std::fmt;
-
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,9 +7,11 @@ use umig::{ModelId, Request};
 
 use crate::cards::row::CardRow;
 use crate::digest::Digest;
+use crate::erasures::step::{ErasureRecord, ErasureRun, ErasureStep};
 use crate::error::RegistryError;
-use crate::ids::{OperationId, RequestId};
+use crate::ids::{ErasureId, OperationId, RequestId};
 use crate::log::loss::LossBound;
+use crate::log::method_name::MethodName;
 use crate::log::outcome::{ModelOutcome, RetiredModel};
 
 /// The newest shape of details that this version reads. Details of the first shape carry no version;
@@ -44,6 +44,8 @@ pub enum OperationRecord {
     Purge(PurgeRecord),
     /// `fsck`: what cannot be read any more was taken out.
     Fsck(FsckRecord),
+    /// `request ...`: a step of an erasure request.
+    Erasure(Box<ErasureRecord>),
     /// What this version does not know: a command, or a shape of details, of a later one.
     Unknown {
         /// The command.
@@ -113,36 +115,6 @@ pub struct FisherImportRecord {
     pub by: String,
 }
 
-/// The name of a method as the log keeps it, such as `fiun`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MethodName(String);
-
-impl MethodName {
-    /// A method with this name.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The method of entries that name none: they are older than all others.
-impl Default for MethodName {
-    fn default() -> Self {
-        Self::new("fiun")
-    }
-}
-
-impl fmt::Display for MethodName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
 /// A request that was carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnlearnRecord {
@@ -165,6 +137,9 @@ pub struct UnlearnRecord {
     /// What the user was warned of.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The run of an erasure request that it ends, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureRun>,
 }
 
 impl UnlearnRecord {
@@ -188,6 +163,9 @@ impl UnlearnRecord {
 pub struct UndoRecord {
     /// Its number.
     pub undoes: OperationId,
+    /// The erasure request that it was published for, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureId>,
 }
 
 /// Weights that were deleted.
@@ -203,6 +181,9 @@ pub struct PurgeRecord {
     pub objects: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// The erasure request whose weights they were, where they were deleted for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureId>,
 }
 
 /// What a repair took out.
@@ -225,6 +206,7 @@ impl OperationRecord {
             Self::Undo(_) => "undo",
             Self::Purge(_) => "purge",
             Self::Fsck(_) => "fsck",
+            Self::Erasure(record) => record.step.command(),
             Self::Unknown { command, .. } => command,
         }
     }
@@ -244,6 +226,7 @@ impl OperationRecord {
             Self::Undo(record) => serde_json::to_value(record),
             Self::Purge(record) => serde_json::to_value(record),
             Self::Fsck(record) => serde_json::to_value(record),
+            Self::Erasure(record) => serde_json::to_value(record),
             Self::Unknown { detail, .. } => Ok(detail.clone()),
         };
         value.map_err(|error| unreadable(self.command(), &error))
@@ -278,6 +261,7 @@ impl OperationRecord {
             "undo" => Self::Undo(read(command, detail)?),
             "purge" => Self::Purge(read(command, detail)?),
             "fsck" => Self::Fsck(read(command, detail)?),
+            step if ErasureStep::knows(step) => Self::Erasure(Box::new(read(command, detail)?)),
             _ => Self::Unknown {
                 command: command.to_owned(),
                 detail,
@@ -295,6 +279,7 @@ impl OperationRecord {
             Self::Unlearn(record) => Subject::Request(&record.id),
             Self::Undo(record) => Subject::Operation(record.undoes),
             Self::Purge(record) => Subject::Reason(&record.reason),
+            Self::Erasure(record) => Subject::Erasure(record.request),
             Self::Import(_) | Self::Fsck(_) | Self::Unknown { .. } => Subject::None,
         }
     }
@@ -307,6 +292,8 @@ pub enum Subject<'a> {
     Model(&'a ModelId),
     /// A request.
     Request(&'a RequestId),
+    /// An erasure request.
+    Erasure(ErasureId),
     /// Another operation.
     Operation(OperationId),
     /// A reason in the user's words.

@@ -14,7 +14,7 @@ use crate::catalog::rows::ModelRow;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::log::record::{FsckRecord, OperationRecord};
-use crate::maintenance::history;
+use crate::maintenance::{erasures, history};
 use crate::objects::manifest::TensorRef;
 use crate::objects::read::ReadObject;
 use crate::registry::{Registry, graph_of};
@@ -41,6 +41,9 @@ pub struct Health {
     pub models: usize,
     /// FIM cards looked at.
     pub cards: usize,
+    /// Erasure requests looked at.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub erasures: usize,
     /// Entries of the log looked at.
     pub operations: usize,
     /// Objects read.
@@ -51,6 +54,10 @@ pub struct Health {
     pub garbage: usize,
     /// What is not what it was.
     pub damages: Vec<Damage>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Health {
@@ -94,6 +101,7 @@ impl Registry {
             edges,
             cards,
             operations,
+            erasures,
         } = self.snapshot()?;
         let graph = graph_of(models.clone(), edges);
         let mut check = Check {
@@ -105,14 +113,19 @@ impl Registry {
             known: BTreeMap::new(),
         };
         check.health.operations = operations.len();
+        check.health.erasures = erasures.len();
         for (what, models) in history::contradictions(&operations, &check.rows) {
             check.found(what, models);
+        }
+        for what in erasures::contradictions(&operations, &erasures) {
+            check.found(what, BTreeSet::new());
         }
         if let Err(error) = graph {
             check.found(error.to_string(), BTreeSet::new());
         }
         check.models(progress)?;
         check.samples(progress)?;
+        check.erasures(&erasures)?;
         check.cards(cards)?;
         let mut health = check.health;
         if health.is_sound() {

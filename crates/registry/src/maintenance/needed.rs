@@ -76,13 +76,28 @@ impl Registry {
         Ok(objects)
     }
 
-    /// Every object that the registry needs: of versions that are not purged, their cards, and the
-    /// finished tasks of requests that have not been published.
+    /// Every object that the registry needs: of versions that are not purged, their cards, the finished
+    /// tasks of requests that have not been published, and what erasure requests speak of.
     pub(super) fn needed(&self) -> Result<BTreeSet<Digest>, RegistryError> {
         let models = self.models()?;
         let kept = models.iter().filter(|row| !row.purged);
         let mut objects = self.objects_for(kept, &self.all_cards()?)?;
         objects.extend(self.needed_by_drafts()?);
+        objects.extend(self.needed_by_erasures()?);
+        Ok(objects)
+    }
+
+    /// Every object that erasure requests speak of, and of their lists of samples what these speak of.
+    pub(super) fn needed_by_erasures(&self) -> Result<BTreeSet<Digest>, RegistryError> {
+        let mut objects = BTreeSet::new();
+        for erasure in self.wait(self.catalog().all_erasures())? {
+            objects.extend(erasure.objects.iter().copied());
+            if let Some(list) = erasure.list()?
+                && objects.insert(list)
+            {
+                objects.extend(self.sample_list(list)?.objects());
+            }
+        }
         Ok(objects)
     }
 

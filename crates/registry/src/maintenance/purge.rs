@@ -11,7 +11,7 @@ use crate::catalog::rows::{ModelRow, State};
 use crate::crash;
 use crate::digest::Digest;
 use crate::error::{PurgeRefusal, RegistryError};
-use crate::ids::OperationId;
+use crate::ids::{ErasureId, OperationId};
 use crate::log::record::{OperationRecord, PurgeRecord};
 use crate::registry::Registry;
 use crate::time::now;
@@ -23,6 +23,8 @@ pub struct Purge {
     pub models: Vec<ModelId>,
     /// Why, for the record.
     pub reason: String,
+    /// The erasure request whose weights they are, which is purged with that.
+    pub erasure: Option<ErasureId>,
     /// Say what would go, and delete nothing.
     pub dry_run: bool,
 }
@@ -63,6 +65,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::CannotPurge`] for a version that is not there or still in use,
+    /// [`RegistryError::Refused`] where the erasure request is not at that point,
     /// [`RegistryError::Busy`] when another process writes, or what the storage says.
     pub fn purge(&self, purge: &Purge) -> Result<Purged, RegistryError> {
         let alone = if purge.dry_run { None } else { self.alone()? };
@@ -80,6 +83,7 @@ impl Registry {
             cards: purged.cards,
             objects: purged.objects,
             bytes: purged.bytes,
+            erasure: purge.erasure,
         });
         let publication = Publication {
             purged: purge.models.clone(),
@@ -113,6 +117,7 @@ impl Registry {
             .into_iter()
             .partition(|card| !alive.contains(&card.model));
         let mut needed = self.objects_for(left, &staying)?;
+        needed.extend(self.needed_by_erasures()?);
         let mut all = self.objects_for(chosen.values().copied(), &cards)?;
         // A request that was stopped may have kept cards or weights of what goes.
         let drafted = self.needed_by_drafts()?;

@@ -8,7 +8,7 @@ use umig::ModelId;
 use crate::cards::row::CardRow;
 use crate::catalog::publication::Publication;
 use crate::error::{RegistryError, UndoRefusal};
-use crate::ids::OperationId;
+use crate::ids::{ErasureId, OperationId};
 use crate::log::chain::undone_by;
 use crate::log::entry::OperationRow;
 use crate::log::record::{OperationRecord, UndoRecord};
@@ -31,6 +31,14 @@ pub struct Undone {
     pub restored: Vec<ModelId>,
 }
 
+/// The erasure request that an operation published its models for, if it did.
+fn published_for(row: &OperationRow) -> Option<ErasureId> {
+    match row.record() {
+        Ok(OperationRecord::Unlearn(record)) => record.erasure.map(|run| run.request),
+        _ => None,
+    }
+}
+
 impl Registry {
     /// Takes an operation back: what it made is taken out, what it replaced is current again. The
     /// log keeps both.
@@ -50,7 +58,7 @@ impl Registry {
             reason,
         };
         let command = row.command.clone();
-        if FINAL.contains(&command.as_str()) {
+        if FINAL.contains(&command.as_str()) || command.starts_with("request ") {
             return Err(refuse(UndoRefusal::Final { command }));
         }
         if let Some(by) = undone_by(&log, number) {
@@ -71,7 +79,10 @@ impl Registry {
                 return Err(refuse(UndoRefusal::Purged(id.clone())));
             }
         }
-        let record = OperationRecord::Undo(UndoRecord { undoes: number });
+        let record = OperationRecord::Undo(UndoRecord {
+            undoes: number,
+            erasure: published_for(row),
+        });
         let publication = Publication {
             dropped_cards: self.cards_to_drop(row, &removed)?,
             removed,

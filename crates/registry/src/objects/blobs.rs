@@ -20,6 +20,9 @@ use crate::place::storage::{Site, Storage};
 /// Objects removed at a time.
 const CONCURRENT: usize = 16;
 
+/// Bytes that are sent over a network without asking whether they are there.
+const SMALL: usize = 256 << 10;
+
 /// An object on shared storage that is older is written again when it is used anew, so that a
 /// collection of garbage does not take it for abandoned. Half of [`ABANDONED`].
 const STALE: Duration = Duration::from_secs(12 * 3600);
@@ -105,16 +108,7 @@ impl Blobs {
     /// [`RegistryError::Objects`].
     pub async fn put(&self, bytes: Vec<u8>) -> Result<Digest, RegistryError> {
         let digest = Digest::from_content(&bytes);
-        let there = match self.objects.head(&location(digest)).await {
-            Err(object_store::Error::NotFound { .. }) => false,
-            other => {
-                let known = other.map_err(|error| self.failed(error))?;
-                let age = SystemTime::now().duration_since(known.last_modified.into());
-                known.size == bytes.len() as u64
-                    && (self.disk.is_some() || age.is_ok_and(|age| age < STALE))
-                    && self.get(digest).await.is_ok()
-            }
-        };
+        let there = !self.is_sent_unasked(&bytes) && self.is_whole(digest, &bytes).await?;
         crash::point("object");
         if !there {
             // Two writers of one blob write the same bytes, so the later may replace the earlier.
@@ -129,6 +123,25 @@ impl Blobs {
             disk.unsynced().insert(digest);
         }
         Ok(digest)
+    }
+
+    /// Whether bytes are so few that over a network asking for them takes as long as sending them.
+    fn is_sent_unasked(&self, bytes: &[u8]) -> bool {
+        self.remote && bytes.len() <= SMALL
+    }
+
+    /// Whether these bytes are there, and will be as long as whoever stores them needs.
+    async fn is_whole(&self, digest: Digest, bytes: &[u8]) -> Result<bool, RegistryError> {
+        Ok(match self.objects.head(&location(digest)).await {
+            Err(object_store::Error::NotFound { .. }) => false,
+            other => {
+                let known = other.map_err(|error| self.failed(error))?;
+                let age = SystemTime::now().duration_since(known.last_modified.into());
+                known.size == bytes.len() as u64
+                    && (self.disk.is_some() || age.is_ok_and(|age| age < STALE))
+                    && self.get(digest).await.is_ok()
+            }
+        })
     }
 
     /// Brings everything that was stored so far to the disk. Many files at once, and each folder

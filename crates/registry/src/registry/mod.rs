@@ -1,6 +1,7 @@
 //! The registry as one thing: blobs and a catalog.
 
 mod cards;
+pub(crate) mod erasures;
 mod models;
 mod open;
 pub(crate) mod samples;

@@ -96,7 +96,8 @@ impl Registry {
         self.blobs.put(text).await
     }
 
-    /// Stores a document that comes with a model, for its manifest to point at.
+    /// Stores a document that comes with a model, for its manifest to point at, or one that a step of an
+    /// erasure request speaks of.
     ///
     /// # Errors
     /// [`RegistryError`].
@@ -105,7 +106,7 @@ impl Registry {
         self.runtime.block_on(self.blobs.put(bytes))
     }
 
-    /// A document that came with a model.
+    /// A document that came with a model, or that an erasure request speaks of.
     ///
     /// # Errors
     /// [`RegistryError`].

@@ -71,6 +71,34 @@ impl Registry {
         })
     }
 
+    /// Stores a list of samples with their ids in clear, whatever the registry does with lists of models: a
+    /// request must still be able to say which samples it means.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn put_sample_list(&self, ids: &BTreeSet<String>) -> Result<KeptSamples, RegistryError> {
+        self.writes()?;
+        let writer = ListWriter {
+            registry: self,
+            key: None,
+            rewritten: BTreeMap::new(),
+        };
+        writer.listed(ids)
+    }
+
+    /// The ids of a list that has them in clear.
+    ///
+    /// # Errors
+    /// [`RegistryError`] when it cannot be read, or has only hashes of them.
+    pub fn sample_ids(&self, kept: &KeptSamples) -> Result<BTreeSet<String>, RegistryError> {
+        let digest: Digest = kept.list().parse()?;
+        let list = Arc::new(KeptList::new(&self.shelf(false)?, digest, false));
+        let ids = kept.clone().with_index(list).ids();
+        let ids = ids.map_err(|error| unreadable(digest, error.to_string()))?;
+        let hashed = || unreadable(digest, "it has only hashes of the ids".into());
+        Ok(ids.ok_or_else(hashed)?.into_iter().collect())
+    }
+
     /// The inheritance graph of all versions, for a request. Of one for single samples the beginnings of
     /// the lists of all current versions are read, many at a time: each of them will be asked.
     ///

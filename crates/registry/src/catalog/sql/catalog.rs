@@ -12,12 +12,16 @@ use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, Edge, ModelRow, Page};
 use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::pool::SqlCatalog;
-use crate::catalog::sql::read;
 use crate::catalog::sql::write::{Entry, Writer};
+use crate::catalog::sql::{erasures, read};
 use crate::crash;
 use crate::digest::Digest;
+use crate::erasures::page::ErasurePage;
+use crate::erasures::request::ErasureRequest;
+use crate::erasures::state::ErasureState;
+use crate::erasures::step::ErasureRun;
 use crate::error::RegistryError;
-use crate::ids::OperationId;
+use crate::ids::{ErasureId, OperationId};
 use crate::log::entry::OperationRow;
 
 impl SqlCatalog {
@@ -122,6 +126,34 @@ impl Catalog for SqlCatalog {
 
     fn drop_drafts(&self, before: u64) -> Answer<'_, u64> {
         self.patiently(move || self.drop_drafts_once(before))
+    }
+
+    fn erasure(&self, id: ErasureId) -> Answer<'_, Option<ErasureRequest>> {
+        self.patiently(move || self.one_erasure(id))
+    }
+
+    fn erasures<'a>(&'a self, page: &'a ErasurePage) -> Answer<'a, Vec<ErasureRequest>> {
+        self.patiently(|| self.erasures_of(page))
+    }
+
+    fn all_erasures(&self) -> Answer<'_, Vec<ErasureRequest>> {
+        self.patiently(|| erasures::all(self.pool()))
+    }
+
+    fn erasure_counts(&self) -> Answer<'_, Vec<(ErasureState, u64)>> {
+        self.patiently(|| self.counts_of_erasures())
+    }
+
+    fn erasure_history(&self, id: ErasureId) -> Answer<'_, Vec<OperationRow>> {
+        self.patiently(move || self.history_of_erasure(id))
+    }
+
+    fn erasure_of(&self, operation: OperationId) -> Answer<'_, Option<ErasureId>> {
+        self.patiently(move || self.erasure_by_operation(operation))
+    }
+
+    fn hold_run(&self, run: ErasureRun, until: u64) -> Answer<'_, bool> {
+        Box::pin(self.hold(run, until))
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

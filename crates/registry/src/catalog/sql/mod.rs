@@ -3,6 +3,7 @@
 
 mod batch;
 mod catalog;
+mod erasures;
 mod json;
 mod patience;
 pub(crate) mod pool;

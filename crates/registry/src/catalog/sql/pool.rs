@@ -34,13 +34,25 @@ const SQLITE: &[Step] = &[
         "history",
         include_str!("../../../migrations/sqlite/0002_history.sql"),
     ),
+    (
+        3,
+        "erasures",
+        include_str!("../../../migrations/sqlite/0003_erasures.sql"),
+    ),
 ];
 #[cfg(feature = "postgres")]
-const POSTGRES: &[Step] = &[(
-    1,
-    "catalog",
-    include_str!("../../../migrations/postgres/0001_catalog.sql"),
-)];
+const POSTGRES: &[Step] = &[
+    (
+        1,
+        "catalog",
+        include_str!("../../../migrations/postgres/0001_catalog.sql"),
+    ),
+    (
+        2,
+        "erasures",
+        include_str!("../../../migrations/postgres/0002_erasures.sql"),
+    ),
+];
 
 fn migrator(steps: &'static [Step]) -> Migrator {
     let migrations = steps.iter().map(|(version, name, text)| {

@@ -5,6 +5,7 @@ use umig::ModelId;
 
 use crate::catalog::contract::Snapshot;
 use crate::catalog::rows::{Draft, Edge, ModelRow, Page, State};
+use crate::catalog::sql::erasures;
 use crate::catalog::sql::json::from_json;
 use crate::catalog::sql::pool::SqlCatalog;
 use crate::catalog::sql::read::{MODEL, cards, edges, model, models, operations};
@@ -57,6 +58,7 @@ impl SqlCatalog {
             edges: edges(&mut *moment).await?,
             cards: cards(&mut *moment, None).await?,
             operations: operations(&mut *moment).await?,
+            erasures: erasures::all(&mut *moment).await?,
         })
     }
 

@@ -14,8 +14,8 @@ use crate::log::entry::{OperationRow, Stored};
 
 pub(super) const MODEL: &str =
     "SELECT vertex, manifest, superseded, purged, superseded_by FROM models";
-const OPERATION: &str =
-    "SELECT id, time, command, detail, actor, made, previous, hash FROM operations ORDER BY id";
+pub(super) const OPERATION: &str =
+    "SELECT id, time, command, detail, actor, made, previous, hash FROM operations";
 
 pub(super) fn model(row: &AnyRow) -> Result<ModelRow, RegistryError> {
     let mut vertex: Model = from_json("vertex", row.try_get(0)?)?;
@@ -80,25 +80,26 @@ pub(super) async fn cards<'e>(
 pub(super) async fn operations<'e>(
     executor: impl Executor<'e, Database = Any>,
 ) -> Result<Vec<OperationRow>, RegistryError> {
-    let rows = sqlx::query(OPERATION).fetch_all(executor).await?;
-    rows.iter()
-        .map(|row| {
-            let stored = Stored {
-                detail: row.try_get(3)?,
-                made: row.try_get(5)?,
-            };
-            Ok(OperationRow {
-                id: OperationId::new(row.try_get(0)?),
-                time: row.try_get::<i64, _>(1)? as u64,
-                command: row.try_get(2)?,
-                actor: row.try_get(4)?,
-                made: from_json("operation", &stored.made)?,
-                previous: row.try_get(6)?,
-                hash: row.try_get(7)?,
-                stored,
-            })
-        })
-        .collect()
+    let text = format!("{OPERATION} ORDER BY id");
+    let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(executor).await?;
+    rows.iter().map(operation).collect()
+}
+
+pub(super) fn operation(row: &AnyRow) -> Result<OperationRow, RegistryError> {
+    let stored = Stored {
+        detail: row.try_get(3)?,
+        made: row.try_get(5)?,
+    };
+    Ok(OperationRow {
+        id: OperationId::new(row.try_get(0)?),
+        time: row.try_get::<i64, _>(1)? as u64,
+        command: row.try_get(2)?,
+        actor: row.try_get(4)?,
+        made: from_json("operation", &stored.made)?,
+        previous: row.try_get(6)?,
+        hash: row.try_get(7)?,
+        stored,
+    })
 }
 
 fn id(text: &str) -> Result<ModelId, RegistryError> {

@@ -53,7 +53,8 @@ impl Writer {
                 Ok::<_, RegistryError>((number, row.try_get(1)?))
             })
             .transpose()?;
-        let row = OperationRow::after(last, actor, &publication.operation, publication.made())?;
+        let operation = self.numbered(&publication.operation).await?;
+        let row = OperationRow::after(last, actor, &operation, publication.made())?;
         // What is taken out first, so that its name is free.
         for id in &publication.removed {
             self.remove(id).await?;
@@ -90,6 +91,8 @@ impl Writer {
                 .await?;
         }
         self.log(&row).await?;
+        self.concern(&operation.record, &row, publication.seen)
+            .await?;
         Ok(Entry {
             id: row.id,
             hash: row.hash,

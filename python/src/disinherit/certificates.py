@@ -1,0 +1,67 @@
+"""Keys and certificates: what a request did, signed, and checked without the registry.
+
+:meth:`disinherit.Registry.certify` makes certificates, :func:`verify_certificate` reads them::
+
+    from disinherit.certificates import new_key, verify_certificate
+
+    new_key("proof.pem")                                     # and proof.pem.pub
+    registry.certify("certificate.json", "proof.pem", data=data)
+    verify_certificate("certificate.json", "proof.pem.pub").certificate.models
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Optional, Union
+
+from . import _disinherit
+from ._arguments import PathLike
+from .results import Certificate, CertificateCheck, CertifiedModel, LogPosition
+
+if TYPE_CHECKING:
+    from ._registry import Registry
+
+__all__ = ["Certificate", "CertificateCheck", "CertifiedModel", "LogPosition", "new_key", "verify_certificate"]
+
+
+def new_key(path: PathLike, *, kind: str = "ed25519") -> str:
+    """Make a key: ``path`` to sign with, which only its owner can read, and ``path.pub`` to check with.
+
+    ``kind`` is ``ed25519``, or ``p256`` for keys that sign exported models too. Returns the key's id.
+    """
+    secret, public, name = _disinherit.new_key(kind)
+    path = os.fspath(path)
+    # Not over a public key of another one.
+    with open(f"{path}.pub", "x", encoding="ascii") as file:
+        file.write(public)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(secret)
+    except OSError:
+        os.remove(f"{path}.pub")
+        raise
+    return name
+
+
+def contents(source: Union[PathLike, bytes]) -> bytes:
+    """The bytes of a file, or those that are given."""
+    if isinstance(source, bytes):
+        return source
+    with open(source, "rb") as file:
+        return file.read()
+
+
+def verify_certificate(
+    certificate: Union[PathLike, bytes],
+    public_key: Union[PathLike, bytes],
+    *,
+    registry: Optional[Registry] = None,
+) -> CertificateCheck:
+    """Check a certificate with the public key of its issuer, and read it.
+
+    Both are paths, or contents as bytes. :class:`disinherit.InvalidCertificate` is raised where the key did not sign
+    it, it was altered, or it is no certificate. With ``registry`` it is also compared with that: the chain of its log,
+    the entry that is certified, and the digests of the new versions; ``problems`` says what differs.
+    """
+    inner = None if registry is None else registry._inner
+    return _disinherit.read_certificate(contents(certificate), contents(public_key), inner)
