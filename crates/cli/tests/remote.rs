@@ -35,19 +35,30 @@ struct Shared {
 }
 
 impl Shared {
-    /// Starts the servers, with this much latency to either; there is no registry yet.
-    fn start(latency: Duration) -> Option<Self> {
+    /// Starts the servers; there is no registry yet.
+    fn start() -> Option<Self> {
         let database = Postgres::start()
             .map_err(|why| skipped("a registry on shared storage", &why))
             .ok()?;
         let storage = S3::start().unwrap();
         Some(Self {
-            to_database: Proxy::start(database.port(), latency).unwrap(),
-            to_storage: Proxy::start(storage.port(), latency).unwrap(),
+            to_database: Proxy::start(database.port(), Duration::ZERO).unwrap(),
+            to_storage: Proxy::start(storage.port(), Duration::ZERO).unwrap(),
             database,
             storage,
             elsewhere: Place::new(),
         })
+    }
+
+    /// A grown registry, from now on far away: 20 ms for each round trip.
+    fn grown_far_away() -> Option<Self> {
+        let shared = Self::start()?;
+        shared.text(&["init", "--catalog", &shared.catalog()]);
+        shared.text(&GROW);
+        for network in [&shared.to_database, &shared.to_storage] {
+            network.set_latency(Duration::from_millis(20));
+        }
+        Some(shared)
     }
 
     fn catalog(&self) -> String {
@@ -104,7 +115,7 @@ fn digests(done: &Value) -> Vec<Value> {
 
 #[test]
 fn objects_in_s3_and_the_catalog_in_postgres() {
-    let Some(shared) = Shared::start(Duration::ZERO) else {
+    let Some(shared) = Shared::start() else {
         return;
     };
     shared.refused(&["log"], "there is no registry at s3://models/team");
@@ -138,11 +149,9 @@ fn objects_in_s3_and_the_catalog_in_postgres() {
 
 #[test]
 fn a_slow_network_changes_nothing_but_the_time() {
-    let Some(shared) = Shared::start(Duration::from_millis(20)) else {
+    let Some(shared) = Shared::grown_far_away() else {
         return;
     };
-    shared.text(&["init", "--catalog", &shared.catalog()]);
-    shared.text(&GROW);
     let start = Instant::now();
     let there = shared.json(&UNLEARN);
     note(&format!(
@@ -157,12 +166,10 @@ fn a_slow_network_changes_nothing_but_the_time() {
 /// of a request: it waits, ends as it would have, and is on record once.
 #[test]
 fn servers_that_go_away_for_a_while_lose_nothing() {
-    let Some(mut shared) = Shared::start(Duration::from_millis(20)) else {
+    let Some(mut shared) = Shared::grown_far_away() else {
         return;
     };
     let wanted = digests(&Place::grown().json(&UNLEARN));
-    shared.text(&["init", "--catalog", &shared.catalog()]);
-    shared.text(&GROW);
     let start = Instant::now();
     shared.text(&["plan", "--forget", "class=3", "--from", "r1"]);
     let planning = start.elapsed();
