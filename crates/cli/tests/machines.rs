@@ -165,7 +165,7 @@ fn random_kills_of_workers_and_drivers_lose_nothing() {
             .collect();
         processes.push(driver(&many));
         let victim = kill % processes.len();
-        std::thread::sleep(duration.mul_f64(random.random_range(0.0..1.5)));
+        std::thread::sleep(duration.mul_f64(random.random_range(0.0..0.8)));
         processes[victim].kill().unwrap();
         for (at, process) in processes.into_iter().enumerate() {
             let ended = process.wait_with_output().unwrap();
@@ -214,10 +214,13 @@ fn of_two_drivers_one_publishes() {
         .collect();
     assert_eq!(failed.len(), 1, "{both:?}");
     let said = String::from_utf8_lossy(&failed[0].stderr).into_owned();
-    assert!(
-        said.contains("no longer what it was") || said.contains("exists already"),
-        "{said}"
-    );
+    // Or it came when all was done.
+    let told = [
+        "no longer what it was",
+        "exists already",
+        "was not trained on",
+    ];
+    assert!(told.iter().any(|words| said.contains(words)), "{said}");
     assert_eq!(digests(&many), digests(&one));
     let requests = many.registry().operations().unwrap();
     assert_eq!(
