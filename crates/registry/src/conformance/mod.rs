@@ -6,6 +6,7 @@
 
 mod erasures;
 mod history;
+mod leases;
 mod many;
 mod publishing;
 mod samples;
@@ -33,6 +34,7 @@ pub fn run(registry: &Registry) {
     erasures::life(registry);
     erasures::lists(registry);
     erasures::crowds(registry);
+    leases::run(registry);
     many::models(registry);
     many::drafts(registry);
 }

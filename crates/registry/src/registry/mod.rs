@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::runtime::Runtime;
 use umig::{ModelId, Umig};
@@ -25,14 +26,14 @@ use crate::log::entry::OperationRow;
 use crate::objects::blobs::Blobs;
 use crate::objects::features::FeatureCache;
 use crate::objects::read::ReadObject;
-use crate::place::lock::Lock;
+use crate::place::apart::{Alone, Apart};
 
 /// A registry of models.
 pub struct Registry {
     path: Option<PathBuf>,
     address: String,
     actor: String,
-    lock: Option<Lock>,
+    apart: Apart,
     blobs: Blobs,
     catalog: Arc<dyn Catalog>,
     runtime: Arc<Runtime>,
@@ -181,6 +182,7 @@ impl Registry {
     /// [`Registry::publish`] for a caller that keeps the others out already.
     pub(crate) fn commit(&self, publication: &Publication) -> Result<OperationId, RegistryError> {
         crash::point("publish");
+        self.apart.check()?;
         self.runtime.block_on(async {
             // Nothing may be visible that a loss of power could still take away.
             self.blobs.sync().await?;
@@ -194,6 +196,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`].
     pub fn keep_drafts(&self, request: &str, drafts: &[Draft]) -> Result<(), RegistryError> {
+        self.apart.check()?;
         self.runtime.block_on(async {
             self.blobs.sync().await?;
             self.catalog.keep_drafts(request, drafts).await
@@ -241,12 +244,17 @@ impl Registry {
 
     /// Keeps away other processes that remove objects.
     pub(crate) fn writes(&self) -> Result<(), RegistryError> {
-        self.lock.as_ref().map_or(Ok(()), Lock::share)
+        self.apart.share()
     }
 
-    /// Keeps all writers away until what is returned goes; nothing to hold on shared storage.
-    pub(crate) fn alone(&self) -> Result<Option<std::fs::File>, RegistryError> {
-        self.lock.as_ref().map(Lock::alone).transpose()
+    /// Keeps all writers away until what is returned goes.
+    pub(crate) fn alone(&self) -> Result<Alone, RegistryError> {
+        self.apart.alone()
+    }
+
+    /// Objects that nothing speaks of and that were written before this are of nobody.
+    pub(crate) fn abandoned_before(&self) -> Result<SystemTime, RegistryError> {
+        self.apart.abandoned_before()
     }
 }
 
@@ -259,6 +267,7 @@ impl ReadObject for Registry {
 impl Drop for Registry {
     /// Nothing is left open: a copy of the folder has all of it in its files.
     fn drop(&mut self) {
+        self.apart.end();
         self.runtime.block_on(self.catalog.close());
     }
 }
