@@ -52,7 +52,8 @@ def main(place, descendants=20, **workers):
         model = trained(copy.deepcopy(base), epochs=1, rate=0.0005, seed=number)
         registry.add(f"clinic-{number:02}", model, labels=NAMES, parents="base", trained_on="digits")
 
-    done = disinherit.ray.unlearn(place, classes="3", data=data, **workers)
+    # Each may lose a little: of the 108 samples that are kept apart to measure it, three are 2.8 points.
+    done = disinherit.ray.unlearn(place, classes="3", data=data, accept_loss=0.1, **workers)
     verdicts = disinherit.ray.verify(place, data=data, **workers).result
     for verdict in verdicts:
         scores = verdict.scores
