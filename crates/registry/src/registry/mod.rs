@@ -26,6 +26,7 @@ use crate::log::entry::OperationRow;
 use crate::objects::blobs::Blobs;
 use crate::objects::features::FeatureCache;
 use crate::objects::read::ReadObject;
+use crate::objects::shelf::Shelf;
 use crate::place::apart::{Alone, Apart};
 
 /// A registry of models.
@@ -151,10 +152,17 @@ impl Registry {
         self.runtime.block_on(self.blobs.has(digest))
     }
 
-    /// The cache of features beside the blobs, of at most `limit` bytes; none in memory.
+    /// The cache of features beside the blobs, of at most `limit` bytes; none in memory. On shared storage all
+    /// processes share it.
     pub fn feature_cache(&self, limit: u64) -> Option<FeatureCache> {
-        let path = self.path.as_ref()?;
-        Some(FeatureCache::new(path.join("cache"), limit))
+        let shelf = match &self.path {
+            Some(path) => Shelf::Folder(path.join("cache")),
+            None if self.is_remote() => {
+                Shelf::Storage(self.blobs.objects(), Arc::clone(&self.runtime))
+            }
+            None => return None,
+        };
+        Some(FeatureCache::new(shelf, limit))
     }
 
     /// The operation log, oldest first.
