@@ -9,6 +9,7 @@ mod history;
 mod many;
 mod publishing;
 mod samples;
+mod service;
 
 pub use samples::{card, id, manifest, new_model, publication, tensors};
 
@@ -33,6 +34,9 @@ pub fn run(registry: &Registry) {
     erasures::life(registry);
     erasures::lists(registry);
     erasures::crowds(registry);
+    service::tokens(registry);
+    service::jobs(registry);
+    service::answers(registry);
     many::models(registry);
     many::drafts(registry);
 }

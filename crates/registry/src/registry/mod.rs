@@ -5,6 +5,7 @@ pub(crate) mod erasures;
 mod models;
 mod open;
 pub(crate) mod samples;
+mod service;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -44,6 +45,21 @@ impl Registry {
     pub fn used_by(mut self, actor: impl Into<String>) -> Self {
         self.actor = actor.into();
         self
+    }
+
+    /// The same registry for another user, over the same connections. What one of the two writes keeps
+    /// the other from removing objects, as if it were another process.
+    #[must_use]
+    pub fn acting_for(&self, actor: impl Into<String>) -> Self {
+        Self {
+            path: self.path.clone(),
+            address: self.address.clone(),
+            actor: actor.into(),
+            lock: self.path.as_deref().map(Lock::new),
+            blobs: self.blobs.clone(),
+            catalog: Arc::clone(&self.catalog),
+            runtime: Arc::clone(&self.runtime),
+        }
     }
 
     /// Where it is, in words.
@@ -259,7 +275,10 @@ impl ReadObject for Registry {
 impl Drop for Registry {
     /// Nothing is left open: a copy of the folder has all of it in its files.
     fn drop(&mut self) {
-        self.runtime.block_on(self.catalog.close());
+        // Another user's is still open otherwise.
+        if Arc::strong_count(&self.catalog) == 1 {
+            self.runtime.block_on(self.catalog.close());
+        }
     }
 }
 

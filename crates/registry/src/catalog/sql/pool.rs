@@ -39,6 +39,11 @@ const SQLITE: &[Step] = &[
         "erasures",
         include_str!("../../../migrations/sqlite/0003_erasures.sql"),
     ),
+    (
+        4,
+        "service",
+        include_str!("../../../migrations/sqlite/0004_service.sql"),
+    ),
 ];
 #[cfg(feature = "postgres")]
 const POSTGRES: &[Step] = &[
@@ -51,6 +56,11 @@ const POSTGRES: &[Step] = &[
         2,
         "erasures",
         include_str!("../../../migrations/postgres/0002_erasures.sql"),
+    ),
+    (
+        3,
+        "service",
+        include_str!("../../../migrations/postgres/0003_service.sql"),
     ),
 ];
 
