@@ -172,6 +172,7 @@ def test_a_parent_may_come_twice():
     assert same(Umig.from_networkx(read), graph)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_graphviz_reads_the_drawing():
     pydot = pytest.importorskip("pydot")
     graph = family()
