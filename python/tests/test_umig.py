@@ -188,6 +188,20 @@ def test_graphviz_reads_the_drawing():
     }
 
 
+def test_arrow_reads_the_edges():
+    parquet = pytest.importorskip("pyarrow.parquet")
+    graph = family()
+    graph.add("server", parents={"server": Relation("unlearned_from", request="r1")})
+    rows = parquet.read_table(io.BytesIO(graph.to_parquet())).to_pylist()
+    assert [(row["parent"], row["child"], row["relation"]) for row in rows] == [
+        (edge.parent, edge.child, edge.relation.kind) for edge in graph.edges()
+    ]
+    assert [row["weight"] for row in rows] == [None, None, 0.75, 0.25, None]
+    assert [row["frozen"] for row in rows] == [None, ["conv1.weight"], None, None, None]
+    assert [row["request"] for row in rows] == [None, None, None, None, "r1"]
+    assert parquet.read_table(io.BytesIO(Umig().to_parquet())).num_rows == 0
+
+
 def test_mermaid_has_every_model_and_edge():
     lines = family().to_mermaid().splitlines()
     assert lines[0] == "graph LR" and '  n3["server@1"]' in lines
