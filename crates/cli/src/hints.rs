@@ -12,7 +12,7 @@ use disinherit::{EngineError, Hint, registry};
 use disinherit_desk::DeskError;
 use disinherit_lab::LabError;
 
-use crate::commands::request::step_after;
+use crate::next_step::step_after;
 
 /// `disinherit log`.
 const LIST: &str = "`disinherit log` lists the models";

@@ -10,6 +10,7 @@ mod files;
 mod graph;
 mod hints;
 mod logging;
+mod next_step;
 mod output;
 mod progress;
 mod recipes;

@@ -145,6 +145,12 @@ fn objects_in_s3_and_the_catalog_in_postgres() {
     shared.is_sound();
     let garbage = shared.json(&["gc", "--drafts", "--json"]);
     assert_eq!(garbage["young"], 0, "nobody else is at work");
+    // Features are kept there too, for every process that uses the registry; a purge takes them all.
+    let mut again = UNLEARN;
+    again[2] = "class=4";
+    shared.text(&again);
+    let purged = shared.json(&["purge", "r1@2", "--reason", "request 8", "--json"]);
+    assert!(purged["features"].as_u64().unwrap() > 0, "{purged}");
 }
 
 #[test]

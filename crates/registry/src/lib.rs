@@ -58,6 +58,7 @@ mod objects;
 mod place;
 mod registry;
 mod samples;
+mod service;
 mod time;
 
 pub use cards::activations::{ActivationStatistics, ClassActivations};
@@ -107,3 +108,6 @@ pub use place::marker::FORMAT;
 pub use registry::Registry;
 #[cfg(feature = "fuzzing")]
 pub use samples::read_sample_list;
+pub use service::answer::KeptAnswer;
+pub use service::job::{Job, JobKind, JobState};
+pub use service::token::AccessToken;

@@ -23,7 +23,7 @@ mod purge;
 mod recipes;
 mod report;
 mod reproduce;
-pub(crate) mod request;
+mod request;
 mod retention;
 mod sample_ids;
 mod show;

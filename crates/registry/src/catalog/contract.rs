@@ -16,6 +16,9 @@ use crate::erasures::step::ErasureRun;
 use crate::error::RegistryError;
 use crate::ids::{ErasureId, OperationId};
 use crate::log::entry::OperationRow;
+use crate::service::answer::KeptAnswer;
+use crate::service::job::{Job, JobState};
+use crate::service::token::AccessToken;
 
 /// A boxed future, so that catalogs can be chosen at run time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, RegistryError>> + Send + 'a>>;
@@ -99,4 +102,49 @@ pub trait Catalog: Send + Sync {
     fn set<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()>;
     /// Makes a setting that the registry does not have yet; one that is there stays as it is.
     fn set_first<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()>;
+    /// Keeps a token, and returns its number.
+    fn add_token<'a>(&'a self, token: &'a AccessToken) -> Answer<'a, i64>;
+    /// All tokens, by number.
+    fn tokens(&self) -> Answer<'_, Vec<AccessToken>>;
+    /// The token whose secret has this hash.
+    fn token_by_hash<'a>(&'a self, hash: &'a str) -> Answer<'a, Option<AccessToken>>;
+    /// Revokes a token; false where there is none that could be.
+    fn revoke_token(&self, id: i64, time: u64) -> Answer<'_, bool>;
+    /// Says that a token was used.
+    fn use_token(&self, id: i64, time: u64) -> Answer<'_, ()>;
+    /// Files a job and returns its number; nothing where one of the same request is open.
+    fn file_job<'a>(&'a self, job: &'a Job) -> Answer<'a, Option<i64>>;
+    /// The jobs of a request, oldest first.
+    fn jobs(&self, erasure: ErasureId) -> Answer<'_, Vec<Job>>;
+    /// Takes the oldest job that waits, or whose worker has not been heard of; nobody else gets it before
+    /// `until`.
+    fn take_job<'a>(&'a self, worker: &'a str, now: u64, until: u64) -> Answer<'a, Option<Job>>;
+    /// Says that a job is worked on until then at least, and what it says; false where it is another's.
+    fn hold_job<'a>(
+        &'a self,
+        id: i64,
+        worker: &'a str,
+        until: u64,
+        said: &'a str,
+    ) -> Answer<'a, bool>;
+    /// Ends a job, or lets it wait again; false where it is another's.
+    fn leave_job<'a>(
+        &'a self,
+        id: i64,
+        worker: &'a str,
+        state: JobState,
+        said: &'a str,
+        time: u64,
+    ) -> Answer<'a, bool>;
+    /// Claims a key for an answer.
+    fn claim_answer<'a>(
+        &'a self,
+        name: &'a str,
+        asked: &'a str,
+        time: u64,
+    ) -> Answer<'a, KeptAnswer>;
+    /// Keeps the answer of a key that was claimed.
+    fn keep_answer<'a>(&'a self, name: &'a str, status: u16, body: &'a str) -> Answer<'a, ()>;
+    /// Drops the answers of before.
+    fn drop_answers(&self, before: u64) -> Answer<'_, ()>;
 }

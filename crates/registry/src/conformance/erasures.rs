@@ -201,6 +201,18 @@ fn claims(registry: &Registry, request: ErasureId) -> ErasureRun {
     run_of(step(registry, request, begin(false)))
 }
 
+fn passed(registry: &Registry) -> ErasureVerdict {
+    ErasureVerdict {
+        passed: true,
+        verdicts: Some(registry.put_document(b"verdicts".to_vec()).unwrap()),
+        judged: 1,
+        recognised: 0,
+        judgement: Some("outputs".into()),
+        required: None,
+        not_judged: None,
+    }
+}
+
 fn finish(registry: &Registry, request: ErasureId, operation: OperationId) {
     // Somebody takes the new version back: nothing is left to judge, and the request may be run again.
     registry.undo(operation).unwrap();
@@ -209,16 +221,7 @@ fn finish(registry: &Registry, request: ErasureId, operation: OperationId) {
         (undone.state, undone.published.len()),
         (ErasureState::Failed, 0)
     );
-    let passed = ErasureVerdict {
-        passed: true,
-        verdicts: Some(registry.put_document(b"verdicts".to_vec()).unwrap()),
-        judged: 1,
-        recognised: 0,
-        judgement: Some("outputs".into()),
-        required: None,
-        not_judged: None,
-    };
-    let verify = ErasureStep::Verify(passed);
+    let verify = ErasureStep::Verify(passed(registry));
     assert_eq!(
         refused(registry, request, verify.clone()),
         ErasureRefusal::NotRun
@@ -246,14 +249,18 @@ fn finish(registry: &Registry, request: ErasureId, operation: OperationId) {
     );
     let closed = step(registry, request, ErasureStep::Close);
     assert_eq!(closed.published, [operation]);
-    // What it speaks of is no garbage, and its history is all that happened for it.
+    history(registry, &closed);
+}
+
+/// What a request speaks of is no garbage, and its history is all that happened for it.
+fn history(registry: &Registry, closed: &ErasureRequest) {
     registry.collect_garbage(false, false).unwrap();
     let documents = closed
         .objects
         .iter()
         .map(|digest| registry.document(*digest).unwrap());
     assert_eq!(documents.count(), 3);
-    let history = registry.erasure_history(request).unwrap();
+    let history = registry.erasure_history(closed.id).unwrap();
     let commands: Vec<&str> = history.iter().map(|row| row.command.as_str()).collect();
     assert_eq!(
         commands,
@@ -303,6 +310,21 @@ pub(super) fn lists(registry: &Registry) {
     };
     step(registry, ErasureId::new(4), reject);
 
+    pages(registry);
+    let counts = registry.erasure_counts().unwrap();
+    assert_eq!(counts[&ErasureState::Received], 4);
+    assert_eq!(counts.values().sum::<u64>(), 6);
+    let unknown = registry.erasure(ErasureId::new(7)).unwrap_err();
+    assert_eq!(unknown.hint(), Some(Hint::ListErasures));
+    let health = registry.check(false, None, &mut |_, _| {}).unwrap();
+    assert_eq!(
+        (health.damages, health.erasures, health.garbage),
+        (Vec::new(), 6, 0)
+    );
+}
+
+/// Requests page by page, two at a time.
+fn pages(registry: &Registry) {
     let all = |page: ErasurePage| -> Vec<i64> {
         let mut page = ErasurePage { limit: 2, ..page };
         let mut numbers = Vec::new();
@@ -338,16 +360,6 @@ pub(super) fn lists(registry: &Registry) {
         ..ErasurePage::default()
     };
     assert_eq!(all(newest), [4, 1]);
-    let counts = registry.erasure_counts().unwrap();
-    assert_eq!(counts[&ErasureState::Received], 4);
-    assert_eq!(counts.values().sum::<u64>(), 6);
-    let unknown = registry.erasure(ErasureId::new(7)).unwrap_err();
-    assert_eq!(unknown.hint(), Some(Hint::ListErasures));
-    let health = registry.check(false, None, &mut |_, _| {}).unwrap();
-    assert_eq!(
-        (health.damages, health.erasures, health.garbage),
-        (Vec::new(), 6, 0)
-    );
 }
 
 /// Many at a time get numbers of their own.

@@ -10,6 +10,7 @@ mod leases;
 mod many;
 mod publishing;
 mod samples;
+mod service;
 
 pub use samples::{card, id, manifest, new_model, publication, tensors};
 
@@ -35,6 +36,9 @@ pub fn run(registry: &Registry) {
     erasures::lists(registry);
     erasures::crowds(registry);
     leases::run(registry);
+    service::tokens(registry);
+    service::jobs(registry);
+    service::answers(registry);
     many::models(registry);
     many::drafts(registry);
 }

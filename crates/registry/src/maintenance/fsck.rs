@@ -14,7 +14,7 @@ use crate::catalog::rows::ModelRow;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::log::record::{FsckRecord, OperationRecord};
-use crate::maintenance::{erasures, history};
+use crate::maintenance::{history, replay};
 use crate::objects::manifest::TensorRef;
 use crate::objects::read::ReadObject;
 use crate::registry::{Registry, graph_of};
@@ -117,7 +117,7 @@ impl Registry {
         for (what, models) in history::contradictions(&operations, &check.rows) {
             check.found(what, models);
         }
-        for what in erasures::contradictions(&operations, &erasures) {
+        for what in replay::contradictions(&operations, &erasures) {
             check.found(what, BTreeSet::new());
         }
         if let Err(error) = graph {

@@ -8,4 +8,5 @@ mod history;
 mod lists;
 mod needed;
 pub(crate) mod purge;
+mod replay;
 pub(crate) mod undo;

@@ -159,6 +159,11 @@ impl Blobs {
             .is_ok_and(|written| written >= since)
     }
 
+    /// Where they are.
+    pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.objects)
+    }
+
     /// Where the time is kept at which this process said that it writes.
     pub(crate) fn since(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.since)

@@ -5,6 +5,7 @@ pub(crate) mod erasures;
 mod models;
 mod open;
 pub(crate) mod samples;
+mod service;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -26,6 +27,7 @@ use crate::log::entry::OperationRow;
 use crate::objects::blobs::Blobs;
 use crate::objects::features::FeatureCache;
 use crate::objects::read::ReadObject;
+use crate::objects::shelf::Shelf;
 use crate::place::apart::{Alone, Apart};
 
 /// A registry of models.
@@ -37,6 +39,8 @@ pub struct Registry {
     blobs: Blobs,
     catalog: Arc<dyn Catalog>,
     runtime: Arc<Runtime>,
+    /// Counts the users that share the connections.
+    users: Arc<()>,
 }
 
 impl Registry {
@@ -45,6 +49,29 @@ impl Registry {
     pub fn used_by(mut self, actor: impl Into<String>) -> Self {
         self.actor = actor.into();
         self
+    }
+
+    /// The same registry for another user, over the same connections. What one of the two writes keeps
+    /// the other from removing objects, as if it were another process.
+    #[must_use]
+    pub fn acting_for(&self, actor: impl Into<String>) -> Self {
+        let blobs = self.blobs.fresh();
+        Self {
+            path: self.path.clone(),
+            address: self.address.clone(),
+            actor: actor.into(),
+            apart: open::apart(
+                self.path.as_deref(),
+                &self.catalog,
+                &self.runtime,
+                &self.address,
+                &blobs,
+            ),
+            blobs,
+            catalog: Arc::clone(&self.catalog),
+            runtime: Arc::clone(&self.runtime),
+            users: Arc::clone(&self.users),
+        }
     }
 
     /// Where it is, in words.
@@ -151,10 +178,17 @@ impl Registry {
         self.runtime.block_on(self.blobs.has(digest))
     }
 
-    /// The cache of features beside the blobs, of at most `limit` bytes; none in memory.
+    /// The cache of features beside the blobs, of at most `limit` bytes; none in memory. On shared storage all
+    /// processes share it.
     pub fn feature_cache(&self, limit: u64) -> Option<FeatureCache> {
-        let path = self.path.as_ref()?;
-        Some(FeatureCache::new(path.join("cache"), limit))
+        let shelf = match &self.path {
+            Some(path) => Shelf::Folder(path.join("cache")),
+            None if self.is_remote() => {
+                Shelf::Storage(self.blobs.objects(), Arc::clone(&self.runtime))
+            }
+            None => return None,
+        };
+        Some(FeatureCache::new(shelf, limit))
     }
 
     /// The operation log, oldest first.
@@ -268,7 +302,10 @@ impl Drop for Registry {
     /// Nothing is left open: a copy of the folder has all of it in its files.
     fn drop(&mut self) {
         self.apart.end();
-        self.runtime.block_on(self.catalog.close());
+        // Another user's is still open otherwise.
+        if Arc::strong_count(&self.users) == 1 {
+            self.runtime.block_on(self.catalog.close());
+        }
     }
 }
 

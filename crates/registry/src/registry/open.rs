@@ -138,10 +138,11 @@ impl Registry {
             path: None,
             address: "memory".into(),
             actor: String::new(),
-            apart: leases(&catalog, &runtime, "memory", &blobs),
+            apart: apart(None, &catalog, &runtime, "memory", &blobs),
             blobs,
             catalog,
             runtime,
+            users: Arc::default(),
         })
     }
 
@@ -163,7 +164,7 @@ impl Registry {
                 .block_on(SqlCatalog::in_postgres(address))?;
             registry.catalog = Arc::new(opened);
         }
-        registry.apart = leases(&registry.catalog, &registry.runtime, address, &blobs);
+        registry.apart = apart(None, &registry.catalog, &registry.runtime, address, &blobs);
         registry.blobs = blobs;
         registry.address = address.to_owned();
         Ok(registry)
@@ -186,6 +187,7 @@ impl Registry {
             actor: String::new(),
             catalog: Arc::new(catalog),
             runtime,
+            users: Arc::default(),
         })
     }
 
@@ -195,12 +197,17 @@ impl Registry {
     }
 }
 
-fn leases(
+/// What keeps writers and removers of a registry apart, which may be in a folder.
+pub(super) fn apart(
+    folder: Option<&Path>,
     catalog: &Arc<dyn Catalog>,
     runtime: &Arc<Runtime>,
     address: &str,
     blobs: &Blobs,
 ) -> Apart {
+    if let Some(folder) = folder {
+        return Apart::Lock(Lock::new(folder));
+    }
     Apart::Leases(Leases::new(
         Arc::clone(catalog),
         Arc::clone(runtime),

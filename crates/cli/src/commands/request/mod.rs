@@ -62,8 +62,6 @@ enum RequestCommand {
     FourEyes(four_eyes::FourEyesArgs),
 }
 
-pub(crate) use print::step_after;
-
 pub(super) fn run(context: &Context, args: &RequestCommandArgs) -> Result<Outcome, CliError> {
     match &args.command {
         RequestCommand::New(args) => new::run(context, args),

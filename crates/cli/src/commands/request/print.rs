@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
+use crate::next_step::step_after;
 use crate::output::{self, outln};
 
 /// A day, in milliseconds.
@@ -47,20 +48,6 @@ fn next_command(erasure: &ErasureRequest) -> Option<String> {
         state => step_after(state)?,
     };
     Some(format!("`disinherit request {step}`").replace("ID", &id.to_string()))
-}
-
-/// The step that a request needs in a state.
-pub(crate) fn step_after(state: ErasureState) -> Option<&'static str> {
-    Some(match state {
-        ErasureState::Received => "plan ID",
-        ErasureState::Planned => "approve ID",
-        ErasureState::Approved | ErasureState::Failed => "run ID",
-        ErasureState::Running => "verify ID --data PATH",
-        ErasureState::Verified => "certify ID --key FILE",
-        ErasureState::Certified => "purge ID",
-        ErasureState::Purged => "close ID",
-        ErasureState::Closed | ErasureState::Rejected => return None,
-    })
 }
 
 /// A deadline, and how far it is.

@@ -23,6 +23,9 @@ use crate::erasures::step::ErasureRun;
 use crate::error::RegistryError;
 use crate::ids::{ErasureId, OperationId};
 use crate::log::entry::OperationRow;
+use crate::service::answer::KeptAnswer;
+use crate::service::job::{Job, JobState};
+use crate::service::token::AccessToken;
 
 impl SqlCatalog {
     /// An answer that outlasts a database that is away for a while. What is asked must not matter when it is
@@ -187,5 +190,75 @@ impl Catalog for SqlCatalog {
 
     fn set_first<'a>(&'a self, name: &'a str, value: &'a str) -> Answer<'a, ()> {
         self.patiently(move || self.keep_setting(name, value, "DO NOTHING"))
+    }
+
+    fn add_token<'a>(&'a self, token: &'a AccessToken) -> Answer<'a, i64> {
+        Box::pin(self.insert_token(token))
+    }
+
+    fn tokens(&self) -> Answer<'_, Vec<AccessToken>> {
+        self.patiently(|| self.all_tokens())
+    }
+
+    fn token_by_hash<'a>(&'a self, hash: &'a str) -> Answer<'a, Option<AccessToken>> {
+        self.patiently(move || self.token_with(hash))
+    }
+
+    fn revoke_token(&self, id: i64, time: u64) -> Answer<'_, bool> {
+        Box::pin(self.end_token(id, time))
+    }
+
+    fn use_token(&self, id: i64, time: u64) -> Answer<'_, ()> {
+        Box::pin(self.mark_token(id, time))
+    }
+
+    fn file_job<'a>(&'a self, job: &'a Job) -> Answer<'a, Option<i64>> {
+        Box::pin(self.insert_job(job))
+    }
+
+    fn jobs(&self, erasure: ErasureId) -> Answer<'_, Vec<Job>> {
+        self.patiently(move || self.jobs_for(erasure))
+    }
+
+    fn take_job<'a>(&'a self, worker: &'a str, now: u64, until: u64) -> Answer<'a, Option<Job>> {
+        Box::pin(self.take(worker, now, until))
+    }
+
+    fn hold_job<'a>(
+        &'a self,
+        id: i64,
+        worker: &'a str,
+        until: u64,
+        said: &'a str,
+    ) -> Answer<'a, bool> {
+        Box::pin(self.keep_taken(id, worker, until, said))
+    }
+
+    fn leave_job<'a>(
+        &'a self,
+        id: i64,
+        worker: &'a str,
+        state: JobState,
+        said: &'a str,
+        time: u64,
+    ) -> Answer<'a, bool> {
+        Box::pin(self.leave(id, worker, state, said, time))
+    }
+
+    fn claim_answer<'a>(
+        &'a self,
+        name: &'a str,
+        asked: &'a str,
+        time: u64,
+    ) -> Answer<'a, KeptAnswer> {
+        Box::pin(self.first_answer(name, asked, time))
+    }
+
+    fn keep_answer<'a>(&'a self, name: &'a str, status: u16, body: &'a str) -> Answer<'a, ()> {
+        self.patiently(move || self.keep_given(name, status, body))
+    }
+
+    fn drop_answers(&self, before: u64) -> Answer<'_, ()> {
+        self.patiently(move || self.forget_answers(before))
     }
 }

@@ -10,4 +10,5 @@ mod patience;
 pub(crate) mod pool;
 mod query;
 mod read;
+mod service;
 mod write;

@@ -44,6 +44,11 @@ const SQLITE: &[Step] = &[
         "leases",
         include_str!("../../../migrations/sqlite/0004_leases.sql"),
     ),
+    (
+        5,
+        "service",
+        include_str!("../../../migrations/sqlite/0005_service.sql"),
+    ),
 ];
 #[cfg(feature = "postgres")]
 const POSTGRES: &[Step] = &[
@@ -61,6 +66,11 @@ const POSTGRES: &[Step] = &[
         3,
         "leases",
         include_str!("../../../migrations/postgres/0003_leases.sql"),
+    ),
+    (
+        4,
+        "service",
+        include_str!("../../../migrations/postgres/0004_service.sql"),
     ),
 ];
 
