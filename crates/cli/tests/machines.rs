@@ -319,6 +319,48 @@ fn cards_and_verdicts_are_shared_out_too() {
 }
 
 #[test]
+fn files_are_stored_by_many_and_added_by_one() {
+    let (one, many) = (Place::new(), Place::new());
+    let files = many.path("models");
+    fs::create_dir(&files).unwrap();
+    for (name, scale) in [("a", 1.0), ("b", 1.5), ("c", 2.0), ("d", 2.5), ("e", 3.0)] {
+        many.checkpoint(&format!("models/{name}.safetensors"), |state| {
+            let values = state.values_mut().flat_map(|array| &mut array.values);
+            values.for_each(|value| *value *= scale);
+        });
+    }
+    let files = files.display().to_string();
+    let import = ["import", &files, "--trained-on", "digits"];
+    let import = [&import[..], &common::ADD[..6]].concat();
+    let whole = [&import[..], &["--yes"]].concat();
+    one.run(&whole).success();
+    let counts = |shard: &str| {
+        let done = many.json(&[&import[..], &["--shard", shard, "--json"]].concat());
+        ["models", "taken_up"].map(|what| done[what].as_u64().unwrap())
+    };
+    assert_eq!(
+        (counts("1/2"), counts("2/2"), counts("2/2")),
+        ([3, 0], [2, 0], [2, 2])
+    );
+    assert_eq!(digests(&many).len(), 0, "nothing is added yet");
+    let objects = common::objects(&many).len();
+    many.run(&whole).success();
+    assert_eq!(digests(&many), digests(&one));
+    assert_eq!(
+        common::objects(&many).len(),
+        objects,
+        "all of them were there"
+    );
+    assert_eq!(many.registry().all_drafts().unwrap(), []);
+    // Damage is found by whoever stores.
+    fs::write(many.path("models/f.safetensors"), b"no checkpoint").unwrap();
+    many.refuse(
+        &[&import[..], &["--shard", "1/2"]].concat(),
+        &["f.safetensors"],
+    );
+}
+
+#[test]
 fn another_version_of_the_program_is_refused() {
     let place = Place::grown();
     finished(start(&place, &CLASS, 1, None));

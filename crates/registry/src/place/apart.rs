@@ -1,9 +1,15 @@
 //! Keeping writers and removers of objects apart: by a lock in a folder, by leases elsewhere.
 
 use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Runtime;
+
+use crate::catalog::contract::Catalog;
 use crate::error::RegistryError;
+use crate::objects::blobs::Blobs;
 use crate::place::leases::{Leases, Removing};
 use crate::place::lock::Lock;
 
@@ -24,6 +30,26 @@ pub(crate) enum Alone {
 }
 
 impl Apart {
+    /// What keeps writers and removers of a registry apart, which may be in a folder; `address` is what errors are
+    /// told with.
+    pub(crate) fn new(
+        folder: Option<&Path>,
+        catalog: &Arc<dyn Catalog>,
+        runtime: &Arc<Runtime>,
+        address: &str,
+        blobs: &Blobs,
+    ) -> Self {
+        match folder {
+            Some(folder) => Self::Lock(Lock::new(folder)),
+            None => Self::Leases(Leases::new(
+                Arc::clone(catalog),
+                Arc::clone(runtime),
+                address.into(),
+                blobs.since(),
+            )),
+        }
+    }
+
     /// Says that this process writes, until the registry is closed. Waits for one that removes objects.
     pub(crate) fn share(&self) -> Result<(), RegistryError> {
         match self {

@@ -60,7 +60,7 @@ impl Registry {
             path: self.path.clone(),
             address: self.address.clone(),
             actor: actor.into(),
-            apart: open::apart(
+            apart: Apart::new(
                 self.path.as_deref(),
                 &self.catalog,
                 &self.runtime,

@@ -13,7 +13,6 @@ use crate::crash;
 use crate::error::RegistryError;
 use crate::objects::blobs::Blobs;
 use crate::place::apart::Apart;
-use crate::place::leases::Leases;
 use crate::place::location::{Location, without_password};
 use crate::place::lock::Lock;
 use crate::place::marker::{FOLDER, FORMAT, MARKER, Marker, find_marker, folder_of, write_marker};
@@ -138,7 +137,7 @@ impl Registry {
             path: None,
             address: "memory".into(),
             actor: String::new(),
-            apart: apart(None, &catalog, &runtime, "memory", &blobs),
+            apart: Apart::new(None, &catalog, &runtime, "memory", &blobs),
             blobs,
             catalog,
             runtime,
@@ -164,7 +163,7 @@ impl Registry {
                 .block_on(SqlCatalog::in_postgres(address))?;
             registry.catalog = Arc::new(opened);
         }
-        registry.apart = apart(None, &registry.catalog, &registry.runtime, address, &blobs);
+        registry.apart = Apart::new(None, &registry.catalog, &registry.runtime, address, &blobs);
         registry.blobs = blobs;
         registry.address = address.to_owned();
         Ok(registry)
@@ -195,25 +194,6 @@ impl Registry {
         let address = storage.site.location.clone();
         Self::at(&address, Blobs::on_storage(storage), Some(catalog))
     }
-}
-
-/// What keeps writers and removers of a registry apart, which may be in a folder.
-pub(super) fn apart(
-    folder: Option<&Path>,
-    catalog: &Arc<dyn Catalog>,
-    runtime: &Arc<Runtime>,
-    address: &str,
-    blobs: &Blobs,
-) -> Apart {
-    if let Some(folder) = folder {
-        return Apart::Lock(Lock::new(folder));
-    }
-    Apart::Leases(Leases::new(
-        Arc::clone(catalog),
-        Arc::clone(runtime),
-        address.into(),
-        blobs.since(),
-    ))
 }
 
 fn runtime() -> Result<Arc<Runtime>, RegistryError> {
