@@ -39,6 +39,12 @@ impl Context {
         }
     }
 
+    /// Who does this.
+    #[cfg(feature = "server")]
+    pub(crate) fn actor(&self) -> &str {
+        &self.actor
+    }
+
     /// The place that `--registry` names.
     pub(crate) fn place(&self) -> Option<&str> {
         self.place.as_deref()

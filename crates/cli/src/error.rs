@@ -14,6 +14,8 @@ use disinherit::umig::{GraphError, IdError, RequestError};
 use disinherit_desk::DeskError;
 use disinherit_lab::LabError;
 use disinherit_report::ReportError;
+#[cfg(feature = "server")]
+use disinherit_server::ServeError;
 
 use crate::{exit, hints};
 
@@ -164,6 +166,16 @@ impl From<DeskError> for CliError {
         match error {
             DeskError::Engine(error) => error.into(),
             other => Cause::Desk(other).into(),
+        }
+    }
+}
+
+#[cfg(feature = "server")]
+impl From<ServeError> for CliError {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Engine(error) => error.into(),
+            other => Self::new(other.to_string()),
         }
     }
 }

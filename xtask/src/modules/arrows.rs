@@ -19,12 +19,8 @@ const FLOORS: &[&[&str]] = &[
     &["disinherit"],
     &["disinherit-lab"],
     &["disinherit-report", "disinherit-desk"],
-    &[
-        "disinherit-cli",
-        "disinherit-server",
-        "disinherit-python",
-        "benches",
-    ],
+    &["disinherit-server"],
+    &["disinherit-cli", "disinherit-python", "benches"],
 ];
 
 /// What front ends may need.
@@ -33,6 +29,8 @@ const DOORS: &[&str] = &[
     "disinherit-lab",
     "disinherit-report",
     "disinherit-desk",
+    // The command line starts it.
+    "disinherit-server",
 ];
 
 /// Those on the top floor that come in by the doors only.

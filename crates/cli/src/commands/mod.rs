@@ -26,7 +26,11 @@ mod reproduce;
 mod request;
 mod retention;
 mod sample_ids;
+#[cfg(feature = "server")]
+mod serve;
 mod show;
+#[cfg(feature = "server")]
+mod token;
 mod undo;
 mod unlearn;
 mod verify;
@@ -59,6 +63,10 @@ pub(crate) enum Command {
     Unlearn(Box<unlearn::UnlearnArgs>),
     Verify(Box<verify::VerifyArgs>),
     Request(request::RequestCommandArgs),
+    #[cfg(feature = "server")]
+    Serve(Box<serve::ServeArgs>),
+    #[cfg(feature = "server")]
+    Token(token::TokenArgs),
     Export(export::ExportArgs),
     Report(report::ReportArgs),
     Reproduce(Box<reproduce::ReproduceArgs>),
@@ -92,6 +100,10 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliErr
         Command::Unlearn(args) => unlearn::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Request(args) => request::run(context, &args),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => serve::run(context, &args),
+        #[cfg(feature = "server")]
+        Command::Token(args) => token::run(context, &args),
         Command::Export(args) => export::run(context, &args),
         Command::Report(args) => report::run(context, &args),
         Command::Reproduce(args) => reproduce::run(context, &args),

@@ -1,0 +1,144 @@
+//! `serve`: the desk as a service with a page.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::Args;
+use disinherit::cards::FisherOptions;
+use disinherit::certificate::{KeyKind, SecretKey};
+use disinherit::data::Splits;
+use disinherit::registry::Registry;
+use disinherit_desk::Bar;
+use disinherit_server::{Role, Settings, make_token, serve};
+use tempfile::TempDir;
+
+use super::fisher;
+use crate::args::data::DataArgs;
+use crate::args::values::duration;
+use crate::args::verdict::VerdictArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Outcome;
+use crate::output::{self, outln, warning};
+use crate::{files, recipes};
+
+/// How long the token of the demonstration holds, in milliseconds: a day.
+const DEMO_TOKEN: u64 = 24 * 3_600_000;
+
+/// Answer erasure requests over HTTP, with a page for people and jobs that run here.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It ends when it is interrupted or terminated: calls are answered, and the job that is worked on is finished
+or left to the next server. Every call needs a token: `disinherit token new`.
+
+Examples:
+  disinherit serve --demo
+  disinherit serve --data photos/ --key proof.pem
+  disinherit serve --listen 0.0.0.0:8080 --no-jobs")]
+pub(crate) struct ServeArgs {
+    /// Where to listen. Let a proxy speak TLS before others can reach it.
+    #[arg(
+        long,
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS",
+        env = "DISINHERIT_LISTEN"
+    )]
+    listen: SocketAddr,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    verdict: VerdictArgs,
+    /// The key to sign certificates with (`disinherit key FILE` makes one).
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Take no jobs: other servers of the same registry do.
+    #[arg(long)]
+    no_jobs: bool,
+    /// The longest body of a call.
+    #[arg(long, default_value = "16MiB", value_name = "SIZE")]
+    largest_body: ByteSize,
+    /// How long the job that is worked on may still take when the server is told to stop.
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = duration)]
+    patience: u64,
+    /// Serve a network that was grown on embedded data, with a key and a token of its own; nothing is left
+    /// behind.
+    #[arg(long, conflicts_with_all = ["data", "key"])]
+    demo: bool,
+}
+
+/// What is served.
+struct Served {
+    registry: Registry,
+    data: Option<Splits>,
+    key: Option<SecretKey>,
+    /// The demonstration's folder, which goes when the server ends.
+    folder: Option<TempDir>,
+}
+
+pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliError> {
+    let served = match args.demo {
+        true => demo(context)?,
+        false => Served {
+            registry: context.registry()?,
+            data: args.data.open()?,
+            key: args.key.as_deref().map(key).transpose()?,
+            folder: None,
+        },
+    };
+    if !args.listen.ip().is_loopback() {
+        warning!("whoever reads the network reads the tokens: let a proxy speak TLS");
+    }
+    let registry = Arc::new(served.registry);
+    let settings = Settings {
+        registry: Arc::clone(&registry),
+        data: served.data,
+        key: served.key,
+        compute: context.compute,
+        bar: Bar {
+            depth: args.verdict.depth(),
+            required: args.verdict.required(),
+            at_most: args.verdict.at_most,
+        },
+        jobs: !args.no_jobs,
+        largest_body: usize::try_from(args.largest_body.as_u64()).unwrap_or(usize::MAX),
+        patience: Duration::from_millis(args.patience),
+    };
+    serve(settings, args.listen, |address| {
+        outln!("listening on http://{address}");
+        // Who started it waits for this line.
+        let _ = output::finish();
+    })?;
+    drop(served.folder);
+    Ok(Outcome::Done)
+}
+
+fn key(file: &std::path::Path) -> Result<SecretKey, CliError> {
+    Ok(SecretKey::from_pem(&files::read_text(
+        &file.to_path_buf(),
+    )?)?)
+}
+
+/// A network on the embedded digits, and a token for it.
+fn demo(context: &Context) -> Result<Served, CliError> {
+    let folder = tempfile::tempdir()
+        .map_err(|error| CliError::new(format!("cannot make a temporary folder: {error}")))?;
+    let recipe = recipes::load("fl-digits")?;
+    let splits = recipes::open_data(&recipe)?;
+    let registry = Registry::create(folder.path())?.used_by(context.actor());
+    let shared = Arc::new(registry.acting_for(context.actor()));
+    let engine = context.engine(shared, Some(&splits));
+    let grown = disinherit_lab::grow(&engine, &recipe, &splits.train)?;
+    fisher::cards(&engine, &grown.models, &FisherOptions::default(), false)?;
+    let token = make_token(&registry, context.actor(), "demo", Role::Admin, DEMO_TOKEN)?;
+    drop(engine);
+    outln!("token: {}", token.secret);
+    Ok(Served {
+        registry,
+        data: Some(splits),
+        key: Some(SecretKey::generate(KeyKind::Ed25519)?),
+        folder: Some(folder),
+    })
+}

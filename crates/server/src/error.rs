@@ -1,0 +1,30 @@
+//! Why a server does not start, or a token is not made.
+
+use disinherit::EngineError;
+use disinherit::registry::RegistryError;
+
+/// Why a server does not start or go on, or a token is not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The registry.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The address cannot be listened on, or the runtime cannot be started.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was to be done.
+        action: String,
+        /// Why it was not.
+        source: std::io::Error,
+    },
+    /// A token that cannot be made.
+    #[error("cannot make a token: {0}")]
+    Token(String),
+}
+
+impl From<RegistryError> for ServeError {
+    fn from(error: RegistryError) -> Self {
+        Self::Engine(error.into())
+    }
+}

@@ -1,0 +1,49 @@
+//! The log, with its chain checked.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, State};
+use axum::response::Response;
+use maud::html;
+
+use super::frame::{Frame, problem};
+use crate::api::log::{LogQuery, read};
+use crate::app::{App, Caller};
+use crate::query::Query;
+use crate::when::time;
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Option<Caller>>,
+    Query(query): Query<LogQuery>,
+) -> Result<Response, Response> {
+    let log = read(&app, &query)
+        .await
+        .map_err(|error| problem(caller.as_ref(), &error))?;
+    let frame = Frame {
+        title: "Log",
+        at: "/log",
+        caller: caller.as_ref(),
+        changing: false,
+    };
+    Ok(frame.around(&html! {
+        h1 { "Log" }
+        @if log.altered.is_empty() {
+            p.good { "The chain of hashes is whole." }
+        } @else {
+            div.panel.problem role="alert" { "The log has been altered:"
+                ul { @for what in &log.altered { li { (what) } } } }
+        }
+        div.wide { table {
+            thead { tr { th { "No." } th { "Time" } th { "Who" } th { "What" } th { "Hash" } } }
+            tbody { @for entry in &log.entries { tr {
+                td { (entry.id) }
+                td { (time(entry.time)) }
+                td { (entry.actor) }
+                td { (entry.command) }
+                td { code { (entry.hash.chars().take(16).collect::<String>()) } }
+            } } }
+        } }
+        @if let Some(next) = log.next { p { a href={ "/log?before=" (next) } { "Earlier" } } }
+    }))
+}

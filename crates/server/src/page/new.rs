@@ -1,0 +1,154 @@
+//! The form of a new request, which shows whom it would touch before it is filed.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::{Extension, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use disinherit_desk::{ErasureScope, Terms};
+use maud::html;
+use serde::Deserialize;
+
+use super::frame::{Frame, problem, told};
+use super::words;
+use crate::api::requests::{ForgetBody, NewBody, known};
+use crate::app::{App, Caller};
+use crate::problem::Problem;
+use crate::when::end_of;
+
+/// The form as it is sent.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(super) struct Filling {
+    what: String,
+    names: String,
+    from: String,
+    requester: String,
+    basis: String,
+    deadline: String,
+    /// `preview` or `file`.
+    then: String,
+}
+
+impl Filling {
+    fn body(&self) -> Result<NewBody, Problem> {
+        let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let lines = |text: &str| -> Vec<String> {
+            let parts = text.split(['\n', ',']).map(|part| part.trim().to_owned());
+            parts.filter(|part| !part.is_empty()).collect()
+        };
+        let names = lines(&self.names);
+        Ok(NewBody {
+            forget: match self.what.as_str() {
+                "source" => ForgetBody::Source(self.names.trim().to_owned()),
+                "samples" => ForgetBody::Samples(names.into_iter().collect()),
+                _ => ForgetBody::Classes(names.into_iter().collect()),
+            },
+            from: lines(&self.from),
+            requester: text(&self.requester),
+            basis: text(&self.basis),
+            received: None,
+            deadline: match self.deadline.as_str() {
+                "" => None,
+                date => Some(end_of(date).map_err(Problem::bad)?),
+            },
+        })
+    }
+}
+
+pub(super) async fn show(Extension(caller): Extension<Option<Caller>>) -> Response {
+    form(caller.as_ref(), &Filling::default(), None)
+}
+
+pub(super) async fn send(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Option<Caller>>,
+    Form(filling): Form<Filling>,
+) -> Response {
+    let caller = match known(caller) {
+        Ok(caller) => caller,
+        Err(error) => return problem(None, &error),
+    };
+    let done = match filling.then.as_str() {
+        "file" => file(&app, &caller, &filling).await.map(Err),
+        _ => preview(&app, &caller, &filling).await.map(Ok),
+    };
+    match done {
+        Ok(Err(to)) => to.into_response(),
+        Ok(Ok(scope)) => form(Some(&caller), &filling, Some(Ok(&scope))),
+        Err(error) => form(Some(&caller), &filling, Some(Err(&error))),
+    }
+}
+
+async fn preview(
+    app: &Arc<App>,
+    caller: &Caller,
+    filling: &Filling,
+) -> Result<ErasureScope, Problem> {
+    let body = filling.body()?;
+    let scope = app.at_desk(&caller.name, |desk, registry| {
+        Ok(desk.preview(&body.filed(registry)?.request, &Terms::default())?)
+    });
+    scope.await
+}
+
+async fn file(app: &Arc<App>, caller: &Caller, filling: &Filling) -> Result<Redirect, Problem> {
+    let body = filling.body()?;
+    let filed = app.at_desk(&caller.name, |desk, registry| {
+        Ok(desk.file(body.filed(registry)?)?)
+    });
+    Ok(Redirect::to(&format!("/requests/{}", filed.await?.id)))
+}
+
+fn form(
+    caller: Option<&Caller>,
+    filling: &Filling,
+    shown: Option<Result<&ErasureScope, &Problem>>,
+) -> Response {
+    let kinds = [
+        ("classes", "Classes"),
+        ("source", "A source"),
+        ("samples", "Samples"),
+    ];
+    let frame = Frame {
+        title: "New request",
+        at: "/new",
+        caller,
+        changing: false,
+    };
+    frame.around(&html! {
+        h1 { "New request" }
+        form method="post" action="/new" {
+            @match shown {
+                Some(Ok(scope)) => section.panel aria-label="Whom it would touch" {
+                    h2 { "Whom it would touch" } (words::scope(scope)) },
+                Some(Err(error)) => (told(error)),
+                None => {}
+            }
+            label for="what" { "What must be forgotten" }
+            select id="what" name="what" { @for (value, name) in kinds {
+                option value=(value) selected[value == filling.what] { (name) } } }
+            label for="names" { "Which" }
+            textarea id="names" name="names" required aria-describedby="names-hint" { (filling.names) }
+            p.hint id="names-hint" { "Label names, the name of one source, or sample ids: one a line." }
+            (field("requester", "Who asked", &filling.requester, "A pseudonym. The log keeps it for good."))
+            (field("basis", "Legal basis", &filling.basis, "Such as GDPR Art. 17(1)(b)."))
+            label for="deadline" { "Deadline" }
+            input id="deadline" name="deadline" type="date" value=(filling.deadline);
+            p.hint { "One month from now when not given." }
+            (field("from", "Initial models", &filling.from, "Found by what they were trained on when not given."))
+            p.actions {
+                button type="submit" name="then" value="preview" { "Show whom it touches" }
+                button.main type="submit" name="then" value="file" { "File it" }
+            }
+        }
+    })
+}
+
+fn field(name: &str, title: &str, value: &str, hint: &str) -> maud::Markup {
+    html! {
+        label for=(name) { (title) }
+        input id=(name) name=(name) value=(value) aria-describedby={ (name) "-hint" };
+        p.hint id={ (name) "-hint" } { (hint) }
+    }
+}

@@ -1,0 +1,159 @@
+//! Errors as callers read them: problem+json (RFC 9457), with what can be done about them.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use disinherit::EngineError;
+use disinherit::registry::{ErasureRefusal, Hint, RegistryError};
+use disinherit_desk::DeskError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// What kind of problem it is, as a path; the same for all of a kind.
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+    /// The kind in words.
+    pub(crate) title: &'static str,
+    /// The status.
+    pub(crate) status: u16,
+    /// What is wrong.
+    pub(crate) detail: String,
+    /// What can be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            title: status.canonical_reason().unwrap_or("error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            hint: None,
+        }
+    }
+
+    /// A call that cannot be understood.
+    pub(crate) fn bad(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "/problems/bad-request", detail)
+    }
+
+    /// Something that is not there.
+    pub(crate) fn missing(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "/problems/not-found", detail)
+    }
+
+    /// Something that is not possible as things are.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "/problems/conflict", detail)
+    }
+
+    /// A fault of the server, which is logged here and not told.
+    pub(crate) fn fault(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a call failed");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(
+            status,
+            "/problems/fault",
+            "the server could not do that; its log says why",
+        )
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::UNAUTHORIZED {
+            let asks = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, asks);
+        }
+        response
+    }
+}
+
+impl From<RegistryError> for Problem {
+    fn from(error: RegistryError) -> Self {
+        let detail = error.to_string();
+        let hint = error.hint().and_then(|hint| in_words(&hint));
+        let problem = match &error {
+            RegistryError::NoErasure(_) | RegistryError::NoOperation(_) => Self::missing(detail),
+            RegistryError::Refused { reason, .. } => match reason {
+                ErasureRefusal::Text { .. } | ErasureRefusal::Deadline => Self::bad(detail),
+                _ => Self::new(StatusCode::CONFLICT, "/problems/refused", detail),
+            },
+            RegistryError::Conflict(_)
+            | RegistryError::Busy(_)
+            | RegistryError::CannotUndo { .. }
+            | RegistryError::CannotPurge { .. } => Self::conflict(detail),
+            other => return Self::fault(other),
+        };
+        Self { hint, ..problem }
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        let detail = error.to_string();
+        let again = "plan the request anew, and have it approved again";
+        match error {
+            DeskError::Engine(EngineError::Registry(error)) => error.into(),
+            DeskError::Engine(error) => of_engine(&error),
+            _ => Self::conflict(detail).with_hint(again),
+        }
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Registry(error) => error.into(),
+            error => of_engine(&error),
+        }
+    }
+}
+
+fn of_engine(error: &EngineError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        EngineError::Data(_)
+        | EngineError::Net { .. }
+        | EngineError::Samples(_)
+        | EngineError::Internal(_) => Problem::fault(error),
+        EngineError::Id(_)
+        | EngineError::UnknownModel { .. }
+        | EngineError::UnknownLabel { .. } => Problem::bad(detail),
+        EngineError::NeedsData { .. } => Problem::conflict(detail)
+            .with_hint("start the server with data, or compute FIM cards for the models"),
+        _ => Problem::conflict(detail),
+    }
+}
+
+fn in_words(hint: &Hint) -> Option<String> {
+    Some(match hint {
+        Hint::WaitForOtherProcess => "another job writes; try again when it is done".into(),
+        Hint::RunAgain => "try again".into(),
+        Hint::OtherApprover => "somebody else must approve it".into(),
+        Hint::ErasureStep { request, state } => {
+            format!("request {request} is {state}: take the step that comes next")
+        }
+        Hint::TakeOver { .. } => {
+            "wait until that run has ended, or has been silent for a minute".into()
+        }
+        Hint::ListErasures => "GET /api/v1/requests lists the requests".into(),
+        _ => return None,
+    })
+}
