@@ -22,15 +22,16 @@ def vit():
     return ViTForImageClassification(ViTConfig(**images, **size))
 
 
-def loader(part):
+def loader(part, shuffle=False):
     digits = load_digits()
     images = torch.tensor(digits.images[part], dtype=torch.float32)[:, None] / 16
-    return DataLoader(TensorDataset(images, torch.tensor(digits.target[part])), 128)
+    return DataLoader(TensorDataset(images, torch.tensor(digits.target[part])), 128, shuffle)
 
 
-def trained(model, epochs):
-    optimizer = torch.optim.Adam(model.parameters(), 0.003)
-    for inputs, labels in [batch for _ in range(epochs) for batch in loader(slice(0, 1200))]:
+def trained(model, epochs, rate, seed):
+    torch.manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    for inputs, labels in [batch for _ in range(epochs) for batch in loader(slice(0, 1200), shuffle=True)]:
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(inputs).logits, labels).backward()
         optimizer.step()
@@ -45,13 +46,14 @@ def data():
 
 def main(place, descendants=20, **workers):
     registry = Registry.create(place)
-    base = trained(vit(), 30)
+    base = trained(vit(), epochs=40, rate=0.003, seed=0)
     registry.add("base", base, labels=NAMES, trained_on="digits")
     for number in range(descendants):
-        model = trained(copy.deepcopy(base), 1)
+        model = trained(copy.deepcopy(base), epochs=1, rate=0.0005, seed=number)
         registry.add(f"clinic-{number:02}", model, labels=NAMES, parents="base", trained_on="digits")
 
-    done = disinherit.ray.unlearn(place, classes="3", data=data, **workers)
+    # Each may lose a little: of the 108 samples that are kept apart to measure it, three are 2.8 points.
+    done = disinherit.ray.unlearn(place, classes="3", data=data, accept_loss=0.1, **workers)
     verdicts = disinherit.ray.verify(place, data=data, **workers).result
     for verdict in verdicts:
         scores = verdict.scores

@@ -1,7 +1,7 @@
 //! Keys and certificates for Python.
 
+use disinherit::EngineError;
 use disinherit::certificate::{self, Envelope, KeyKind, PublicKey, SecretKey};
-use disinherit::{EngineError, certificate::InToto};
 use pyo3::prelude::*;
 
 use crate::errors::{raised, refused};
@@ -50,42 +50,4 @@ pub(crate) fn read_certificate<'py>(
         })
     };
     py.detach(read).map_err(raised)?.record(py)
-}
-
-/// The files of a certificate.
-pub(crate) struct Issued {
-    /// The certificate.
-    pub(crate) certificate: String,
-    /// The same in the words of in-toto: test result and summary.
-    pub(crate) in_toto: Option<(String, String)>,
-    /// What it says.
-    pub(crate) checked: CheckedCertificate,
-}
-
-/// The texts of a certificate, and what it says.
-pub(crate) fn issued(
-    envelope: &Envelope,
-    key: &SecretKey,
-    in_toto: bool,
-) -> Result<Issued, EngineError> {
-    let certificate = format!("{}\n", envelope.to_json()?);
-    let also = match in_toto {
-        true => {
-            let also = InToto::new(envelope, certificate.as_bytes(), key)?;
-            let text =
-                |envelope: &Envelope| Ok::<_, EngineError>(format!("{}\n", envelope.to_json()?));
-            Some((text(&also.test_result)?, text(&also.summary)?))
-        }
-        false => None,
-    };
-    let public = key.public();
-    Ok(Issued {
-        certificate,
-        in_toto: also,
-        checked: CheckedCertificate {
-            certificate: envelope.open(&public)?.predicate,
-            key: public.id(),
-            problems: None,
-        },
-    })
 }

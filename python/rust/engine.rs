@@ -314,7 +314,7 @@ pub(crate) fn bill(
         }
         None => {
             let past = disinherit::past_request(registry, request)?;
-            inventory.of_request(&past.id.to_string(), now())
+            inventory.of_request(past.id.as_ref(), now())
         }
     };
     bill.map_err(of_report)

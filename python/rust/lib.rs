@@ -6,6 +6,7 @@ mod certificates;
 mod data_sets;
 mod engine;
 mod errors;
+mod issued;
 mod layers;
 mod penultimate;
 mod progress;

@@ -10,10 +10,10 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
 use crate::arguments::{Asked, NewModel, Options, TreeOptions};
-use crate::certificates::issued;
 use crate::data_sets::Data;
 use crate::engine;
 use crate::errors::{raised, refused};
+use crate::issued::issued;
 use crate::progress::Shown;
 use crate::results::{Details, Graph, Record, list, plain};
 use crate::tensors::{Arrays, Given, dtype_name};

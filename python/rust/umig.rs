@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use disinherit::umig::{self, Forget, Model, ModelId, Relation, Request, formats};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::arguments::{Asked, FromParent, NewVertex};
 use crate::errors::{raised, refused};
@@ -83,6 +84,12 @@ impl Umig {
     /// The graph for Mermaid.
     fn to_mermaid(&self) -> String {
         formats::mermaid(&self.inner)
+    }
+
+    /// The edges as a Parquet file.
+    fn to_parquet<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let table = disinherit_report::edges_table(&self.inner).map_err(refused)?;
+        Ok(PyBytes::new(py, &table))
     }
 
     /// Adds a model; returns its id.

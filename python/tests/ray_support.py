@@ -35,8 +35,9 @@ def loaders():
 def trained(module, epochs, seed):
     torch.manual_seed(seed)
     optimizer = torch.optim.Adam(module.parameters(), 0.005)
+    samples = DataLoader(loaders()[0].dataset, 100, shuffle=True)
     for _ in range(epochs):
-        for inputs, labels in loaders()[0]:
+        for inputs, labels in samples:
             optimizer.zero_grad()
             nn.functional.cross_entropy(module(inputs), labels).backward()
             optimizer.step()
@@ -67,11 +68,11 @@ def once(name):
 
 
 def deadly():
-    """Data whose first worker is killed in the middle of its shard, when its modules have seen 100 batches."""
+    """Data whose first worker is killed in the middle of its shard, when its modules have seen ten batches."""
     module, passes = net(), itertools.count(1)
 
     def strike(*_):
-        if next(passes) == 100 and once("killed"):
+        if next(passes) == 10 and once("killed"):
             os.kill(os.getpid(), signal.SIGKILL)
 
     module.register_forward_hook(strike)

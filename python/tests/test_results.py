@@ -7,7 +7,8 @@ import typing
 import numpy as np
 import pytest
 
-from disinherit import LosesTooMuch, Registry, Relation, Training, results
+from disinherit import LosesTooMuch, Registry, Relation, Training, results, verify_certificate
+from disinherit.certificates import new_key
 from test_registry import LABELS, data, state, trained
 
 
@@ -71,7 +72,7 @@ def registry(tmp_path_factory):
     return made
 
 
-def test_every_result_is_what_its_class_says(registry):
+def test_every_result_is_what_its_class_says(registry, tmp_path):
     def of(value, wanted):
         check(value, wanted, getattr(wanted, "__name__", str(wanted)))
         return value
@@ -123,6 +124,13 @@ def test_every_result_is_what_its_class_says(registry):
     of(registry.collect_garbage(dry_run=True), results.Garbage)
     health = of(registry.check(), results.Health)
     assert health.is_sound and health.operations == len(registry.log())
+    alone = registry.umig()
+    assert of(alone.models(), typing.List[results.Vertex])[0].training == [TRAINED_ON]
+    assert of(alone.scope(classes="ant", initial="merged@2"), results.Scope).initial == ["merged@2"]
+    new_key(tmp_path / "key.pem")
+    issued = of(registry.certify(tmp_path / "proof.json", tmp_path / "key.pem", data=everything, progress=False), results.Certificate)
+    read = of(verify_certificate(tmp_path / "proof.json", tmp_path / "key.pem.pub", registry=registry), results.CertificateCheck)
+    assert read.is_sound and read.certificate == issued and issued.request == done.request
     # Nothing in `results` is left that no method gives back, but what this family has no use for.
     named = {getattr(results, name) for name in results.__all__} - {results.Record}
     unused = {results.LogitSuppression, results.Damage, results.RetiredModel, results.Undone}

@@ -39,7 +39,8 @@ def facts(component):
 
 
 def test_a_model_has_a_bill_of_materials(certified, tmp_path):
-    bill = certified.bom("child", certificate=tmp_path / "proof.json", public_key=tmp_path / "key.pem.pub")
+    (tmp_path / "proof.json").rename(tmp_path / "the proof: é.json")
+    bill = certified.bom("child", certificate=tmp_path / "the proof: é.json", public_key=tmp_path / "key.pem.pub")
     assert valid(bill) is None
     component = bill["metadata"]["component"]
     assert (component["type"], component["name"], component["version"]) == ("machine-learning-model", "child", "2")
@@ -59,7 +60,7 @@ def test_a_model_has_a_bill_of_materials(certified, tmp_path):
     assert (said["state"], said["method"], said["role"]) == ("current", "fiun", "inherited")
     assert said["operation.hash"] == certified.log()[-1].hash
     (reference,) = component["externalReferences"]
-    assert (reference["type"], reference["url"]) == ("attestation", "proof.json")
+    assert (reference["type"], reference["url"]) == ("attestation", "the%20proof%3A%20%C3%A9.json")
     # The version before says what became of it.
     before = facts(certified.bom("child@1")["metadata"]["component"])
     assert (before["state"], before["replaced-by"]) == ("superseded", "child@2")

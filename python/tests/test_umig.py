@@ -172,6 +172,7 @@ def test_a_parent_may_come_twice():
     assert same(Umig.from_networkx(read), graph)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_graphviz_reads_the_drawing():
     pydot = pytest.importorskip("pydot")
     graph = family()
@@ -185,6 +186,20 @@ def test_graphviz_reads_the_drawing():
         ("clinic-a@1", "server@1"): "federated average 0.750",
         ("clinic-b@1", "server@1"): "federated average 0.250",
     }
+
+
+def test_arrow_reads_the_edges():
+    parquet = pytest.importorskip("pyarrow.parquet")
+    graph = family()
+    graph.add("server", parents={"server": Relation("unlearned_from", request="r1")})
+    rows = parquet.read_table(io.BytesIO(graph.to_parquet())).to_pylist()
+    assert [(row["parent"], row["child"], row["relation"]) for row in rows] == [
+        (edge.parent, edge.child, edge.relation.kind) for edge in graph.edges()
+    ]
+    assert [row["weight"] for row in rows] == [None, None, 0.75, 0.25, None]
+    assert [row["frozen"] for row in rows] == [None, ["conv1.weight"], None, None, None]
+    assert [row["request"] for row in rows] == [None, None, None, None, "r1"]
+    assert parquet.read_table(io.BytesIO(Umig().to_parquet())).num_rows == 0
 
 
 def test_mermaid_has_every_model_and_edge():

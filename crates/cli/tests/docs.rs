@@ -170,20 +170,25 @@ fn pages_use_the_terms_of_the_glossary() {
 }
 
 /// The help of a command, or of the whole program.
-fn help(command: &str) -> String {
+fn help(command: &[&str]) -> String {
     let mut program = Command::new(env!("CARGO_BIN_EXE_disinherit"));
-    if !command.is_empty() {
-        program.arg(command);
-    }
-    let output = program.arg("--help").output().unwrap();
+    let output = program.args(command).arg("--help").output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The commands that the program knows.
-fn commands() -> BTreeSet<String> {
-    let help = help("");
-    let listed = help.split("Commands:").nth(1).unwrap();
-    let listed = listed.split("Options:").next().unwrap();
+/// The help of a command with that of its sub-commands.
+fn whole_help(command: &str) -> String {
+    let own = help(&[command]);
+    let below = commands(&own);
+    let below = below.iter().filter(|name| *name != "help");
+    let below: Vec<String> = below.map(|name| help(&[command, name])).collect();
+    [own, below.concat()].concat()
+}
+
+/// The commands that a help lists.
+fn commands(help: &str) -> BTreeSet<String> {
+    let listed = help.split("Commands:").nth(1).unwrap_or_default();
+    let listed = listed.split("Options:").next().unwrap_or_default();
     let name = Regex::new(r"(?m)^  ([a-z]+)  ").unwrap();
     let found = name.captures_iter(listed).map(|found| found[1].to_owned());
     found.collect()
@@ -225,10 +230,10 @@ fn unknown_flags(arguments: &str, help: &str) -> Vec<String> {
 
 #[test]
 fn every_command_and_flag_that_a_page_names_exists() {
-    let known = commands();
+    let known = commands(&help(&[]));
     assert!(known.contains("unlearn") && known.len() > 20, "{known:?}");
-    let mut helps = BTreeMap::from([(String::new(), help(""))]);
-    helps.extend(known.iter().map(|name| (name.clone(), help(name))));
+    let mut helps = BTreeMap::from([(String::new(), help(&[]))]);
+    helps.extend(known.iter().map(|name| (name.clone(), whole_help(name))));
     let mut named = BTreeSet::new();
     let mut wrong = Vec::new();
     for path in pages() {

@@ -8,9 +8,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use common::Place;
 use disinherit_registry::Draft;
+use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 /// How many machines there are.
@@ -143,6 +145,93 @@ fn shards_make_what_their_edits_wait_for() {
     assert_eq!(digests(&many), digests(&one));
 }
 
+/// Shards and the process that publishes, all at once, one of them killed at a random moment: what was
+/// begun is finished by doing it again, and nothing is left over. `DISINHERIT_KILLS=N` makes more than five kills.
+#[test]
+fn random_kills_of_workers_and_drivers_lose_nothing() {
+    let kills = std::env::var("DISINHERIT_KILLS").map_or(5, |text| text.parse().unwrap());
+    let grown = Place::grown();
+    let one = grown.copy();
+    let begun = Instant::now();
+    one.run(&CLASS).success();
+    let duration = begun.elapsed();
+    one.run(&["gc", "--drafts"]).success();
+    let mut random = rand::rngs::StdRng::seed_from_u64(7);
+    let mut struck = 0;
+    for kill in 0..kills {
+        let many = grown.copy();
+        let mut processes: Vec<Child> = (1..=3)
+            .map(|shard| start_of(&many, &CLASS, &format!("{shard}/3")))
+            .collect();
+        processes.push(driver(&many));
+        let victim = kill % processes.len();
+        std::thread::sleep(duration.mul_f64(random.random_range(0.0..0.8)));
+        processes[victim].kill().unwrap();
+        for (at, process) in processes.into_iter().enumerate() {
+            let ended = process.wait_with_output().unwrap();
+            struck += usize::from(at == victim && !ended.status.success());
+        }
+        if digests(&many) != digests(&one) {
+            many.run(&CLASS).success();
+        }
+        assert_eq!(digests(&many), digests(&one), "kill {kill}");
+        let requests = many.registry().operations().unwrap();
+        let requests = requests.iter().filter(|row| row.command == "unlearn");
+        assert_eq!(requests.count(), 1, "kill {kill}");
+        many.run(&["gc", "--drafts"]).success();
+        assert_eq!(
+            common::objects(&many).len(),
+            common::objects(&one).len(),
+            "kill {kill}"
+        );
+    }
+    disinherit_testkit::note(&format!(
+        "{struck} of {kills} kills struck a process at work"
+    ));
+}
+
+/// The process that publishes.
+fn driver(place: &Place) -> Child {
+    Command::new(assert_cmd::cargo::cargo_bin!("disinherit"))
+        .current_dir(place.folder.path())
+        .args(CLASS)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn of_two_drivers_one_publishes() {
+    let grown = Place::grown();
+    let one = grown.copy();
+    one.run(&CLASS).success();
+    let many = grown.copy();
+    let both = [driver(&many), driver(&many)].map(|process| process.wait_with_output().unwrap());
+    let failed: Vec<_> = both
+        .iter()
+        .filter(|output| !output.status.success())
+        .collect();
+    assert_eq!(failed.len(), 1, "{both:?}");
+    let said = String::from_utf8_lossy(&failed[0].stderr).into_owned();
+    // Or it came when all was done.
+    let told = [
+        "no longer what it was",
+        "exists already",
+        "was not trained on",
+    ];
+    assert!(told.iter().any(|words| said.contains(words)), "{said}");
+    assert_eq!(digests(&many), digests(&one));
+    let requests = many.registry().operations().unwrap();
+    assert_eq!(
+        requests
+            .iter()
+            .filter(|row| row.command == "unlearn")
+            .count(),
+        1
+    );
+}
+
 #[test]
 fn a_plan_says_what_each_machine_would_do() {
     let grown = Place::grown();
@@ -227,6 +316,48 @@ fn cards_and_verdicts_are_shared_out_too() {
         })
         .into();
     assert_eq!(judged, [2, 1]);
+}
+
+#[test]
+fn files_are_stored_by_many_and_added_by_one() {
+    let (one, many) = (Place::new(), Place::new());
+    let files = many.path("models");
+    fs::create_dir(&files).unwrap();
+    for (name, scale) in [("a", 1.0), ("b", 1.5), ("c", 2.0), ("d", 2.5), ("e", 3.0)] {
+        many.checkpoint(&format!("models/{name}.safetensors"), |state| {
+            let values = state.values_mut().flat_map(|array| &mut array.values);
+            values.for_each(|value| *value *= scale);
+        });
+    }
+    let files = files.display().to_string();
+    let import = ["import", &files, "--trained-on", "digits"];
+    let import = [&import[..], &common::ADD[..6]].concat();
+    let whole = [&import[..], &["--yes"]].concat();
+    one.run(&whole).success();
+    let counts = |shard: &str| {
+        let done = many.json(&[&import[..], &["--shard", shard, "--json"]].concat());
+        ["models", "taken_up"].map(|what| done[what].as_u64().unwrap())
+    };
+    assert_eq!(
+        (counts("1/2"), counts("2/2"), counts("2/2")),
+        ([3, 0], [2, 0], [2, 2])
+    );
+    assert_eq!(digests(&many).len(), 0, "nothing is added yet");
+    let objects = common::objects(&many).len();
+    many.run(&whole).success();
+    assert_eq!(digests(&many), digests(&one));
+    assert_eq!(
+        common::objects(&many).len(),
+        objects,
+        "all of them were there"
+    );
+    assert_eq!(many.registry().all_drafts().unwrap(), []);
+    // Damage is found by whoever stores.
+    fs::write(many.path("models/f.safetensors"), b"no checkpoint").unwrap();
+    many.refuse(
+        &[&import[..], &["--shard", "1/2"]].concat(),
+        &["f.safetensors"],
+    );
 }
 
 #[test]

@@ -35,19 +35,30 @@ struct Shared {
 }
 
 impl Shared {
-    /// Starts the servers, with this much latency to either; there is no registry yet.
-    fn start(latency: Duration) -> Option<Self> {
+    /// Starts the servers; there is no registry yet.
+    fn start() -> Option<Self> {
         let database = Postgres::start()
             .map_err(|why| skipped("a registry on shared storage", &why))
             .ok()?;
         let storage = S3::start().unwrap();
         Some(Self {
-            to_database: Proxy::start(database.port(), latency).unwrap(),
-            to_storage: Proxy::start(storage.port(), latency).unwrap(),
+            to_database: Proxy::start(database.port(), Duration::ZERO).unwrap(),
+            to_storage: Proxy::start(storage.port(), Duration::ZERO).unwrap(),
             database,
             storage,
             elsewhere: Place::new(),
         })
+    }
+
+    /// A grown registry, from now on far away: 20 ms for each round trip.
+    fn grown_far_away() -> Option<Self> {
+        let shared = Self::start()?;
+        shared.text(&["init", "--catalog", &shared.catalog()]);
+        shared.text(&GROW);
+        for network in [&shared.to_database, &shared.to_storage] {
+            network.set_latency(Duration::from_millis(20));
+        }
+        Some(shared)
     }
 
     fn catalog(&self) -> String {
@@ -104,7 +115,7 @@ fn digests(done: &Value) -> Vec<Value> {
 
 #[test]
 fn objects_in_s3_and_the_catalog_in_postgres() {
-    let Some(shared) = Shared::start(Duration::ZERO) else {
+    let Some(shared) = Shared::start() else {
         return;
     };
     shared.refused(&["log"], "there is no registry at s3://models/team");
@@ -133,16 +144,20 @@ fn objects_in_s3_and_the_catalog_in_postgres() {
     shared.text(&["export", "r1", "there.safetensors"]);
     shared.is_sound();
     let garbage = shared.json(&["gc", "--drafts", "--json"]);
-    assert_eq!(garbage["objects"], 0, "what is young is left alone");
+    assert_eq!(garbage["young"], 0, "nobody else is at work");
+    // Features are kept there too, for every process that uses the registry; a purge takes them all.
+    let mut again = UNLEARN;
+    again[2] = "class=4";
+    shared.text(&again);
+    let purged = shared.json(&["purge", "r1@2", "--reason", "request 8", "--json"]);
+    assert!(purged["features"].as_u64().unwrap() > 0, "{purged}");
 }
 
 #[test]
 fn a_slow_network_changes_nothing_but_the_time() {
-    let Some(shared) = Shared::start(Duration::from_millis(20)) else {
+    let Some(shared) = Shared::grown_far_away() else {
         return;
     };
-    shared.text(&["init", "--catalog", &shared.catalog()]);
-    shared.text(&GROW);
     let start = Instant::now();
     let there = shared.json(&UNLEARN);
     note(&format!(
@@ -157,12 +172,10 @@ fn a_slow_network_changes_nothing_but_the_time() {
 /// of a request: it waits, ends as it would have, and is on record once.
 #[test]
 fn servers_that_go_away_for_a_while_lose_nothing() {
-    let Some(mut shared) = Shared::start(Duration::from_millis(20)) else {
+    let Some(mut shared) = Shared::grown_far_away() else {
         return;
     };
     let wanted = digests(&Place::grown().json(&UNLEARN));
-    shared.text(&["init", "--catalog", &shared.catalog()]);
-    shared.text(&GROW);
     let start = Instant::now();
     shared.text(&["plan", "--forget", "class=3", "--from", "r1"]);
     let planning = start.elapsed();

@@ -6,14 +6,13 @@ use disinherit_formats::{Dtype, Tensor, TensorSource};
 use disinherit_formats::{HubConfig, ModelFile, find_head};
 use disinherit_nets::{Architecture, Input, Kind, Preprocessing, TextShape, check_finite};
 use disinherit_registry::{
-    AddRecord, ImportRecord, ModelRow, NewModel, OperationRecord, Publication, Registry,
+    AddRecord, Digest, ModelRow, NewModel, OperationRecord, Publication, Registry,
 };
 use umig::{Model, ModelId, Relation, Training, Umig};
 
 use crate::error::{EngineError, Hint};
 use crate::form;
 use crate::model::{find, manifest, matrix_shape, next_version, now, time_after};
-use crate::progress::Progress;
 
 /// The name of a configuration on the Hugging Face Hub.
 const CONFIG: &str = "config.json";
@@ -203,7 +202,8 @@ fn add_one(
     form: Option<&ModelFile>,
 ) -> Result<ModelId, EngineError> {
     let mut graph = registry.graph()?;
-    let model = put(registry, &mut graph, new, tensors, form)?;
+    let entered = enter(&mut graph, new)?;
+    let model = entered.of(store(registry, new, tensors, form)?);
     let id = model.row.vertex.id.clone();
     let record = OperationRecord::Add(AddRecord {
         model: id.clone(),
@@ -211,31 +211,6 @@ fn add_one(
     });
     publish(registry, vec![model], record)?;
     Ok(id)
-}
-
-/// Adds several models, parents before children, all at once or none: a parent may be one of them.
-///
-/// # Errors
-/// As [`add_bundle`]; nothing is published then.
-pub fn add_all(
-    registry: &Registry,
-    models: &[(AddModel, ModelFile)],
-    progress: &dyn Progress,
-) -> Result<Vec<ModelId>, EngineError> {
-    let mut graph = registry.graph()?;
-    let stage = progress.stage("importing", models.len() as u64);
-    let mut made = Vec::with_capacity(models.len());
-    for (new, bundle) in models {
-        stage.note(&new.name);
-        made.push(put(registry, &mut graph, new, bundle, Some(bundle))?);
-        stage.advance(1);
-    }
-    let ids: Vec<ModelId> = made.iter().map(|m| m.row.vertex.id.clone()).collect();
-    let record = OperationRecord::Import(ImportRecord {
-        models: ids.clone(),
-    });
-    publish(registry, made, record)?;
-    Ok(ids)
 }
 
 fn publish(
@@ -250,14 +225,24 @@ fn publish(
     Ok(())
 }
 
-/// Checks a model, enters it into the graph and stores its tensors.
-fn put(
-    registry: &Registry,
-    graph: &mut Umig,
-    new: &AddModel,
-    tensors: &dyn TensorSource,
-    form: Option<&ModelFile>,
-) -> Result<NewModel, EngineError> {
+/// A model that the graph has, and whose tensors are still to be stored.
+pub(crate) struct Entered {
+    vertex: Model,
+    parents: Vec<(ModelId, Relation)>,
+}
+
+impl Entered {
+    /// With its tensors.
+    pub(crate) fn of(self, digest: Digest) -> NewModel {
+        NewModel {
+            row: ModelRow::new(self.vertex, digest),
+            parents: self.parents,
+        }
+    }
+}
+
+/// Enters a model into the graph. What the graph refuses is refused before anything is written.
+pub(crate) fn enter(graph: &mut Umig, new: &AddModel) -> Result<Entered, EngineError> {
     let id = next_version(graph, &new.name)?;
     if new.labels.len() != new.architecture.classes {
         return Err(EngineError::CannotAdd {
@@ -279,10 +264,6 @@ fn put(
         .iter()
         .map(|(name, relation)| Ok((find(graph, name)?.id.clone(), relation.clone())))
         .collect::<Result<_, EngineError>>()?;
-    check(tensors, &new.architecture, &id)?;
-    if !new.untied {
-        check_tied(tensors, new.architecture.head(), &id)?;
-    }
     let parent_ids: Vec<ModelId> = parents.iter().map(|(id, _)| id.clone()).collect();
     let vertex = Model {
         time: new.time.unwrap_or_else(|| time_after(graph, &parent_ids)),
@@ -291,20 +272,31 @@ fn put(
         training: new.training.clone(),
         superseded: false,
     };
-    // What the graph refuses is refused before anything is written.
     graph.add(vertex.clone(), parents.clone())?;
+    Ok(Entered { vertex, parents })
+}
+
+/// Checks a model's tensors and stores them.
+pub(crate) fn store(
+    registry: &Registry,
+    new: &AddModel,
+    tensors: &dyn TensorSource,
+    form: Option<&ModelFile>,
+) -> Result<Digest, EngineError> {
+    check(tensors, &new.architecture, &new.name)?;
+    if !new.untied {
+        check_tied(tensors, new.architecture.head(), &new.name)?;
+    }
     let mut manifest = manifest(&new.architecture, &new.preprocessing, &new.labels)?;
     if let Some(bundle) = form {
         form::keep(registry, &mut manifest, bundle)?;
     }
-    let digest = registry.put_checkpoint(manifest, tensors)?;
-    let row = ModelRow::new(vertex, digest);
-    Ok(NewModel { row, parents })
+    Ok(registry.put_checkpoint(manifest, tensors)?)
 }
 
 /// Checks that a file holds the tensors of an architecture, one after the other: it may be larger
 /// than memory.
-fn check(file: &dyn TensorSource, network: &Architecture, id: &ModelId) -> Result<(), EngineError> {
+fn check(file: &dyn TensorSource, network: &Architecture, id: &str) -> Result<(), EngineError> {
     let known = file.tensors();
     let [weight, bias] = ["weight", "bias"].map(|part| format!("{}.{part}", network.head()));
     // A head of an unknown network may do without.
@@ -336,7 +328,7 @@ fn check(file: &dyn TensorSource, network: &Architecture, id: &ModelId) -> Resul
 }
 
 /// Refuses a head that is another tensor too: its rows cannot be dampened alone.
-fn check_tied(file: &dyn TensorSource, head: &str, id: &ModelId) -> Result<(), EngineError> {
+fn check_tied(file: &dyn TensorSource, head: &str, id: &str) -> Result<(), EngineError> {
     let name = format!("{head}.weight");
     let tensors = file.tensors();
     let Some(own) = tensors.get(&name) else {

@@ -10,6 +10,7 @@
 //! environment; long work reports to a [`progress::Progress`].
 
 mod add;
+mod add_many;
 pub mod cards;
 pub mod certificate;
 mod cost;

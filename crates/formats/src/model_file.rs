@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoint;
 use crate::source::TensorSource;
@@ -115,6 +115,15 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
+    /// The files that its weights are in, when it was opened at `path`.
+    pub fn files(&self, path: &Path) -> Vec<PathBuf> {
+        if !self.format.folder {
+            return vec![path.to_owned()];
+        }
+        let files = self.format.files.iter();
+        files.map(|file| path.join(&file.name)).collect()
+    }
+
     pub(crate) fn new(folder: bool) -> Self {
         Self {
             format: ModelFormat {

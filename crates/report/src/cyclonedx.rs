@@ -52,7 +52,7 @@ impl<'a> Inventory<'a> {
     pub fn with_certificate(mut self, read: &'a Certificate, name: &str, bytes: &[u8]) -> Self {
         let reference = json!({
             "type": "attestation",
-            "url": name,
+            "url": escaped(name),
             "comment": format!("certificate of the request {}", read.request),
             "hashes": [{"alg": "SHA-256", "content": sha256(bytes)}],
         });
@@ -241,6 +241,16 @@ fn bill(time: u64, component: Option<Value>, components: Vec<Value>, facts: Vec<
         "metadata": content["metadata"],
         "components": content["components"],
     })
+}
+
+/// A file's name as a relative reference (RFC 3986).
+fn escaped(name: &str) -> String {
+    let keeps = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let escape = |byte: u8| match keeps(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    name.bytes().map(escape).collect()
 }
 
 fn unknown(what: &str, name: impl std::fmt::Display) -> ReportError {

@@ -33,6 +33,7 @@ enum Weather {
 /// A proxy in front of a server on this machine; it ends when this goes.
 pub struct Proxy {
     address: SocketAddr,
+    latency: watch::Sender<Duration>,
     weather: watch::Sender<Weather>,
     runtime: Runtime,
 }
@@ -48,14 +49,16 @@ impl Proxy {
             .block_on(TcpListener::bind("127.0.0.1:0"))
             .map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let (latency, how_late) = watch::channel(latency);
         let (weather, seen) = watch::channel(Weather::Fair);
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, server, latency / 2, seen.clone()));
+                tokio::spawn(connection(client, server, how_late.clone(), seen.clone()));
             }
         });
         Ok(Self {
             address,
+            latency,
             weather,
             runtime,
         })
@@ -64,6 +67,11 @@ impl Proxy {
     /// Where clients find it.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Makes round trips longer by this much from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        self.latency.send_replace(latency);
     }
 
     /// Breaks all connections that there are; new ones are made as before.
@@ -95,7 +103,7 @@ impl Proxy {
 async fn connection(
     mut client: TcpStream,
     server: SocketAddr,
-    delay: Duration,
+    latency: watch::Receiver<Duration>,
     mut weather: watch::Receiver<Weather>,
 ) {
     let now = *weather.borrow_and_update();
@@ -112,8 +120,8 @@ async fn connection(
         (client.into_split(), server.into_split());
     let both = async {
         tokio::join!(
-            forward(from_client, to_server, delay),
-            forward(from_server, to_client, delay)
+            forward(from_client, to_server, latency.clone()),
+            forward(from_server, to_client, latency)
         )
     };
     tokio::select! {
@@ -138,13 +146,18 @@ async fn refuse(client: &mut TcpStream) {
     let _ = timeout(Duration::from_secs(2), rest).await;
 }
 
-/// Brings what is read to the other side, each chunk that much later.
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+/// Brings what is read to the other side, each chunk later by half a round trip.
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    latency: watch::Receiver<Duration>,
+) {
     let (sender, mut arrives) = mpsc::channel::<(Instant, Vec<u8>)>(ON_THE_WAY);
     let read = async move {
         let mut chunk = vec![0; CHUNK];
         while let Ok(count) = from.read(&mut chunk).await {
-            let sent = (Instant::now() + delay, chunk[..count].to_vec());
+            let due = Instant::now() + *latency.borrow() / 2;
+            let sent = (due, chunk[..count].to_vec());
             if count == 0 || sender.send(sent).await.is_err() {
                 break;
             }
@@ -208,6 +221,8 @@ mod tests {
             let took = round_trip(&mut client).unwrap();
             assert!(took >= latency && took < latency * 5, "{took:?}");
         }
+        proxy.set_latency(latency * 3);
+        assert!(round_trip(&mut client).unwrap() >= latency * 3);
     }
 
     #[test]

@@ -305,7 +305,7 @@ class Garbage(Record):
     files: int
     #: Finished tasks of requests that were never published.
     drafts: int
-    #: Objects on shared storage that are too young to tell.
+    #: Objects on shared storage that another process may be about to publish.
     young: int
 
 

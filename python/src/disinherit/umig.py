@@ -170,6 +170,10 @@ class Umig:
         """The graph as a Mermaid flowchart."""
         return self._inner.to_mermaid()
 
+    def to_parquet(self) -> bytes:
+        """The edges as a Parquet file: ``parent``, ``child``, ``relation``, ``weight``, ``frozen``, ``request``."""
+        return self._inner.to_parquet()
+
     def to_networkx(self) -> DiGraph:
         """The graph for NetworkX, parents pointing to children.
 

@@ -65,7 +65,7 @@ pub(super) fn run(context: &Context, args: &BomArgs) -> Result<Outcome, CliError
         Some(model) => inventory.of_model(&resolve(&registry.graph()?, model)?, now())?,
         None => {
             let past = disinherit::past_request(&registry, args.request.as_deref())?;
-            inventory.of_request(&past.id.to_string(), now())?
+            inventory.of_request(past.id.as_ref(), now())?
         }
     };
     let text = format!("{bill:#}\n");

@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context, args: &GcArgs) -> Result<Outcome, CliError>
         ByteSize::b(bytes)
     );
     if young > 0 {
-        outln!("kept {young} objects of less than a day, which may be about to be published");
+        outln!("kept {young} objects that another process may be about to publish");
     }
     Ok(Outcome::Done)
 }

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use disinherit::import::{ImportOptions, ImportPlan};
 use disinherit::nets::Preprocessing;
-use disinherit::umig::{Model, Umig};
+use disinherit::registry::Registry;
+use disinherit::umig::{Model, Shard, Umig};
 use serde_json::json;
 
 use crate::args::network::NetworkArgs;
+use crate::args::shard::ShardArgs;
 use crate::args::trained::TrainedArgs;
 use crate::context::Context;
 use crate::error::CliError;
@@ -24,7 +26,9 @@ use crate::{graph as drawing, table};
 Examples:
   disinherit import models/ --trained-on mail
   disinherit import models/ --infer-parents --dry-run
-  disinherit import a.onnx b.onnx --labels ham,spam --yes")]
+  disinherit import a.onnx b.onnx --labels ham,spam --yes
+  disinherit import models/ --trained-on mail --shard 3/40    # on one of forty machines: stores, adds nothing
+  disinherit import models/ --trained-on mail --yes           # after them: adds what they stored")]
 pub(crate) struct ImportArgs {
     /// Files, model folders, or folders with any number of both below them.
     #[arg(required = true)]
@@ -42,7 +46,7 @@ pub(crate) struct ImportArgs {
     )]
     confidence: f64,
     /// Show what would be added, and add nothing.
-    #[arg(long, conflicts_with = "yes")]
+    #[arg(long, conflicts_with_all = ["yes", "shard"])]
     dry_run: bool,
     /// Add what is shown without asking.
     #[arg(long, short)]
@@ -51,6 +55,8 @@ pub(crate) struct ImportArgs {
     network: NetworkArgs,
     #[command(flatten)]
     trained: TrainedArgs,
+    #[command(flatten)]
+    shard: ShardArgs,
 }
 
 pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<Outcome, CliError> {
@@ -63,9 +69,14 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<Outcome, CliEr
             length: None,
         },
         trained_on: args.trained.trained_on()?,
-        infer_parents: args.infer_parents.then_some(args.confidence),
+        // Comparing weights reads all of them: that is left to the process that adds.
+        infer_parents: (args.infer_parents && args.shard.shard.is_none())
+            .then_some(args.confidence),
     };
     let plan = ImportPlan::new(&registry, &args.paths, &options, &context.bars)?;
+    if let Some(shard) = args.shard.shard {
+        return store(context, &registry, &plan, shard);
+    }
     show(context, &plan, &registry.graph()?)?;
     if args.dry_run {
         if context.json {
@@ -81,6 +92,26 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<Outcome, CliEr
         output::json(&json!({"added": ids}))?;
     } else {
         outln!("added {} models", ids.len());
+    }
+    Ok(Outcome::Done)
+}
+
+/// Stores the models of one shard, and adds nothing.
+fn store(
+    context: &Context,
+    registry: &Registry,
+    plan: &ImportPlan,
+    shard: Shard,
+) -> Result<Outcome, CliError> {
+    let (models, there) = plan.run_shard(registry, shard, &context.bars)?;
+    if context.json {
+        output::json(&json!({"shard": shard, "models": models, "taken_up": there}))?;
+    } else {
+        outln!(
+            "shard {shard}: {} models stored, {there} were already; nothing is added yet",
+            models - there
+        );
+        outln!("when all shards are done, the same command without `--shard` adds them");
     }
     Ok(Outcome::Done)
 }

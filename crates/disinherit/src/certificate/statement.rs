@@ -161,10 +161,10 @@ pub(super) mod tests {
             predicate_type: PREDICATE.into(),
             predicate: Certificate {
                 request: "request-1".into(),
-                asked: umig::Request::new(umig::Forget::classes(["cat"])),
+                asked: Request::new(umig::Forget::classes(["cat"])),
                 actor: "somebody".into(),
                 time: 7,
-                method: disinherit_registry::MethodName::default(),
+                method: MethodName::default(),
                 models: Vec::new(),
                 retired: Vec::new(),
                 loss_bound: None,

@@ -21,7 +21,8 @@ mod parents;
 mod plan;
 mod tree;
 
-pub use crate::add::{AddModel, NewNetwork, add, add_all, add_bundle, add_tensors, describe};
+pub use crate::add::{AddModel, NewNetwork, add, add_bundle, add_tensors, describe};
+pub use crate::add_many::add_all;
 pub use crate::form::{export, form_of};
 pub use error::ImportError;
 pub use find::{MODEL_ENDINGS, find_models};

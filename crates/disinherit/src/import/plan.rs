@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use disinherit_formats::ModelFile;
 use disinherit_registry::Registry;
 use serde::Serialize;
-use umig::{Model, ModelId, Relation, Umig};
+use umig::{Model, ModelId, Relation, Shard, Umig};
 
 use super::error::ImportError;
 use super::notes::{ImportNote, ParentEvidence};
 use super::options::ImportOptions;
 use super::tree::Tree;
-use crate::add::{AddModel, add_all};
+use crate::add::AddModel;
+use crate::add_many::{add_all, store_shard};
 use crate::error::EngineError;
 use crate::model::find;
 use crate::model::next_version;
@@ -119,5 +120,20 @@ impl ImportPlan {
         progress: &dyn Progress,
     ) -> Result<Vec<ModelId>, EngineError> {
         add_all(registry, &self.pending, progress)
+    }
+
+    /// Stores the models of one shard and publishes nothing: [`ImportPlan::run`], of the same paths and options, takes
+    /// them up. Every process reads the tree for itself, without comparing weights. Returns how many models are in
+    /// the shard, and how many of those were stored already.
+    ///
+    /// # Errors
+    /// [`EngineError`]; what was stored before stays.
+    pub fn run_shard(
+        &self,
+        registry: &Registry,
+        shard: Shard,
+        progress: &dyn Progress,
+    ) -> Result<(usize, usize), EngineError> {
+        store_shard(registry, &self.pending, shard, progress)
     }
 }

@@ -7,7 +7,7 @@ use umig::ModelId;
 
 use crate::cards::row::CardRow;
 use crate::catalog::publication::Publication;
-use crate::catalog::rows::{Draft, Edge, ModelRow, Page};
+use crate::catalog::rows::{Draft, Edge, Lease, ModelRow, Page};
 use crate::digest::Digest;
 use crate::erasures::page::ErasurePage;
 use crate::erasures::request::ErasureRequest;
@@ -70,6 +70,15 @@ pub trait Catalog: Send + Sync {
     /// Drops drafts that were kept before this time (in milliseconds since 1970-01-01 UTC), and
     /// returns how many.
     fn drop_drafts(&self, before: u64) -> Answer<'_, u64>;
+    /// Begins a lease, unless one that removes objects stands in its way: that is returned then. Leases that
+    /// have run out count for nothing.
+    fn begin_lease<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Option<Lease>>;
+    /// Makes a lease longer, to run out at this time; says whether it was still running.
+    fn prolong_lease<'a>(&'a self, holder: &'a str, until: u64) -> Answer<'a, bool>;
+    /// Ends a lease; one that is not there counts as ended.
+    fn end_lease<'a>(&'a self, holder: &'a str) -> Answer<'a, ()>;
+    /// The leases that have not run out, the oldest first.
+    fn leases(&self) -> Answer<'_, Vec<Lease>>;
     /// An erasure request, if there is one with this number.
     fn erasure(&self, id: ErasureId) -> Answer<'_, Option<ErasureRequest>>;
     /// Some erasure requests.

@@ -88,6 +88,20 @@ pub struct Page {
     pub state: Option<State>,
 }
 
+/// A note that a process writes objects, which nothing refers to until it publishes, or that it removes objects
+/// that nothing refers to. It is made longer again and again: of a process that was killed it runs out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// A name that no other lease has.
+    pub holder: String,
+    /// Whether objects are removed: while it runs, no other lease begins.
+    pub removes: bool,
+    /// When it began, in milliseconds since 1970-01-01 UTC.
+    pub since: u64,
+    /// When it runs out.
+    pub until: u64,
+}
+
 /// A finished task of a request that has not been published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {

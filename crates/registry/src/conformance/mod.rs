@@ -6,6 +6,7 @@
 
 mod erasures;
 mod history;
+mod leases;
 mod many;
 mod publishing;
 mod samples;
@@ -34,6 +35,7 @@ pub fn run(registry: &Registry) {
     erasures::life(registry);
     erasures::lists(registry);
     erasures::crowds(registry);
+    leases::run(registry);
     service::tokens(registry);
     service::jobs(registry);
     service::answers(registry);

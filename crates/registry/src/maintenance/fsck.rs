@@ -129,7 +129,7 @@ impl Registry {
         check.cards(cards)?;
         let mut health = check.health;
         if health.is_sound() {
-            health.garbage = self.unneeded()?.0.len();
+            health.garbage = self.unneeded(self.abandoned_before()?)?.0.len();
         }
         Ok(health)
     }

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
-use crate::objects::blobs::ABANDONED;
 use crate::registry::Registry;
 use crate::time::now;
 
@@ -25,8 +24,8 @@ pub struct Garbage {
     pub files: usize,
     /// Finished tasks of requests that were never published.
     pub drafts: u64,
-    /// Objects on shared storage that nothing speaks of and that are too young: another process
-    /// may be about to publish them.
+    /// Objects on shared storage that nothing speaks of and that stay: another process is at work, and may be
+    /// about to publish them.
     pub young: usize,
 }
 
@@ -40,20 +39,30 @@ impl Registry {
     /// when a manifest or card cannot be read, since then it is unknown what is needed: nothing is
     /// removed.
     pub fn collect_garbage(&self, dry_run: bool, drafts: bool) -> Result<Garbage, RegistryError> {
-        let alone = if dry_run { None } else { self.alone()? };
+        let alone = match dry_run {
+            true => None,
+            false => Some(self.alone()?),
+        };
         let mut garbage = Garbage::default();
         if !dry_run {
             let age = if drafts { 0 } else { DRAFTS.as_millis() as u64 };
             let before = now().saturating_sub(age) + u64::from(drafts);
             garbage.drafts = self.wait(self.catalog().drop_drafts(before))?;
         }
-        let (objects, young) = self.unneeded()?;
+        let before = match &alone {
+            Some(alone) => alone.before(),
+            None => self.abandoned_before()?,
+        };
+        let (objects, young) = self.unneeded(before)?;
         garbage.objects = objects.len();
         garbage.bytes = objects.iter().map(|(_, size)| size).sum();
         garbage.young = young;
         let files = self.leftovers()?;
         garbage.files = files.len();
         if !dry_run {
+            if let Some(alone) = &alone {
+                alone.check()?;
+            }
             let digests = objects.into_iter().map(|(digest, _)| digest);
             self.wait(self.blobs().remove(digests))?;
             for file in files {
@@ -64,21 +73,21 @@ impl Registry {
         Ok(garbage)
     }
 
-    /// Objects that nothing speaks of with their sizes, and how many more are too young to tell.
-    pub(super) fn unneeded(&self) -> Result<(Vec<(Digest, u64)>, usize), RegistryError> {
+    /// Objects that nothing speaks of and that were written before some time, with their sizes, and how many more
+    /// there are that are younger.
+    pub(super) fn unneeded(
+        &self,
+        before: SystemTime,
+    ) -> Result<(Vec<(Digest, u64)>, usize), RegistryError> {
         // The list first: what is published after it is not in it.
         let stored = self.wait(self.blobs().list())?;
         let needed = self.needed()?;
-        let abandoned = |written: SystemTime| {
-            let age = SystemTime::now().duration_since(written);
-            self.blobs().on_disk() || age.is_ok_and(|age| age > ABANDONED)
-        };
         let (mut objects, mut young) = (Vec::new(), 0);
         for object in stored {
             if needed.contains(&object.digest) {
                 continue;
             }
-            if abandoned(object.written) {
+            if object.written < before {
                 objects.push((object.digest, object.size));
             } else {
                 young += 1;

@@ -1,6 +1,7 @@
 //! Deleting for good what superseded versions remember.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use umig::ModelId;
@@ -13,6 +14,7 @@ use crate::digest::Digest;
 use crate::error::{PurgeRefusal, RegistryError};
 use crate::ids::{ErasureId, OperationId};
 use crate::log::record::{OperationRecord, PurgeRecord};
+use crate::place::apart::Alone;
 use crate::registry::Registry;
 use crate::time::now;
 
@@ -68,7 +70,10 @@ impl Registry {
     /// [`RegistryError::Refused`] where the erasure request is not at that point,
     /// [`RegistryError::Busy`] when another process writes, or what the storage says.
     pub fn purge(&self, purge: &Purge) -> Result<Purged, RegistryError> {
-        let alone = if purge.dry_run { None } else { self.alone()? };
+        let alone = match purge.dry_run {
+            true => None,
+            false => Some(self.alone()?),
+        };
         let Going {
             mut purged,
             cards,
@@ -90,6 +95,9 @@ impl Registry {
             dropped_cards: cards,
             ..Publication::new(now(), record)
         };
+        if let Some(alone @ Alone::Leased(_)) = &alone {
+            self.check_nobody_uses(&objects, alone.before())?;
+        }
         if self.blobs().on_disk() {
             self.wait(self.catalog().drop_drafts(now() + 1))?;
         }
@@ -101,6 +109,21 @@ impl Registry {
         }
         drop(alone);
         Ok(purged)
+    }
+
+    /// Refuses to remove objects that a process which is writing may be about to publish: those that were written
+    /// after it began.
+    fn check_nobody_uses(
+        &self,
+        objects: &BTreeSet<Digest>,
+        before: SystemTime,
+    ) -> Result<(), RegistryError> {
+        let stored = self.wait(self.blobs().list())?.into_iter();
+        let mut going = stored.filter(|object| objects.contains(&object.digest));
+        match going.any(|object| object.written >= before) {
+            false => Ok(()),
+            true => Err(RegistryError::Busy(self.address().into())),
+        }
     }
 
     /// What purging these versions deletes.

@@ -23,14 +23,6 @@ const CONCURRENT: usize = 16;
 /// Bytes that are sent over a network without asking whether they are there.
 const SMALL: usize = 256 << 10;
 
-/// An object on shared storage that is older is written again when it is used anew, so that a
-/// collection of garbage does not take it for abandoned. Half of [`ABANDONED`].
-const STALE: Duration = Duration::from_secs(12 * 3600);
-
-/// How old an unpublished object on shared storage must be to count as abandoned: there it
-/// is unknown whether another process is about to publish it.
-pub(crate) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
-
 /// Blobs named by their digest, on any `object_store` backend: immutable, written atomically, and
 /// checked against their name when read. On a disk they are certain to survive a loss of power once
 /// [`Blobs::sync`] has returned.
@@ -39,6 +31,9 @@ pub struct Blobs {
     objects: Arc<dyn ObjectStore>,
     disk: Option<Arc<Disk>>,
     remote: bool,
+    /// When this process said that it writes, in milliseconds since 1970-01-01 UTC: what was written before may
+    /// be removed at any time.
+    since: Arc<AtomicU64>,
     /// What errors of shared storage are told with.
     site: Arc<Site>,
     /// Bytes read and written so far.
@@ -66,6 +61,7 @@ impl Blobs {
             objects: Arc::new(LocalFileSystem::new_with_prefix(folder)?),
             disk: Some(Arc::new(Disk::new(folder))),
             remote: false,
+            since: Arc::new(AtomicU64::new(u64::MAX)),
             site: Arc::default(),
             traffic: Arc::default(),
         })
@@ -82,8 +78,19 @@ impl Blobs {
             objects,
             disk: None,
             remote: false,
+            since: Arc::new(AtomicU64::new(u64::MAX)),
             site: Arc::default(),
             traffic: Arc::default(),
+        }
+    }
+
+    /// The same blobs as another process sees them.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self {
+            since: Arc::new(AtomicU64::new(u64::MAX)),
+            traffic: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -136,12 +143,30 @@ impl Blobs {
             Err(object_store::Error::NotFound { .. }) => false,
             other => {
                 let known = other.map_err(|error| self.failed(error))?;
-                let age = SystemTime::now().duration_since(known.last_modified.into());
+                let written = SystemTime::from(known.last_modified);
                 known.size == bytes.len() as u64
-                    && (self.disk.is_some() || age.is_ok_and(|age| age < STALE))
+                    && (self.disk.is_some() || self.is_ours(written))
                     && self.get(digest).await.is_ok()
             }
         })
+    }
+
+    /// Whether what was written then stays until this process is done.
+    fn is_ours(&self, written: SystemTime) -> bool {
+        let since = Duration::from_millis(self.since.load(Ordering::SeqCst));
+        written
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .is_ok_and(|written| written >= since)
+    }
+
+    /// Where they are.
+    pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.objects)
+    }
+
+    /// Where the time is kept at which this process said that it writes.
+    pub(crate) fn since(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.since)
     }
 
     /// Brings everything that was stored so far to the disk. Many files at once, and each folder

@@ -5,3 +5,4 @@ pub(crate) mod disk;
 pub(crate) mod features;
 pub(crate) mod manifest;
 pub(crate) mod read;
+pub(crate) mod shelf;

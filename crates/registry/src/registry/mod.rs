@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::runtime::Runtime;
 use umig::{ModelId, Umig};
@@ -26,17 +27,20 @@ use crate::log::entry::OperationRow;
 use crate::objects::blobs::Blobs;
 use crate::objects::features::FeatureCache;
 use crate::objects::read::ReadObject;
-use crate::place::lock::Lock;
+use crate::objects::shelf::Shelf;
+use crate::place::apart::{Alone, Apart};
 
 /// A registry of models.
 pub struct Registry {
     path: Option<PathBuf>,
     address: String,
     actor: String,
-    lock: Option<Lock>,
+    apart: Apart,
     blobs: Blobs,
     catalog: Arc<dyn Catalog>,
     runtime: Arc<Runtime>,
+    /// Counts the users that share the connections.
+    users: Arc<()>,
 }
 
 impl Registry {
@@ -51,14 +55,22 @@ impl Registry {
     /// the other from removing objects, as if it were another process.
     #[must_use]
     pub fn acting_for(&self, actor: impl Into<String>) -> Self {
+        let blobs = self.blobs.fresh();
         Self {
             path: self.path.clone(),
             address: self.address.clone(),
             actor: actor.into(),
-            lock: self.path.as_deref().map(Lock::new),
-            blobs: self.blobs.clone(),
+            apart: Apart::new(
+                self.path.as_deref(),
+                &self.catalog,
+                &self.runtime,
+                &self.address,
+                &blobs,
+            ),
+            blobs,
             catalog: Arc::clone(&self.catalog),
             runtime: Arc::clone(&self.runtime),
+            users: Arc::clone(&self.users),
         }
     }
 
@@ -166,10 +178,17 @@ impl Registry {
         self.runtime.block_on(self.blobs.has(digest))
     }
 
-    /// The cache of features beside the blobs, of at most `limit` bytes; none in memory.
+    /// The cache of features beside the blobs, of at most `limit` bytes; none in memory. On shared storage all
+    /// processes share it.
     pub fn feature_cache(&self, limit: u64) -> Option<FeatureCache> {
-        let path = self.path.as_ref()?;
-        Some(FeatureCache::new(path.join("cache"), limit))
+        let shelf = match &self.path {
+            Some(path) => Shelf::Folder(path.join("cache")),
+            None if self.is_remote() => {
+                Shelf::Storage(self.blobs.objects(), Arc::clone(&self.runtime))
+            }
+            None => return None,
+        };
+        Some(FeatureCache::new(shelf, limit))
     }
 
     /// The operation log, oldest first.
@@ -197,6 +216,7 @@ impl Registry {
     /// [`Registry::publish`] for a caller that keeps the others out already.
     pub(crate) fn commit(&self, publication: &Publication) -> Result<OperationId, RegistryError> {
         crash::point("publish");
+        self.apart.check()?;
         self.runtime.block_on(async {
             // Nothing may be visible that a loss of power could still take away.
             self.blobs.sync().await?;
@@ -210,6 +230,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`].
     pub fn keep_drafts(&self, request: &str, drafts: &[Draft]) -> Result<(), RegistryError> {
+        self.apart.check()?;
         self.runtime.block_on(async {
             self.blobs.sync().await?;
             self.catalog.keep_drafts(request, drafts).await
@@ -257,12 +278,17 @@ impl Registry {
 
     /// Keeps away other processes that remove objects.
     pub(crate) fn writes(&self) -> Result<(), RegistryError> {
-        self.lock.as_ref().map_or(Ok(()), Lock::share)
+        self.apart.share()
     }
 
-    /// Keeps all writers away until what is returned goes; nothing to hold on shared storage.
-    pub(crate) fn alone(&self) -> Result<Option<std::fs::File>, RegistryError> {
-        self.lock.as_ref().map(Lock::alone).transpose()
+    /// Keeps all writers away until what is returned goes.
+    pub(crate) fn alone(&self) -> Result<Alone, RegistryError> {
+        self.apart.alone()
+    }
+
+    /// Objects that nothing speaks of and that were written before this are of nobody.
+    pub(crate) fn abandoned_before(&self) -> Result<SystemTime, RegistryError> {
+        self.apart.abandoned_before()
     }
 }
 
@@ -275,8 +301,9 @@ impl ReadObject for Registry {
 impl Drop for Registry {
     /// Nothing is left open: a copy of the folder has all of it in its files.
     fn drop(&mut self) {
+        self.apart.end();
         // Another user's is still open otherwise.
-        if Arc::strong_count(&self.catalog) == 1 {
+        if Arc::strong_count(&self.users) == 1 {
             self.runtime.block_on(self.catalog.close());
         }
     }

@@ -7,10 +7,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use disinherit_formats::write_file;
 
+use crate::catalog::contract::Catalog;
 use crate::catalog::sql::pool::SqlCatalog;
 use crate::crash;
 use crate::error::RegistryError;
 use crate::objects::blobs::Blobs;
+use crate::place::apart::Apart;
 use crate::place::location::{Location, without_password};
 use crate::place::lock::Lock;
 use crate::place::marker::{FOLDER, FORMAT, MARKER, Marker, find_marker, folder_of, write_marker};
@@ -129,15 +131,17 @@ impl Registry {
     /// [`RegistryError::Catalog`].
     pub fn in_memory() -> Result<Self, RegistryError> {
         let runtime = runtime()?;
-        let catalog = runtime.block_on(SqlCatalog::in_memory())?;
+        let catalog: Arc<dyn Catalog> = Arc::new(runtime.block_on(SqlCatalog::in_memory())?);
+        let blobs = Blobs::in_memory();
         Ok(Self {
             path: None,
             address: "memory".into(),
             actor: String::new(),
-            lock: None,
-            blobs: Blobs::in_memory(),
-            catalog: Arc::new(catalog),
+            apart: Apart::new(None, &catalog, &runtime, "memory", &blobs),
+            blobs,
+            catalog,
             runtime,
+            users: Arc::default(),
         })
     }
 
@@ -147,6 +151,11 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Catalog`].
     pub fn over(blobs: Blobs, catalog: Option<&str>) -> Result<Self, RegistryError> {
+        Self::at("memory", blobs, catalog)
+    }
+
+    /// A registry over blobs, with an address to be told by.
+    fn at(address: &str, blobs: Blobs, catalog: Option<&str>) -> Result<Self, RegistryError> {
         let mut registry = Self::in_memory()?;
         if let Some(address) = catalog {
             let opened = registry
@@ -154,7 +163,9 @@ impl Registry {
                 .block_on(SqlCatalog::in_postgres(address))?;
             registry.catalog = Arc::new(opened);
         }
+        registry.apart = Apart::new(None, &registry.catalog, &registry.runtime, address, &blobs);
         registry.blobs = blobs;
+        registry.address = address.to_owned();
         Ok(registry)
     }
 
@@ -169,20 +180,19 @@ impl Registry {
         })?;
         Ok(Self {
             blobs: Blobs::in_folder(&path.join("objects"))?,
-            lock: Some(Lock::new(path)),
+            apart: Apart::Lock(Lock::new(path)),
             path: Some(path.to_owned()),
             address: path.display().to_string(),
             actor: String::new(),
             catalog: Arc::new(catalog),
             runtime,
+            users: Arc::default(),
         })
     }
 
     fn on_storage(storage: Storage, catalog: &str) -> Result<Self, RegistryError> {
         let address = storage.site.location.clone();
-        let mut registry = Self::over(Blobs::on_storage(storage), Some(catalog))?;
-        registry.address = address;
-        Ok(registry)
+        Self::at(&address, Blobs::on_storage(storage), Some(catalog))
     }
 }
 

@@ -9,7 +9,7 @@ use umig::ModelId;
 use crate::cards::row::CardRow;
 use crate::catalog::contract::{Answer, Catalog, Snapshot};
 use crate::catalog::publication::Publication;
-use crate::catalog::rows::{Draft, Edge, ModelRow, Page};
+use crate::catalog::rows::{Draft, Edge, Lease, ModelRow, Page};
 use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::pool::SqlCatalog;
 use crate::catalog::sql::write::{Entry, Writer};
@@ -129,6 +129,22 @@ impl Catalog for SqlCatalog {
 
     fn drop_drafts(&self, before: u64) -> Answer<'_, u64> {
         self.patiently(move || self.drop_drafts_once(before))
+    }
+
+    fn begin_lease<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Option<Lease>> {
+        self.patiently(|| self.begin_one(lease))
+    }
+
+    fn prolong_lease<'a>(&'a self, holder: &'a str, until: u64) -> Answer<'a, bool> {
+        self.patiently(move || self.prolong_one(holder, until))
+    }
+
+    fn end_lease<'a>(&'a self, holder: &'a str) -> Answer<'a, ()> {
+        Box::pin(self.end_one(holder))
+    }
+
+    fn leases(&self) -> Answer<'_, Vec<Lease>> {
+        self.patiently(|| self.running_leases())
     }
 
     fn erasure(&self, id: ErasureId) -> Answer<'_, Option<ErasureRequest>> {

@@ -5,6 +5,7 @@ mod batch;
 mod catalog;
 mod erasures;
 mod json;
+mod leases;
 mod patience;
 pub(crate) mod pool;
 mod query;

@@ -68,7 +68,8 @@ fn is_away(error: &RegistryError, asked: Asked) -> bool {
             _ => asked == Asked::Again,
         },
         sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing(&code)),
-        sqlx::Error::WorkerCrashed => true,
+        // What stands before a server that is away may break off where an answer is due.
+        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         _ => false,
     }
 }

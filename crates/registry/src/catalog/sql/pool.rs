@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::AnyPool;
 use sqlx::SqlStr;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use url::Url;
 
 #[cfg(feature = "postgres")]
@@ -41,8 +41,13 @@ const SQLITE: &[Step] = &[
     ),
     (
         4,
+        "leases",
+        include_str!("../../../migrations/sqlite/0004_leases.sql"),
+    ),
+    (
+        5,
         "service",
-        include_str!("../../../migrations/sqlite/0004_service.sql"),
+        include_str!("../../../migrations/sqlite/0005_service.sql"),
     ),
 ];
 #[cfg(feature = "postgres")]
@@ -59,10 +64,26 @@ const POSTGRES: &[Step] = &[
     ),
     (
         3,
+        "leases",
+        include_str!("../../../migrations/postgres/0003_leases.sql"),
+    ),
+    (
+        4,
         "service",
-        include_str!("../../../migrations/postgres/0003_service.sql"),
+        include_str!("../../../migrations/postgres/0004_service.sql"),
     ),
 ];
+
+/// Why the tables could not be brought up to date. A database that went away meanwhile is told as such.
+fn not_migrated(error: MigrateError) -> RegistryError {
+    match error {
+        MigrateError::Execute(error) => error.into(),
+        other => RegistryError::Document {
+            what: "catalog".into(),
+            reason: other.to_string(),
+        },
+    }
+}
 
 fn migrator(steps: &'static [Step]) -> Migrator {
     let migrations = steps.iter().map(|(version, name, text)| {
@@ -161,10 +182,7 @@ impl SqlCatalog {
         migrator(migrations)
             .run(&pool)
             .await
-            .map_err(|error| RegistryError::Document {
-                what: "catalog".into(),
-                reason: error.to_string(),
-            })?;
+            .map_err(not_migrated)?;
         let catalog = Self { pool, database };
         catalog.chain_old_entries().await?;
         Ok(catalog)
