@@ -68,7 +68,7 @@ impl PlanBody {
         let method = self.method.as_deref().map(str::parse).transpose();
         let usual = LossBound::default();
         Ok(Terms {
-            method: method.map_err(|error| Problem::bad(error))?,
+            method: method.map_err(Problem::bad)?,
             loss: LossBound {
                 target: self.target_loss.unwrap_or(usual.target),
                 accepted: self.accept_loss.or(usual.accepted),
