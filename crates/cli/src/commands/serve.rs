@@ -116,9 +116,7 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
 }
 
 fn key(file: &std::path::Path) -> Result<SecretKey, CliError> {
-    Ok(SecretKey::from_pem(&files::read_text(
-        &file.to_path_buf(),
-    )?)?)
+    Ok(SecretKey::from_pem(&files::read_text(file)?)?)
 }
 
 /// A network on the embedded digits, and a token for it.
