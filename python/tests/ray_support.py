@@ -72,7 +72,7 @@ def deadly():
     module, passes = net(), itertools.count(1)
 
     def strike(*_):
-        if next(passes) == 10 and once("killed"):
+        if next(passes) >= 10 and once("killed"):
             os.kill(os.getpid(), signal.SIGKILL)
 
     module.register_forward_hook(strike)

@@ -20,8 +20,8 @@
 //! - [`RemapSums`]: REMAP, the penultimate layer taught what a model that never knew the forget data
 //!   would write of it; [`HeadRow`]: the forgotten label's row that goes with it.
 //! - [`LowRankGaussian`]: activations without the samples that they are of, for an edit without data.
-//! - [`difficulty_levels`], [`weighted_quantiles`]: how certain a model should be of single samples that
-//!   it is to forget.
+//! - [`Outside`]: how certain a model should be of single samples that it is to forget; [`KernelMachine`]:
+//!   how well they are named by what did not learn them.
 //! - [`RowMatch`]: heads whose label sets differ, matched by label name.
 //!
 //! Sources: Liu et al., arXiv:2408.08493, Section 4 (FIUn, MFIM); Foster et al., arXiv:2308.07707
@@ -38,7 +38,8 @@ pub use edit::dampen::{Dampening, Selection, dampen};
 pub use edit::head_row::{HeadRow, log_sum_exp};
 pub use edit::log_odds::{log_odds, mean_log_odds};
 pub use edit::low_rank::LowRankGaussian;
-pub use edit::matching::{Signal, difficulty_levels, label_weights, weighted_quantiles};
+pub use edit::margins::KernelMachine;
+pub use edit::matching::{Outside, Readings, label_weights};
 pub use edit::remap::{Correction, Remap, RemapSums, prototypes};
 pub use edit::suppression::{HeadPart, LogitSuppression, SuppressibleRows};
 pub use error::FisherError;

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use disinherit::evaluation::{Depth, Judgement, ReferenceKind};
-use disinherit::{Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Unlearned, resolve};
+use disinherit::{Engine, EngineError, FiunOptions, LoadedModel, RunOptions, Unlearned, model};
 use disinherit_data::Splits;
 use disinherit_lab::{
     MethodKind, Recipe, Setup, Study, StudyOptions, Variant, grow, request_report, run_study,
@@ -283,7 +283,7 @@ fn a_baseline_publishes_and_can_be_looked_at_again() {
     let done = run(MethodKind::Mask, Forget::classes(["3"]), Some(&splits)).unwrap();
     assert_eq!(done.method.as_str(), "mask");
     let graph = registry.graph().unwrap();
-    assert_eq!(resolve(&graph, "b").unwrap().id.version(), 2);
+    assert_eq!(model::find(&graph, "b").unwrap().id.version(), 2);
     let with_data = engine.clone().with_data(&splits);
     let again = request_report(&with_data, None, Depth::FULL).unwrap();
     assert_eq!(again.title, done.request.as_str());
@@ -336,7 +336,7 @@ fn heads_grow_row_by_row() {
     grow(&engine, &recipe, &splits.train).unwrap();
     let graph = registry.graph().unwrap();
     let model = |name: &str| {
-        let id = resolve(&graph, name).unwrap().id.clone();
+        let id = model::find(&graph, name).unwrap().id.clone();
         LoadedModel::open(registry, &graph, &id).unwrap()
     };
     assert_eq!(model("root").manifest.labels, ["0", "1", "2", "3", "4"]);

@@ -179,6 +179,31 @@ mod tests {
         assert_eq!((equal.accuracy.mean, equal.area.mean), (0.5, 0.5));
     }
 
+    /// Two kinds of models that differ by chance alone; samples of different means and spreads.
+    #[test]
+    fn models_of_one_kind_are_told_apart_as_often_as_not() {
+        use rand::{RngExt, SeedableRng};
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let mut drawn = || -> Vec<Vec<f32>> {
+            let network = |_| {
+                let draw = |at: usize| {
+                    let normal = (0..12).map(|_| rng.random::<f32>()).sum::<f32>() - 6.0;
+                    (at % 20) as f32 - 5.0 + (0.5 + (at % 7) as f32) * normal
+                };
+                (0..400).map(draw).collect()
+            };
+            (0..16).map(network).collect()
+        };
+        let (first, second) = (drawn(), drawn());
+        let [first, second] =
+            [&first, &second].map(|models| models.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let found = attack(&first, &second).unwrap();
+        assert!((found.accuracy.mean - 0.5).abs() < 0.02, "{found:?}");
+        assert!((found.area.mean - 0.5).abs() < 0.02, "{found:?}");
+        let found = found.found_at_one_percent.unwrap();
+        assert!(found < 0.02, "{found}");
+    }
+
     #[test]
     fn too_few_networks_or_other_samples_are_not_attacked() {
         assert_eq!(attack(&FIRST[..2], &SECOND[..2]), None);

@@ -1,6 +1,6 @@
 //! The samples that matching works with: those to be forgotten, those to be held, and unseen ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use disinherit_data::{DataSet, is_for_aiming};
 use umig::Model;
@@ -13,6 +13,7 @@ use crate::work::Work;
 /// Samples of each kind that are looked at, at most.
 const RETAINED: usize = 5000;
 const TRAINED: usize = 1000;
+const BESIDE: usize = 1000;
 const UNSEEN: usize = 1000;
 
 /// Unseen samples without which no certainty is known.
@@ -45,8 +46,11 @@ pub(super) struct Material {
     /// What is held: retained training samples of the model and of its current ancestors, from which it
     /// has its knowledge too.
     pub(super) retained: Part,
-    /// Retained samples that the initial models were trained on as they were on the forget samples.
-    pub(super) trained: Part,
+    /// What says how a sample stands for models that did not learn it: first retained samples that the
+    /// initial models were trained on as they were on the forget samples, then others that are retained.
+    pub(super) known: Part,
+    /// How many come first there.
+    pub(super) trained: usize,
     /// Samples that neither the model nor an ancestor was trained on, and that no verdict is taken on:
     /// held-out ones, and training data of others.
     pub(super) unseen: Vec<Part>,
@@ -84,7 +88,13 @@ impl Material {
                 work.forget()
             )));
         }
-        let trained = model.known(&known.trained.sample(TRAINED, seed));
+        let mut trained = model.known(&known.trained.sample(TRAINED, seed));
+        if trained.len() < FEWEST {
+            trained = retained.sample(TRAINED, seed);
+        }
+        let first: BTreeSet<&str> = trained.ids().iter().map(String::as_str).collect();
+        let beside = retained.filter(|_, id| !first.contains(id));
+        let beside = beside.sample(BESIDE, seed);
         let unseen = known
             .unseen
             .map(|set| model.known(&set.sample(UNSEEN, seed)));
@@ -98,11 +108,8 @@ impl Material {
         let part = |set: &DataSet| Part::new(work, model, set);
         Ok(Self {
             forget: part(&forget)?,
-            trained: part(if trained.len() < FEWEST {
-                &retained
-            } else {
-                &trained
-            })?,
+            known: part(&one_after_another(&work.splits()?.train, &trained, &beside))?,
+            trained: trained.len(),
             retained: part(&retained)?,
             unseen: unseen
                 .iter()
@@ -111,6 +118,19 @@ impl Material {
                 .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// Some training samples, and after them others.
+fn one_after_another(train: &DataSet, first: &DataSet, then: &DataSet) -> DataSet {
+    let order: Vec<&String> = first.ids().iter().chain(then.ids()).collect();
+    let ids: BTreeSet<&str> = order.iter().map(|id| id.as_str()).collect();
+    let both = train.filter(|_, id| ids.contains(id));
+    let places: BTreeMap<&String, usize> = both.ids().iter().zip(0..).collect();
+    let order: Vec<usize> = order
+        .iter()
+        .filter_map(|id| places.get(id).copied())
+        .collect();
+    both.select(&order)
 }
 
 /// The samples of the data by what a model and its ancestors know of them.

@@ -1,18 +1,18 @@
-//! Matching: single samples are forgotten by bringing each to the certainty that an unseen sample of its
-//! difficulty has, while what the model says of the rest is held in place.
+//! Matching: single samples are forgotten by bringing each to the certainty that a model which never saw it
+//! would have, while what the model says of the rest is held in place.
 //!
 //! Dampening takes what belongs to a class. A few samples of many classes have little in the weights that
 //! is theirs alone, and a model that has forgotten them is still right about most of them: what gives
 //! them away is that it is too sure. The aims come from samples that the model never saw
-//! ([`fiun::difficulty_levels`], [`fiun::weighted_quantiles`]); they are taken anew every few steps,
-//! because a model that grows less sure of some samples grows less sure of others too.
+//! ([`fiun::Outside`]); they are taken anew every few steps, because a model that grows less sure of some
+//! samples grows less sure of others too.
 //!
 //! Initial models first; their descendants start with most of the initial models' change and need fewer
 //! steps, each alone. The plan has two stages however deep the graph is.
 
 mod aim;
-mod difficulty;
 mod material;
+mod near;
 mod observer;
 mod options;
 mod rounds;
@@ -21,11 +21,10 @@ use std::collections::BTreeSet;
 
 use disinherit_nets::{StateDict, add_change, difference};
 use disinherit_registry::{MatchedSamples, MethodName};
-use serde_json::Value;
+use serde_json::{Value, json};
 use umig::{Forget, ModelId, Scope, Umig};
 
 use self::aim::Aim;
-use self::difficulty::levels;
 use self::material::Material;
 use self::observer::Observer;
 use self::rounds::Rounds;
@@ -37,6 +36,10 @@ use crate::runner::Runner;
 use crate::work::Work;
 
 pub use self::options::MatchingOptions;
+
+/// What samples are brought to, by its number: drafts of aims that were taken in another way, whose settings
+/// have another number or none, are not taken up.
+const AIMS: u64 = 2;
 
 /// The method for single samples and sources.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,7 +60,10 @@ impl Method for Matching {
     }
 
     fn settings(&self) -> Result<Value, EngineError> {
-        serde_json::to_value(&self.options).map_err(EngineError::json("settings"))
+        let mut settings =
+            serde_json::to_value(&self.options).map_err(EngineError::json("settings"))?;
+        settings["aims"] = json!(AIMS);
+        Ok(settings)
     }
 
     fn check(&self, forget: &Forget) -> Result<(), EngineError> {
@@ -105,10 +111,7 @@ impl Method for Matching {
         let material = Material::collect(work, model, self.options.seed)?;
         let observer = Observer { work, model };
         let before = model.state(work.registry())?;
-        let aim = Aim::new(
-            &material,
-            levels(&observer, &before, &material, &self.options)?,
-        );
+        let aim = Aim::new(&observer, &before, &material, &self.options)?;
         let (start, carried) = self.start(work, model, &before)?;
         let rounds = Rounds {
             observer: &observer,
@@ -119,12 +122,10 @@ impl Method for Matching {
             count: self.options.rounds(carried.is_some()),
         };
         let after = rounds.run(start)?;
-        let area = |state: &StateDict| -> Result<f64, EngineError> {
-            aim.area(
-                &observer.odds(state, &material.forget)?,
-                &observer.odds_of_all(state, &material.unseen)?,
-            )
-        };
+        let unseen = |state: &StateDict| observer.odds_of_all(state, &material.unseen);
+        let area =
+            |state: &StateDict| aim.area(&observer.odds(state, &material.forget)?, &unseen(state)?);
+        let goals = aim.goals(&observer, &after, &material)?;
         let matched = MatchedSamples {
             forgotten: material.forget.rows.len(),
             retained: material.retained.rows.len(),
@@ -134,7 +135,7 @@ impl Method for Matching {
             views: self.options.views_of(&material.forget.set).is_some(),
             head_only: model.is_head_only(),
             area: [area(&before)?, area(&after)?],
-            aim: aim.expected(),
+            aim: aim.area(&goals, &unseen(&after)?)?,
         };
         Ok(Edit {
             matched: Some(matched),

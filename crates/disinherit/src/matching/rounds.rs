@@ -12,8 +12,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::aim::Aim;
-use super::difficulty::nearest;
 use super::material::Material;
+use super::near::nearest;
 use super::observer::Observer;
 use super::options::MatchingOptions;
 use crate::error::EngineError;
@@ -28,7 +28,7 @@ const HELD: usize = RANDOM + NEAR;
 
 /// The weight of held samples' log-odds beside that of the divergence, which is blind where the model is
 /// nearly certain.
-const HOLD_ODDS: f64 = 0.1;
+const HOLD_ODDS: f64 = 0.5;
 
 /// What gradients of a tensor are shortened to.
 const CLIP: f32 = 2.0;
@@ -81,6 +81,7 @@ impl Rounds<'_> {
         let mut state = start;
         for number in 0..self.count {
             let goals = self.aim.goals(self.observer, &state, self.material)?;
+            let goals: Vec<f32> = goals.into_iter().map(|goal| goal as f32).collect();
             state = self.round(number, &state, &goals, &hold)?;
             stage.advance((self.steps_of_round() * HELD) as u64);
         }

@@ -1,122 +1,111 @@
-//! Targets for single samples that are forgotten: each is to be as certain as an unseen sample of its
-//! difficulty.
+//! Targets for single samples that are forgotten: each is to be as certain as a model that never saw it would
+//! be of it.
 //!
-//! A model that never saw a sample is sometimes sure of it, and sometimes wrong. What it would say of one
-//! sample cannot be known, but how sure it is of samples that it really never saw can. So the samples are
-//! put in an order of difficulty, and the share of samples that are harder says which quantile of the
-//! unseen samples' certainty is the target:
+//! What such a model would say of one sample is not known. Three things are: how certain the model is of
+//! samples that it never saw, how certain it is of those that it learnt as it did the forgotten ones, and how
+//! well something that learnt neither names each of them, its margin `m`. Two straight lines say how
+//! certainty `o` goes with the margin:
 //!
 //! ```text
-//! d_i  = sum over signals s of share of trained samples t with s_t < s_i       (difficulty: smaller, harder)
-//! u_i  = (rank of d_i among the forget samples + share of trained samples with smaller d) / 2
-//! goal = the u_i-quantile of the certainty of unseen samples, weighted by label as the forget samples are
+//! o ~ learnt(m)      over samples that were learnt
+//! o ~ unseen(m)      over samples that were not
+//! goal_i = unseen(m_i) + (o_i - learnt(m_i))
 //! ```
 //!
-//! Certainty is the log-odds of the true label ([`log_odds`](crate::log_odds)). The rank among the forget
-//! samples alone would make every set of them as hard as the unseen ones on the whole; the rank among
-//! samples that were trained on in the same way sees that a set is harder or easier than others, but is
-//! uncertain where the set is small. The mean of both is closest to what retraining gives.
+//! What is taken from a sample is what learning samples of its margin adds. What is left to it is what is
+//! the model's own: by how much it is surer of this one than of others. A goal that leaves that out brings all samples of a
+//! margin to one certainty, where models that never saw them scatter, and gives them away.
+//!
+//! Certainty is the log-odds of the true label ([`log_odds`](crate::log_odds)).
 
 use std::collections::BTreeMap;
 
 use crate::error::{FisherError, expect_len};
 
-/// One quantity that tells hard samples from easy ones: the smaller, the harder.
+/// What is known of some samples, one value each.
+#[derive(Debug, Clone, Copy)]
+pub struct Readings<'a> {
+    /// How well each is named by what did not learn it.
+    pub margins: &'a [f64],
+    /// How certain the model is of it.
+    pub odds: &'a [f64],
+}
+
+/// How certain a model should be of samples that it is to forget.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Signal {
-    /// Of every sample that is forgotten.
-    pub forget: Vec<f64>,
-    /// Of samples that were trained on as the forgotten ones were.
-    pub trained: Vec<f64>,
+pub struct Outside {
+    margins: Vec<f64>,
+    /// By how much the model is surer of each than of other learnt samples of its margin.
+    own: Vec<f64>,
 }
 
-/// For every forget sample the share of samples that are harder, strictly between 0 and 1.
-///
-/// # Errors
-/// [`FisherError`] without signals or samples, when signals differ in length, or one is not finite.
-pub fn difficulty_levels(signals: &[Signal]) -> Result<Vec<f64>, FisherError> {
-    let none = || FisherError::NoSamples("whose difficulty is asked for".into());
-    let first = signals.first().ok_or_else(none)?;
-    let (count, others) = (first.forget.len(), first.trained.len());
-    if count == 0 || others == 0 {
-        return Err(none());
-    }
-    let (mut forget, mut trained) = (vec![0.0; count], vec![0.0; others]);
-    for signal in signals {
-        expect_len("a signal of the forget samples", signal.forget.len(), count)?;
-        expect_len(
-            "a signal of the trained samples",
-            signal.trained.len(),
-            others,
-        )?;
-        finite(&signal.forget)?;
-        finite(&signal.trained)?;
-        let below = Below::new(&signal.trained);
-        for (sum, value) in forget.iter_mut().zip(&signal.forget) {
-            *sum += below.share(*value);
-        }
-        for (sum, value) in trained.iter_mut().zip(&signal.trained) {
-            *sum += below.share(*value);
-        }
-    }
-    let (own, known) = (Below::new(&forget), Below::new(&trained));
-    let edge = 0.5 / others as f64;
-    Ok(forget
-        .iter()
-        .map(|value| {
-            let among = known.share(*value).clamp(edge, 1.0 - edge);
-            (own.share(*value) + among) / 2.0
+impl Outside {
+    /// From samples to be forgotten and others that were learnt in the same way.
+    ///
+    /// # Errors
+    /// [`FisherError`] without samples, when lengths differ or something is not finite.
+    pub fn new(forget: Readings<'_>, learnt: Readings<'_>) -> Result<Self, FisherError> {
+        let line = Line::through(learnt)?;
+        check(forget)?;
+        let pairs = forget.margins.iter().zip(forget.odds);
+        Ok(Self {
+            own: pairs
+                .map(|(margin, odds)| odds - line.at(*margin))
+                .collect(),
+            margins: forget.margins.to_vec(),
         })
-        .collect())
+    }
+
+    /// The log-odds to aim at, beside unseen samples as the model finds them now.
+    ///
+    /// # Errors
+    /// As [`Outside::new`].
+    pub fn goals(&self, unseen: Readings<'_>) -> Result<Vec<f64>, FisherError> {
+        let line = Line::through(unseen)?;
+        let pairs = self.margins.iter().zip(&self.own);
+        Ok(pairs.map(|(margin, own)| line.at(*margin) + own).collect())
+    }
 }
 
-/// Quantiles of weighted values, by straight lines between the middles of their weights; beyond the first
-/// and the last value, those.
-///
-/// # Errors
-/// [`FisherError`] without values, when the lengths differ, something is not finite, or no weight is
-/// positive.
-pub fn weighted_quantiles(
-    values: &[f64],
-    weights: &[f64],
-    levels: &[f64],
-) -> Result<Vec<f64>, FisherError> {
-    expect_len("the list of weights", weights.len(), values.len())?;
-    for list in [values, weights, levels] {
-        finite(list)?;
-    }
-    let mut known: Vec<(f64, f64)> = values
-        .iter()
-        .copied()
-        .zip(weights.iter().copied())
-        .filter(|(_, weight)| *weight > 0.0)
-        .collect();
-    known.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let total: f64 = known.iter().map(|(_, weight)| weight).sum();
-    let mut done = 0.0;
-    let places: Vec<(f64, f64)> = known
-        .iter()
-        .map(|(value, weight)| {
-            done += weight;
-            ((done - weight / 2.0) / total, *value)
+/// A straight line of least squares.
+struct Line {
+    slope: f64,
+    /// The mean margin and certainty, through which it goes.
+    through: [f64; 2],
+}
+
+impl Line {
+    /// Level where all margins are equal.
+    fn through(readings: Readings<'_>) -> Result<Self, FisherError> {
+        check(readings)?;
+        let Readings { margins, odds } = readings;
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let [x, y] = [mean(margins), mean(odds)];
+        let pairs = margins.iter().zip(odds);
+        let both: f64 = pairs.map(|(m, o)| (m - x) * (o - y)).sum();
+        let squares: f64 = margins.iter().map(|m| (m - x).powi(2)).sum();
+        Ok(Self {
+            slope: if squares > 0.0 { both / squares } else { 0.0 },
+            through: [x, y],
         })
-        .collect();
-    let (Some(first), Some(last)) = (places.first(), places.last()) else {
+    }
+
+    fn at(&self, margin: f64) -> f64 {
+        let [x, y] = self.through;
+        y + self.slope * (margin - x)
+    }
+}
+
+fn check(readings: Readings<'_>) -> Result<(), FisherError> {
+    let Readings { margins, odds } = readings;
+    if margins.is_empty() {
         return Err(FisherError::NoSamples(
-            "whose quantiles are asked for".into(),
+            "whose certainty is asked for".into(),
         ));
-    };
-    let quantile = |level: &f64| {
-        let after = places.partition_point(|(place, _)| place < level);
-        match (after.checked_sub(1).map(|at| places[at]), places.get(after)) {
-            (Some((left, low)), Some((right, high))) => {
-                low + (high - low) * (level - left) / (right - left)
-            }
-            (None, _) => first.1,
-            (_, None) => last.1,
-        }
-    };
-    Ok(levels.iter().map(quantile).collect())
+    }
+    expect_len("the list of log-odds", odds.len(), margins.len())?;
+    finite(margins)?;
+    finite(odds)
 }
 
 /// Weights under which samples have their labels in the proportions of the forget samples; all alike
@@ -148,75 +137,55 @@ fn finite(values: &[f64]) -> Result<(), FisherError> {
     }
 }
 
-/// Sorted values, to be asked for the share of them below another one.
-struct Below(Vec<f64>);
-
-impl Below {
-    fn new(values: &[f64]) -> Self {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        Self(sorted)
-    }
-
-    /// Equal values count half.
-    fn share(&self, value: f64) -> f64 {
-        let under = self.0.partition_point(|known| *known < value);
-        let up_to = self.0.partition_point(|known| *known <= value);
-        (under + up_to) as f64 / (2 * self.0.len()) as f64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn of<'a>(margins: &'a [f64], odds: &'a [f64]) -> Readings<'a> {
+        Readings { margins, odds }
+    }
+
     /// Worked out by hand.
     #[test]
-    fn levels_are_the_mean_of_two_ranks() {
-        let signal = Signal {
-            forget: vec![1.5, 0.0],
-            trained: vec![1.0, 2.0, 3.0, 4.0],
-        };
-        // Among the forget samples 3/4 and 1/4, among the trained 1/4 and 0, which is kept off by 1/8.
-        let found = difficulty_levels(std::slice::from_ref(&signal)).unwrap();
-        assert_eq!(found, [0.5, 0.1875]);
-        // A second signal that says the same changes nothing.
-        assert_eq!(difficulty_levels(&[signal.clone(), signal]).unwrap(), found);
+    fn what_learning_adds_to_a_margin_is_taken() {
+        // Learnt: 10 + 2 m. Unseen: 1 + 6 m.
+        let learnt = of(&[0.0, 1.0, 2.0], &[10.0, 12.0, 14.0]);
+        let unseen = of(&[0.0, 0.5, 1.0], &[1.0, 4.0, 7.0]);
+        // As sure as others of its margin; surer by 3; less sure by 1.
+        let forget = of(&[1.0, 0.0, 2.0], &[12.0, 13.0, 13.0]);
+        let outside = Outside::new(forget, learnt).unwrap();
+        assert_eq!(outside.goals(unseen).unwrap(), [7.0, 4.0, 12.0]);
+        // A model that has grown less sure of all unseen samples.
+        let lower = of(&[0.0, 0.5, 1.0], &[0.0, 3.0, 6.0]);
+        assert_eq!(outside.goals(lower).unwrap(), [6.0, 3.0, 11.0]);
     }
 
     #[test]
-    fn signals_add_up() {
-        let of = |forget: [f64; 2]| Signal {
-            forget: forget.to_vec(),
-            trained: vec![1.0, 2.0, 3.0, 4.0],
-        };
-        // What one signal takes for hard, the other one takes for easy.
-        let found = difficulty_levels(&[of([0.0, 5.0]), of([5.0, 0.0])]).unwrap();
-        assert_eq!(found[0], found[1]);
-        assert!(difficulty_levels(&[]).is_err());
-        assert!(difficulty_levels(&[of([0.0, f64::NAN])]).is_err());
-        let short = Signal {
-            forget: vec![1.0],
-            trained: vec![1.0],
-        };
-        assert!(difficulty_levels(&[of([0.0, 1.0]), short]).is_err());
+    fn where_margins_say_nothing_the_means_meet() {
+        let outside = Outside::new(
+            of(&[0.0; 2], &[9.0, 11.0]),
+            of(&[0.0; 3], &[9.0, 10.0, 11.0]),
+        );
+        let goals = outside.unwrap().goals(of(&[0.0; 2], &[3.0, 5.0])).unwrap();
+        assert_eq!(goals, [3.0, 5.0]);
     }
 
     #[test]
-    fn quantiles_follow_the_weights() {
-        let of = |weights: &[f64], level| {
-            weighted_quantiles(&[3.0, 1.0, 2.0], weights, &[level]).unwrap()[0]
-        };
-        // Middles at 1/6, 1/2 and 5/6.
-        assert_eq!(of(&[1.0; 3], 0.5), 2.0);
-        assert!((of(&[1.0; 3], 1.0 / 3.0) - 1.5).abs() < 1e-12);
-        assert_eq!([of(&[1.0; 3], 0.0), of(&[1.0; 3], 1.0)], [1.0, 3.0]);
-        // Without the middle one: 1/4 and 3/4.
-        assert_eq!(of(&[1.0, 1.0, 0.0], 0.5), 2.0);
-        assert_eq!(of(&[1.0, 0.0, 0.0], 0.1), 3.0);
-        assert!(weighted_quantiles(&[1.0], &[0.0], &[0.5]).is_err());
-        assert!(weighted_quantiles(&[1.0], &[1.0, 2.0], &[0.5]).is_err());
+    fn the_line_is_that_of_least_squares() {
+        // As polyfit of NumPy has it: 0.7 m + 1.
+        let line = Line::through(of(&[1.0, 2.0, 3.0, 4.0], &[2.0, 2.0, 3.0, 4.0]));
+        let line = line.unwrap();
+        assert!((line.slope - 0.7).abs() < 1e-12 && (line.at(0.0) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_missing_or_no_number_is_refused() {
+        let fine = of(&[0.0], &[1.0]);
+        assert!(Outside::new(of(&[], &[]), fine).is_err());
+        assert!(Outside::new(fine, of(&[0.0, 1.0], &[1.0])).is_err());
+        let outside = Outside::new(fine, fine).unwrap();
+        assert!(outside.goals(of(&[0.0], &[f64::NAN])).is_err());
     }
 
     #[test]

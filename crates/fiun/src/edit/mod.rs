@@ -5,6 +5,7 @@ pub(crate) mod dampen;
 pub(crate) mod head_row;
 pub(crate) mod log_odds;
 pub(crate) mod low_rank;
+pub(crate) mod margins;
 pub(crate) mod matching;
 pub(crate) mod remap;
 pub(crate) mod suppression;

@@ -23,6 +23,6 @@ pub struct MatchedSamples {
     /// The area under the curve that tells the forgotten samples from the unseen ones by certainty, before
     /// and after; 0.5 is chance. The samples it was aimed by: a verdict is taken on others.
     pub area: [f64; 2],
-    /// The area that samples of their difficulty would have if they had never been seen.
+    /// The area that was aimed at: that of the certainties which models that never saw them would have.
     pub aim: f64,
 }

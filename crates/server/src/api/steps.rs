@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use disinherit::registry::LossBound;
 use disinherit_desk::Terms;
+use disinherit_lab::MethodKind;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -65,7 +66,11 @@ impl PlanBody {
                 return Err(Problem::bad("a loss is a share of accuracy, 0 to 1"));
             }
         }
-        let method = self.method.as_deref().map(str::parse).transpose();
+        let method = self
+            .method
+            .as_deref()
+            .map(str::parse::<MethodKind>)
+            .transpose();
         let usual = LossBound::default();
         Ok(Terms {
             method: method.map_err(Problem::bad)?,
