@@ -207,7 +207,7 @@ fn what_was_approved_is_what_is_done() {
     place.run(&PLAN).success();
     place.run(&["request", "approve", "1"]).success();
     let file = place.checkpoint("more.safetensors", |_| {});
-    let more = ["--parent", "r2", "--relation", "fine-tune"];
+    let more = ["--parent", "r2"];
     place.run(&common::add(&file, "more", &more)).success();
     place.refuse(
         &run,
