@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use disinherit::model::now;
 use disinherit::registry::{
-    ErasureId, ErasureRequest, ErasureState, ErasureStep, Job, JobKind, JobState, OperationId,
-    Registry, StepKind, months_after,
+    ErasureId, ErasureRequest, ErasureStep, Job, JobKind, JobState, OperationId, Registry,
+    StepKind, months_after,
 };
 use disinherit_desk::{Desk, LAST_EXTENSION, Terms};
 
@@ -118,10 +118,6 @@ fn job(
     actor: &str,
 ) -> Result<ErasureRequest, Problem> {
     erasure.check(step)?;
-    let published = erasure.published_by_run().is_some();
-    if kind == JobKind::Run && erasure.state == ErasureState::Running && published {
-        return Err(Problem::conflict("its models were published already").with_hint("verify it"));
-    }
     let filed = registry.file_job(&Job {
         id: 0,
         erasure: erasure.id,

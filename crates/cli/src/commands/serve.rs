@@ -89,7 +89,7 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
         },
     };
     if !args.listen.ip().is_loopback() {
-        warning!("whoever reads the network reads the tokens: let a proxy speak TLS");
+        warning!("who can read the network can read the tokens: let a proxy speak TLS");
     }
     let registry = Arc::new(served.registry);
     let settings = Settings {

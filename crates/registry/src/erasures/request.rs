@@ -254,10 +254,19 @@ impl ErasureRequest {
     /// # Errors
     /// [`RegistryError::Refused`] when it is not.
     pub fn check(&self, step: StepKind) -> Result<(), RegistryError> {
-        match self.state.after(step) {
-            Some(_) => Ok(()),
-            None => Err(self.refuse(step)),
+        if self.state.after(step).is_none() {
+            return Err(self.refuse(step));
         }
+        if step == StepKind::Run {
+            let request = self.id;
+            let refused = |reason| RegistryError::Refused {
+                request,
+                step,
+                reason,
+            };
+            self.check_unpublished().map_err(refused)?;
+        }
+        Ok(())
     }
 
     /// The refusal of a step that is not legal in the request's state.
