@@ -28,6 +28,9 @@ use crate::{files, recipes};
 /// How long the token of the demonstration holds, in milliseconds: a day.
 const DEMO_TOKEN: u64 = 24 * 3_600_000;
 
+/// How long the network of the demonstration is trained: a first look should not wait for the last percent.
+const DEMO_EPOCHS: usize = 40;
+
 /// Answer erasure requests over HTTP, with a page for people and jobs that run here.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -123,7 +126,8 @@ fn key(file: &std::path::Path) -> Result<SecretKey, CliError> {
 fn demo(context: &Context) -> Result<Served, CliError> {
     let folder = tempfile::tempdir()
         .map_err(|error| CliError::new(format!("cannot make a temporary folder: {error}")))?;
-    let recipe = recipes::load("fl-digits")?;
+    let mut recipe = recipes::load("fl-digits")?;
+    recipe.training.epochs = DEMO_EPOCHS;
     let splits = recipes::open_data(&recipe)?;
     let registry = Registry::create(folder.path())?.used_by(context.actor());
     let shared = Arc::new(registry.acting_for(context.actor()));
