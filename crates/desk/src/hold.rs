@@ -10,7 +10,7 @@ use disinherit::registry::{ErasureRun, Registry};
 const BEAT: Duration = Duration::from_secs(10);
 
 /// For how long it may be silent then: the registry waits as long before the first word.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(30);
 
 /// Does some work while the run is kept. A run that was taken over meanwhile is noticed when it publishes.
 pub(crate) fn holding<T>(registry: &Registry, run: ErasureRun, work: impl FnOnce() -> T) -> T {

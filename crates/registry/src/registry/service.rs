@@ -9,7 +9,7 @@ use crate::service::token::AccessToken;
 use crate::time::now;
 
 /// How long a server may be silent before another one takes its job, in milliseconds.
-const LEASE: u64 = 60_000;
+const LEASE: u64 = 30_000;
 
 /// How long answers are kept, in milliseconds: a day.
 const KEPT: u64 = 24 * 3_600_000;
