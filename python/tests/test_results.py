@@ -82,6 +82,8 @@ def test_every_result_is_what_its_class_says(registry, tmp_path):
     of(plan.needs, results.Needs)
     assert registry.plan(source="zoo").request.source == "zoo"
     of(registry.plan(samples=["sample-1"], initial="base"), results.Plan)
+    shards = of(registry.plan(classes="cat", initial="base", shards=2), results.Plan).shards
+    assert [shard.shard for shard in shards] == ["1/2", "2/2"] and all(shard.cost > 0 for shard in shards)
     would = registry.unlearn(classes="cat", initial="base", data=everything, depth="features", dry_run=True, progress=False)
     inner = of(would.models[0].inner, results.InnerEdit)
     assert inner.basis == "none" and inner.layer is None and "below its head" in inner.outputs_only
@@ -95,7 +97,12 @@ def test_every_result_is_what_its_class_says(registry, tmp_path):
     with pytest.raises(LosesTooMuch) as refused:
         registry.unlearn(classes="cat", initial="base", data=everything, alpha=0.0, lambda_=0.0, progress=False)
     assert of(refused.value.models, typing.List[results.ModelLoss])[0].loss.loss > refused.value.bound.target
+    shard = of(
+        registry.unlearn_shard("1/2", classes="cat", initial="base", data=everything, progress=False), results.ShardDone
+    )
+    assert shard.models == shards[0].models and (shard.edited, shard.taken_up) == (len(shard.models), 0)
     done = of(registry.unlearn(classes="cat", initial="base", data=everything, progress=False), results.Unlearned)
+    assert done.request == shard.request
     outcome = done.models[0]
     assert outcome.inner is None
     assert outcome.changed > 0 and outcome.choice.curve and outcome.choice.alpha == outcome.alpha
