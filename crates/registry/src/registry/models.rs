@@ -12,8 +12,11 @@ use crate::objects::manifest::{Manifest, TensorRef};
 use crate::objects::read::ReadObject;
 use crate::registry::Registry;
 
-/// Blobs written or read at a time.
+/// Models written at a time, and of each its tensors.
 const CONCURRENT: usize = 16;
+
+/// The same over a network, where each write waits for an answer.
+const WAITING: usize = 64;
 
 impl Registry {
     /// Stores tensors and the manifest over them, and returns its digest. Nothing refers to it
@@ -43,7 +46,11 @@ impl Registry {
         self.runtime.block_on(
             stream::iter(models)
                 .map(|(manifest, tensors)| self.put(manifest, tensors))
-                .buffered(CONCURRENT)
+                .buffered(if self.is_remote() {
+                    WAITING
+                } else {
+                    CONCURRENT
+                })
                 .try_collect(),
         )
     }
