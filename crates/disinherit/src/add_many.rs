@@ -14,7 +14,7 @@ use crate::model::{manifest, now};
 use crate::progress::Progress;
 
 /// Adds several models, parents before children, all at once or none: a parent may be one of them. Those
-/// that other processes have stored already ([`store_shard`]) are taken up.
+/// that other processes have stored already ([`crate::import::ImportPlan::run_shard`]) are taken up.
 ///
 /// # Errors
 /// As [`crate::import::add_bundle`]; nothing is published then.
