@@ -18,6 +18,10 @@ const AWAY_AT_FIRST: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     /// The first answer of a database that may not be there at all.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "a file is there or not")
+    )]
     First,
     /// An answer of one that was there.
     Again,
