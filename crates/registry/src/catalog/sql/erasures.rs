@@ -21,7 +21,7 @@ use crate::time::now;
 
 /// How long a run that says nothing of itself may not be taken over, in milliseconds. A run says every few
 /// seconds that it goes on.
-const LEASE: i64 = 60_000;
+const LEASE: i64 = 30_000;
 
 /// What a document is called where it cannot be read.
 const WHAT: &str = "erasure request";
