@@ -168,7 +168,7 @@ fn a_slow_network_changes_nothing_but_the_time() {
     shared.is_sound();
 }
 
-/// Ten seconds of 503 from the storage and a database that is killed and started again, at the beginning and in the middle
+/// Ten seconds of 503 from the storage and a database that is killed and started again, before and at several moments
 /// of a request: it waits, ends as it would have, and is on record once.
 #[test]
 fn servers_that_go_away_for_a_while_lose_nothing() {
@@ -179,7 +179,7 @@ fn servers_that_go_away_for_a_while_lose_nothing() {
     let start = Instant::now();
     shared.text(&["plan", "--forget", "class=3", "--from", "r1"]);
     let planning = start.elapsed();
-    let moments = [planning / 2, planning * 2];
+    let moments = [Duration::ZERO, planning / 2, planning, planning * 2];
     for (round, after) in moments.into_iter().enumerate() {
         let mut request = shared.command(&UNLEARN);
         request.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -145,9 +145,14 @@ impl Leases {
         let others = |lease: &&Lease| !lease.removes && Some(&lease.holder) != own;
         let writers = leases.iter().filter(others);
         let oldest = writers.map(|lease| lease.since).min();
-        let oldest = oldest.map(|since| SystemTime::UNIX_EPOCH + Duration::from_millis(since));
-        // Where nobody writes, nothing is about to be published, whatever the clocks say.
-        Ok(oldest.map_or(SystemTime::now() + SKEW, |oldest| oldest - SKEW))
+        let Some(oldest) = oldest else {
+            // Where nobody writes, nothing is about to be published, whatever the clocks say.
+            return Ok(SystemTime::now() + SKEW);
+        };
+        // A time that makes no sense removes nothing.
+        let oldest = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(oldest));
+        let before = oldest.and_then(|oldest| oldest.checked_sub(SKEW));
+        Ok(before.unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
     fn held(&self, lease: Lease) -> Held {

@@ -36,7 +36,7 @@ fn form(error: Option<&Problem>) -> Response {
         form method="post" action="/sign-in" {
             label for="token" { "Token" }
             input id="token" name="token" type="password" autocomplete="current-password" required;
-            p.hint { "An administrator makes one: " code { "disinherit token new NAME --role viewer" } }
+            p.hint { "An administrator makes one on the command line." }
             button.main type="submit" { "Sign in" }
         }
     })
