@@ -1,4 +1,4 @@
-//! Whether the builds of the workspace share one compilation of the tensor library and what is below it.
+//! Whether the builds of the workspace share one compilation of the libraries that they stand on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -6,34 +6,68 @@ use std::process::Command;
 /// The library that takes longest to compile.
 const LIBRARY: &str = "burn";
 
-/// What is built, as `cargo tree` selects it: the command of the README, the whole command, the Python
-/// package, the benchmarks. Each is compared with the workspace and its tests.
-const BUILDS: &[(&str, &[&str])] = &[
-    (
-        "cargo demo",
-        &["-p", "disinherit-cli", "--no-default-features"],
-    ),
-    ("cargo install", &["-p", "disinherit-cli"]),
-    ("the wheel", &["-p", "disinherit-python"]),
-    ("the benchmarks", &["-p", "benches"]),
+/// What is built.
+struct Build {
+    name: &'static str,
+    /// As `cargo tree` selects it.
+    selection: &'static [&'static str],
+    /// Whether all libraries are shared, or only those below [`LIBRARY`], where the build leaves features out.
+    whole: bool,
+}
+
+/// The command of the README, the whole command with and without its tests, the Python package, the
+/// benchmarks. Each is compared with the workspace and its tests.
+const BUILDS: &[Build] = &[
+    Build {
+        name: "cargo demo",
+        selection: &[
+            "-p",
+            "disinherit-cli",
+            "--no-default-features",
+            "-e",
+            "normal,build",
+        ],
+        whole: false,
+    },
+    Build {
+        name: "cargo install",
+        selection: &["-p", "disinherit-cli", "-e", "normal,build"],
+        whole: true,
+    },
+    Build {
+        name: "the command's tests",
+        selection: &["-p", "disinherit-cli", "-e", "normal,build,dev"],
+        whole: true,
+    },
+    Build {
+        name: "the wheel",
+        selection: &["-p", "disinherit-python", "-e", "normal,build"],
+        whole: true,
+    },
+    Build {
+        name: "the benchmarks",
+        selection: &["-p", "benches", "-e", "normal,build"],
+        whole: true,
+    },
 ];
 
 /// Name and version of a package, and the features it is compiled with (more than once where a build
 /// script or a macro asks for others).
 type Packages = BTreeMap<String, BTreeSet<String>>;
 
-/// Prints the packages below [`LIBRARY`] that a build compiles with features that `cargo test --workspace`
-/// does not compile them with; true when there are none.
+/// Prints the libraries that a build compiles with features that `cargo test --workspace` does not compile
+/// them with; true when there are none.
 pub(crate) fn features() -> Result<bool, String> {
     let below: BTreeSet<String> = tree(&["-p", LIBRARY, "-e", "normal,build"])?
         .into_keys()
         .collect();
     let tests = tree(&["--workspace", "-e", "normal,build,dev"])?;
     let mut shared = true;
-    for (name, selection) in BUILDS {
-        let build = tree(&[selection, &["-e", "normal,build"][..]].concat())?;
-        for (package, features) in build {
-            if !below.contains(&package) {
+    for build in BUILDS {
+        for (package, features) in tree(build.selection)? {
+            // Packages of the workspace have their path behind their version.
+            let ours = package.contains(" (");
+            if ours || !(build.whole || below.contains(&package)) {
                 continue;
             }
             let known = tests.get(&package);
@@ -41,7 +75,7 @@ pub(crate) fn features() -> Result<bool, String> {
                 if known.is_none_or(|known| !known.contains(&own)) {
                     shared = false;
                     let theirs = known.map_or_else(Vec::new, |known| known.iter().collect());
-                    println!("{name}: {package} [{own}], the tests: {theirs:?}");
+                    println!("{}: {package} [{own}], the tests: {theirs:?}", build.name);
                 }
             }
         }
