@@ -45,6 +45,15 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Looks for ids of the digits in all that a registry keeps.
+fn holds_no_id(place: &Place) {
+    for file in files(&place.path(".disinherit")) {
+        let bytes = fs::read(&file).unwrap();
+        let found = bytes.windows(8).any(|part| part == b"digits/0");
+        assert!(!found, "an id is in {}", file.display());
+    }
+}
+
 #[test]
 fn a_registry_of_hashed_ids_forgets_proves_and_purges() {
     // The same recipe in clear says which samples those are.
@@ -57,11 +66,7 @@ fn a_registry_of_hashed_ids_forgets_proves_and_purges() {
         (&kept["count"], &kept["hashed"]),
         (&json!(listed.len()), &json!(true))
     );
-    for file in files(&place.path(".disinherit")) {
-        let bytes = fs::read(&file).unwrap();
-        let found = bytes.windows(8).any(|part| part == b"digits/0");
-        assert!(!found, "an id is in {}", file.display());
-    }
+    holds_no_id(&place);
     let shown = place.text(&["show", "b"]);
     assert!(shown.contains("120 samples, ids hashed"), "{shown}");
     assert_eq!(
@@ -113,6 +118,14 @@ fn a_registry_of_hashed_ids_forgets_proves_and_purges() {
     ];
     place.run(&certify).success();
     let before = place.json(&["verify", "--data", "digits", "--json"]);
+    // The log says what was forgotten by hashes, and the verdict was on those very samples.
+    holds_no_id(&place);
+    let named = ["verify", "b", "--forget", "samples=person.txt"];
+    let named = place.json(&[&named[..], &["--data", "digits", "--json"]].concat());
+    let named = &named["models"][0];
+    let models = before["models"].as_array().unwrap().iter();
+    let mut same = models.filter(|verdict| verdict["model"] == named["model"]);
+    assert_eq!(same.next().unwrap()["samples"], named["samples"]);
 
     // The purge takes the old lists with it; what was forgotten is still known by the request.
     let count = objects(&place).len();

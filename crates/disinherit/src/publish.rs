@@ -53,7 +53,10 @@ pub(crate) fn publish(
 ) -> Result<OperationId, EngineError> {
     let record = UnlearnRecord {
         id: done.request.clone(),
-        request: publishing.request.clone(),
+        request: Request {
+            forget: publishing.registry.logged(&publishing.request.forget)?,
+            ..publishing.request.clone()
+        },
         method: done.method.clone(),
         models: done.models.clone(),
         retired: done.retired.clone(),

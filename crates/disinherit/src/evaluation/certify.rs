@@ -35,7 +35,7 @@ impl Evaluator<'_> {
                 let model = LoadedModel::open(self.engine.registry(), &graph, id)?;
                 let provenance =
                     learned(&graph, trained_version(&graph, &model.vertex)?).into_owned();
-                if !matches!(self.forget, Forget::Classes(_)) {
+                if !matches!(&*self.forget, Forget::Classes(_)) {
                     return self.judge_samples(model, provenance, at_most);
                 }
                 let scores = self.scores(&model, &provenance)?;

@@ -28,7 +28,7 @@ use crate::runner::run_weights;
 pub struct Evaluator<'a> {
     pub(super) engine: &'a Engine<'a>,
     splits: &'a Splits,
-    pub(super) forget: &'a Forget,
+    pub(super) forget: Cow<'a, Forget>,
     pub(super) depth: Depth,
     features: Features<'a>,
     /// Of single samples and sources: the training samples that some model learnt and that are forgotten.
@@ -37,10 +37,10 @@ pub struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    /// An evaluator on the engine's data.
+    /// An evaluator on the engine's data, for a request as it was made or as the log keeps it.
     ///
     /// # Errors
-    /// [`EngineError::NeedsData`] when the engine has none.
+    /// [`EngineError::NeedsData`] when the engine has none; what the registry says.
     pub fn new(
         engine: &'a Engine<'a>,
         forget: &'a Forget,
@@ -50,12 +50,16 @@ impl<'a> Evaluator<'a> {
             why: "models are evaluated on data, and none was given".into(),
             hint: Some(Hint::GiveData),
         })?;
-        let forgotten = match forget {
+        let ids = splits.train.ids().iter().chain(splits.heldout.ids());
+        let forget = engine
+            .registry()
+            .named(forget, ids.map(String::as_str))?;
+        let forgotten = match &*forget {
             Forget::Classes(_) => BTreeSet::new(),
-            _ => forgotten_ids(forget, &splits.train, engine.registry().graph()?.models())?,
+            _ => forgotten_ids(&forget, &splits.train, engine.registry().graph()?.models())?,
         };
         Ok(Self {
-            features: engine.features(Some(forget)),
+            features: engine.features(Some(&forget)),
             engine,
             splits,
             forget,
@@ -68,7 +72,8 @@ impl<'a> Evaluator<'a> {
     #[must_use]
     pub fn with_depth(&self, depth: Depth) -> Self {
         Self {
-            features: self.engine.features(Some(self.forget)),
+            features: self.engine.features(Some(&self.forget)),
+            forget: self.forget.clone(),
             depth,
             forgotten: self.forgotten.clone(),
             ..*self
@@ -109,7 +114,7 @@ impl<'a> Evaluator<'a> {
         let train = &self.splits.train;
         let own = own_data(provenance, train)?;
         if self.forgotten.is_empty() {
-            let mask = forget_mask(self.forget, &own, &provenance.training)?;
+            let mask = forget_mask(&self.forget, &own, &provenance.training)?;
             return Ok((own, mask));
         }
         let known: BTreeSet<&String> = own.ids().iter().collect();
@@ -127,7 +132,7 @@ impl<'a> Evaluator<'a> {
     /// aimed by unseen samples: those are left out, whatever the method.
     fn heldout(&self) -> Cow<'_, DataSet> {
         let heldout = &self.splits.heldout;
-        match self.forget {
+        match &*self.forget {
             Forget::Classes(_) => Cow::Borrowed(heldout),
             _ => Cow::Owned(heldout.filter(|_, id| !is_for_aiming(id))),
         }
@@ -136,8 +141,8 @@ impl<'a> Evaluator<'a> {
     /// The held-out samples that the request wants forgotten: of a source or a list there are none,
     /// since those are samples that somebody trained on.
     fn heldout_mask(&self, heldout: &DataSet) -> Result<Vec<bool>, EngineError> {
-        match self.forget {
-            Forget::Classes(_) => forget_mask(self.forget, heldout, []),
+        match &*self.forget {
+            Forget::Classes(_) => forget_mask(&self.forget, heldout, []),
             _ => Ok(vec![false; heldout.len()]),
         }
     }

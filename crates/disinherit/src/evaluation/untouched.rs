@@ -39,7 +39,7 @@ impl Evaluator<'_> {
     ) -> Result<Option<UntouchedRoot>, EngineError> {
         let registry = self.engine.registry();
         let runner = runner_of(self.engine.runner(), &set.own.set)?;
-        let root = open_untouched_root(registry, graph, touched, &set.model, self.forget, runner)?;
+        let root = open_untouched_root(registry, graph, touched, &set.model, &self.forget, runner)?;
         let Some(root) = root else {
             return Ok(None);
         };

@@ -1,5 +1,6 @@
 //! Lists of samples in a registry: written when models are published, at hand when the graph is read.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -97,6 +98,42 @@ impl Registry {
         let ids = ids.map_err(|error| unreadable(digest, error.to_string()))?;
         let hashed = || unreadable(digest, "it has only hashes of the ids".into());
         Ok(ids.ok_or_else(hashed)?.into_iter().collect())
+    }
+
+    /// A request as the log keeps it: where lists keep hashes of ids, it names samples by those too.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn logged(&self, forget: &Forget) -> Result<Forget, RegistryError> {
+        Ok(match (forget, self.writing_key()?) {
+            (Forget::Samples(ids), Some(key)) => {
+                Forget::Samples(ids.iter().map(|id| key.written(id)).collect())
+            }
+            _ => forget.clone(),
+        })
+    }
+
+    /// A request of the log with ids for the hashes that it names samples by: those ids of `data` that
+    /// have them. A request that names no hash is as it was.
+    ///
+    /// # Errors
+    /// [`RegistryError`] when the key that they were hashed with is gone.
+    pub fn named<'f, 'i>(
+        &self,
+        forget: &'f Forget,
+        data: impl IntoIterator<Item = &'i str>,
+    ) -> Result<Cow<'f, Forget>, RegistryError> {
+        let asked = match forget {
+            Forget::Samples(asked) if asked.iter().any(|id| SampleKey::wrote(id)) => asked,
+            _ => return Ok(Cow::Borrowed(forget)),
+        };
+        let key = self.sample_key()?.ok_or_else(|| RegistryError::Document {
+            what: "key of sample ids".into(),
+            reason: "it is gone, and the request names samples by hashes under it".into(),
+        })?;
+        let meant = |id: &&str| asked.contains(*id) || asked.contains(&key.written(id));
+        let ids = data.into_iter().filter(meant).map(str::to_owned);
+        Ok(Cow::Owned(Forget::Samples(ids.collect())))
     }
 
     /// The inheritance graph of all versions, for a request. Of one for single samples the beginnings of

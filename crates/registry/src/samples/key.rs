@@ -14,6 +14,12 @@ const PUBLIC: &str = "disinherit sample list 1";
 /// What tells one key from another, without saying anything of it.
 const CHECKED: &[u8] = b"disinherit sample key 1";
 
+/// What stands before a mark that is written in the place of an id.
+const WRITTEN: &str = "hashed:";
+const DIGITS: [char; 16] = [
+    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+];
+
 /// A key: who does not have it cannot try out ids.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SampleKey([u8; 32]);
@@ -53,6 +59,22 @@ impl SampleKey {
     /// What stands for an id under this key.
     pub(crate) fn mark(&self, id: &[u8]) -> Mark {
         first(blake3::keyed_hash(&self.0, id))
+    }
+
+    /// What is written in the place of an id: its mark in hexadecimal digits, which [`SampleKey::wrote`] tells
+    /// from an id.
+    pub(crate) fn written(&self, id: &str) -> String {
+        let mut text = WRITTEN.to_owned();
+        for byte in self.mark(id.as_bytes()) {
+            text.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+        }
+        text
+    }
+
+    /// Whether a text was written in the place of an id.
+    pub(crate) fn wrote(text: &str) -> bool {
+        let digits = text.strip_prefix(WRITTEN);
+        digits.is_some_and(|digits| digits.len() == 32 && digits.chars().all(|c| DIGITS.contains(&c)))
     }
 
     /// What a list keeps to tell whether it was made with this key.
