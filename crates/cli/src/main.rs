@@ -29,7 +29,13 @@ use crate::exit::Outcome;
 use crate::progress::Bars;
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let matches = match commands::matches(Cli::command()) {
+        Ok(matches) => matches,
+        Err(error) => {
+            output::complain(format_args!("{error}\n"));
+            return error.code();
+        }
+    };
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let name = matches.subcommand_name().unwrap_or_default();
     match run(cli, name) {

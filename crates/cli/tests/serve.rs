@@ -4,171 +4,15 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::Place;
+use common::server::{FLAGS, Server, filing, place, place_in, plan, token};
 use disinherit_server::{ENDPOINTS, Right, Role};
 use disinherit_testkit::{Postgres, skipped};
 use serde_json::{Value, json};
-
-/// Three epochs make models that name one sample in six: an edit of such a one may cost it more than two points.
-const FLAGS: [&str; 6] = ["--data", "digits", "--key", "proof.pem", "--at-most", "1"];
-
-/// A server on its own process.
-struct Server {
-    child: Child,
-    address: String,
-    agent: ureq::Agent,
-}
-
-/// An answer: the status, the headers, the body.
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    text: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
-    }
-}
-
-impl Server {
-    fn start(place: &Place, flags: &[&str], crash: Option<&str>) -> Self {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("disinherit"));
-        command
-            .current_dir(place.folder.path())
-            .env("DISINHERIT_ACTOR", "host")
-            .args(["serve", "--listen", "127.0.0.1:0", "--quiet"])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        if let Some(point) = crash {
-            command.env("DISINHERIT_CRASH", point);
-        }
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.next().unwrap().unwrap();
-        let address = line.strip_prefix("listening on ").unwrap().to_owned();
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(Duration::from_secs(120)))
-            .build()
-            .into();
-        Self {
-            child,
-            address,
-            agent,
-        }
-    }
-
-    fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.address));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let mut answer = match method {
-            "GET" => self.agent.run(request.body(()).unwrap()).unwrap(),
-            _ => self
-                .agent
-                .run(request.body(body.to_owned()).unwrap())
-                .unwrap(),
-        };
-        let headers = answer.headers().iter().map(|(name, value)| {
-            (
-                name.to_string(),
-                String::from_utf8_lossy(value.as_bytes()).into_owned(),
-            )
-        });
-        Answer {
-            status: answer.status().as_u16(),
-            headers: headers.collect(),
-            text: answer.body_mut().read_to_string().unwrap(),
-        }
-    }
-
-    fn get(&self, token: &str, path: &str) -> Answer {
-        let bearer = format!("Bearer {token}");
-        self.call("GET", path, &[("authorization", &bearer)], "")
-    }
-
-    fn post(&self, token: &str, path: &str, body: &Value) -> Answer {
-        let bearer = format!("Bearer {token}");
-        let headers = [
-            ("authorization", bearer.as_str()),
-            ("content-type", "application/json"),
-        ];
-        self.call("POST", path, &headers, &body.to_string())
-    }
-
-    /// A step that must be taken.
-    fn step(&self, token: &str, step: &str, body: &Value) -> Value {
-        let answer = self.post(token, &format!("/api/v1/requests/1/{step}"), body);
-        assert!(
-            answer.status < 300,
-            "{step}: {} {}",
-            answer.status,
-            answer.text
-        );
-        answer.json()
-    }
-
-    /// Waits for the last job of request 1, and returns how it ended.
-    fn job(&self, token: &str) -> Value {
-        let begun = Instant::now();
-        loop {
-            let jobs = self.get(token, "/api/v1/requests/1/jobs").json();
-            let last = jobs.as_array().unwrap().last().unwrap().clone();
-            if last["state"] != "waiting" && last["state"] != "taken" {
-                return last;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(240), "{last}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    /// Tells it to stop, as systems do, and waits.
-    fn stop(mut self) -> bool {
-        let id = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        self.child.wait().unwrap().success()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn place() -> Place {
-    let place = Place::grown();
-    place.run(&["key", "proof.pem"]).success();
-    place
-}
-
-fn token(place: &Place, name: &str, role: &str) -> String {
-    let made = place.json(&["token", "new", name, "--role", role, "--json"]);
-    made["secret"].as_str().unwrap().to_owned()
-}
-
-fn filing() -> Value {
-    json!({"forget": {"classes": ["3"]}, "from": ["r1"], "requester": "subject-7"})
-}
-
-fn plan() -> Value {
-    json!({"accept_loss": 0.1})
-}
 
 #[test]
 fn a_request_goes_its_way_over_http() {
@@ -322,7 +166,8 @@ fn who_may_what() {
     );
     assert!(!listed.contains(&tokens[0].1) && !listed.contains("disinherit_"));
 
-    let server = Server::start(&place, &["--no-jobs"], None);
+    // One address sends all the wrong tokens here.
+    let server = Server::start(&place, &["--no-jobs", "--lockout-after", "0"], None);
     let mut denied = 0;
     for endpoint in ENDPOINTS {
         let path = endpoint.path.replace("{id}", "7");
@@ -719,12 +564,7 @@ fn killed_servers_lose_no_job_in_postgres() {
         Ok(database) => database,
         Err(why) => return skipped("the service over PostgreSQL", &why),
     };
-    let place = Place {
-        folder: tempfile::tempdir().unwrap(),
-    };
-    place
-        .run(&["init", "--catalog", &database.address()])
-        .success();
+    let place = place_in(&database);
     place
         .run(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"])
         .success();

@@ -1,5 +1,6 @@
 //! What every call is answered with.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,9 +14,14 @@ use disinherit::registry::Registry;
 use disinherit_desk::{Bar, Desk};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::audit::Audit;
+use crate::error::ServeError;
+pub(crate) use crate::identity::Caller;
+use crate::identity::{Issuer, OidcSettings};
+use crate::listen::tls::TlsFiles;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::rights::Role;
+use crate::quota::{Limiter, Limits};
 
 /// The most calls that use the registry at a time.
 const AT_A_TIME: usize = 32;
@@ -39,37 +45,42 @@ pub struct Settings {
     /// How long the job that is worked on may take when the server is told to stop; it waits for the next
     /// server then.
     pub patience: Duration,
+    /// How much one caller gets.
+    pub limits: Limits,
+    /// The file that refusals and sign-ins are appended to, if there is one.
+    pub audit_log: Option<PathBuf>,
+    /// The certificate, where this server speaks TLS itself.
+    pub tls: Option<TlsFiles>,
+    /// Whose tokens are taken beside those of the registry.
+    pub oidc: Option<OidcSettings>,
 }
 
 /// A server at work.
 pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
+    pub(crate) limiter: Limiter,
+    pub(crate) audit: Audit,
+    pub(crate) issuer: Option<Issuer>,
     /// A job was filed, or the server stops.
     pub(crate) news: Notify,
     stopping: AtomicBool,
     turns: Semaphore,
 }
 
-/// Who calls.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    /// The number of the token.
-    pub(crate) token: i64,
-    /// The actor.
-    pub(crate) name: String,
-    pub(crate) role: Role,
-}
-
 impl App {
-    pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(settings: Settings) -> Result<Arc<Self>, ServeError> {
+        let issuer = settings.oidc.clone().map(Issuer::new).transpose()?;
+        Ok(Arc::new(Self {
+            limiter: Limiter::new(&settings.limits),
+            audit: Audit::new(settings.audit_log.clone()),
+            issuer,
             settings,
             metrics: Metrics::default(),
             news: Notify::new(),
             stopping: AtomicBool::new(false),
             turns: Semaphore::new(AT_A_TIME),
-        })
+        }))
     }
 
     pub(crate) fn stop(&self) {

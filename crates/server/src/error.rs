@@ -1,5 +1,7 @@
 //! Why a server does not start, or a token is not made.
 
+use std::path::PathBuf;
+
 use disinherit::EngineError;
 use disinherit::registry::RegistryError;
 
@@ -18,6 +20,17 @@ pub enum ServeError {
         /// Why it was not.
         source: std::io::Error,
     },
+    /// A certificate or its key cannot be used.
+    #[error("cannot use {} for TLS: {reason}", file.display())]
+    Tls {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Tokens of an issuer cannot be checked.
+    #[error("cannot take tokens of the issuer: {0}")]
+    Issuer(String),
     /// A token that cannot be made.
     #[error("cannot make a token: {0}")]
     Token(String),

@@ -6,18 +6,22 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use disinherit::registry::RegistryError;
 
 use crate::app::{App, Caller};
+use crate::audit::Call;
+use crate::identity::{Unknown, hash, holder, is_registrys};
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::rights::{Right, right_of};
-use crate::tokens::hash;
 
 /// The cookie of the page.
 pub(crate) const COOKIE: &str = "disinherit_token";
 
 /// The longest token that is looked at.
-const LONGEST: usize = 200;
+const LONGEST: usize = 8192;
+
+/// The endpoints that monitors ask, as often as they like.
+const WATCHED: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Lets a call through where its token has the right that the endpoint asks for.
 pub(crate) async fn guard(
@@ -26,71 +30,140 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let (method, path) = (request.method().clone(), path.as_str().to_owned());
+    let path = path.as_str().to_owned();
+    let call = Call {
+        method: request.method().clone(),
+        path: request.uri().path().to_owned(),
+        address: app
+            .limiter
+            .address(request.extensions().get::<Peer>(), request.headers()),
+    };
     let for_people = !path.starts_with("/api/") && path != "/metrics";
-    let answer = match admitted(&app, &method, &path, request.headers()).await {
+    let answer = match admitted(&app, &call, &path, request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(call.clone());
             next.run(request).await
         }
-        Err(problem) if for_people && problem.status == 401 && method == Method::GET => {
-            Redirect::to("/sign-in").into_response()
+        Err(refusal) => {
+            let Refusal { caller, problem } = *refusal;
+            denied(&app, &call, caller.as_ref(), &problem);
+            if for_people && problem.status == 401 && call.method == Method::GET {
+                Redirect::to("/sign-in").into_response()
+            } else {
+                problem.into_response()
+            }
         }
-        Err(problem) => problem.into_response(),
     };
     app.metrics
-        .answered(method.as_str(), &path, answer.status().as_u16());
+        .answered(call.method.as_str(), &path, answer.status().as_u16());
     answer
+}
+
+/// Why a call was not let through, and whose it was, as far as that is known.
+struct Refusal {
+    caller: Option<Caller>,
+    problem: Problem,
+}
+
+impl From<Problem> for Box<Refusal> {
+    fn from(problem: Problem) -> Self {
+        let caller = None;
+        Self::new(Refusal { caller, problem })
+    }
 }
 
 async fn admitted(
     app: &Arc<App>,
-    method: &Method,
+    call: &Call,
     path: &str,
     headers: &HeaderMap,
-) -> Result<Option<Caller>, Problem> {
+) -> Result<Option<Caller>, Box<Refusal>> {
     let forbidden = |detail: &str| {
         let status = StatusCode::FORBIDDEN;
         Problem::new(status, "/problems/forbidden", detail)
     };
-    let Some(right) = right_of(method.as_str(), path) else {
-        denied(app, method, path, None);
-        return Err(forbidden("nobody may do this"));
+    if !WATCHED.contains(&path) {
+        app.limiter.call_from(call.address)?;
+    }
+    let Some(right) = right_of(call.method.as_str(), path) else {
+        return Err(forbidden("nobody may do this").into());
     };
     let (secret, from_cookie) = secret_of(headers);
-    let writes = !matches!(*method, Method::GET | Method::HEAD);
+    let writes = !matches!(call.method, Method::GET | Method::HEAD);
     if writes && (from_cookie || right == Right::Public) && !is_own(headers) {
-        denied(app, method, path, None);
-        return Err(forbidden("this call comes from another page"));
+        return Err(forbidden("this call comes from another page").into());
+    }
+    if right != Right::Public || writes {
+        app.limiter.admits(call.address)?;
     }
     if right == Right::Public {
         return Ok(None);
     }
-    let known = match secret {
-        Some(secret) if secret.len() <= LONGEST => caller(app, &secret).await?,
-        _ => None,
-    };
-    let Some(caller) = known else {
-        denied(app, method, path, None);
-        let status = StatusCode::UNAUTHORIZED;
-        let detail = "a token is needed, and must be known, not expired and not revoked";
-        return Err(Problem::new(status, "/problems/unauthorized", detail));
-    };
-    if !caller.role.may(right) {
-        denied(app, method, path, Some(&caller));
-        return Err(forbidden(&format!(
+    let caller = identified(app, call, secret.as_deref()).await?;
+    let refused = match app.limiter.call_by(&caller.identity) {
+        Err(problem) => problem,
+        Ok(()) if caller.role.may(right) => return Ok(Some(caller)),
+        Ok(()) => forbidden(&format!(
             "a token of the role {} may not do this",
             caller.role
-        )));
-    }
-    Ok(Some(caller))
+        )),
+    };
+    Err(Box::new(Refusal {
+        caller: Some(caller),
+        problem: refused,
+    }))
 }
 
-/// Every denial is told in the log of the server, and counted.
-fn denied(app: &App, method: &Method, path: &str, caller: Option<&Caller>) {
+/// The holder of a secret. A secret that was never given out counts against the address that sent it.
+pub(crate) async fn identified(
+    app: &Arc<App>,
+    call: &Call,
+    secret: Option<&str>,
+) -> Result<Caller, Problem> {
+    let unknown = |detail: String| {
+        let status = StatusCode::UNAUTHORIZED;
+        Problem::new(status, "/problems/unauthorized", detail)
+    };
+    let Some(secret) = secret.filter(|secret| !secret.is_empty()) else {
+        return Err(unknown("a token is needed".into()));
+    };
+    let known = match secret.len() <= LONGEST {
+        true => caller(app, secret).await,
+        false => Err(Unknown::Forged("this token is too long".into())),
+    };
+    known.map_err(|reason| match reason {
+        Unknown::Forged(reason) => {
+            app.limiter.failed(call.address);
+            unknown(reason)
+        }
+        Unknown::Lapsed(reason) => unknown(reason),
+        Unknown::Failed(problem) => problem,
+    })
+}
+
+/// Whose secret it is.
+async fn caller(app: &Arc<App>, secret: &str) -> Result<Caller, Unknown> {
+    match &app.issuer {
+        Some(issuer) if !is_registrys(secret) => issuer.caller(secret).await,
+        _ => {
+            let hash = hash(secret);
+            let found = app.read(move |registry| Ok(registry.token(&hash)?)).await;
+            holder(found.map_err(Unknown::Failed)?)
+        }
+    }
+}
+
+/// Every refusal is counted, and put on record; of a flood from one address, one a second is.
+pub(crate) fn denied(app: &App, call: &Call, caller: Option<&Caller>, problem: &Problem) {
+    if !matches!(problem.status, 401 | 403 | 429) {
+        return;
+    }
     app.metrics.denied();
-    let (token, name) = caller.map_or((0, "-"), |caller| (caller.token, caller.name.as_str()));
-    tracing::warn!(%method, path, token, name, "denied");
+    if problem.status != 429 || app.limiter.is_told(call.address) {
+        app.audit
+            .refused(call, caller, problem.status, &problem.detail);
+    }
 }
 
 /// The secret of a call, and whether a browser sent it by itself.
@@ -138,25 +211,19 @@ fn is_own(headers: &HeaderMap) -> bool {
     matches!((origin, host), (Some((_, origin)), Some(host)) if origin == host)
 }
 
-/// Whose secret it is, if it is one that holds.
-pub(crate) async fn caller(app: &Arc<App>, secret: &str) -> Result<Option<Caller>, Problem> {
-    let hash = hash(secret);
-    let found = app.read(move |registry| Ok(registry.token(&hash)?)).await?;
-    let Some(token) = found else { return Ok(None) };
-    let role = token.role.parse().map_err(|reason| {
-        let what = "role of a token".to_owned();
-        Problem::from(RegistryError::Document { what, reason })
-    })?;
-    Ok(Some(Caller {
-        token: token.id,
-        name: token.name,
-        role,
-    }))
-}
-
 /// What browsers are told with every answer: to run nothing, to load nothing from elsewhere, to keep nothing.
 pub(crate) async fn headers(request: Request, next: Next) -> Response {
+    let tls = request
+        .extensions()
+        .get::<Peer>()
+        .is_some_and(|peer| peer.tls);
     let mut answer = next.run(request).await;
+    if tls {
+        let always = HeaderValue::from_static("max-age=31536000");
+        answer
+            .headers_mut()
+            .insert(header::STRICT_TRANSPORT_SECURITY, always);
+    }
     let told = [
         (
             header::CONTENT_SECURITY_POLICY,

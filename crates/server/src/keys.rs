@@ -12,8 +12,8 @@ use disinherit::registry::KeptAnswer;
 use sha2::{Digest, Sha256};
 
 use crate::app::{App, Caller};
+use crate::identity::hexadecimal;
 use crate::problem::Problem;
-use crate::tokens::hexadecimal;
 
 /// The header.
 const HEADER: &str = "idempotency-key";
@@ -52,8 +52,7 @@ async fn keyed(
     let body = to_bytes(body, app.settings.largest_body)
         .await
         .map_err(|_| too_large())?;
-    let token = caller.token.to_string();
-    let name = digest(&[token.as_bytes(), key.as_bytes()]);
+    let name = digest(&[caller.identity.as_bytes(), key.as_bytes()]);
     let asked = digest(&[parts.uri.path().as_bytes(), &body]);
     let (own, digest) = (name.clone(), asked.clone());
     let known = app

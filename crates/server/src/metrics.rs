@@ -12,6 +12,7 @@ use disinherit::registry::ErasureState;
 pub(crate) struct Metrics {
     calls: Mutex<BTreeMap<(String, String, u16), u64>>,
     denials: AtomicU64,
+    refused: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
 }
@@ -33,6 +34,11 @@ impl Metrics {
         self.denials.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A connection that was one too many.
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn job_ended(&self, well: bool) {
         let counter = if well { &self.done } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -52,11 +58,14 @@ impl Metrics {
         let _ = writeln!(
             out,
             "# TYPE disinherit_denials_total counter\ndisinherit_denials_total {}\n\
+             # TYPE disinherit_connections_refused_total counter\n\
+             disinherit_connections_refused_total {}\n\
              # TYPE disinherit_jobs_total counter\n\
              disinherit_jobs_total{{end=\"done\"}} {}\n\
              disinherit_jobs_total{{end=\"failed\"}} {}\n\
              # TYPE disinherit_erasure_requests gauge",
             count(&self.denials),
+            count(&self.refused),
             count(&self.done),
             count(&self.failed),
         );

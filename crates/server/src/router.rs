@@ -19,6 +19,7 @@ use crate::api::list::MOST;
 use crate::api::{log, models, requests, steps};
 use crate::app::App;
 use crate::problem::Problem;
+use crate::quota::body;
 use crate::{guard, keys, page};
 
 /// How long a call may take. What takes longer is a job.
@@ -96,6 +97,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             let status = StatusCode::METHOD_NOT_ALLOWED;
             Problem::new(status, "/problems/method", "this cannot be called so")
         })
+        .route_layer(from_fn_with_state(Arc::clone(&app), body::whole))
         .route_layer(from_fn_with_state(Arc::clone(&app), guard::guard))
         .fallback(|| async { Problem::missing("nothing is here") })
         .layer(DefaultBodyLimit::max(app.settings.largest_body))

@@ -2,26 +2,24 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand::TryRng;
-use tokio::sync::Notify;
 
 use crate::app::{App, Settings};
 use crate::error::ServeError;
+use crate::identity::hexadecimal;
 use crate::jobs::Worker;
+use crate::listen::answer;
+use crate::listen::tls::Tls;
 use crate::router::router;
-use crate::tokens::hexadecimal;
-
-/// How long calls that were begun may take when the server stops.
-const CALLS: Duration = Duration::from_secs(10);
 
 /// Answers at an address until the process is told to stop (interrupt or termination): calls that were begun
 /// are answered, and the job that is worked on is finished, or left to the next server. `ready` is told the
 /// address, whose port the system chose where 0 was asked for.
 ///
 /// # Errors
-/// [`ServeError`] when the address cannot be listened on.
+/// [`ServeError`] when the address cannot be listened on, the certificate, the audit log or the issuer of tokens
+/// cannot be used.
 pub fn serve(
     settings: Settings,
     address: SocketAddr,
@@ -39,7 +37,13 @@ pub fn serve(
         .build()
         .map_err(io("start threads"))?;
     let (registry, patience) = (Arc::clone(&settings.registry), settings.patience);
-    let app = App::new(settings);
+    let app = App::new(settings)?;
+    app.audit.check().map_err(io("write the audit log"))?;
+    let tls = app.settings.tls.clone().map(Tls::open).transpose()?;
+    let tls = tls.map(Arc::new);
+    if let Some(issuer) = &app.issuer {
+        runtime.block_on(issuer.prepare())?;
+    }
     let worker = match app.settings.jobs {
         true => Some(Worker::start(Arc::clone(&app), name()?).map_err(io("start a thread"))?),
         false => None,
@@ -47,23 +51,16 @@ pub fn serve(
     let served = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         ready(own);
-        let stopped = Arc::clone(&app);
-        let told = Arc::new(Notify::new());
-        let tell = Arc::clone(&told);
-        let serving =
-            axum::serve(listener, router(Arc::clone(&app))).with_graceful_shutdown(async move {
-                told_to_stop().await;
-                stopped.stop();
-                tell.notify_one();
-            });
-        tokio::select! {
-            done = async { serving.await } => done,
-            // A client that never ends its call is not waited for.
-            () = async {
-                told.notified().await;
-                tokio::time::sleep(CALLS).await;
-            } => Ok(()),
+        if let Some(tls) = tls.clone() {
+            tokio::spawn(async move { tls.keep_fresh().await });
         }
+        let stopped = Arc::clone(&app);
+        let stop = async move {
+            told_to_stop().await;
+            stopped.stop();
+        };
+        answer(listener, &app, router(Arc::clone(&app)), tls, stop).await;
+        Ok::<(), std::io::Error>(())
     });
     app.stop();
     if let Some(worker) = worker {

@@ -75,6 +75,17 @@ pub(crate) enum Command {
     Demo(Box<demo::DemoArgs>),
 }
 
+/// Reads the command line.
+///
+/// # Errors
+/// Where a configuration file cannot be read. A wrong command line ends the process.
+pub(crate) fn matches(top: clap::Command) -> Result<clap::ArgMatches, CliError> {
+    #[cfg(feature = "server")]
+    return serve::config::matches(top);
+    #[cfg(not(feature = "server"))]
+    Ok(top.get_matches())
+}
+
 /// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliError> {
     match command {

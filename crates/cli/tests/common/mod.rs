@@ -1,6 +1,9 @@
 //! What the tests of the command line share.
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
+#[cfg(all(unix, feature = "server"))]
+pub(crate) mod server;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};

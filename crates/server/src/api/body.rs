@@ -32,6 +32,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             let detail = "the body must be application/json";
             return Err(Problem::new(status, "/problems/media-type", detail));
         }
+        // A list would be read as the fields in their order.
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::bad("the body must be a JSON object"));
+        }
         let read = serde_json::from_slice(text);
         read.map(Self)
             .map_err(|error| Problem::bad(format!("the body cannot be read: {error}")))

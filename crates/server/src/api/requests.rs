@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::reply::Json;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use disinherit::registry::{ErasureRequest, Registry};
@@ -19,7 +19,7 @@ use crate::api::list::RequestQuery;
 use crate::api::view::{JobView, RequestView, answer};
 use crate::app::{App, Caller};
 use crate::problem::Problem;
-use crate::query::Query;
+use crate::query::{Path, Query};
 
 /// What must be forgotten.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -164,7 +164,7 @@ pub(crate) async fn preview(
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let erasure = one(&app, &id).await?;
@@ -184,7 +184,7 @@ pub(crate) async fn show(
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn jobs(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
 ) -> Result<Json<Vec<JobView>>, Problem> {
     let id = number(&id)?;
     let jobs = app.read(move |registry| {
@@ -200,7 +200,7 @@ pub(crate) async fn jobs(
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn scope(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
 ) -> Result<Json<Value>, Problem> {
     let id = number(&id)?;
     let scope = app.at_desk("", move |desk, registry| {
@@ -213,11 +213,11 @@ pub(crate) async fn scope(
 
 /// What happened to it, from the log.
 #[utoipa::path(get, path = "/api/v1/requests/{id}/history", params(("id" = i64, Path)), tag = "requests",
-    responses((status = 200, body = Object),
+    responses((status = 200, body = Vec<Object>),
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn history(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
 ) -> Result<Json<Value>, Problem> {
     let id = number(&id)?;
     let history = app.read(move |registry| {
@@ -229,11 +229,11 @@ pub(crate) async fn history(
 
 /// The verdict on each of its models.
 #[utoipa::path(get, path = "/api/v1/requests/{id}/verdicts", params(("id" = i64, Path)), tag = "requests",
-    responses((status = 200, body = Object),
+    responses((status = 200, body = Vec<Object>),
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn verdicts(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
 ) -> Result<Json<Value>, Problem> {
     let id = number(&id)?;
     let verdicts = app.at_desk("", move |desk, registry| {
@@ -250,7 +250,7 @@ pub(crate) async fn verdicts(
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn certificate(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
 ) -> Result<Response, Problem> {
     let id = number(&id)?;
     let found = app.at_desk("", move |desk, registry| {

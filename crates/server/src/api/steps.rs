@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use disinherit::registry::LossBound;
@@ -17,6 +17,7 @@ use crate::api::requests::known;
 use crate::api::view::{RequestView, answer};
 use crate::app::{App, Caller};
 use crate::problem::Problem;
+use crate::query::Path;
 
 /// A comment.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -82,12 +83,7 @@ impl PlanBody {
     }
 }
 
-type Called = (
-    State<Arc<App>>,
-    Extension<Option<Caller>>,
-    Path<String>,
-    HeaderMap,
-);
+type Called = (State<Arc<App>>, Extension<Option<Caller>>, Path, HeaderMap);
 
 async fn take(called: Called, status: StatusCode, act: Act) -> Result<Response, Problem> {
     let (State(app), Extension(caller), Path(id), headers) = called;

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use axum::Form;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
 
-use super::frame::{Frame, problem, told};
+use super::frame::{Frame, told};
 use crate::app::App;
-use crate::guard::{COOKIE, caller};
+use crate::audit::Call;
+use crate::guard::{COOKIE, denied, identified};
+use crate::peer::Peer;
 use crate::problem::Problem;
+
+/// The longest token that fits into a cookie.
+const LONGEST: usize = 3800;
 
 #[derive(Deserialize)]
 pub(super) struct Signing {
@@ -45,40 +50,44 @@ fn form(error: Option<&Problem>) -> Response {
 /// The token becomes a cookie that only this server gets, and no script can read.
 pub(super) async fn send(
     State(app): State<Arc<App>>,
+    Extension(call): Extension<Call>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     Form(signing): Form<Signing>,
 ) -> Response {
-    // Where a proxy says that it speaks TLS, the cookie goes over TLS only.
+    // Where this server or a proxy speaks TLS, the cookie goes over TLS only.
+    let tls = peer.is_some_and(|peer| peer.tls);
     let forwarded = headers.get("x-forwarded-proto");
-    let secure = match forwarded.is_some_and(|scheme| scheme == "https") {
+    let secure = match tls || forwarded.is_some_and(|scheme| scheme == "https") {
         true => "; Secure",
         false => "",
     };
     let secret = signing.token.trim().to_owned();
-    let plain = !secret.is_empty()
+    // What goes into a cookie: tokens of the registry, and signed ones that are not too long for browsers.
+    let plain = secret.len() <= LONGEST
         && secret
             .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let known = match plain {
-        true => caller(&app, &secret).await,
-        false => Ok(None),
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let known = match identified(&app, &call, Some(&secret)).await {
+        Ok(_) if !plain => Err(Problem::bad("this token is too long for a browser")
+            .with_hint("programs can use it; ask for one with fewer claims")),
+        known => known,
     };
     match known {
-        Ok(Some(_)) => with_cookie(
-            Redirect::to("/"),
-            &format!("{COOKIE}={secret}; Max-Age=43200{secure}"),
-        ),
-        Ok(None) => {
-            app.metrics.denied();
-            tracing::warn!("denied: a token that does not hold");
-            let status = StatusCode::UNAUTHORIZED;
-            let detail = "This token is not known, has expired, or was revoked.";
-            let error = Problem::new(status, "/problems/unauthorized", detail);
+        Ok(caller) => {
+            app.audit.signed_in(&call, &caller);
+            with_cookie(
+                Redirect::to("/"),
+                &format!("{COOKIE}={secret}; Max-Age=43200{secure}"),
+            )
+        }
+        Err(error) => {
+            denied(&app, &call, None, &error);
             let mut page = form(Some(&error));
-            *page.status_mut() = status;
+            *page.status_mut() =
+                StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
             page
         }
-        Err(error) => problem(None, &error),
     }
 }
 

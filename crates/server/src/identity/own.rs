@@ -1,10 +1,11 @@
 //! Tokens: made from the system's randomness, shown once, kept as hashes.
 
 use disinherit::model::now;
-use disinherit::registry::{AccessToken, Registry};
+use disinherit::registry::{AccessToken, Registry, RegistryError};
 use rand::TryRng;
 use sha2::{Digest, Sha256};
 
+use super::caller::{Caller, Unknown};
 use crate::error::ServeError;
 use crate::rights::Role;
 
@@ -72,4 +73,27 @@ pub(crate) fn hash(secret: &str) -> String {
 /// Bytes as text.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a secret looks like a token of this registry.
+pub(crate) fn is_registrys(secret: &str) -> bool {
+    secret.starts_with(PREFIX)
+}
+
+/// The holder of a token that was found by its hash.
+pub(crate) fn holder(token: Option<AccessToken>) -> Result<Caller, Unknown> {
+    let Some(token) = token else {
+        let reason = "a token is needed, and must be known, not expired and not revoked";
+        return Err(Unknown::Forged(reason.into()));
+    };
+    let role: Role = token.role.parse().map_err(|reason| {
+        let what = "role of a token".to_owned();
+        Unknown::Failed(RegistryError::Document { what, reason }.into())
+    })?;
+    Ok(Caller {
+        token: Some(token.id),
+        identity: token.id.to_string().into(),
+        name: token.name,
+        role: role.into(),
+    })
 }

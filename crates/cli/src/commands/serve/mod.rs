@@ -1,12 +1,16 @@
 //! `serve`: the desk as a service with a page.
 
+pub(crate) mod config;
+mod limits;
+mod trust;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::Args;
+use clap::{Args, Command};
 use disinherit::cards::FisherOptions;
 use disinherit::certificate::{KeyKind, SecretKey};
 use disinherit::data::Splits;
@@ -15,14 +19,18 @@ use disinherit_desk::Bar;
 use disinherit_server::{Role, Settings, make_token, serve};
 use tempfile::TempDir;
 
+use self::config::Effective;
+use self::limits::LimitArgs;
+use self::trust::TrustArgs;
 use super::fisher;
 use crate::args::data::DataArgs;
+use crate::args::global::GlobalArgs;
 use crate::args::values::duration;
 use crate::args::verdict::VerdictArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
-use crate::output::{self, outln, warning};
+use crate::output::{self, out, outln, warning};
 use crate::{files, recipes};
 
 /// How long the token of the demonstration holds, in milliseconds: a day.
@@ -37,18 +45,22 @@ const DEMO_EPOCHS: usize = 40;
 It ends when it is interrupted or terminated: calls are answered, and the job that is worked on is finished
 or left to the next server. Every call needs a token: `disinherit token new`.
 
+Each option can be set by the environment (`--largest-body` by DISINHERIT_SERVE_LARGEST_BODY) and in the TOML
+file that `--config` names (largest-body = \"16MiB\"). An option on the command line comes first, then the
+environment, then the file.
+
 Examples:
   disinherit serve --demo
   disinherit serve --data photos/ --key proof.pem
-  disinherit serve --listen 0.0.0.0:8080 --no-jobs")]
+  disinherit serve --listen 0.0.0.0:8080 --no-jobs
+  disinherit serve --config serve.toml
+  disinherit serve --tls-cert cert.pem --tls-key key.pem --print-config")]
 pub(crate) struct ServeArgs {
-    /// Where to listen. Let a proxy speak TLS before others can reach it.
-    #[arg(
-        long,
-        default_value = "127.0.0.1:8080",
-        value_name = "ADDRESS",
-        env = "DISINHERIT_LISTEN"
-    )]
+    // The first one: what it looks at is taken away by the others.
+    #[command(flatten)]
+    effective: Effective,
+    /// Where to listen. Speak TLS, or let a proxy do so, before others can reach it.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
     #[command(flatten)]
     data: DataArgs,
@@ -70,6 +82,16 @@ pub(crate) struct ServeArgs {
     /// behind.
     #[arg(long, conflicts_with_all = ["data", "key"])]
     demo: bool,
+    /// A TOML file with settings, called as the options.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print all settings as such a file, and serve nothing.
+    #[arg(long)]
+    print_config: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 /// What is served.
@@ -82,6 +104,14 @@ struct Served {
 }
 
 pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliError> {
+    if args.print_config {
+        let own = ServeArgs::augment_args(Command::new("serve"));
+        let shared = GlobalArgs::augment_args(Command::new("serve"));
+        out!("{}", args.effective.text([&own, &shared]));
+        return Ok(Outcome::Done);
+    }
+    let (tls, oidc) = (args.trust.tls()?, args.trust.oidc()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let served = match args.demo {
         true => demo(context)?,
         false => Served {
@@ -91,8 +121,10 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
             folder: None,
         },
     };
-    if !args.listen.ip().is_loopback() {
-        warning!("who can read the network can read the tokens: let a proxy speak TLS");
+    if !args.listen.ip().is_loopback() && tls.is_none() {
+        warning!(
+            "who can read the network can read the tokens: give `--tls-cert`, or let a proxy speak TLS"
+        );
     }
     let registry = Arc::new(served.registry);
     let settings = Settings {
@@ -108,9 +140,13 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
         jobs: !args.no_jobs,
         largest_body: usize::try_from(args.largest_body.as_u64()).unwrap_or(usize::MAX),
         patience: Duration::from_millis(args.patience),
+        limits: args.limits.limits(),
+        audit_log: args.limits.audit_log.clone(),
+        tls,
+        oidc,
     };
     serve(settings, args.listen, |address| {
-        outln!("listening on http://{address}");
+        outln!("listening on {scheme}://{address}");
         // Who started it waits for this line.
         let _ = output::finish();
     })?;
