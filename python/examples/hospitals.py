@@ -1,8 +1,9 @@
 """A federation forgets a client that leaves, and goes on.
 
-Four hospitals train a classifier together with Flower (its own simulation, no network); every round is on record.
-After some rounds one of them leaves: what came from it is forgotten in all rounds that were kept and in the current
-global model, which the others then train on.
+Ten hospitals train a classifier together with Flower (its own simulation, no network) for twenty rounds; every fifth is
+on record. Then one of them leaves: what came from it is forgotten in all rounds that were kept and in the current
+global model, which the others then train on. At last a class is forgotten with no data at the server: from FIM cards, which
+the hospitals compute where their data is.
 
     pip install disinherit[flower] "flwr[simulation]" torch scikit-learn
     python hospitals.py
@@ -26,11 +27,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from disinherit import Registry
-from disinherit.flower import RECORD, LineageStrategy, provenance
+from disinherit.flower import RECORD, LineageStrategy, Network, answer, provenance
 from disinherit.torch import samples
 
 LABELS = [str(digit) for digit in range(10)]
-HOSPITALS = ["north", "east", "south", "west"]
+HOSPITALS = ["north", "east", "south", "west", "hill", "lake", "river", "forest", "harbour", "valley"]
+NETWORK = Network(LABELS)
 
 
 class Net(nn.Module):
@@ -53,15 +55,24 @@ def digits():
     return TensorDataset(images[:1200], labels[:1200]), TensorDataset(images[1200:], labels[1200:])
 
 
-def share_of(hospital):
-    """The numbers of a hospital's samples among those for training: a tenth to four tenths of them."""
-    ends = np.cumsum([0, *(1200 * np.array([0.4, 0.3, 0.2, 0.1])).astype(int)])
+def share_of(hospital, count):
+    """The numbers of a hospital's samples among those for training: of four a tenth to four tenths of them."""
+    weights = np.arange(count, 0, -1)
+    ends = (1200 * np.cumsum([0, *weights]) / weights.sum()).round().astype(int)
     place = HOSPITALS.index(hospital)
     return range(ends[place], ends[place + 1])
 
 
-def ids_of(hospital):
-    return [f"digits/{row:04}" for row in share_of(hospital)]
+def ids_of(hospital, count):
+    return [f"digits/{row:04}" for row in share_of(hospital, count)]
+
+
+def own(context):
+    """Which hospital this is, of how many, and its samples."""
+    place, count = int(context.node_config["partition-id"]), int(context.node_config["num-partitions"])
+    whole, _ = digits()
+    rows = list(share_of(HOSPITALS[place], count))
+    return HOSPITALS[place], count, TensorDataset(whole.tensors[0][rows], whole.tensors[1][rows])
 
 
 # What runs in the hospitals.
@@ -71,13 +82,11 @@ client = ClientApp()
 
 @client.train()
 def train(message: Message, context: Context) -> Message:
-    hospital = HOSPITALS[int(context.node_config["partition-id"])]
+    hospital, count, share = own(context)
     torch.set_num_threads(1)
     net = Net()
     net.load_state_dict(message.content["arrays"].to_torch_state_dict())
-    whole, _ = digits()
-    rows = list(share_of(hospital))
-    images, labels = whole.tensors[0][rows], whole.tensors[1][rows]
+    images, labels = share.tensors
     optimizer = torch.optim.SGD(net.parameters(), lr=0.3)
     for _ in range(int(message.content["config"]["steps"])):
         optimizer.zero_grad()
@@ -86,12 +95,21 @@ def train(message: Message, context: Context) -> Message:
     content = RecordDict(
         {
             "arrays": ArrayRecord(net.state_dict()),
-            "metrics": MetricRecord({"num-examples": len(rows)}),
+            "metrics": MetricRecord({"num-examples": len(share)}),
             # A name that stays, and what it trained on: ids, no data.
-            RECORD: provenance(hospital, samples=ids_of(hospital)),
+            RECORD: provenance(hospital, samples=ids_of(hospital, count)),
         }
     )
     return Message(content=content, reply_to=message)
+
+
+@client.train("unlearn")
+def unlearn(message: Message, context: Context) -> Message:
+    """A FIM card of the model that the server sends, on this hospital's data."""
+    hospital, count, share = own(context)
+    torch.set_num_threads(1)
+    data = samples(Net(), DataLoader(share, 64), labels=LABELS, ids=ids_of(hospital, count), name="digits")
+    return answer(message, hospital, data, NETWORK)
 
 
 # What runs at the server.
@@ -102,6 +120,17 @@ def accuracy(arrays, test):
     net.load_state_dict({name: tensor.float() for name, tensor in arrays.to_torch_state_dict().items()})
     with torch.no_grad():
         return (net(test.tensors[0]).argmax(1) == test.tensors[1]).float().mean().item()
+
+
+def named(arrays, test):
+    """The share of held-out threes that are named so."""
+    rows = test.tensors[1] == 3
+    return accuracy(arrays, TensorDataset(test.tensors[0][rows], test.tensors[1][rows]))
+
+
+def without(test, digit):
+    rows = test.tensors[1] != digit
+    return TensorDataset(test.tensors[0][rows], test.tensors[1][rows])
 
 
 def federation(chosen, found):
@@ -125,7 +154,7 @@ def federation(chosen, found):
         # 2. One leaves. Here the server has the samples; the module is any that the weights fit.
         data = samples(
             Net(), DataLoader(learnt, 64), labels=LABELS, heldout=DataLoader(test, 64), name="digits",
-            ids=[sample for hospital in HOSPITALS for sample in ids_of(hospital)],
+            ids=[sample for hospital in HOSPITALS[: chosen.hospitals] for sample in ids_of(hospital, chosen.hospitals)],
         )  # fmt: skip
         current = strategy.keep()
         found["before"] = registry.verify(data, models=current, source=chosen.leaves, progress=False)[0]
@@ -143,6 +172,14 @@ def federation(chosen, found):
         graph = registry.graph()
         found["reached"] = reached(graph, strategy.keep(), chosen.leaves)
         found["models"] = len(graph.models)
+
+        # 4. A class goes, and no data comes here: the hospitals send FIM cards.
+        found["named"] = named(strategy.arrays, test)
+        begun = time.perf_counter()
+        done = strategy.unlearn(grid, classes=LABELS[3], progress=False)
+        found["from cards"] = (len(done.models), time.perf_counter() - begun)
+        found["named after"] = named(strategy.arrays, test)
+        found["without data"] = accuracy(strategy.arrays, without(test, 3))
 
     return app
 
@@ -162,15 +199,16 @@ def reached(graph, model, hospital):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="hospitals", help="where the registry goes")
-    parser.add_argument("--rounds", type=int, default=6, help="rounds before a hospital leaves")
+    parser.add_argument("--hospitals", type=int, default=10, help="how many, up to ten")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds before a hospital leaves")
     parser.add_argument("--more", type=int, default=3, help="rounds afterwards")
-    parser.add_argument("--every", type=int, default=2, help="which rounds are kept")
+    parser.add_argument("--every", type=int, default=5, help="which rounds are kept")
     parser.add_argument("--steps", type=int, default=30, help="steps of a hospital in a round")
     parser.add_argument("--leaves", default="east", choices=HOSPITALS)
     chosen = parser.parse_args(arguments)
     found = {}
     resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}, "init_args": {"num_cpus": 2, "include_dashboard": False}}
-    run_simulation(federation(chosen, found), client, num_supernodes=len(HOSPITALS), backend_config=resources)
+    run_simulation(federation(chosen, found), client, num_supernodes=chosen.hospitals, backend_config=resources)
     print(f"{chosen.leaves} left after round {chosen.rounds}: forgotten in {len(found['edited'])} models in {found['seconds']:.1f} s")
     print(f"retired: {', '.join(found['retired'])}")
     for when in ("before", "after"):
@@ -180,6 +218,8 @@ def main(arguments=None):
             f"membership area {said.area:.1%} ({said.interval[0]:.1%} to {said.interval[1]:.1%})"
         )
     print(f"held-out accuracy: together {found['together']:.1%}, forgotten {found['forgot']:.1%}, gone on {found['afterwards']:.1%}")
+    print(f"a class forgotten from cards in {found['from cards'][0]} models in {found['from cards'][1]:.1f} s")
+    print(f"held-out threes: before {found['named']:.1%}, after {found['named after']:.1%}; on the others {found['without data']:.1%}")
     return found
 
 

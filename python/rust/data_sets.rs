@@ -174,6 +174,12 @@ impl Data {
         )
     }
 
+    /// The name of the data set.
+    #[getter]
+    fn name(&self) -> &str {
+        self.splits.train.name()
+    }
+
     /// The name of each label.
     #[getter]
     fn label_names(&self) -> Vec<String> {

@@ -75,7 +75,11 @@ pub(crate) fn request(registry: &Registry, asked: &Asked) -> Result<Request, Eng
 }
 
 /// The engine over a registry, with data and what runs its networks, where it has some.
-fn engine<'a>(registry: &Arc<Registry>, data: Option<&'a Data>, progress: &'a Shown) -> Engine<'a> {
+pub(crate) fn engine<'a>(
+    registry: &Arc<Registry>,
+    data: Option<&'a Data>,
+    progress: &'a Shown,
+) -> Engine<'a> {
     Engine::new(Arc::clone(registry))
         .with_data(data.map(|data| &data.splits))
         .with_runner(data.and_then(Data::runner))
@@ -98,7 +102,13 @@ pub(crate) fn add_tensors(
     tensors: &Arrays,
     new: NewModel,
 ) -> PyResult<ModelId> {
-    let parents = new.parents()?;
+    let (network, parents) = (new.network()?, new.parents()?);
+    if let Some(labels) = new.labels.clone()
+        && let Some(architecture) = network.known(labels.len())
+    {
+        let new = new.model(PathBuf::new(), architecture, labels, parents);
+        return disinherit::import::add_tensors(registry, &new, tensors).map_err(raised);
+    }
     let count = new.labels.as_ref().map(Vec::len);
     let head =
         formats::find_head(&tensors.tensors(), new.head.as_deref(), count).map_err(|reason| {

@@ -2,7 +2,7 @@
 //! words that name arguments and methods of Python.
 
 use disinherit::import::ImportError;
-use disinherit::registry::{self, LossBound, RegistryError};
+use disinherit::registry::{self, ErasureState, LossBound, RegistryError};
 use disinherit::umig::{GraphError, RequestError};
 use disinherit::{EngineError, Hint, ModelLoss};
 use pyo3::create_exception;
@@ -40,6 +40,8 @@ exceptions! {
     Conflict(DisinheritError): "Another process published or is writing; the call can be made again.";
     Damaged(DisinheritError): "A stored object that is missing or not what it was.";
     InvalidCertificate(DisinheritError): "A certificate or a key that cannot be used, was altered, or does not fit.";
+    UnknownRequest(DisinheritError): "An erasure request that the registry does not have.";
+    StepRefused(DisinheritError): "A step that an erasure request cannot take now; nothing was changed.";
     WeightsPurged(DisinheritError): "A version whose weights were deleted; its record is left.";
 }
 
@@ -70,6 +72,8 @@ pub(crate) fn raised(error: impl Into<EngineError>) -> PyErr {
             RegistryError::Conflict(_) | RegistryError::Busy(_) => Conflict::new_err(words),
             RegistryError::Missing(_) | RegistryError::Damaged(_) => Damaged::new_err(words),
             RegistryError::Purged(_) => WeightsPurged::new_err(words),
+            RegistryError::NoErasure(_) => UnknownRequest::new_err(words),
+            RegistryError::Refused { .. } => StepRefused::new_err(words),
             _ => DisinheritError::new_err(words),
         },
         _ => DisinheritError::new_err(words),
@@ -173,9 +177,38 @@ fn of_registry(hint: &registry::Hint) -> Option<String> {
         Hint::CheckRegistry => {
             "`Registry.check(repair=True, source=...)` fetches objects from another registry".into()
         }
+        Hint::ListErasures => "`Requests.list(states=[])` lists them all".into(),
+        Hint::ErasureStep { request, state } => match step_after(*state) {
+            Some(step) => format!("`Requests.{step}({request})` comes next"),
+            None => format!("`Requests.show({request})` says how it ended"),
+        },
+        Hint::OtherApprover => {
+            "let somebody else approve it, in a registry that was opened with another `actor=`"
+                .into()
+        }
+        Hint::TakeOver { request } => format!(
+            "wait until it is done; if that run was killed, `Requests.run({request}, take_over=True)`"
+        ),
+        Hint::ShowErasure { request } => {
+            format!("`Requests.history({request})` says who did what")
+        }
         Hint::CreateBucket { bucket } => format!("create the bucket `{bucket}` first"),
         Hint::GiveCatalog => "give a database: `catalog=\"postgres://user@host/database\"`".into(),
         Hint::BuildWith { feature } => format!("use a build with the feature `{feature}`"),
         _ => return None,
+    })
+}
+
+/// The step that comes after a state, where one does.
+fn step_after(state: ErasureState) -> Option<&'static str> {
+    Some(match state {
+        ErasureState::Received => "plan",
+        ErasureState::Planned => "approve",
+        ErasureState::Approved | ErasureState::Failed => "run",
+        ErasureState::Running => "verify",
+        ErasureState::Verified => "certify",
+        ErasureState::Certified => "purge",
+        ErasureState::Purged => "close",
+        ErasureState::Closed | ErasureState::Rejected => return None,
     })
 }

@@ -2,6 +2,7 @@
 
 use disinherit::EngineError;
 use disinherit::certificate::{Envelope, InToto, SecretKey};
+use pyo3::prelude::*;
 
 use crate::results::CheckedCertificate;
 
@@ -13,6 +14,17 @@ pub(crate) struct Issued {
     pub(crate) in_toto: Option<(String, String)>,
     /// What it says.
     pub(crate) checked: CheckedCertificate,
+}
+
+impl Issued {
+    /// The texts of its files, and what it says.
+    pub(crate) fn given(self, py: Python<'_>) -> PyResult<(Vec<String>, Bound<'_, PyAny>)> {
+        let mut texts = vec![self.certificate];
+        if let Some((test_result, summary)) = self.in_toto {
+            texts.extend([test_result, summary]);
+        }
+        Ok((texts, self.checked.certificate(py)?))
+    }
 }
 
 /// The texts of a certificate, and what it says.

@@ -2,10 +2,13 @@
 //! dataclasses; the package's Python files make it pleasant.
 
 mod arguments;
+mod cards;
 mod certificates;
 mod data_sets;
+mod desk;
 mod engine;
 mod errors;
+mod failed;
 mod issued;
 mod layers;
 mod penultimate;
@@ -25,8 +28,10 @@ fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<registry::Registry>()?;
     module.add_class::<data_sets::Data>()?;
+    module.add_class::<desk::Desk>()?;
     module.add_class::<umig::Umig>()?;
     module.add_function(wrap_pyfunction!(arguments::reaches_features, module)?)?;
+    module.add_function(wrap_pyfunction!(cards::merge_cards, module)?)?;
     module.add_function(wrap_pyfunction!(certificates::new_key, module)?)?;
     module.add_function(wrap_pyfunction!(certificates::read_certificate, module)?)?;
     module.add_function(wrap_pyfunction!(layers::dampen, module)?)?;

@@ -10,9 +10,11 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
 use crate::arguments::{Asked, NewModel, Options, TreeOptions};
+use crate::cards;
 use crate::data_sets::Data;
 use crate::engine;
 use crate::errors::{raised, refused};
+use crate::failed::raised_by;
 use crate::issued::issued;
 use crate::progress::Shown;
 use crate::results::{Details, Graph, Record, list, plain};
@@ -25,18 +27,15 @@ pub(crate) struct Registry {
     inner: Arc<disinherit::registry::Registry>,
 }
 
-/// A failure on some data as an exception: what Python raised itself, where that is what failed.
-fn raised_by(data: Option<&Data>, error: EngineError) -> PyErr {
-    match data {
-        Some(data) => data.raised(error),
-        None => raised(error),
-    }
-}
-
 impl Registry {
     /// The engine's registry.
     pub(crate) fn engine(&self) -> &disinherit::registry::Registry {
         &self.inner
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn shared(&self) -> Arc<disinherit::registry::Registry> {
+        Arc::clone(&self.inner)
     }
 
     fn details(&self, model: &str) -> Result<Option<Details>, EngineError> {
@@ -236,6 +235,18 @@ impl Registry {
             .map_err(|error| data.raised(error))
     }
 
+    /// The FIM card of a version, as a file has it.
+    fn card(&self, py: Python<'_>, model: &str) -> PyResult<Option<Vec<u8>>> {
+        py.detach(|| cards::card(&self.inner, model))
+            .map_err(raised)
+    }
+
+    /// Adds a FIM card that was computed elsewhere; returns the id of the version that it is of.
+    fn import_card(&self, py: Python<'_>, card: &[u8], model: Option<&str>) -> PyResult<String> {
+        py.detach(|| cards::bring(&self.inner, card, model))
+            .map_err(raised)
+    }
+
     /// Which models a request touches, and the work that it means.
     fn plan<'py>(
         &self,
@@ -326,11 +337,7 @@ impl Registry {
             issued(&envelope, &key, in_toto)
         };
         let made = py.detach(issue).map_err(|error| raised_by(data, error))?;
-        let mut texts = vec![made.certificate];
-        if let Some((test_result, summary)) = made.in_toto {
-            texts.extend([test_result, summary]);
-        }
-        Ok((texts, made.checked.certificate(py)?))
+        made.given(py)
     }
 
     /// The bill of materials of a version, or else of a request; with what a certificate says: the name of its file,

@@ -40,7 +40,7 @@ def test_the_compiled_half_is_what_its_stub_says(tmp_path):
 
 
 #: What parts of the package are for, and need.
-ADAPTERS = {"torch": ["torch"], "sklearn": ["sklearn"], "mlflow": ["mlflow", "torch"], "flower": ["flwr"], "ray": ["ray"]}
+ADAPTERS = {"torch": ["torch"], "sklearn": ["sklearn"], "mlflow": ["mlflow", "torch"], "flower": ["flwr"], "ray": ["ray"], "peft": ["peft", "torch"], "hub": ["huggingface_hub"]}
 
 
 @has_mypy

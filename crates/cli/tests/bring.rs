@@ -548,6 +548,25 @@ fn a_tree_of_models_is_imported_with_its_graph() {
     let fsck = place.text(&["fsck"]);
     assert!(fsck.contains("checked 4 models"), "{fsck}");
 
+    // A merge that says of itself what from, but has no model card.
+    let folder = place.path("blend");
+    fs::create_dir_all(&folder).unwrap();
+    for file in ["model.safetensors", "config.json"] {
+        fs::copy(place.path("hub/merged").join(file), folder.join(file)).unwrap();
+    }
+    let config = "merge_method: slerp\nmodels:\n  - model: somebody/base\n  - model: tuned\nbase_model: base\n";
+    fs::write(folder.join("mergekit_config.yml"), config).unwrap();
+    let blend = place.json(&["import", "blend", "--dry-run", "--json"]);
+    let model = &blend["models"][0];
+    assert_eq!(model["evidence"]["from"], "merge_config");
+    let parents = model["parents"].as_array().unwrap();
+    assert_eq!(parents.len(), 2, "{model}");
+    assert!(
+        parents
+            .iter()
+            .all(|parent| parent.to_string().contains("merged"))
+    );
+
     // An encoder without a head is left out, and said so; alone it is refused.
     let bare = BTreeMap::from([(
         "body.weight".to_owned(),

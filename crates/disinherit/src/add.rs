@@ -36,6 +36,14 @@ pub struct NewNetwork {
     pub untied: bool,
 }
 
+impl NewNetwork {
+    /// The network of a model without files, where its family is given and more than the head is known.
+    pub fn known(&self, classes: usize) -> Option<Architecture> {
+        let kind = self.kind.filter(|kind| *kind != Kind::Head)?;
+        Some(known(kind, self, None, classes))
+    }
+}
+
 /// A checkpoint and what is known about it.
 #[derive(Debug, Clone)]
 pub struct AddModel {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use umig::{Forget, ModelId, Plan, Reads, Request, Scope, Stage, Task, Umig};
 
-use crate::cards::source::Found;
+use crate::cards::source::{Found, is_all_of};
 use crate::error::{EngineError, nearest};
 use crate::layers::Selected;
 use crate::method::Method;
@@ -96,7 +96,7 @@ pub(crate) fn plan(planning: &Planning<'_>) -> Plan {
     if method.fisher().is_some() {
         add(
             "Fisher information of the forget data on the initial models",
-            forget_fishers(request, &initial, known),
+            forget_fishers(planning, &initial),
         );
     }
     if method.copies_differences() {
@@ -148,17 +148,17 @@ fn edit(planning: &Planning<'_>, model: ModelId) -> Task {
     }
 }
 
-fn forget_fishers(
-    request: &Request,
-    initial: &BTreeSet<ModelId>,
-    known: &BTreeMap<ModelId, Known>,
-) -> Vec<Task> {
-    let classes = matches!(request.forget, Forget::Classes(_));
+fn forget_fishers(planning: &Planning<'_>, initial: &BTreeSet<ModelId>) -> Vec<Task> {
+    let forget = &planning.request.forget;
+    let classes = matches!(forget, Forget::Classes(_));
     initial
         .iter()
         .map(|id| {
-            let head_only = known.get(id).is_some_and(|k| k.selected.inner.is_empty());
-            let reads = if classes && head_only {
+            let known = planning.known.get(id);
+            let head_only = known.is_some_and(|k| k.selected.inner.is_empty());
+            let opened = planning.models.get(id);
+            let whole = || opened.is_some_and(|model| is_all_of(forget, model));
+            let reads = if head_only && (classes || whole()) {
                 Reads::Card
             } else {
                 Reads::ForgetData

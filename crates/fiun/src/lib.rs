@@ -46,7 +46,7 @@ pub use error::FisherError;
 pub use fisher::estimator::Estimator;
 pub use fisher::head::{HeadFisher, LayerFisher, head_fisher};
 pub use fisher::layers;
-pub use fisher::merge::merge;
+pub use fisher::merge::{mean, merge};
 pub use fisher::precision::{Precision, head_precision};
 pub use fisher::residuals::{Residuals, residuals};
 pub use fisher::tensor::FisherTensor;

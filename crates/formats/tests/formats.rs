@@ -291,6 +291,28 @@ fn model_cards_name_parents() {
 }
 
 #[test]
+fn configurations_of_merges_name_parents() {
+    let names = |text: &str| -> Vec<String> {
+        let card = HubCard::from_merge(Path::new("mergekit_config.yml"), text).unwrap();
+        assert_eq!(card.relation.as_deref(), Some("merge"));
+        card.base_models
+    };
+    let linear = "merge_method: linear\nmodels:\n  - model: a/one\n    parameters:\n      weight: 0.3\n  \
+                  - model: b/two@main\ndtype: float16\n";
+    assert_eq!(names(linear), ["a/one", "b/two"]);
+    let slerp = "slices:\n- sources:\n  - model: a/one\n    layer_range: [0, 4]\n  - model: b/two\n    \
+                 layer_range: [0, 4]\nmerge_method: slerp\nbase_model: a/one\n";
+    assert_eq!(names(slerp), ["a/one", "b/two"]);
+    let adapted =
+        "models:\n- model: a/one+c/lora\n- model: {model: {path: b/two}}\nbase_model: d/base\n";
+    assert_eq!(names(adapted), ["a/one", "c/lora", "b/two", "d/base"]);
+    let experts = "base_model: d/base\ngate_mode: hidden\nexperts:\n- source_model: a/one\n  positive_prompts: [x]\n";
+    assert_eq!(names(experts), ["a/one", "d/base"]);
+    assert!(HubCard::from_merge(Path::new("m.yml"), "models: [").is_err());
+    assert!(HubCard::from_merge(Path::new("m.yml"), "models:\n- one\n").is_err());
+}
+
+#[test]
 fn heads_are_found_or_asked_for() {
     let layers = |list: &[(&str, usize, usize)]| -> BTreeMap<String, (Dtype, Vec<usize>)> {
         list.iter()

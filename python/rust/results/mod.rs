@@ -2,6 +2,7 @@
 //! that there is not, is an error as soon as one is made.
 
 mod certificates;
+mod erasures;
 mod import;
 mod models;
 mod record;

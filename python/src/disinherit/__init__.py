@@ -19,15 +19,19 @@ from ._disinherit import (
     NothingRetained,
     NotRunnable,
     RegistryExists,
+    StepRefused,
     UnknownLabel,
     UnknownModel,
+    UnknownRequest,
     UnusableData,
     UnusableFile,
     WeightsPurged,
     __version__,
     dampen,
     head_fisher,
+    merge_cards,
 )
+from ._desk import Requests
 from ._registry import Registry
 from .certificates import verify_certificate
 from .results import Relation, Training
@@ -49,9 +53,12 @@ __all__ = [
     "Registry",
     "RegistryExists",
     "Relation",
+    "Requests",
+    "StepRefused",
     "Training",
     "UnknownLabel",
     "UnknownModel",
+    "UnknownRequest",
     "UnusableData",
     "UnusableFile",
     "WeightsPurged",
@@ -59,6 +66,7 @@ __all__ = [
     "certificates",
     "dampen",
     "head_fisher",
+    "merge_cards",
     "results",
     "umig",
     "verify_certificate",

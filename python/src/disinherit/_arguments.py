@@ -135,6 +135,45 @@ class TreeOptions:
     dry_run: bool = False
 
 
+@dataclass(frozen=True)
+class Filing:
+    """What is said of a new erasure request; times in milliseconds."""
+
+    requester: Optional[str]
+    basis: Optional[str]
+    received: Optional[int]
+    deadline: Optional[int]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How an erasure request is to be carried out."""
+
+    method: Optional[str] = None
+    target_loss: float = 0.01
+    accept_loss: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which erasure requests are listed; without states the open ones, with an empty list all."""
+
+    states: Optional[List[str]]
+    due_within: Optional[int]
+    newest: bool
+    limit: int
+    after: Optional[int]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What the new models of an erasure request must reach."""
+
+    at_most: float
+    deep: bool
+    require: Optional[str]
+
+
 def bar(title: str, total: int) -> Any:
     """A progress bar."""
     from tqdm.auto import tqdm

@@ -201,6 +201,11 @@ class Data:
         return cls.external(*args, **kwargs)
 
     @property
+    def name(self) -> str:
+        """The name of the data set, by which models say that they were trained on it."""
+        return self._inner.name
+
+    @property
     def label_names(self) -> List[str]:
         """The name of each label."""
         return self._inner.label_names

@@ -24,9 +24,10 @@ from ._arguments import (
     trainings,
 )
 from ._data import Data
+from ._desk import Requests
 from ._disinherit import Registry as _Registry
 from ._tensors import floats, given
-from .certificates import contents
+from .certificates import Files, contents
 from .results import (
     Certificate,
     Garbage,
@@ -226,6 +227,19 @@ class Registry:
         options = Options(layers=patterns(layers), estimator=estimator, activations=activations, shard=shard)
         return self._inner.fisher(listed(models), data._inner, options, again, progress_bars(progress))
 
+    def card(self, model: str) -> Optional[bytes]:
+        """The FIM card of a model as a file has it, without any sample; ``None`` where it has none."""
+        return self._inner.card(model)
+
+    def import_card(self, card: Union[PathLike, bytes], *, model: Optional[str] = None) -> str:
+        """Add a card that was computed elsewhere (a path, or its bytes): of ``model``, or of the one that it names."""
+        return self._inner.import_card(contents(card), model)
+
+    @property
+    def requests(self) -> Requests:
+        """Erasure requests as records, from their arrival to the purge: see :class:`disinherit.Requests`."""
+        return Requests(self)
+
     def plan(
         self,
         *,
@@ -386,12 +400,7 @@ class Registry:
         ``in_toto`` the same is written in the words of in-toto: for ``proof.json`` as ``proof.test-result.json`` and
         ``proof.summary.json``. Files that are there are replaced with ``force`` only.
         """
-        file = os.fspath(path)
-        stem = os.path.splitext(file)[0]
-        beside = [f"{stem}.test-result.json", f"{stem}.summary.json"] if in_toto else []
-        for name in [file, *beside]:
-            if os.path.exists(name) and not force:
-                raise FileExistsError(f"{name} is there already; `force=True` replaces it")
+        files = Files(path, in_toto, force)
         texts, certificate = self._inner.certify(
             contents(key),
             None if request is None else str(request),
@@ -399,9 +408,7 @@ class Registry:
             (at_most, deep, in_toto),
             progress_bars(progress),
         )
-        for name, text in zip([file, *beside], texts):
-            with open(name, "w", encoding="utf-8") as written:
-                written.write(text)
+        files.write(texts)
         return certificate
 
     def bom(

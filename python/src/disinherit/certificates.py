@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING, List, Optional, Sequence, Union
 
 from . import _disinherit
 from ._arguments import PathLike
@@ -49,6 +49,25 @@ def contents(source: Union[PathLike, bytes]) -> bytes:
         return source
     with open(source, "rb") as file:
         return file.read()
+
+
+class Files:
+    """The files that a certificate is written to: itself and, in the words of in-toto, two beside it."""
+
+    def __init__(self, path: PathLike, in_toto: bool, force: bool) -> None:
+        file = os.fspath(path)
+        stem = os.path.splitext(file)[0]
+        beside = [f"{stem}.test-result.json", f"{stem}.summary.json"] if in_toto else []
+        self._names: List[str] = [file, *beside]
+        for name in self._names:
+            if os.path.exists(name) and not force:
+                raise FileExistsError(f"{name} is there already; `force=True` replaces it")
+
+    def write(self, texts: Sequence[str]) -> None:
+        """Write one text to each."""
+        for name, text in zip(self._names, texts):
+            with open(name, "w", encoding="utf-8") as written:
+                written.write(text)
 
 
 def verify_certificate(

@@ -23,6 +23,16 @@ from ._edits import (
     TensorEdit,
     Trial,
 )
+from ._erasures import (
+    ErasurePlan,
+    ErasureRequest,
+    ErasureScope,
+    ErasureSubject,
+    ErasureVerdict,
+    ScopedModel,
+    Stamp,
+    Unreached,
+)
 from ._graphs import Edge, Graph, Model, Relation, Scope, Training, Vertex
 from ._record import Record
 from ._requests import Needs, Plan, Request, Shard, ShardDone, Stage, Task
@@ -47,6 +57,11 @@ __all__ = [
     "Changes",
     "Damage",
     "Edge",
+    "ErasurePlan",
+    "ErasureRequest",
+    "ErasureScope",
+    "ErasureSubject",
+    "ErasureVerdict",
     "Estimate",
     "Garbage",
     "Graph",
@@ -80,10 +95,12 @@ __all__ = [
     "RetiredModel",
     "SampleVerdict",
     "Scope",
+    "ScopedModel",
     "Scores",
     "Shard",
     "ShardDone",
     "Stage",
+    "Stamp",
     "Task",
     "TensorEdit",
     "TensorInfo",
@@ -91,6 +108,7 @@ __all__ = [
     "Trial",
     "Undone",
     "Unlearned",
+    "Unreached",
     "Verdict",
     "Vertex",
     "Weakest",
@@ -101,7 +119,7 @@ __all__ = [
 class ParentEvidence(Record):
     """Where a model's parents are known from."""
 
-    #: ``model_card``, ``adapter`` or ``weights``.
+    #: ``model_card``, ``adapter``, ``merge_config`` or ``weights``.
     source: str
     #: Of weights: how sure the proposal is, 0 to 1.
     confidence: Optional[float] = None

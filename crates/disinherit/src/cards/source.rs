@@ -249,8 +249,8 @@ impl Sources<'_> {
         })
     }
 
-    /// The FIM of the forget data on an initial model: of the head for classes a slice of its card,
-    /// otherwise one pass over just those samples.
+    /// The FIM of the forget data on an initial model: of the head for classes a slice of its card, for the source
+    /// of all of its data the card, otherwise one pass over just those samples.
     pub(crate) fn forget_fisher(
         &self,
         forget: &Forget,
@@ -260,11 +260,13 @@ impl Sources<'_> {
     ) -> Result<ForgetFisher, EngineError> {
         let registry = self.engine.registry();
         let scale = card.own(registry, model, selected)?.1;
-        let of_classes = match forget {
+        let of_card = match forget {
             Forget::Classes(labels) => Some(of_classes(registry, model, card, labels)?),
+            // The card is of what is forgotten, and of nothing else.
+            _ if is_all_of(forget, model) => Some(card.reader.total(registry)?),
             _ => None,
         };
-        if let (Some(head), true) = (&of_classes, selected.inner.is_empty()) {
+        if let (Some(head), true) = (&of_card, selected.inner.is_empty()) {
             return Ok(ForgetFisher {
                 head: head.clone(),
                 inner: Tensors::new(),
@@ -281,11 +283,21 @@ impl Sources<'_> {
         })?;
         let (head, inner) = self.maker().total(model, &set, selected)?;
         Ok(ForgetFisher {
-            head: of_classes.unwrap_or(head),
+            head: of_card.unwrap_or(head),
             inner,
             scale,
         })
     }
+}
+
+/// Whether all that a model learnt came from the source that is to be forgotten.
+pub(crate) fn is_all_of(forget: &Forget, model: &LoadedModel) -> bool {
+    let Forget::Source(source) = forget else {
+        return false;
+    };
+    let training = &model.learned().training;
+    let from_it = |training: &Training| training.source.as_ref() == Some(source);
+    !training.is_empty() && training.iter().all(from_it)
 }
 
 /// The samples of each of some trainings.

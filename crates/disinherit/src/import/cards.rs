@@ -1,9 +1,9 @@
-//! Parents that models name themselves: in a model card, or in an adapter's configuration.
+//! Parents that models name themselves: in a model card, or in the configuration of an adapter or a merge.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use disinherit_formats::{ADAPTER_CONFIG, FormatError, HubCard, ModelFile};
+use disinherit_formats::{ADAPTER_CONFIG, FormatError, HubCard, MERGE_CONFIG, ModelFile};
 use umig::{Relation, Umig};
 
 use super::candidate::Candidate;
@@ -15,7 +15,7 @@ const CARD: &str = "README.md";
 /// What a model says of the models that it was made from.
 ///
 /// # Errors
-/// [`FormatError`] when the card or the adapter's configuration cannot be read.
+/// [`FormatError`] when the card, or the configuration of an adapter or a merge, cannot be read.
 pub(super) fn card_of(path: &Path, bundle: &ModelFile) -> Result<HubCard, FormatError> {
     let mut card = HubCard::default();
     if let Some(text) = bundle.documents.get(CARD) {
@@ -27,6 +27,12 @@ pub(super) fn card_of(path: &Path, bundle: &ModelFile) -> Result<HubCard, Format
         if card.base_models.is_empty() {
             card.base_models = config.base_models;
         }
+    }
+    if let Some(text) = bundle.documents.get(MERGE_CONFIG) {
+        let text = String::from_utf8_lossy(text);
+        let config = HubCard::from_merge(&path.join(MERGE_CONFIG), &text)?;
+        card.relation = card.relation.or(config.relation);
+        card.join(config.base_models);
     }
     Ok(card)
 }
@@ -45,6 +51,8 @@ pub(super) fn enter_parents(found: &mut [Candidate], graph: &Umig, notes: &mut V
     for model in found {
         let evidence = if model.is_adapter() {
             ParentEvidence::Adapter
+        } else if model.bundle.documents.contains_key(MERGE_CONFIG) {
+            ParentEvidence::MergeConfig
         } else {
             ParentEvidence::ModelCard
         };
@@ -55,7 +63,11 @@ pub(super) fn enter_parents(found: &mut [Candidate], graph: &Umig, notes: &mut V
             match known {
                 Some(name) => {
                     let relation = relation_of(model.card.relation.as_deref());
-                    model.new.parents.push((name.to_owned(), relation));
+                    // Card and configuration may write one model's name in two ways.
+                    let parents = &mut model.new.parents;
+                    if !parents.iter().any(|(known, _)| known == name) {
+                        parents.push((name.to_owned(), relation));
+                    }
                     model.evidence = Some(evidence.clone());
                 }
                 None => notes.push(ImportNote::UnknownBase {

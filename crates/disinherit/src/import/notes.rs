@@ -12,6 +12,8 @@ pub enum ParentEvidence {
     ModelCard,
     /// It is an adapter, and its configuration names the base model.
     Adapter,
+    /// It was merged, and its configuration names what from.
+    MergeConfig,
     /// Its weights suggest one.
     Weights {
         /// How sure the proposal is, 0 to 1.
@@ -28,6 +30,7 @@ impl fmt::Display for ParentEvidence {
         match self {
             Self::ModelCard => write!(f, "model card"),
             Self::Adapter => write!(f, "adapter"),
+            Self::MergeConfig => write!(f, "mergekit"),
             Self::Weights {
                 confidence,
                 shared,

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::error::FisherError;
 use crate::error::{expect_len, expect_row};
 use crate::fisher::estimator::Estimator;
+use crate::fisher::merge::mean;
 use crate::fisher::tensor::FisherTensor;
 use crate::fisher::tensor::power_below;
 use crate::kernel::matrix::{Matrix, MatrixRef};
@@ -29,6 +30,22 @@ pub struct LayerFisher {
 }
 
 impl LayerFisher {
+    /// The mean of several FIMs of one layer, each with its share ([`mean`]).
+    ///
+    /// # Errors
+    /// As [`mean`].
+    pub fn mean_of(parts: &[(&Self, f64)]) -> Result<Self, FisherError> {
+        let weights: Vec<_> = parts
+            .iter()
+            .map(|(part, share)| (&part.weight, *share))
+            .collect();
+        let biases: Vec<_> = parts
+            .iter()
+            .map(|(part, share)| (&part.bias, *share))
+            .collect();
+        Self::new(mean(&weights)?, mean(&biases)?)
+    }
+
     /// A FIM from its parts.
     ///
     /// # Errors
@@ -92,18 +109,11 @@ impl HeadFisher {
         if count == 0 {
             return Err(FisherError::NoSamples("of the classes to forget".into()));
         }
-        let mut sums = Sums::new(self.total.weight.rows(), self.total.weight.cols());
-        for &class in classes {
-            let share = self.counts[class] as f64 / count as f64;
-            let fisher = &self.per_class[class];
-            for (sum, entry) in sums.weight.iter_mut().zip(fisher.weight.entries()) {
-                *sum += share * entry;
-            }
-            for (sum, entry) in sums.bias.iter_mut().zip(fisher.bias.entries()) {
-                *sum += share * entry;
-            }
-        }
-        sums.finish(1.0)
+        let share = |class: usize| self.counts[class] as f64 / count as f64;
+        let parts = classes
+            .iter()
+            .map(|&class| (&self.per_class[class], share(class)));
+        LayerFisher::mean_of(&parts.collect::<Vec<_>>())
     }
 
     /// The FIM without some classes: the count-weighted mean over the others. Exact where

@@ -1,4 +1,4 @@
-//! Merging several initial models' FIMs into one (MFIM).
+//! Merging FIMs: of several initial models (MFIM), and of parts of one model's data.
 
 use crate::error::FisherError;
 use crate::fisher::tensor::FisherTensor;
@@ -22,13 +22,7 @@ pub fn merge(fims: &[&FisherTensor], scale: f64) -> Result<FisherTensor, FisherE
         return Err(FisherError::NoSamples("to merge: no FIM was given".into()));
     };
     for other in rest {
-        if other.shape() != first.shape() {
-            return Err(FisherError::Shape {
-                what: "a FIM to be merged",
-                found: format!("shape {:?}", other.shape()),
-                expected: format!("{:?}", first.shape()),
-            });
-        }
+        check_shape(first, other)?;
     }
     if rest.is_empty() {
         return Ok((*first).clone().times(1.0 / scale));
@@ -57,6 +51,36 @@ pub fn merge(fims: &[&FisherTensor], scale: f64) -> Result<FisherTensor, FisherE
     }
     FisherTensor::from_parts(first.shape().to_vec(), values, scales)
         .map(|merged| merged.times(1.0 / scale))
+}
+
+/// The mean of several FIMs of one tensor, each with its share. With shares by numbers of samples this is the
+/// FIM of one model on all of its data from those on parts of it.
+///
+/// # Errors
+/// [`FisherError`] when there is no FIM, the shapes differ, or a share is negative or not finite.
+pub fn mean(fims: &[(&FisherTensor, f64)]) -> Result<FisherTensor, FisherError> {
+    let Some((first, _)) = fims.first() else {
+        return Err(FisherError::NoSamples("to merge: no FIM was given".into()));
+    };
+    let mut sums = vec![0.0f64; first.len()];
+    for (fim, share) in fims {
+        check_shape(first, fim)?;
+        for (sum, entry) in sums.iter_mut().zip(fim.entries()) {
+            *sum += share * entry;
+        }
+    }
+    FisherTensor::from_sums(first.shape(), &sums, 1.0)
+}
+
+fn check_shape(first: &FisherTensor, other: &FisherTensor) -> Result<(), FisherError> {
+    if other.shape() == first.shape() {
+        return Ok(());
+    }
+    Err(FisherError::Shape {
+        what: "a FIM to be merged",
+        found: format!("shape {:?}", other.shape()),
+        expected: format!("{:?}", first.shape()),
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub(crate) mod activations;
 pub(crate) mod card;
 pub(crate) mod file;
 pub(crate) mod header;
+pub(crate) mod merged;
 pub(crate) mod parts;
 pub(crate) mod reader;
 pub(crate) mod row;

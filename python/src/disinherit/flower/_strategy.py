@@ -1,13 +1,4 @@
-"""Federated learning with Flower: every round on record, so that a class or a client can be forgotten.
-
->>> from disinherit.flower import LineageStrategy
->>> strategy = LineageStrategy(FedAvg(), registry, labels=names, every=5)
->>> strategy.start(grid, initial_arrays=arrays, num_rounds=20)
->>> strategy.forget(data, client="hospital-2")
->>> strategy.start(grid, initial_arrays=strategy.arrays, num_rounds=5)
-
-Clients say who they are, and on what samples they train, with :func:`provenance` in their replies.
-"""
+"""A strategy that keeps what another one does on record, and forgets in all of it."""
 
 from __future__ import annotations
 
@@ -16,43 +7,23 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
-from ._arguments import Labels
-from ._data import Data
-from ._disinherit import DisinheritError
-from ._registry import Registry
-from ._tensors import TYPES
-from .results import Relation, Training, Unlearned
-
-__all__ = ["RECORD", "LineageStrategy", "provenance"]
-
-#: The key of :func:`provenance` in a reply.
-RECORD = "disinherit"
+from .._arguments import Labels
+from .._data import Data
+from .._disinherit import DisinheritError, merge_cards
+from .._registry import Registry
+from .._tensors import TYPES
+from ..results import Relation, Training, Unlearned
+from ._records import ASKED, RECORD, Network, cards_in
 
 #: What strategies keep from round to round: moments of a server's optimizer, and with ``FedAvgM`` the global model itself.
 _MEMORY = ("m_t", "v_t", "momentum_vector", "current_arrays")
 
 _DTYPES = {name: np.dtype(kind) for kind, name in TYPES.items() if kind != "bfloat16"}
-
-
-def provenance(
-    client: str, *, samples: Optional[Iterable[str]] = None, labels: Optional[Iterable[str]] = None
-) -> ConfigRecord:
-    """What a client puts into its replies, under the key :data:`RECORD`.
-
-    ``client`` is a name that stays, whereas node ids change. ``samples`` are the ids of the samples that it trained
-    on, by which data finds what the client is to be forgotten with; ``labels`` those that occur among them.
-    """
-    said = ConfigRecord({"client": client})
-    if samples is not None:
-        said["samples"] = [str(sample) for sample in samples]
-    if labels is not None:
-        said["labels"] = [str(label) for label in labels]
-    return said
 
 
 @dataclass(frozen=True)
@@ -63,6 +34,9 @@ class _Reply:
     training: Training
     weight: float
     arrays: Optional[ArrayRecord]
+    #: FIM cards on its data: of what it trained, and of what it received.
+    trained: List[bytes]
+    received: List[bytes]
 
 
 class LineageStrategy(Strategy):
@@ -73,9 +47,10 @@ class LineageStrategy(Strategy):
     part in rounds that are not kept is on record with the next model that is. With ``clients=False``, and for
     replies without weights (secure aggregation), the aggregate alone is kept, and who took part in it.
 
-    ``labels`` names the head's rows and ``head`` the head, as in :meth:`disinherit.Registry.add`; ``tensors`` names
-    the arrays where the records only number them; double precision is kept in single. ``data`` is the name under which what clients learnt is on record.
-    A registry that has rounds already is continued.
+    ``labels``, ``head``, ``tensors``, ``architecture`` and ``input`` are those of :class:`Network`; double precision is
+    kept in single. ``data`` is the name under which what clients learnt is on record. A registry that has rounds already
+    is continued. FIM cards that come with replies (:func:`cards`) are kept with the models that they are of; of those of a
+    global model one is made.
     """
 
     def __init__(
@@ -88,6 +63,8 @@ class LineageStrategy(Strategy):
         every: int = 1,
         clients: bool = True,
         tensors: Optional[Sequence[str]] = None,
+        architecture: Optional[str] = None,
+        input: Optional[Tuple[int, int, int]] = None,
         data: str = "federated",
         weighted_by_key: str = "num-examples",
     ) -> None:
@@ -95,11 +72,9 @@ class LineageStrategy(Strategy):
             raise DisinheritError("`every=` says which rounds are kept: 1 for all of them, 2 for every second one, ...")
         self.inner = inner
         self.registry = registry
-        self.labels = [str(label) for label in labels]
-        self.head = head
+        self.network = Network([str(label) for label in labels], head, tensors, architecture, input)
         self.every = every
         self.clients = clients
-        self.tensors = None if tensors is None else list(tensors)
         self.data = data
         self.weighted_by_key = weighted_by_key
         #: How many rounds there were, in all starts.
@@ -112,6 +87,7 @@ class LineageStrategy(Strategy):
         self._kept: Optional[str] = None
         self._since: Dict[str, Training] = {}
         self._digest = b""
+        self._went_out = False
         self._arrays: Optional[ArrayRecord] = None
         self._continue()
 
@@ -153,6 +129,8 @@ class LineageStrategy(Strategy):
             self._keep_global(f"global/{self.rounds:04}")
         elif self.clients and (self._offset + server_round) % self.every == 0:
             self.keep()
+        #: Whether what goes out is on record.
+        self._went_out = not self._since
         messages = self.inner.configure_train(server_round, arrays, config, grid)
         return [message for message in messages if message.metadata.dst_node_id not in self._left]
 
@@ -167,6 +145,7 @@ class LineageStrategy(Strategy):
             return arrays, metrics
         seen = [self._read(message) for message in received if not message.has_error()]
         kept, number = self.rounds % self.every == 0, self.rounds
+        self._keep_card(self._kept if self._went_out else None, [card for reply in seen for card in reply.received])
         self._arrays, self._digest = arrays, _digest(arrays)
         if kept and self.clients and seen and all(reply.arrays is not None for reply in seen):
             self._keep_round(number, seen)
@@ -205,8 +184,7 @@ class LineageStrategy(Strategy):
         inner strategy keeps of rounds before (moments, a global model of its own) is dropped, since it remembers.
         Options are those of :meth:`disinherit.Registry.unlearn`.
         """
-        if (classes is None) == (client is None):
-            raise DisinheritError("say what to forget: give one of `classes=` and `client=`")
+        _check_asked(classes, client)
         name = self.keep().rpartition("@")[0]
         done = self.registry.unlearn(classes=classes, source=client, data=data, **options)
         if options.get("dry_run"):
@@ -223,6 +201,50 @@ class LineageStrategy(Strategy):
             inner = getattr(inner, "strategy", None)
         return done
 
+    def unlearn(
+        self,
+        grid: Grid,
+        *,
+        classes: Optional[Labels] = None,
+        client: Optional[str] = None,
+        timeout: Optional[float] = None,
+        **options: Any,
+    ) -> Unlearned:
+        """Forget as :meth:`forget` does, where no data comes to the server: from FIM cards.
+
+        Clients are asked, by a message of the type ``train.unlearn``, for the cards of models that have none yet;
+        :func:`answer` is their reply. Of the cards of a global model one is made, and no other is kept. A client's own
+        models are asked of that client alone; one that does not reply in ``timeout`` seconds is an error, and nothing is
+        forgotten then.
+        """
+        _check_asked(classes, client)
+        self.keep()
+        # From cards: what there is data for would be matched.
+        plan = self.registry.plan(classes=classes, source=client, method="fiun")
+        for model in plan.needs.training_data:
+            self._ask(grid, model, timeout)
+        return self.forget(classes=classes, client=client, **options)
+
+    def _ask(self, grid: Grid, model: str, timeout: Optional[float]) -> None:
+        """Have clients compute the card of a model on record."""
+        owner = model.split("/")[0]
+        owner = "" if owner == "global" else owner
+        nodes = self._nodes.get(owner) or set(grid.get_node_ids()) - self._left
+        arrays = self._record_of(model)
+        asked = ConfigRecord({"client": owner, "model": model})
+        messages = [
+            Message(RecordDict({"arrays": arrays, ASKED: asked}), dst_node_id=node, message_type="train.unlearn")
+            for node in sorted(nodes)
+        ]
+        replies = list(grid.send_and_receive(messages, timeout=timeout))
+        failed = [str(reply.error.reason) for reply in replies if reply.has_error()]
+        silent = len(messages) - len(replies)
+        cards = [card for reply in replies if not reply.has_error() for card in cards_in(reply.content, "received")]
+        if failed or silent or not cards:
+            why = "; ".join([*failed[:3], *([f"{silent} did not reply"] if silent else [])]) or "none sent one"
+            raise DisinheritError(f"of {len(messages)} clients that were asked for the FIM card of `{model}` not all sent it: {why}")
+        self._keep_card(model, cards)
+
     def _read(self, message: Message) -> _Reply:
         """What a reply says of its client."""
         node, content = message.metadata.src_node_id, message.content
@@ -234,7 +256,9 @@ class LineageStrategy(Strategy):
         weights = [record.get(self.weighted_by_key) for record in content.metric_records.values()]
         weight = next((float(value) for value in weights if isinstance(value, (int, float))), 1.0)
         training = Training(self.data, labels=said.get("labels"), samples=said.get("samples"), source=client)
-        return _Reply(client, training, weight, next(iter(content.array_records.values()), None))
+        arrays = next(iter(content.array_records.values()), None)
+        own, received = cards_in(content, "trained"), cards_in(content, "received")
+        return _Reply(client, training, weight, arrays, own, received)
 
     def _keep_round(self, number: int, replies: Sequence[_Reply]) -> None:
         """The clients' models of a round, and the average that was made of them."""
@@ -242,6 +266,7 @@ class LineageStrategy(Strategy):
         edges: Dict[str, Relation] = {}
         for reply in replies:
             model = self._add(f"{reply.client}/{number:04}", reply.arrays, {parent: Relation("fine_tune")}, [reply.training])
+            self._keep_card(model, reply.trained)
             edges[model] = Relation("federated_average", reply.weight / total)
         self._kept = self._add(f"global/{number:04}", self._arrays, edges, [])
         self._since = {}
@@ -255,14 +280,12 @@ class LineageStrategy(Strategy):
     def _add(
         self, name: str, arrays: Optional[ArrayRecord], parents: Dict[str, Relation], trained_on: Sequence[Training]
     ) -> str:
-        given = {} if arrays is None else {key: _single(array.numpy()) for key, array in arrays.items()}
-        if self.tensors is not None:
-            if len(self.tensors) != len(given):
-                raise DisinheritError(f"`tensors=` has {len(self.tensors)} names for {len(given)} arrays")
-            given = dict(zip(self.tensors, given.values()))
-        return self.registry.add(
-            name, given, labels=self.labels, head=self.head, parents=parents, trained_on=trained_on
-        )
+        return self.network.add(self.registry, name, arrays, parents, trained_on)
+
+    def _keep_card(self, model: Optional[str], cards: Sequence[bytes]) -> None:
+        """The card of a model on record, from those on parts of its data."""
+        if model is not None and cards:
+            self.registry.import_card(merge_cards(cards), model=model)
 
     def _return_to(self, name: str) -> None:
         """The current version of a model on record becomes the global model."""
@@ -270,17 +293,25 @@ class LineageStrategy(Strategy):
         if not current:
             raise DisinheritError(f"nothing is left of `{name}`: it was trained on nothing but what was forgotten; start anew")
         self._kept = max(current, key=lambda model: model.version).id
-        tensors = self.registry.tensors(self._kept)
-        # The clients' names of the arrays, in their order.
-        keys = list(self._arrays or [] if self.tensors is None else map(str, range(len(self.tensors)))) or list(tensors)
+        self._arrays = self._record_of(self._kept)
+        self._digest, self._since = _digest(self._arrays), {}
+
+    def _record_of(self, model: str) -> ArrayRecord:
+        """A model on record, by the clients' names of the arrays, in their order."""
+        tensors, names = self.registry.tensors(model), self.network.tensors
+        keys = list(self._arrays or [] if names is None else map(str, range(len(names)))) or list(tensors)
         found: Dict[str, Array] = {}
-        for key, tensor in zip(keys, self.tensors or keys):
+        for key, tensor in zip(keys, names or keys):
             dtype, shape, raw = tensors[tensor]
             if dtype not in _DTYPES:
                 raise DisinheritError(f"`{tensor}` has the type {dtype}, which NumPy does not have")
             found[key] = Array(np.array(raw.view(_DTYPES[dtype]).reshape(shape)))
-        self._arrays = ArrayRecord(found)
-        self._digest, self._since = _digest(self._arrays), {}
+        return ArrayRecord(found)
+
+
+def _check_asked(classes: Optional[Labels], client: Optional[str]) -> None:
+    if (classes is None) == (client is None):
+        raise DisinheritError("say what to forget: give one of `classes=` and `client=`")
 
 
 def _joined(before: Optional[Training], more: Training) -> Training:
@@ -295,11 +326,6 @@ def _joined(before: Optional[Training], more: Training) -> Training:
     return Training(
         more.data, labels=both(lambda part: part.labels), samples=both(lambda part: part.samples), source=more.source
     )
-
-
-def _single(values: NDArray[Any]) -> NDArray[Any]:
-    """Single precision for double, which averages and server optimizers leave behind: that is what can be edited."""
-    return values.astype(np.float32) if values.dtype == np.float64 else values
 
 
 def _digest(arrays: ArrayRecord) -> bytes:
