@@ -86,7 +86,7 @@ fn a_request_goes_its_way_by_clicking() {
     };
     let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::start(folder.path(), &["--demo"]);
+    let mut server = Server::start(folder.path(), &["--demo", "--deep"]);
     let token = server.says("token: ");
     let address = server.says("listening on ");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/life.py");

@@ -229,7 +229,7 @@ impl<'a> Sketch<'a> {
                 (outline(model.role, (x + 5.0, y + 5.0), GRID.node))
             }
             (outline(model.role, (x, y), GRID.node))
-            text.name x=(at(x + width / 2.0)) y=(at(y + 20.0)) { (name) }
+            text.name x=(at(x + width / 2.0)) y=(at(y + if words.is_empty() { 29.0 } else { 20.0 })) { (name) }
             text.words x=(at(x + width / 2.0)) y=(at(y + height - 11.0)) { (words) }
         };
         html! {

@@ -123,7 +123,7 @@ fn form(
         h1 { "New request" }
         @if let Some(Err(error)) = shown { (told(error)) }
         div.two {
-            form method="post" action="/new#scope" {
+            form method="post" action="/new" {
                 label for="what" { "What must be forgotten" }
                 select id="what" name="what" { @for (value, name) in kinds {
                     option value=(value) selected[value == filling.what] { (name) } } }
@@ -137,7 +137,7 @@ fn form(
                 p.hint id="deadline-hint" { "One month from now when not given." }
                 (field("from", "Initial models", &filling.from, "Found by what they were trained on when not given."))
                 p.actions {
-                    button type="submit" name="then" value="preview" { "Show whom it touches" }
+                    button type="submit" name="then" value="preview" formaction="/new#scope" { "Show whom it touches" }
                     button.main type="submit" name="then" value="file" { "File it" }
                 }
             }

@@ -29,7 +29,7 @@ pub(super) fn deadline(erasure: &ErasureRequest) -> Markup {
         () => "soft",
     };
     html! {
-        (day(erasure.deadline))
+        span.day { (day(erasure.deadline)) }
         @if erasure.state.is_open() { " " span class=(class) { (left(erasure.deadline)) } }
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn show(
     let touched = touched(&record, &view).map_err(failed)?;
     Ok(frame.around(&html! {
         h1 { "Request " (id) ": forget " (erasure.asked) }
-        p.soft { (words::state(erasure.state)) " due " (words::deadline(erasure)) }
+        p.soft { (words::state(erasure.state)) " · due " (words::deadline(erasure)) }
         (way(erasure))
         @if let Some(reason) = &erasure.reason { div.panel.problem role="status" { (reason) } }
         @if let Some(job) = record.jobs.last() { (job_panel(job, erasure, still.still)) }
