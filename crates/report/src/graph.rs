@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use disinherit::evaluation::Scores;
 use disinherit_lab::{Study, StudyModel};
 use maud::{Markup, html};
+use umig::Role;
 
 use crate::layout::{Grid, Layout};
+use crate::shape::{legend, outline, tips};
 use crate::text::{at, change, view_box};
 
 const GRID: Grid = Grid {
@@ -18,7 +20,7 @@ const GRID: Grid = Grid {
 /// The study's models, with the edges among them and the held-out accuracy on the forget set
 /// before and after.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let layout = Layout::new(&study.models, &GRID);
+    let layout = Layout::of(study, &GRID);
     let after: BTreeMap<String, Scores> = study
         .compared()
         .into_iter()
@@ -28,21 +30,11 @@ pub(crate) fn draw(study: &Study) -> Markup {
         p {
             "Held-out accuracy on the forget set, before → after. The bar is what is left of it."
         }
-        p class="legend" {
-            span class="initial" { "initial: trained on the forget set" }
-            span class="inherited" { "inherited from an initial model" }
-            span class="untouched" { "untouched" }
-            @if study.models.iter().any(|model| model.retired) {
-                span class="retired" { "retired: trained on nothing but the forget set" }
-            }
-        }
+        (legend(&[Role::Initial, Role::Inherited, Role::Untouched], study.models.iter().any(|model| model.retired)))
         div class="wide" {
             svg class="graph" viewBox=(view_box(layout.width, layout.height))
                 width=(format!("{:.0}", layout.width)) role="img" aria-label="inheritance graph" {
-                defs {
-                    marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"
-                        markerHeight="7" orient="auto" { path d="M0 0L8 4L0 8z" {} }
-                }
+                (tips())
                 @for edge in layout.edges(study) {
                     path class={ "edge " (edge.relation) } marker-end="url(#tip)" d=(edge.path) {
                         title { (edge.title) }
@@ -79,7 +71,7 @@ fn node((x, y): (f64, f64), model: &StudyModel, after: Option<&Scores>) -> Marku
     html! {
         g class={ "node " (model.role.to_string()) @if model.retired { " retired" } } {
             title { (title) }
-            rect x=(at(x)) y=(at(y)) width=(width) height=(height) rx="8" {}
+            (outline(Some(model.role), (x, y), GRID.node))
             text x=(at(x + width / 2.0)) y=(at(y + 22.0)) class="name" { (name) }
             text x=(at(x + width / 2.0)) y=(at(y + 41.0)) { (line) }
             rect class="left" x=(at(x + 8.0)) y=(at(y + height - 7.0)) width=(at(left))

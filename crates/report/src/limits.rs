@@ -1,6 +1,7 @@
 //! What an edit does not promise.
 
-use disinherit_lab::{MethodResult, ModelResult};
+use disinherit_lab::MethodResult;
+use disinherit_registry::ModelOutcome;
 
 /// What editing the last layer does and does not do, in one sentence.
 const HEAD_ONLY: &str = "Only the last layer was edited: even where the outputs no longer name the \
@@ -19,18 +20,24 @@ class's samples apart, the probe and relearning in the verdicts measure, where t
 /// The limits of an edit, in a sentence for the user.
 pub fn honest(shown: Option<&MethodResult>) -> String {
     let models = shown.map_or(&[][..], |result| &result.models);
-    let deep = |model: &ModelResult| {
-        let inner = model.outcome.inner.as_ref();
+    let outcomes: Vec<&ModelOutcome> = models.iter().map(|model| &model.outcome).collect();
+    limits(&outcomes)
+}
+
+/// The same, from what was done to each model.
+pub(crate) fn limits(outcomes: &[&ModelOutcome]) -> String {
+    let deep = |outcome: &&&ModelOutcome| {
+        let inner = outcome.inner.as_ref();
         inner.is_some_and(|inner| inner.layer.is_some())
     };
-    let count = models.iter().filter(|model| deep(model)).count();
-    match models.first() {
-        Some(_) if count == models.len() => FEATURES.to_owned(),
+    let count = outcomes.iter().filter(deep).count();
+    match outcomes.first() {
+        Some(_) if count == outcomes.len() => FEATURES.to_owned(),
         Some(_) if count > 0 => format!(
             "In {count} of {} models the penultimate layer was edited too. {HEAD_ONLY}",
-            models.len()
+            outcomes.len()
         ),
-        Some(model) if model.outcome.tensors.len() > 2 => MORE.to_owned(),
+        Some(outcome) if outcome.tensors.len() > 2 => MORE.to_owned(),
         _ => HEAD_ONLY.to_owned(),
     }
 }

@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::error::ReportError;
 use crate::plot::{accuracy, cost, inside, layers, search};
+use crate::shape::DRAWING_STYLE;
 use crate::text::{marked, plain};
 
 /// The page of a study, or of the same study with several seeds: the first one is shown in detail,
@@ -32,7 +33,7 @@ pub fn page(studies: &[Study]) -> Result<String, ReportError> {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (plain(&title)) }
-                style { (PreEscaped(include_str!("style.css"))) }
+                style { (PreEscaped(DRAWING_STYLE)) (PreEscaped(include_str!("style.css"))) }
             }
             body { main {
                 h1 { (marked(&title)) }

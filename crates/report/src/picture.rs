@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use disinherit_lab::{Compared, Study};
 use maud::{Markup, PreEscaped, html};
-use umig::Role;
+use umig::{ModelId, Role};
 
 use crate::error::ReportError;
 use crate::headline::{Fact, facts};
@@ -48,7 +48,7 @@ pub fn picture(study: &Study) -> Result<String, ReportError> {
     if study.models.is_empty() {
         return Err(ReportError::Empty);
     }
-    let layout = Layout::new(&study.models, &GRID);
+    let layout = Layout::of(study, &GRID);
     let cards = Cards::new(study);
     let room = WIDTH - 2.0 * SIDE;
     let scale = (room / layout.width).min(1.0);
@@ -153,7 +153,7 @@ impl Cards {
     }
 }
 
-fn graph(study: &Study, layout: &Layout<'_>) -> Markup {
+fn graph(study: &Study, layout: &Layout<'_, ModelId>) -> Markup {
     let models: BTreeMap<String, Compared> = study
         .compared()
         .into_iter()

@@ -1,14 +1,12 @@
 //! Forgotten samples beside unseen ones, in sentences.
 
 use disinherit::evaluation::SampleVerdict;
-use disinherit_lab::ModelResult;
+use umig::ModelId;
 
 use crate::text::percent;
 
-/// How one model's forgotten samples stand, and which of them stands out most; nothing where whole
-/// classes are forgotten.
-pub(crate) fn sentence(model: &ModelResult) -> Option<String> {
-    let found = model.verdicts.samples.as_ref()?;
+/// How one model's forgotten samples stand, and which of them stands out most.
+pub(crate) fn sentence(model: &ModelId, found: &SampleVerdict) -> String {
     let SampleVerdict {
         accuracy: [forgotten, unseen],
         interval: [low, high],
@@ -24,11 +22,11 @@ pub(crate) fn sentence(model: &ModelResult) -> Option<String> {
         },
         |above| format!("{above:+.1} nats beside the retrained model"),
     );
-    Some(format!(
+    format!(
         "{}: {} forgotten samples are named right in {} of the cases, {} unseen ones of their labels in {}; \
          they are told apart with a membership area of {} (95 %: {} to {}). The one that stands out most is \
          `{}`, {beside}.",
-        model.id,
+        model,
         found.forgotten,
         percent(Some(*forgotten)),
         found.unseen,
@@ -37,5 +35,5 @@ pub(crate) fn sentence(model: &ModelResult) -> Option<String> {
         percent(Some(*low)),
         percent(Some(*high)),
         weakest.id,
-    ))
+    )
 }

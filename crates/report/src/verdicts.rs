@@ -80,7 +80,10 @@ impl Reading<'_> {
     }
 
     fn accuracy(&self) -> Vec<String> {
-        let of_samples: Vec<String> = self.result.models.iter().filter_map(sentence).collect();
+        let models = self.result.models.iter();
+        let of_samples: Vec<String> = models
+            .filter_map(|model| Some(sentence(&model.id, model.verdicts.samples.as_ref()?)))
+            .collect();
         if !of_samples.is_empty() {
             return of_samples;
         }

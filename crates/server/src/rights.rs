@@ -37,6 +37,8 @@ pub enum Right {
     Approve,
     /// Reading the log and what proves something.
     Audit,
+    /// Giving out tokens, and changing the registry's settings.
+    Administer,
 }
 
 impl Role {
@@ -71,6 +73,7 @@ impl Role {
             Right::Operate => matches!(self, Self::Operator | Self::Admin),
             Right::Approve => matches!(self, Self::Approver | Self::Admin),
             Right::Audit => matches!(self, Self::Auditor | Self::Admin),
+            Right::Administer => self == Self::Admin,
         }
     }
 }
@@ -163,8 +166,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/requests/{id}/certify", Right::Operate),
     post("/requests/{id}/purge", Right::Operate),
     post("/requests/{id}/close", Right::Operate),
+    get("/requests/{id}/report", Right::Audit),
     get("/models", Right::Read),
+    get("/models/{id}", Right::Read),
     get("/log", Right::Audit),
+    get("/settings", Right::Administer),
+    post("/settings/tokens", Right::Administer),
+    post("/settings/tokens/{id}/revoke", Right::Administer),
+    post("/settings/four-eyes", Right::Administer),
+    post("/settings/retention", Right::Administer),
     get("/sign-in", Right::Public),
     post("/sign-in", Right::Public),
     post("/sign-out", Right::Public),
@@ -193,6 +203,7 @@ mod tests {
         assert_eq!(who(Right::Operate), ["operator", "admin"]);
         assert_eq!(who(Right::Approve), ["approver", "admin"]);
         assert_eq!(who(Right::Audit), ["auditor", "admin"]);
+        assert_eq!(who(Right::Administer), ["admin"]);
         assert_eq!(right_of("DELETE", "/api/v1/requests/{id}"), None);
         assert_eq!(right_of("HEAD", "/"), Some(Right::Read));
     }

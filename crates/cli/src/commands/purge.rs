@@ -6,7 +6,6 @@ use disinherit::registry::{Purge, Purged, Registry};
 use disinherit::umig::ModelId;
 use serde_json::json;
 
-use super::retention::{FOREVER, RETENTION};
 use crate::args::values::duration;
 use crate::context::Context;
 use crate::error::CliError;
@@ -88,8 +87,8 @@ fn chosen(registry: &Registry, args: &PurgeArgs) -> Result<Vec<ModelId>, CliErro
         return older(length);
     }
     if args.due {
-        return match registry.setting(RETENTION)?.as_deref() {
-            None | Some(FOREVER) => Err(CliError::new("the registry has no retention policy")
+        return match registry.retention()?.as_deref() {
+            None => Err(CliError::new("the registry has no retention policy")
                 .help("set one with `disinherit retention 30d`, or give `--older-than`")),
             Some(text) => older(duration(text).map_err(CliError::new)?),
         };

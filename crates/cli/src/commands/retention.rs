@@ -9,11 +9,8 @@ use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::output::{self, outln};
 
-/// The setting of the registry that says how long superseded versions are kept.
-pub(super) const RETENTION: &str = "retention";
-
 /// No end.
-pub(super) const FOREVER: &str = "forever";
+const FOREVER: &str = "forever";
 
 /// Say how long superseded versions are kept before `purge --due` deletes them.
 #[derive(Debug, Args)]
@@ -39,9 +36,9 @@ fn keep(text: &str) -> Result<String, String> {
 pub(super) fn run(context: &Context, args: &RetentionArgs) -> Result<Outcome, CliError> {
     let registry = context.registry()?;
     if let Some(keep) = &args.keep {
-        registry.set(RETENTION, keep)?;
+        registry.set_retention(Some(keep.as_str()).filter(|keep| *keep != FOREVER))?;
     }
-    let keep = registry.setting(RETENTION)?;
+    let keep = registry.retention()?;
     let keep = keep.as_deref().unwrap_or(FOREVER);
     if context.json {
         output::json(&json!({ "retention": keep }))?;

@@ -30,6 +30,12 @@ use crate::objects::read::ReadObject;
 use crate::objects::shelf::Shelf;
 use crate::place::apart::{Alone, Apart};
 
+/// The setting that says how long superseded versions are kept.
+const RETENTION: &str = "retention";
+
+/// Its value where there is no end.
+const FOREVER: &str = "forever";
+
 /// A registry of models.
 pub struct Registry {
     path: Option<PathBuf>,
@@ -261,6 +267,25 @@ impl Registry {
     /// [`RegistryError`].
     pub fn set(&self, name: &str, value: &str) -> Result<(), RegistryError> {
         self.runtime.block_on(self.catalog.set(name, value))
+    }
+
+    /// How long superseded versions are kept before they are due for a purge, as it was written (`30d`); `None`
+    /// where they are kept until they are purged by name.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn retention(&self) -> Result<Option<String>, RegistryError> {
+        let kept = self.setting(RETENTION)?;
+        Ok(kept.filter(|keep| keep != FOREVER))
+    }
+
+    /// Says how long superseded versions are kept before they are due for a purge: a length of time as front ends
+    /// read it, or `None` for no end.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn set_retention(&self, keep: Option<&str>) -> Result<(), RegistryError> {
+        self.set(RETENTION, keep.unwrap_or(FOREVER))
     }
 
     /// The finished tasks of all requests that have not been published.

@@ -22,15 +22,20 @@ pub(crate) fn draw(study: &Study) -> Markup {
     }
 }
 
-/// The dots of one method.
-struct Row {
-    name: String,
-    class: &'static str,
-    dots: Vec<(String, f64)>,
+/// The dots of one method, or of one moment.
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) class: &'static str,
+    /// Models with their values, 0 to 1.
+    pub(crate) dots: Vec<(String, f64)>,
 }
 
 fn chart(study: &Study, title: &str, pick: Pick) -> Markup {
-    let rows = rows(study, pick);
+    dots(title, &rows(study, pick))
+}
+
+/// Rows of dots over percentages.
+pub(crate) fn dots(title: &str, rows: &[Row]) -> Markup {
     let content = html! {
         @for step in 0..=4u32 {
             (METHODS.mark(rows.len(), f64::from(step) / 4.0, &format!("{} %", step * 25)))

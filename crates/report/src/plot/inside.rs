@@ -56,20 +56,23 @@ const CHARTS: [Chart; 3] = [
 
 /// The charts beside each other, and what their band is.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let rows = rows(study);
+    bands(&rows(study), study.reference().as_ref())
+}
+
+/// The same of other rows, and another reference.
+pub(crate) fn bands(rows: &[Row], reference: Option<&Reference>) -> Markup {
     let measured = |chart: &Chart| rows.iter().any(|row| !row.dots(chart).is_empty());
     let charts: Vec<&Chart> = CHARTS.iter().filter(|chart| measured(chart)).collect();
     if charts.is_empty() {
         return html! { p { "Nothing looked inside the models." } };
     }
-    let reference = study.reference();
-    let band = reference.as_ref().map(|reference| match reference.kind {
+    let band = reference.map(|reference| match reference.kind {
         ReferenceKind::Retrained => "The band is what the retrained models reach",
         ReferenceKind::UntouchedRoot => "The band is what the untouched root reaches",
     });
     html! {
         p {
-            (marked(&beside(reference.as_ref())))
+            (marked(&beside(reference)))
             @if let Some(band) = band {
                 " " (band)
                 ": the mean and two standard errors. A model that has forgotten lies in it: above it \
@@ -78,16 +81,16 @@ pub(crate) fn draw(study: &Study) -> Markup {
             }
         }
         div class="pair" {
-            @for chart in charts { (chart.draw(&rows, reference.as_ref())) }
+            @for chart in charts { (chart.draw(rows, reference)) }
         }
     }
 }
 
 /// The models of one method, or those before.
-struct Row {
-    name: String,
-    class: &'static str,
-    models: Vec<(String, Measured)>,
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) class: &'static str,
+    pub(crate) models: Vec<(String, Measured)>,
 }
 
 impl Row {

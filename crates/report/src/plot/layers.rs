@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use disinherit_lab::{MethodResult, Study};
+use disinherit_registry::ModelOutcome;
 use fiun::Selection;
 use maud::{Markup, html};
 
@@ -28,15 +29,18 @@ pub(crate) fn draw(study: &Study) -> Markup {
             p { "No method dampened." }
         } @else {
             p { "Share of each tensor's parameters that were selected, over all touched models." }
-            div class="pair" { @for result in results { (chart(result)) } }
+            div class="pair" { @for result in results {
+                (bars(&result.variant.to_string(), result.models.iter().map(|model| &model.outcome)))
+            } }
         }
     }
 }
 
-fn chart(result: &MethodResult) -> Markup {
+/// One chart, over all models that a method edited.
+pub(crate) fn bars<'a>(method: &str, outcomes: impl Iterator<Item = &'a ModelOutcome>) -> Markup {
     let mut tensors: BTreeMap<&String, Selection> = BTreeMap::new();
-    for model in &result.models {
-        for (name, selection) in &model.outcome.tensors {
+    for outcome in outcomes {
+        for (name, selection) in &outcome.tensors {
             let sum = tensors.entry(name).or_default();
             *sum = sum.plus(*selection);
         }
@@ -44,8 +48,8 @@ fn chart(result: &MethodResult) -> Markup {
     let top = tensors.values().map(|s| s.share()).fold(1e-9, f64::max);
     let shown = tensors.len().min(LAYERS);
     let title = match tensors.len() > LAYERS {
-        true => format!("{} (the first {LAYERS} tensors)", result.variant),
-        false => result.variant.to_string(),
+        true => format!("{method} (the first {LAYERS} tensors)"),
+        false => method.to_owned(),
     };
     let content = html! {
         @for share in [0.0, 0.5, 1.0] {

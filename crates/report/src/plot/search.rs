@@ -12,12 +12,13 @@ const WIDTH: f64 = 350.0;
 
 /// One chart for every model whose alpha was searched.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let charts: Vec<Markup> = study
-        .shown()
-        .iter()
-        .flat_map(|result| result.models.iter())
-        .filter_map(|model| chart(&model.outcome))
-        .collect();
+    let shown = study.shown().into_iter().flat_map(|result| &result.models);
+    curves(shown.map(|model| &model.outcome))
+}
+
+/// The same of some outcomes.
+pub(crate) fn curves<'a>(outcomes: impl Iterator<Item = &'a ModelOutcome>) -> Markup {
+    let charts: Vec<Markup> = outcomes.filter_map(chart).collect();
     html! {
         @if charts.is_empty() {
             p { "Alpha was given or taken by rule; nothing was searched." }

@@ -30,13 +30,7 @@ pub(crate) struct ModelQuery {
 
 impl ModelQuery {
     pub(crate) fn page(&self) -> Result<Page, Problem> {
-        let state = match self.state.as_str() {
-            "" => None,
-            "current" => Some(ModelState::Current),
-            "superseded" => Some(ModelState::Superseded),
-            "purged" => Some(ModelState::Purged),
-            other => return Err(Problem::bad(format!("`{other}` is no state of a model"))),
-        };
+        let state = state_of(&self.state)?;
         let after = match self.after.as_str() {
             "" => None,
             text => Some(
@@ -51,6 +45,17 @@ impl ModelQuery {
             state,
         })
     }
+}
+
+/// The state that a query names, if it names one.
+pub(crate) fn state_of(name: &str) -> Result<Option<ModelState>, Problem> {
+    Ok(match name {
+        "" => None,
+        "current" => Some(ModelState::Current),
+        "superseded" => Some(ModelState::Superseded),
+        "purged" => Some(ModelState::Purged),
+        other => return Err(Problem::bad(format!("`{other}` is no state of a model"))),
+    })
 }
 
 /// A version of a model.

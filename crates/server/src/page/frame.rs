@@ -1,15 +1,15 @@
 //! What all pages have around them.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::app::Caller;
 use crate::problem::Problem;
 use crate::rights::Right;
 
-/// How often a page that shows work is read again, in seconds.
-const AGAIN: u32 = 3;
+/// How often a page that shows work is read again, in seconds. The page has a link that stops it.
+const AGAIN: &str = "3";
 
 /// A page.
 pub(super) struct Frame<'a> {
@@ -29,7 +29,6 @@ impl Frame<'_> {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
-                    @if self.changing { meta http-equiv="refresh" content=(AGAIN); }
                     title { (self.title) " - disinherit" }
                     link rel="stylesheet" href="/style.css";
                 }
@@ -40,8 +39,13 @@ impl Frame<'_> {
                 }
             }
         };
-        let kind = "text/html; charset=utf-8";
-        ([(header::CONTENT_TYPE, kind)], page.into_string()).into_response()
+        let mut answer = html_answer(page);
+        if self.changing {
+            answer
+                .headers_mut()
+                .insert(header::REFRESH, HeaderValue::from_static(AGAIN));
+        }
+        answer
     }
 
     fn menu(&self) -> Markup {
@@ -50,6 +54,7 @@ impl Frame<'_> {
             ("/new", "New request", Right::File),
             ("/models", "Models", Right::Read),
             ("/log", "Log", Right::Audit),
+            ("/settings", "Settings", Right::Administer),
         ];
         html! {
             nav aria-label="Main" {
@@ -69,6 +74,32 @@ impl Frame<'_> {
             }
         }
     }
+}
+
+/// The style of all pages.
+pub(super) fn style() -> String {
+    [disinherit_report::DRAWING_STYLE, include_str!("style.css")].concat()
+}
+
+/// A page that needs nothing else: for a file that is taken along.
+pub(super) fn alone(title: &str, body: &Markup) -> Response {
+    html_answer(html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) " - disinherit" }
+                style { (PreEscaped(style())) }
+            }
+            body { main { (body) } }
+        }
+    })
+}
+
+fn html_answer(page: Markup) -> Response {
+    let kind = "text/html; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], page.into_string()).into_response()
 }
 
 /// A problem as a page.

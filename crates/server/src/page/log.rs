@@ -34,16 +34,16 @@ pub(super) async fn show(
             div.panel.problem role="alert" { "The log has been altered:"
                 ul { @for what in &log.altered { li { (what) } } } }
         }
-        div.wide { table {
-            thead { tr { th { "No." } th { "Time" } th { "Who" } th { "What" } th { "Hash" } } }
+        div.wide tabindex="0" role="group" aria-label="Log" { table.rows {
+            thead { tr { th { "No." } th { "Time" } th { "Who" } th { "What" } th.on-wide { "Hash" } } }
             tbody { @for entry in &log.entries { tr {
                 td { (entry.id) }
                 td { (time(entry.time)) }
                 td { (entry.actor) }
                 td { (entry.command) }
-                td { code { (entry.hash.chars().take(16).collect::<String>()) } }
+                td.on-wide { code { (entry.hash.chars().take(12).collect::<String>()) } }
             } } }
         } }
-        @if let Some(next) = log.next { p { a href={ "/log?before=" (next) } { "Earlier" } } }
+        @if let Some(next) = log.next { p { a.button href={ "/log?before=" (next) } { "Earlier" } } }
     }))
 }

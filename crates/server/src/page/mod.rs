@@ -1,11 +1,14 @@
 //! The page: written by the server, with no script.
 
 mod frame;
+mod links;
 mod log;
 mod models;
 mod new;
 mod request;
 mod requests;
+mod scope;
+mod settings;
 mod sign_in;
 mod words;
 
@@ -24,17 +27,24 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/", get(requests::show))
         .route("/new", get(new::show).post(new::send))
         .route("/requests/{id}", get(request::show))
-        .route("/requests/{id}/comment", post(request::comment))
-        .route("/requests/{id}/plan", post(request::plan))
-        .route("/requests/{id}/approve", post(request::approve))
-        .route("/requests/{id}/reject", post(request::reject))
-        .route("/requests/{id}/extend", post(request::extend))
-        .route("/requests/{id}/run", post(request::run))
-        .route("/requests/{id}/verify", post(request::verify))
-        .route("/requests/{id}/certify", post(request::certify))
-        .route("/requests/{id}/purge", post(request::purge))
-        .route("/requests/{id}/close", post(request::close))
+        .route("/requests/{id}/comment", post(request::steps::comment))
+        .route("/requests/{id}/plan", post(request::steps::plan))
+        .route("/requests/{id}/approve", post(request::steps::approve))
+        .route("/requests/{id}/reject", post(request::steps::reject))
+        .route("/requests/{id}/extend", post(request::steps::extend))
+        .route("/requests/{id}/run", post(request::steps::run))
+        .route("/requests/{id}/verify", post(request::steps::verify))
+        .route("/requests/{id}/certify", post(request::steps::certify))
+        .route("/requests/{id}/purge", post(request::steps::purge))
+        .route("/requests/{id}/close", post(request::steps::close))
+        .route("/requests/{id}/report", get(request::report))
         .route("/models", get(models::show))
+        .route("/models/{id}", get(models::one))
+        .route("/settings", get(settings::show))
+        .route("/settings/tokens", post(settings::new_token))
+        .route("/settings/tokens/{id}/revoke", post(settings::revoke))
+        .route("/settings/four-eyes", post(settings::four_eyes))
+        .route("/settings/retention", post(settings::retention))
         .route("/log", get(log::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::send))
         .route("/sign-out", post(sign_in::leave))
@@ -43,5 +53,5 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 /// The style of all pages.
 pub(crate) async fn style() -> Response {
     let kind = "text/css; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], include_str!("style.css")).into_response()
+    ([(header::CONTENT_TYPE, kind)], frame::style()).into_response()
 }

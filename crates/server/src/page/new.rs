@@ -6,11 +6,12 @@ use axum::Form;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use disinherit_desk::{ErasureScope, Terms};
+use disinherit_report::ScopeGraph;
 use maud::html;
 use serde::Deserialize;
 
 use super::frame::{Frame, problem, told};
-use super::words;
+use super::scope::{counts, graph_of, still, table, unreached};
 use crate::api::requests::{ForgetBody, NewBody, known};
 use crate::app::{App, Caller};
 use crate::problem::Problem;
@@ -84,10 +85,12 @@ async fn preview(
     app: &Arc<App>,
     caller: &Caller,
     filling: &Filling,
-) -> Result<ErasureScope, Problem> {
+) -> Result<(ErasureScope, ScopeGraph), Problem> {
     let body = filling.body()?;
     let scope = app.at_desk(&caller.name, |desk, registry| {
-        Ok(desk.preview(&body.filed(registry)?.request, &Terms::default())?)
+        let scope = desk.preview(&body.filed(registry)?.request, &Terms::default())?;
+        let graph = graph_of(registry, &scope)?;
+        Ok((scope, graph))
     });
     scope.await
 }
@@ -103,7 +106,7 @@ async fn file(app: &Arc<App>, caller: &Caller, filling: &Filling) -> Result<Redi
 fn form(
     caller: Option<&Caller>,
     filling: &Filling,
-    shown: Option<Result<&ErasureScope, &Problem>>,
+    shown: Option<Result<&(ErasureScope, ScopeGraph), &Problem>>,
 ) -> Response {
     let kinds = [
         ("classes", "Classes"),
@@ -118,28 +121,43 @@ fn form(
     };
     frame.around(&html! {
         h1 { "New request" }
-        form method="post" action="/new" {
-            @match shown {
-                Some(Ok(scope)) => section.panel aria-label="Whom it would touch" {
-                    h2 { "Whom it would touch" } (words::scope(scope)) },
-                Some(Err(error)) => (told(error)),
-                None => {}
+        @if let Some(Err(error)) = shown { (told(error)) }
+        div.two {
+            form method="post" action="/new" {
+                label for="what" { "What must be forgotten" }
+                select id="what" name="what" { @for (value, name) in kinds {
+                    option value=(value) selected[value == filling.what] { (name) } } }
+                label for="names" { "Which" }
+                textarea id="names" name="names" required aria-describedby="names-hint" { (filling.names) }
+                p.hint id="names-hint" { "Label names, the name of one source, or sample ids: one a line." }
+                (field("requester", "Who asked", &filling.requester, "A pseudonym. The log keeps it for good."))
+                (field("basis", "Legal basis", &filling.basis, "Such as GDPR Art. 17(1)(b)."))
+                label for="deadline" { "Deadline" }
+                input id="deadline" name="deadline" type="date" value=(filling.deadline) aria-describedby="deadline-hint";
+                p.hint id="deadline-hint" { "One month from now when not given." }
+                (field("from", "Initial models", &filling.from, "Found by what they were trained on when not given."))
+                p.actions {
+                    button type="submit" name="then" value="preview" formaction="/new#scope" { "Show whom it touches" }
+                    button.main type="submit" name="then" value="file" { "File it" }
+                }
             }
-            label for="what" { "What must be forgotten" }
-            select id="what" name="what" { @for (value, name) in kinds {
-                option value=(value) selected[value == filling.what] { (name) } } }
-            label for="names" { "Which" }
-            textarea id="names" name="names" required aria-describedby="names-hint" { (filling.names) }
-            p.hint id="names-hint" { "Label names, the name of one source, or sample ids: one a line." }
-            (field("requester", "Who asked", &filling.requester, "A pseudonym. The log keeps it for good."))
-            (field("basis", "Legal basis", &filling.basis, "Such as GDPR Art. 17(1)(b)."))
-            label for="deadline" { "Deadline" }
-            input id="deadline" name="deadline" type="date" value=(filling.deadline);
-            p.hint { "One month from now when not given." }
-            (field("from", "Initial models", &filling.from, "Found by what they were trained on when not given."))
-            p.actions {
-                button type="submit" name="then" value="preview" { "Show whom it touches" }
-                button.main type="submit" name="then" value="file" { "File it" }
+            section.panel id="scope" aria-label="Whom it would touch" {
+                h2 { "Whom it would touch" }
+                @match shown {
+                    Some(Ok((scope, graph))) => {
+                        (counts(scope))
+                        (still(graph))
+                        details { summary { "Each model with the reason" } (table(scope, false)) }
+                        h3 { "What it cannot reach" }
+                        (unreached(scope))
+                        p.soft { "Nothing is filed yet." }
+                    }
+                    _ => {
+                        p { "Show it before you file: which models were trained on it, which inherited from those, by which \
+                            way, and what stays as it is because nothing here can reach it." }
+                        p.soft { "Showing it files nothing." }
+                    }
+                }
             }
         }
     })

@@ -40,8 +40,8 @@ fn form(error: Option<&Problem>) -> Response {
         @if let Some(error) = error { (told(error)) }
         form method="post" action="/sign-in" {
             label for="token" { "Token" }
-            input id="token" name="token" type="password" autocomplete="current-password" required;
-            p.hint { "An administrator makes one on the command line." }
+            input id="token" name="token" type="password" autocomplete="current-password" required aria-describedby="token-hint";
+            p.hint id="token-hint" { "Administrators make them, under Settings or with " code { "disinherit token new" } ". The demonstration prints one where it was started." }
             button.main type="submit" { "Sign in" }
         }
     })
