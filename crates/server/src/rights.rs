@@ -37,6 +37,8 @@ pub enum Right {
     Approve,
     /// Reading the log and what proves something.
     Audit,
+    /// Saying who else is told of what happens.
+    Manage,
 }
 
 impl Role {
@@ -71,6 +73,7 @@ impl Role {
             Right::Operate => matches!(self, Self::Operator | Self::Admin),
             Right::Approve => matches!(self, Self::Approver | Self::Admin),
             Right::Audit => matches!(self, Self::Auditor | Self::Admin),
+            Right::Manage => self == Self::Admin,
         }
     }
 }
@@ -133,6 +136,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/api/v1/preview", Right::File),
     get("/api/v1/requests/{id}", Right::Read),
     get("/api/v1/requests/{id}/jobs", Right::Read),
+    get("/api/v1/requests/{id}/events", Right::Read),
+    get("/api/v1/events", Right::Read),
     get("/api/v1/requests/{id}/scope", Right::Read),
     get("/api/v1/requests/{id}/history", Right::Audit),
     get("/api/v1/requests/{id}/verdicts", Right::Audit),
@@ -143,12 +148,17 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/api/v1/requests/{id}/reject", Right::Approve),
     post("/api/v1/requests/{id}/extend", Right::Operate),
     post("/api/v1/requests/{id}/run", Right::Operate),
+    post("/api/v1/requests/{id}/cancel", Right::Operate),
     post("/api/v1/requests/{id}/verify", Right::Operate),
     post("/api/v1/requests/{id}/certify", Right::Operate),
     post("/api/v1/requests/{id}/purge", Right::Operate),
     post("/api/v1/requests/{id}/close", Right::Operate),
     get("/api/v1/models", Right::Read),
     get("/api/v1/log", Right::Audit),
+    get("/api/v1/webhooks", Right::Manage),
+    post("/api/v1/webhooks", Right::Manage),
+    post("/api/v1/webhooks/{id}/test", Right::Manage),
+    post("/api/v1/webhooks/{id}/remove", Right::Manage),
     get("/", Right::Read),
     get("/new", Right::File),
     post("/new", Right::File),
@@ -193,6 +203,7 @@ mod tests {
         assert_eq!(who(Right::Operate), ["operator", "admin"]);
         assert_eq!(who(Right::Approve), ["approver", "admin"]);
         assert_eq!(who(Right::Audit), ["auditor", "admin"]);
+        assert_eq!(who(Right::Manage), ["admin"]);
         assert_eq!(right_of("DELETE", "/api/v1/requests/{id}"), None);
         assert_eq!(right_of("HEAD", "/"), Some(Right::Read));
     }

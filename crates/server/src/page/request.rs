@@ -113,7 +113,8 @@ fn next(erasure: &ErasureRequest, may: &dyn Fn(Right) -> bool) -> Markup {
         ErasureState::Received => ("plan", "Plan it", Right::Operate),
         ErasureState::Planned => ("approve", "Approve it", Right::Approve),
         ErasureState::Approved => ("run", "Run it", Right::Operate),
-        ErasureState::Running if erasure.published_by_run().is_none() => {
+        ErasureState::Cancelled => ("run", "Run it again", Right::Operate),
+        ErasureState::Running if erasure.is_being_run() => {
             ("run", "Take the run up", Right::Operate)
         }
         ErasureState::Running => ("verify", "Verify it", Right::Operate),
@@ -182,8 +183,11 @@ fn history(rows: &[OperationRow]) -> Markup {
 
 /// What else can be done.
 fn others(erasure: &ErasureRequest, may: &dyn Fn(Right) -> bool) -> Markup {
-    use ErasureState::{Approved, Failed, Planned, Received};
-    let early = matches!(erasure.state, Received | Planned | Approved | Failed);
+    use ErasureState::{Approved, Cancelled, Failed, Planned, Received};
+    let early = matches!(
+        erasure.state,
+        Received | Planned | Approved | Failed | Cancelled
+    );
     let to = |step: &str| format!("/requests/{}/{step}", erasure.id);
     html! {
         @if may(Right::Comment) { details { summary { "Comment" }
