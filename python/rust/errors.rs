@@ -204,7 +204,7 @@ fn step_after(state: ErasureState) -> Option<&'static str> {
     Some(match state {
         ErasureState::Received => "plan",
         ErasureState::Planned => "approve",
-        ErasureState::Approved | ErasureState::Failed => "run",
+        ErasureState::Approved | ErasureState::Failed | ErasureState::Cancelled => "run",
         ErasureState::Running => "verify",
         ErasureState::Verified => "certify",
         ErasureState::Certified => "purge",

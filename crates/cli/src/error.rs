@@ -175,6 +175,9 @@ impl From<ServeError> for CliError {
     fn from(error: ServeError) -> Self {
         match error {
             ServeError::Engine(error) => error.into(),
+            error @ ServeError::NoWebhook(_) => {
+                Self::new(error.to_string()).help("`disinherit webhook list` lists them")
+            }
             other => Self::new(other.to_string()),
         }
     }

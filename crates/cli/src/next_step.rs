@@ -7,7 +7,7 @@ pub(crate) fn step_after(state: ErasureState) -> Option<&'static str> {
     Some(match state {
         ErasureState::Received => "plan ID",
         ErasureState::Planned => "approve ID",
-        ErasureState::Approved | ErasureState::Failed => "run ID",
+        ErasureState::Approved | ErasureState::Failed | ErasureState::Cancelled => "run ID",
         ErasureState::Running => "verify ID --data PATH",
         ErasureState::Verified => "certify ID --key FILE",
         ErasureState::Certified => "purge ID",

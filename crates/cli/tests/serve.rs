@@ -167,7 +167,7 @@ fn who_may_what() {
     assert!(!listed.contains(&tokens[0].1) && !listed.contains("disinherit_"));
 
     // One address sends all the wrong tokens here.
-    let server = Server::start(&place, &["--no-jobs", "--lockout-after", "0"], None);
+    let server = Server::start(&place, &["--executor=none", "--lockout-after", "0"], None);
     let mut denied = 0;
     for endpoint in ENDPOINTS {
         let path = endpoint.path.replace("{id}", "7");
@@ -229,7 +229,7 @@ fn who_may_what() {
 #[test]
 fn the_description_is_complete() {
     let place = Place::new();
-    let server = Server::start(&place, &["--no-jobs"], None);
+    let server = Server::start(&place, &["--executor", "none"], None);
     let described = server.call("GET", "/api/v1/openapi.json", &[], "").json();
     assert!(described["openapi"].as_str().unwrap().starts_with("3.1"));
     let mut count = 0;
@@ -250,7 +250,11 @@ fn the_description_is_complete() {
 #[test]
 fn calls_are_looked_at() {
     let place = Place::new();
-    let server = Server::start(&place, &["--no-jobs", "--largest-body", "4KiB"], None);
+    let server = Server::start(
+        &place,
+        &["--executor", "none", "--largest-body", "4KiB"],
+        None,
+    );
     let admin = token(&place, "ann", "admin");
     let bearer = format!("Bearer {admin}");
     let json = ("content-type", "application/json");
@@ -378,7 +382,7 @@ fn calls_are_looked_at() {
 #[test]
 fn browsers_are_kept_safe() {
     let place = Place::new();
-    let server = Server::start(&place, &["--no-jobs"], None);
+    let server = Server::start(&place, &["--executor", "none"], None);
     let admin = token(&place, "<b>ann</b>", "admin");
     let form = ("content-type", "application/x-www-form-urlencoded");
     let own = ("sec-fetch-site", "same-origin");
@@ -471,7 +475,7 @@ fn browsers_are_kept_safe() {
 #[test]
 fn slow_clients_hold_nobody_up() {
     let place = Place::new();
-    let server = Server::start(&place, &["--no-jobs"], None);
+    let server = Server::start(&place, &["--executor", "none"], None);
     let host = server.address.strip_prefix("http://").unwrap().to_owned();
     let open: Vec<TcpStream> = (0..100)
         .map(|_| {
@@ -507,7 +511,7 @@ fn survives_kills(place: &Place) {
             server.step(&admin, "plan", &plan());
             server.step(&admin, "approve", &json!({}));
             assert!(server.stop());
-            let files = Server::start(place, &[&FLAGS[..], &["--no-jobs"]].concat(), None);
+            let files = Server::start(place, &[&FLAGS[..], &["--executor", "none"]].concat(), None);
             files.step(&admin, "run", &json!({}));
             let twice = files.post(&admin, "/api/v1/requests/1/run", &json!({}));
             assert_eq!(twice.status, 409, "{}", twice.text);

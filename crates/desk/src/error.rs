@@ -23,6 +23,14 @@ pub enum DeskError {
         /// The models that are new, gone or another version.
         models: Vec<ModelId>,
     },
+    /// A run that was cancelled while it went on.
+    #[error("request {request} was {reason}")]
+    Cancelled {
+        /// The request.
+        request: ErasureId,
+        /// By whom, and why.
+        reason: String,
+    },
     /// A method that this version does not have.
     #[error("request {request} was planned with the method `{method}`: {reason}")]
     Method {
@@ -53,7 +61,7 @@ impl DeskError {
             Self::ScopeChanged { request, .. } | Self::Method { request, .. } => {
                 Some(Hint::PlanAgain { request: *request })
             }
-            Self::Engine(_) => None,
+            Self::Engine(_) | Self::Cancelled { .. } => None,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Running a request: as it was planned, once.
 
-use disinherit::registry::{ErasureId, ErasureRun, ErasureStep, StepKind};
-use disinherit::{Done, RunOptions};
+use std::time::Duration;
+
+use disinherit::registry::{ErasureId, ErasureRun, ErasureState, ErasureStep, StepKind};
+use disinherit::{Done, EngineError, RunOptions};
 
 use crate::desk::Desk;
 use crate::error::DeskError;
@@ -19,8 +21,10 @@ impl Desk<'_> {
     /// silent for a minute; it then publishes nothing.
     ///
     /// # Errors
-    /// [`DeskError::ScopeChanged`] when the models have changed since the plan; what the engine says. A run
-    /// that had begun leaves the request failed, with the reason, and it can be run again.
+    /// [`DeskError::ScopeChanged`] when the models have changed since the plan; [`DeskError::Cancelled`] when
+    /// somebody cancelled it meanwhile; what the engine says. A run that had begun leaves the request failed,
+    /// with the reason, and it can be run again. One that was asked to stop leaves it as it is, for the next
+    /// run.
     pub fn run(&self, id: ErasureId, take_over: bool) -> Result<Done, DeskError> {
         let registry = self.registry();
         let erasure = registry.erasure(id)?;
@@ -55,11 +59,28 @@ impl Desk<'_> {
             started: begun.last.operation,
         };
         let prepared = prepared.for_erasure(run);
-        holding(registry, run, || prepared.run()).map_err(|error| {
-            let error = DeskError::from(error);
-            self.fail(run, &error);
-            error
+        holding(registry, run, self.engine.stop(), || prepared.run()).map_err(|error| match error {
+            EngineError::Stopped => self.stopped(run),
+            error => {
+                let error = DeskError::from(error);
+                self.fail(run, &error);
+                error
+            }
         })
+    }
+
+    /// What a run says that was asked to stop. Where it was not cancelled, the next one may begin at once.
+    fn stopped(&self, run: ErasureRun) -> DeskError {
+        let registry = self.registry();
+        // Where this fails, the next one waits until this one has been silent for long.
+        let _ = registry.hold_run(run, Duration::ZERO);
+        match registry.erasure(run.request) {
+            Ok(erasure) if erasure.state == ErasureState::Cancelled => DeskError::Cancelled {
+                request: run.request,
+                reason: erasure.reason.unwrap_or_default(),
+            },
+            _ => EngineError::Stopped.into(),
+        }
     }
 
     /// Puts on record why a run has ended, unless it is another's by now: then that one goes on.

@@ -8,7 +8,7 @@ use disinherit_registry::{Location, Registry};
 
 use crate::error::EngineError;
 use crate::feature_memory::Memory;
-use crate::progress::{Progress, Silent};
+use crate::progress::{Progress, Silent, Stop};
 use crate::runner::Runner;
 
 /// The default bound of the cache of features on disk, in bytes.
@@ -32,6 +32,7 @@ pub struct Engine<'a> {
     data: Option<&'a Splits>,
     runner: Option<&'a dyn Runner>,
     progress: &'a dyn Progress,
+    stop: Arc<Stop>,
     compute: Compute,
     feature_cache: u64,
     memory: Arc<Mutex<Memory>>,
@@ -45,6 +46,7 @@ impl<'a> Engine<'a> {
             data: None,
             runner: None,
             progress: &Silent,
+            stop: Arc::default(),
             compute: Compute::default(),
             feature_cache: FEATURE_CACHE,
             memory: Arc::default(),
@@ -71,6 +73,13 @@ impl<'a> Engine<'a> {
     #[must_use]
     pub fn with_progress(mut self, progress: &'a dyn Progress) -> Self {
         self.progress = progress;
+        self
+    }
+
+    /// With something that asks long work to stop.
+    #[must_use]
+    pub fn with_stop(mut self, stop: Arc<Stop>) -> Self {
+        self.stop = stop;
         self
     }
 
@@ -120,6 +129,19 @@ impl<'a> Engine<'a> {
     /// What shows how work goes on.
     pub fn progress(&self) -> &'a dyn Progress {
         self.progress
+    }
+
+    /// What asks long work to stop.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// Goes on, unless it was asked to stop.
+    pub(crate) fn go_on(&self) -> Result<(), EngineError> {
+        match self.stop.is_asked() {
+            true => Err(EngineError::Stopped),
+            false => Ok(()),
+        }
     }
 
     /// Where networks run.

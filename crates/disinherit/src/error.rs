@@ -162,6 +162,9 @@ pub enum EngineError {
     /// A setting that has no meaning.
     #[error("{0}")]
     Setting(String),
+    /// Work that was asked to stop. What it finished is kept.
+    #[error("it was asked to stop")]
+    Stopped,
     /// A fault of the machine or of this software.
     #[error("{0}")]
     Internal(String),

@@ -85,6 +85,7 @@ impl Execution<'_> {
             .collect();
         let mut edits = Vec::new();
         for task in &stage.tasks {
+            self.work.engine.go_on()?;
             let id = task.model();
             let (read, edited) = (read.contains(id), self.todo.contains(id));
             match task {
@@ -181,6 +182,7 @@ impl Execution<'_> {
                 .collect::<Result<_, _>>()?;
             let (work, method) = (&self.work, self.method);
             let edit = |(model, evidence): (&&LoadedModel, &Option<Evidence>)| {
+                work.engine.go_on()?;
                 let start = Instant::now();
                 let edit = method.edit(work, model, evidence.as_ref())?;
                 stage.advance(1);
@@ -191,10 +193,36 @@ impl Execution<'_> {
             } else {
                 models.iter().zip(&evidence).map(edit).collect()
             };
-            let edits = edits.into_iter().collect::<Result<Vec<_>, _>>()?;
-            self.keep(models, edits)?;
+            self.keep_finished(models, edits)?;
         }
         Ok(())
+    }
+
+    /// Keeps edits. Where some were not begun, since the work was asked to stop, the others are kept before
+    /// it does.
+    fn keep_finished(
+        &mut self,
+        models: &[&LoadedModel],
+        edits: Vec<Result<(Edit, f64), EngineError>>,
+    ) -> Result<(), EngineError> {
+        let (mut finished, mut made) = (Vec::new(), Vec::new());
+        for (model, edit) in models.iter().zip(edits) {
+            match edit {
+                Ok(edit) => {
+                    finished.push(*model);
+                    made.push(edit);
+                }
+                Err(EngineError::Stopped) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if !finished.is_empty() {
+            self.keep(&finished, made)?;
+        }
+        match finished.len() == models.len() {
+            true => Ok(()),
+            false => Err(EngineError::Stopped),
+        }
     }
 
     /// Takes up an edit that another run finished.

@@ -157,7 +157,8 @@ impl<'a> Prepared<'a> {
     /// the cache of features.
     ///
     /// # Errors
-    /// [`EngineError`]; nothing is published then. [`EngineError::LosesTooMuch`] when models would lose
+    /// [`EngineError`]; nothing is published then. [`EngineError::Stopped`] when it was asked to stop
+    /// ([`Engine::stop`]): what it finished is kept. [`EngineError::LosesTooMuch`] when models would lose
     /// more accuracy on the retained data than is allowed: what was computed for those is dropped.
     pub fn run(&self) -> Result<Done, EngineError> {
         self.check_runs()?;
@@ -167,6 +168,7 @@ impl<'a> Prepared<'a> {
         let mut execution = self.execution(self.drafts(&request)?);
         let preparation = self.execute(&mut execution, self.becomes.keys().cloned().collect())?;
         execution.check_losses()?;
+        self.engine.go_on()?;
         let outcomes = std::mem::take(&mut execution.outcomes);
         let mut unlearned = Unlearned {
             request,

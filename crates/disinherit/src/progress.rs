@@ -1,4 +1,6 @@
-//! How long work reports its progress.
+//! How long work reports its progress, and is asked to stop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Shows the stages of long work.
 pub trait Progress: Sync {
@@ -27,4 +29,21 @@ impl Progress for Silent {
 impl Stage for Silent {
     fn advance(&self, _: u64) {}
     fn note(&self, _: &str) {}
+}
+
+/// Asks long work to stop. It does so before its next task: what it has finished is kept, and taken up when
+/// it is done again.
+#[derive(Debug, Default)]
+pub struct Stop(AtomicBool);
+
+impl Stop {
+    /// Asks, for good.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was asked.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
 }

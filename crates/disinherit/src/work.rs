@@ -77,6 +77,14 @@ impl<'a> Work<'a> {
         self.engine.progress()
     }
 
+    /// Goes on, unless the work was asked to stop: for methods whose edits take long.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`] where it was.
+    pub fn go_on(&self) -> Result<(), EngineError> {
+        self.engine.go_on()
+    }
+
     /// The data.
     ///
     /// # Errors

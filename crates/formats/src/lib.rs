@@ -23,9 +23,9 @@ pub use checkpoint::{
 pub use error::FormatError;
 pub use head::{Head, find_head};
 pub use hub::adapter::ADAPTER_CONFIG;
-pub use hub::merge_config::MERGE_CONFIG;
 pub use hub::cards::{HubCard, HubConfig};
 pub use hub::folder::is_model_folder;
+pub use hub::merge_config::MERGE_CONFIG;
 pub use model_file::{FileFormat, ModelFile, ModelFormat, WeightFile};
 pub use onnx::{Cut, GraphInput, GraphLayer, GraphNorm, OnnxFormat, layer_below, up_to_head};
 pub use open::open;

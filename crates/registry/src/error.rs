@@ -379,7 +379,9 @@ fn erasure_hint(request: ErasureId, reason: &ErasureRefusal) -> Option<Hint> {
         },
         ErasureRefusal::FourEyes { .. } => Hint::OtherApprover,
         ErasureRefusal::Claimed { .. } => Hint::TakeOver { request },
-        ErasureRefusal::TakenOver | ErasureRefusal::Changed { .. } => Hint::ShowErasure { request },
+        ErasureRefusal::TakenOver | ErasureRefusal::Changed { .. } | ErasureRefusal::Idle => {
+            Hint::ShowErasure { request }
+        }
         ErasureRefusal::Text { .. } | ErasureRefusal::Deadline => return None,
     })
 }

@@ -9,7 +9,7 @@ use disinherit::registry::{
 };
 use disinherit_desk::{Desk, LAST_EXTENSION, Terms};
 
-use crate::app::{App, Caller};
+use crate::app::{App, Caller, Executor};
 use crate::problem::Problem;
 
 /// A step that somebody takes.
@@ -28,6 +28,9 @@ pub(crate) enum Act {
         reason: String,
     },
     Run,
+    Cancel {
+        reason: Option<String>,
+    },
     Verify,
     Certify,
     Purge,
@@ -70,7 +73,8 @@ impl Act {
             Self::Plan(terms) => return Ok(desk.plan(id, &terms)?),
             Self::Run => return job(registry, erasure, (JobKind::Run, StepKind::Run), actor),
             Self::Verify => {
-                if app.settings.data.is_none() {
+                let settings = &app.settings;
+                if settings.executor == Executor::Local && settings.equipment.data.is_none() {
                     return Err(
                         Problem::conflict("this server has no data to judge models on").with_hint(
                             "verify from where the data is, or start the server with data",
@@ -90,6 +94,10 @@ impl Act {
                         .with_hint("certify from where the key is, or start the server with one"));
                 };
                 return Ok(desk.certify(id, key)?.0);
+            }
+            // What is to be stopped may take a step of its own at any moment.
+            Self::Cancel { reason } => {
+                return Ok(registry.step_erasure(id, ErasureStep::cancel(reason), None)?);
             }
             Self::Purge => {
                 desk.purge(id, None, false)?;

@@ -2,20 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use disinherit::Engine;
 use disinherit::certificate::SecretKey;
-use disinherit::data::Splits;
-use disinherit::nets::Compute;
-use disinherit::progress::Progress;
+use disinherit::progress::Silent;
 use disinherit::registry::Registry;
-use disinherit_desk::{Bar, Desk};
-use tokio::sync::{Notify, Semaphore};
+use disinherit_desk::Desk;
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::audit::Audit;
+use crate::equipment::Equipment;
 use crate::error::ServeError;
+use crate::events::feed::Feed;
 pub(crate) use crate::identity::Caller;
 use crate::identity::{Issuer, OidcSettings};
 use crate::listen::tls::TlsFiles;
@@ -28,18 +26,14 @@ const AT_A_TIME: usize = 32;
 
 /// How a server works.
 pub struct Settings {
-    /// The registry.
-    pub registry: Arc<Registry>,
-    /// What models are run and judged on, where there is some.
-    pub data: Option<Splits>,
+    /// What work on requests is done with.
+    pub equipment: Arc<Equipment>,
     /// What certificates are signed with, where they are.
     pub key: Option<SecretKey>,
-    /// Where networks run.
-    pub compute: Compute,
-    /// What models must reach when a job judges them.
-    pub bar: Bar,
-    /// Whether jobs are taken here.
-    pub jobs: bool,
+    /// Who does the jobs.
+    pub executor: Executor,
+    /// The most event streams that are open at a time.
+    pub streams: usize,
     /// The longest body of a call, in bytes.
     pub largest_body: usize,
     /// How long the job that is worked on may take when the server is told to stop; it waits for the next
@@ -55,6 +49,15 @@ pub struct Settings {
     pub oidc: Option<OidcSettings>,
 }
 
+/// Who does the jobs that a server files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executor {
+    /// The server itself, one at a time.
+    Local,
+    /// Others: workers, or other servers of the registry.
+    Elsewhere,
+}
+
 /// A server at work.
 pub(crate) struct App {
     pub(crate) settings: Settings,
@@ -62,9 +65,11 @@ pub(crate) struct App {
     pub(crate) limiter: Limiter,
     pub(crate) audit: Audit,
     pub(crate) issuer: Option<Issuer>,
-    /// A job was filed, or the server stops.
+    /// Something was done here.
     pub(crate) news: Notify,
-    stopping: AtomicBool,
+    /// Tells streams what happens.
+    pub(crate) feed: Feed,
+    stopping: watch::Sender<bool>,
     turns: Semaphore,
 }
 
@@ -75,21 +80,28 @@ impl App {
             limiter: Limiter::new(&settings.limits),
             audit: Audit::new(settings.audit_log.clone()),
             issuer,
+            feed: Feed::new(settings.streams),
             settings,
             metrics: Metrics::default(),
             news: Notify::new(),
-            stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             turns: Semaphore::new(AT_A_TIME),
         }))
     }
 
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.news.notify_waiters();
+        self.stopping.send_replace(true);
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
+        *self.stopping.borrow()
+    }
+
+    /// Returns when the server stops.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // What could be wrong is that the sender is gone, and that is here.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
     /// Does something with the registry, off the threads that answer.
@@ -99,7 +111,8 @@ impl App {
     ) -> Result<T, Problem> {
         let turn = self.turns.acquire().await;
         let app = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || work(&app.settings.registry)).await;
+        let done =
+            tokio::task::spawn_blocking(move || work(&app.settings.equipment.registry)).await;
         drop(turn);
         done.unwrap_or_else(|error| Err(Problem::fault(&error)))
     }
@@ -113,26 +126,11 @@ impl App {
         let turn = self.turns.acquire().await;
         let (app, actor) = (Arc::clone(self), actor.to_owned());
         let done = tokio::task::spawn_blocking(move || {
-            let silent = disinherit::progress::Silent;
-            app.desk(&actor, &silent, |desk, registry| work(desk, registry))
+            let equipment = &app.settings.equipment;
+            equipment.desk(&actor, &Silent, &Arc::default(), work)
         });
         let done = done.await;
         drop(turn);
         done.unwrap_or_else(|error| Err(Problem::fault(&error)))
-    }
-
-    /// Does something at the desk on this thread.
-    pub(crate) fn desk<T>(
-        &self,
-        actor: &str,
-        progress: &dyn Progress,
-        work: impl FnOnce(&Desk<'_>, &Registry) -> T,
-    ) -> T {
-        let registry = self.settings.registry.acting_for(actor);
-        let engine = Engine::new(registry)
-            .with_data(self.settings.data.as_ref())
-            .with_compute(self.settings.compute)
-            .with_progress(progress);
-        work(&Desk::new(&engine), engine.registry())
     }
 }

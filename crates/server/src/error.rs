@@ -1,11 +1,11 @@
-//! Why a server does not start, or a token is not made.
+//! Why a server does not start, or a token or a webhook is not made.
 
 use std::path::PathBuf;
 
 use disinherit::EngineError;
 use disinherit::registry::RegistryError;
 
-/// Why a server does not start or go on, or a token is not made.
+/// Why a server does not start or go on, or a token or a webhook is not made or tried.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -31,6 +31,20 @@ pub enum ServeError {
     /// Tokens of an issuer cannot be checked.
     #[error("cannot take tokens of the issuer: {0}")]
     Issuer(String),
+    /// A webhook that cannot be made.
+    #[error("cannot make a webhook: {0}")]
+    Webhook(String),
+    /// There is no webhook of this number.
+    #[error("there is no webhook {0}")]
+    NoWebhook(i64),
+    /// A message that has not arrived.
+    #[error("the message has not arrived at {url}: {reason}")]
+    NotDelivered {
+        /// Where it was sent to.
+        url: String,
+        /// Why it has not.
+        reason: String,
+    },
     /// A token that cannot be made.
     #[error("cannot make a token: {0}")]
     Token(String),

@@ -1,17 +1,20 @@
 //! The desk for erasure requests as a service: HTTP with an OpenAPI description, and a page.
 //!
-//! [`serve`] answers until it is told to stop. What may be called by whom is one table, [`ENDPOINTS`]; what
+//! [`serve`] answers until it is told to stop, and [`work`] takes jobs beside it. What may be called by whom is one table, [`ENDPOINTS`]; what
 //! is not in it is denied.
 
 mod act;
 mod api;
 mod app;
 mod audit;
+mod equipment;
 mod error;
+mod events;
 mod guard;
 mod identity;
 mod jobs;
 mod keys;
+mod limits;
 mod listen;
 mod metrics;
 mod page;
@@ -23,13 +26,20 @@ mod reply;
 mod rights;
 mod router;
 mod serve;
+mod signals;
+mod webhooks;
 mod when;
 
-pub use app::Settings;
+pub use app::{Executor, Settings};
+pub use equipment::Equipment;
 pub use error::ServeError;
 pub use identity::{Made, OidcSettings, make_token};
+pub use jobs::one::JobEnd;
+pub use jobs::work::work;
+pub use jobs::worker::Until;
 pub use listen::tls::TlsFiles;
 pub use quota::{IpNet, Limits};
 pub use rights::{ENDPOINTS, Endpoint, Right, Role};
 pub use router::description;
 pub use serve::serve;
+pub use webhooks::make::{NewWebhook, make_webhook, test_webhook};

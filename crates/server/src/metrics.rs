@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use disinherit::registry::ErasureState;
+use disinherit::registry::{ErasureState, JobState};
 
 /// What a server has done since it started.
 #[derive(Debug, Default)]
@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     refused: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
+    cancelled: AtomicU64,
 }
 
 impl Metrics {
@@ -39,13 +40,25 @@ impl Metrics {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn job_ended(&self, well: bool) {
-        let counter = if well { &self.done } else { &self.failed };
+    /// A job has ended here. One that is left to another server has not.
+    pub(crate) fn job_ended(&self, state: JobState) {
+        let counter = match state {
+            JobState::Done => &self.done,
+            JobState::Failed => &self.failed,
+            JobState::Cancelled => &self.cancelled,
+            JobState::Waiting | JobState::Taken => return,
+        };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The text, with how many requests are in each state, and how many are overdue.
-    pub(crate) fn text(&self, states: &BTreeMap<ErasureState, u64>, overdue: usize) -> String {
+    /// The text, with how many requests are in each state, how many are overdue, and how many streams of
+    /// events are open.
+    pub(crate) fn text(
+        &self,
+        states: &BTreeMap<ErasureState, u64>,
+        overdue: usize,
+        streams: usize,
+    ) -> String {
         let mut out = String::new();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         // Writing to a string cannot fail.
@@ -63,11 +76,13 @@ impl Metrics {
              # TYPE disinherit_jobs_total counter\n\
              disinherit_jobs_total{{end=\"done\"}} {}\n\
              disinherit_jobs_total{{end=\"failed\"}} {}\n\
+             disinherit_jobs_total{{end=\"cancelled\"}} {}\n\
              # TYPE disinherit_erasure_requests gauge",
             count(&self.denials),
             count(&self.refused),
             count(&self.done),
             count(&self.failed),
+            count(&self.cancelled),
         );
         for state in ErasureState::ALL {
             let count = states.get(&state).copied().unwrap_or_default();
@@ -79,7 +94,9 @@ impl Metrics {
         let _ = writeln!(
             out,
             "# TYPE disinherit_erasure_requests_overdue gauge\n\
-             disinherit_erasure_requests_overdue {overdue}"
+             disinherit_erasure_requests_overdue {overdue}\n\
+             # TYPE disinherit_event_streams gauge\n\
+             disinherit_event_streams {streams}"
         );
         out
     }

@@ -8,6 +8,8 @@ use disinherit_desk::DeskError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::error::ServeError;
+
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -127,6 +129,23 @@ impl From<DeskError> for Problem {
             DeskError::Engine(EngineError::Registry(error)) => error.into(),
             DeskError::Engine(error) => of_engine(&error),
             _ => Self::conflict(detail).with_hint(again),
+        }
+    }
+}
+
+impl From<ServeError> for Problem {
+    fn from(error: ServeError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ServeError::Engine(error) => error.into(),
+            ServeError::NoWebhook(_) => Self::missing(detail),
+            ServeError::NotDelivered { .. } => {
+                Self::new(StatusCode::BAD_GATEWAY, "/problems/not-delivered", detail)
+            }
+            ServeError::Webhook(_) | ServeError::Token(_) => Self::bad(detail),
+            ServeError::Io { .. } | ServeError::Tls { .. } | ServeError::Issuer(_) => {
+                Self::fault(&detail)
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ pub enum Right {
     Approve,
     /// Reading the log and what proves something.
     Audit,
-    /// Giving out tokens, and changing the registry's settings.
+    /// Giving out tokens, saying who else is told of what happens, and changing the registry's settings.
     Administer,
 }
 
@@ -136,6 +136,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/api/v1/preview", Right::File),
     get("/api/v1/requests/{id}", Right::Read),
     get("/api/v1/requests/{id}/jobs", Right::Read),
+    get("/api/v1/requests/{id}/events", Right::Read),
+    get("/api/v1/events", Right::Read),
     get("/api/v1/requests/{id}/scope", Right::Read),
     get("/api/v1/requests/{id}/history", Right::Audit),
     get("/api/v1/requests/{id}/verdicts", Right::Audit),
@@ -146,12 +148,17 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/api/v1/requests/{id}/reject", Right::Approve),
     post("/api/v1/requests/{id}/extend", Right::Operate),
     post("/api/v1/requests/{id}/run", Right::Operate),
+    post("/api/v1/requests/{id}/cancel", Right::Operate),
     post("/api/v1/requests/{id}/verify", Right::Operate),
     post("/api/v1/requests/{id}/certify", Right::Operate),
     post("/api/v1/requests/{id}/purge", Right::Operate),
     post("/api/v1/requests/{id}/close", Right::Operate),
     get("/api/v1/models", Right::Read),
     get("/api/v1/log", Right::Audit),
+    get("/api/v1/webhooks", Right::Administer),
+    post("/api/v1/webhooks", Right::Administer),
+    post("/api/v1/webhooks/{id}/test", Right::Administer),
+    post("/api/v1/webhooks/{id}/remove", Right::Administer),
     get("/", Right::Read),
     get("/new", Right::File),
     post("/new", Right::File),
@@ -162,6 +169,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/requests/{id}/reject", Right::Approve),
     post("/requests/{id}/extend", Right::Operate),
     post("/requests/{id}/run", Right::Operate),
+    post("/requests/{id}/cancel", Right::Operate),
     post("/requests/{id}/verify", Right::Operate),
     post("/requests/{id}/certify", Right::Operate),
     post("/requests/{id}/purge", Right::Operate),

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::list::MOST;
-use crate::api::{log, models, requests, steps};
+use crate::api::{events, log, models, requests, steps, webhooks};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::quota::body;
@@ -60,6 +60,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(requests::preview))
         .routes(routes!(requests::show))
         .routes(routes!(requests::jobs))
+        .routes(routes!(events::of_request))
+        .routes(routes!(events::all))
         .routes(routes!(requests::scope))
         .routes(routes!(requests::history))
         .routes(routes!(requests::verdicts))
@@ -70,12 +72,16 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(steps::reject))
         .routes(routes!(steps::extend))
         .routes(routes!(steps::run))
+        .routes(routes!(steps::cancel))
         .routes(routes!(steps::verify))
         .routes(routes!(steps::certify))
         .routes(routes!(steps::purge))
         .routes(routes!(steps::close))
         .routes(routes!(models::list))
         .routes(routes!(log::list))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::remove))
 }
 
 /// Everything, behind the door.
@@ -129,6 +135,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
         app.read(move |registry| Ok((registry.erasure_counts()?, registry.erasures(&overdue)?)));
     let (states, overdue) = read.await?;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    let text = app.metrics.text(&states, overdue.len());
+    let streams = app.feed.open();
+    let text = app.metrics.text(&states, overdue.len(), streams);
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

@@ -2,16 +2,22 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use rand::TryRng;
-
-use crate::app::{App, Settings};
+use crate::app::{App, Executor, Settings};
 use crate::error::ServeError;
-use crate::identity::hexadecimal;
-use crate::jobs::Worker;
+use crate::events::look;
+use crate::jobs::worker::{Until, Worker, own_name};
+use crate::limits::raise_open_files;
 use crate::listen::answer;
 use crate::listen::tls::Tls;
 use crate::router::router;
+use crate::signals::told_to_stop;
+use crate::webhooks::courier;
+
+/// How long what still goes on then may take to notice.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// Answers at an address until the process is told to stop (interrupt or termination): calls that were begun
 /// are answered, and the job that is worked on is finished, or left to the next server. `ready` is told the
@@ -29,6 +35,7 @@ pub fn serve(
         let action = action.to_owned();
         move |source| ServeError::Io { action, source }
     };
+    raise_open_files();
     let listener = TcpListener::bind(address).map_err(io(&format!("listen on {address}")))?;
     listener.set_nonblocking(true).map_err(io("listen"))?;
     let own = listener.local_addr().map_err(io("listen"))?;
@@ -36,7 +43,7 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(io("start threads"))?;
-    let (registry, patience) = (Arc::clone(&settings.registry), settings.patience);
+    let patience = settings.patience;
     let app = App::new(settings)?;
     app.audit.check().map_err(io("write the audit log"))?;
     let tls = app.settings.tls.clone().map(Tls::open).transpose()?;
@@ -44,12 +51,15 @@ pub fn serve(
     if let Some(issuer) = &app.issuer {
         runtime.block_on(issuer.prepare())?;
     }
-    let worker = match app.settings.jobs {
-        true => Some(Worker::start(Arc::clone(&app), name()?).map_err(io("start a thread"))?),
-        false => None,
+    let worker = match app.settings.executor {
+        Executor::Local => Some(start(&app)?),
+        Executor::Elsewhere => None,
     };
     let served = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        let told = look::start(&app).await;
+        tokio::spawn(look::run(Arc::clone(&app), told));
+        tokio::spawn(courier::run(Arc::clone(&app), own_name()?));
         ready(own);
         if let Some(tls) = tls.clone() {
             tokio::spawn(async move { tls.keep_fresh().await });
@@ -64,38 +74,32 @@ pub fn serve(
     });
     app.stop();
     if let Some(worker) = worker {
-        worker.finish(&registry, patience);
+        worker.finish(patience);
     }
-    // The registry, which waits for its own runtime, is closed outside of this one.
-    runtime.shutdown_background();
+    // The registry, which waits for its own runtime, is closed outside of this one: nothing in there may be the
+    // last to hold it.
+    runtime.shutdown_timeout(ENDING);
     drop(app);
     served.map_err(io("answer"))
 }
 
-/// A name that no other worker has.
-fn name() -> Result<String, ServeError> {
-    let mut seed = [0; 8];
-    rand::rngs::SysRng
-        .try_fill_bytes(&mut seed)
-        .map_err(|error| ServeError::Token(error.to_string()))?;
-    Ok(hexadecimal(&seed))
-}
-
-#[cfg(unix)]
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut end) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
+/// Starts a worker on a thread of its own.
+fn start(app: &Arc<App>) -> Result<Arc<Worker>, ServeError> {
+    let worker = Worker::new(Arc::clone(&app.settings.equipment))?;
+    let (own, app) = (Arc::clone(&worker), Arc::clone(app));
+    let run = move || {
+        // One that goes on until it is told to stop tries again where the catalog fails.
+        let _ = own.run(Until::Told, |end| {
+            app.metrics.job_ended(end.state);
+            app.news.notify_waiters();
+        });
     };
-    // Whichever comes first.
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = end.recv() => {}
-    }
-}
-
-#[cfg(not(unix))]
-async fn told_to_stop() {
-    let _ = tokio::signal::ctrl_c().await;
+    thread::Builder::new()
+        .name("jobs".into())
+        .spawn(run)
+        .map_err(|source| ServeError::Io {
+            action: "start a thread".into(),
+            source,
+        })?;
+    Ok(worker)
 }

@@ -63,7 +63,7 @@ class ErasureRequest(Record):
 
     id: int
     #: ``received``, ``planned``, ``approved``, ``running``, ``verified``, ``certified``, ``purged``, ``closed``,
-    #: ``rejected`` or ``failed``.
+    #: ``rejected``, ``failed`` or ``cancelled``.
     state: str
     asked: ErasureSubject
     #: The initial models that were named; without any, provenance tells.
@@ -86,7 +86,7 @@ class ErasureRequest(Record):
     verdict: Optional[ErasureVerdict]
     #: The digest of its certificate: :meth:`disinherit.Requests.certificate`.
     certificate: Optional[str]
-    #: Why it was rejected, or has failed.
+    #: Why it was rejected, or has failed, or who cancelled its run.
     reason: Optional[str]
     last: Stamp
 

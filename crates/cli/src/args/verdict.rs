@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use disinherit::FORGOTTEN;
 use disinherit::evaluation::{Depth, Judgement};
+use disinherit_desk::Bar;
 
 /// The flags of commands that judge models.
 #[derive(Debug, Clone, Args)]
@@ -57,6 +58,15 @@ impl VerdictArgs {
     /// What every model must reach, where something was asked for.
     pub(crate) fn required(&self) -> Option<Judgement> {
         self.require.map(Required::judgement)
+    }
+
+    /// What the new versions of a request must reach.
+    pub(crate) fn bar(&self) -> Bar {
+        Bar {
+            depth: self.depth(),
+            required: self.required(),
+            at_most: self.at_most,
+        }
     }
 
     /// Whether a judgement is enough.

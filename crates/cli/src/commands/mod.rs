@@ -34,6 +34,10 @@ mod token;
 mod undo;
 mod unlearn;
 mod verify;
+#[cfg(feature = "server")]
+mod webhook;
+#[cfg(feature = "server")]
+mod worker;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -67,6 +71,10 @@ pub(crate) enum Command {
     Serve(Box<serve::ServeArgs>),
     #[cfg(feature = "server")]
     Token(token::TokenArgs),
+    #[cfg(feature = "server")]
+    Worker(Box<worker::WorkerArgs>),
+    #[cfg(feature = "server")]
+    Webhook(webhook::WebhookArgs),
     Export(export::ExportArgs),
     Report(report::ReportArgs),
     Reproduce(Box<reproduce::ReproduceArgs>),
@@ -115,6 +123,10 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliErr
         Command::Serve(args) => serve::run(context, &args),
         #[cfg(feature = "server")]
         Command::Token(args) => token::run(context, &args),
+        #[cfg(feature = "server")]
+        Command::Worker(args) => worker::run(context, &args),
+        #[cfg(feature = "server")]
+        Command::Webhook(args) => webhook::run(context, &args),
         Command::Export(args) => export::run(context, &args),
         Command::Report(args) => report::run(context, &args),
         Command::Reproduce(args) => reproduce::run(context, &args),

@@ -22,7 +22,7 @@ fn flags_come_before_the_environment_before_the_file() {
 listen = "127.0.0.1:0"
 largest-body = "1MiB"
 token-rate = 100
-no-jobs = true
+executor = "none"
 at-most = 0.2
 actor = "desk"
 trusted-proxy = ["10.0.0.1", "10.1.0.0/16"]
@@ -43,7 +43,7 @@ trusted-proxy = ["10.0.0.1", "10.1.0.0/16"]
         "token-rate = 200",
         "head-time = \"3s\"",
         "listen = \"127.0.0.1:0\"",
-        "no-jobs = true",
+        "executor = \"none\"",
         "at-most = \"0.2\"",
         "lockout-after = 10",
         "trusted-proxy = [\"10.0.0.1\", \"10.1.0.0/16\"]",
@@ -99,10 +99,7 @@ fn what_a_file_cannot_say_is_refused_with_its_line() {
             "# x\n\nlisten = \"here\"",
             vec!["line 3", "`listen` cannot be `here`"],
         ),
-        (
-            "no-jobs = \"perhaps\"",
-            vec!["line 1", "`no-jobs`", "perhaps"],
-        ),
+        ("deep = \"perhaps\"", vec!["line 1", "`deep`", "perhaps"]),
         ("device = \"abacus\"", vec!["line 1", "`device`", "abacus"]),
         (
             "listen = 1979-05-27",

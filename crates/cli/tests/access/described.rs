@@ -25,7 +25,7 @@ fn the_service_answers_as_it_is_described() {
     let place = place();
     let admin = token(&place, "ann", "admin");
     let free = [
-        "--no-jobs",
+        "--executor=none",
         "--token-rate",
         "0",
         "--address-rate",
@@ -48,6 +48,8 @@ fn the_service_answers_as_it_is_described() {
         .args(["run", &format!("{}/api/v1/openapi.json", server.address)])
         .args(["--header", &format!("Authorization: Bearer {admin}")])
         .args(["--exclude-checks", NOT_COMPARED])
+        // Streams have no end, and tried webhooks call others.
+        .args(["--exclude-path-regex", "/(events|test)$"])
         .args(["--max-time", seconds.as_deref().unwrap_or(SECONDS)])
         .args(["--continue-on-failure", "--no-shrink", "--warnings", "off"])
         .output()

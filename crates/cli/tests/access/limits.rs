@@ -24,7 +24,13 @@ fn is_too_many(answer: &Answer) {
 #[test]
 fn calls_are_limited_by_token_and_by_address() {
     let place = Place::new();
-    let flags = ["--no-jobs", "--token-rate", "5", "--address-rate", "30"];
+    let flags = [
+        "--executor=none",
+        "--token-rate",
+        "5",
+        "--address-rate",
+        "30",
+    ];
     let server = Server::start(&place, &flags, None);
     let (ann, bob) = (
         token(&place, "ann", "viewer"),
@@ -58,7 +64,7 @@ fn wrong_tokens_lock_an_address_out() {
     let server = Server::start(
         &place,
         &[
-            "--no-jobs",
+            "--executor=none",
             "--lockout-after",
             "3",
             "--lockout-time",
@@ -168,7 +174,7 @@ fn wrong_tokens_lock_an_address_out() {
 #[test]
 fn a_proxy_that_is_not_trusted_is_not_believed() {
     let place = Place::new();
-    let server = Server::start(&place, &["--no-jobs", "--lockout-after", "3"], None);
+    let server = Server::start(&place, &["--executor=none", "--lockout-after", "3"], None);
     let call = |from: &str| {
         let headers = [
             ("authorization", "Bearer disinherit_0"),
@@ -196,7 +202,7 @@ fn closed(stream: &mut TcpStream) -> (String, Duration) {
 fn slow_clients_are_hung_up_on() {
     let place = Place::new();
     let flags = [
-        "--no-jobs",
+        "--executor=none",
         "--head-time",
         "1s",
         "--body-time",
@@ -241,7 +247,11 @@ fn slow_clients_are_hung_up_on() {
 #[test]
 fn connections_are_counted() {
     let place = Place::new();
-    let server = Server::start(&place, &["--no-jobs", "--address-connections", "3"], None);
+    let server = Server::start(
+        &place,
+        &["--executor=none", "--address-connections", "3"],
+        None,
+    );
     let host = server.address.strip_prefix("http://").unwrap().to_owned();
     let mut open: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(&host).unwrap()).collect();
     for stream in &mut open {

@@ -21,7 +21,7 @@ const ROLES: [&str; 6] = [
 
 fn serve(place: &Place, issuer: &Issuer) -> Server {
     let own = [
-        "--no-jobs",
+        "--executor=none",
         "--lockout-after",
         "0",
         "--oidc-issuer",
@@ -299,7 +299,7 @@ fn issuers_that_cannot_be_trusted_are_refused_at_the_start() {
     }
     // One that is away for now keeps nobody's own tokens from being taken.
     let away = [
-        "--no-jobs",
+        "--executor=none",
         "--oidc-audience",
         "desk",
         "--oidc-issuer",

@@ -38,7 +38,7 @@ fn client(root: &str) -> ureq::Agent {
 }
 
 const FLAGS: [&str; 5] = [
-    "--no-jobs",
+    "--executor=none",
     "--tls-cert",
     "cert.pem",
     "--tls-key",

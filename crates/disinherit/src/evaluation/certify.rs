@@ -32,6 +32,7 @@ impl Evaluator<'_> {
         let touched = touched(&graph, ids)?;
         ids.iter()
             .map(|id| {
+                self.engine.go_on()?;
                 let model = LoadedModel::open(self.engine.registry(), &graph, id)?;
                 let provenance =
                     learned(&graph, trained_version(&graph, &model.vertex)?).into_owned();

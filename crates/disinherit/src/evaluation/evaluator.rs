@@ -51,9 +51,7 @@ impl<'a> Evaluator<'a> {
             hint: Some(Hint::GiveData),
         })?;
         let ids = splits.train.ids().iter().chain(splits.heldout.ids());
-        let forget = engine
-            .registry()
-            .named(forget, ids.map(String::as_str))?;
+        let forget = engine.registry().named(forget, ids.map(String::as_str))?;
         let forgotten = match &*forget {
             Forget::Classes(_) => BTreeSet::new(),
             _ => forgotten_ids(&forget, &splits.train, engine.registry().graph()?.models())?,

@@ -80,6 +80,7 @@ impl Rounds<'_> {
         let hold = self.hold()?;
         let mut state = start;
         for number in 0..self.count {
+            self.observer.work.go_on()?;
             let goals = self.aim.goals(self.observer, &state, self.material)?;
             let goals: Vec<f32> = goals.into_iter().map(|goal| goal as f32).collect();
             state = self.round(number, &state, &goals, &hold)?;

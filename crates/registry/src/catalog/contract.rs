@@ -9,6 +9,7 @@ use crate::cards::row::CardRow;
 use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, Edge, Lease, ModelRow, Page};
 use crate::digest::Digest;
+use crate::erasures::event::ErasureEvent;
 use crate::erasures::page::ErasurePage;
 use crate::erasures::request::ErasureRequest;
 use crate::erasures::state::ErasureState;
@@ -19,6 +20,7 @@ use crate::log::entry::OperationRow;
 use crate::service::answer::KeptAnswer;
 use crate::service::job::{Job, JobState};
 use crate::service::token::AccessToken;
+use crate::service::webhook::{Delivery, DeliveryEnd, Webhook};
 
 /// A boxed future, so that catalogs can be chosen at run time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, RegistryError>> + Send + 'a>>;
@@ -91,6 +93,15 @@ pub trait Catalog: Send + Sync {
     fn erasure_history(&self, id: ErasureId) -> Answer<'_, Vec<OperationRow>>;
     /// The erasure request that an operation concerns, if it does.
     fn erasure_of(&self, operation: OperationId) -> Answer<'_, Option<ErasureId>>;
+    /// What happened to an erasure request, or to all, after an operation, oldest first.
+    fn erasure_events(
+        &self,
+        after: OperationId,
+        request: Option<ErasureId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ErasureEvent>>;
+    /// The last operation that concerns an erasure request; 0 where none does.
+    fn last_erasure_event(&self) -> Answer<'_, OperationId>;
     /// Says that a run goes on, and may not be taken over before this time (in milliseconds since
     /// 1970-01-01 UTC). Returns whether it is still the run of its request.
     fn hold_run(&self, run: ErasureRun, until: u64) -> Answer<'_, bool>;
@@ -116,6 +127,8 @@ pub trait Catalog: Send + Sync {
     fn file_job<'a>(&'a self, job: &'a Job) -> Answer<'a, Option<i64>>;
     /// The jobs of a request, oldest first.
     fn jobs(&self, erasure: ErasureId) -> Answer<'_, Vec<Job>>;
+    /// The jobs that wait, are worked on, or have ended since, by number.
+    fn recent_jobs(&self, since: u64) -> Answer<'_, Vec<Job>>;
     /// Takes the oldest job that waits, or whose worker has not been heard of; nobody else gets it before
     /// `until`.
     fn take_job<'a>(&'a self, worker: &'a str, now: u64, until: u64) -> Answer<'a, Option<Job>>;
@@ -147,4 +160,30 @@ pub trait Catalog: Send + Sync {
     fn keep_answer<'a>(&'a self, name: &'a str, status: u16, body: &'a str) -> Answer<'a, ()>;
     /// Drops the answers of before.
     fn drop_answers(&self, before: u64) -> Answer<'_, ()>;
+    /// Keeps a webhook, and returns its number.
+    fn add_webhook<'a>(&'a self, webhook: &'a Webhook) -> Answer<'a, i64>;
+    /// All webhooks, by number.
+    fn webhooks(&self) -> Answer<'_, Vec<Webhook>>;
+    /// Removes a webhook with what is still to be delivered; false where there is none.
+    fn remove_webhook(&self, id: i64) -> Answer<'_, bool>;
+    /// Takes a webhook that has something to deliver by now; no other server gets it before `until`.
+    fn take_webhook<'a>(
+        &'a self,
+        worker: &'a str,
+        now: u64,
+        until: u64,
+    ) -> Answer<'a, Option<Webhook>>;
+    /// The oldest message of a webhook that is to be delivered by now.
+    fn due_delivery(&self, webhook: i64, now: u64) -> Answer<'_, Option<Delivery>>;
+    /// Puts on record how an attempt ended, and keeps the webhook until then; false where another server has
+    /// it by now.
+    fn end_delivery<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        worker: &'a str,
+        end: &'a DeliveryEnd,
+        until: u64,
+    ) -> Answer<'a, bool>;
+    /// Lets others have a webhook that was taken.
+    fn release_webhook<'a>(&'a self, id: i64, worker: &'a str) -> Answer<'a, ()>;
 }

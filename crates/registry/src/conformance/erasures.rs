@@ -22,7 +22,7 @@ use crate::maintenance::purge::Purge;
 use crate::registry::Registry;
 
 /// What is filed by default.
-fn filing(registry: &Registry, forget: &Forget, deadline: u64) -> Filing {
+pub(super) fn filing(registry: &Registry, forget: &Forget, deadline: u64) -> Filing {
     Filing {
         asked: registry.asked(forget).unwrap(),
         from: Vec::new(),
@@ -33,7 +33,7 @@ fn filing(registry: &Registry, forget: &Forget, deadline: u64) -> Filing {
     }
 }
 
-fn plan(registry: &Registry) -> ErasureStep {
+pub(super) fn plan(registry: &Registry) -> ErasureStep {
     ErasureStep::Plan(ErasurePlan {
         scope: registry.put_document(b"a scope".to_vec()).unwrap(),
         initial: 1,
@@ -45,7 +45,7 @@ fn plan(registry: &Registry) -> ErasureStep {
 }
 
 /// Takes a step.
-fn step(registry: &Registry, request: ErasureId, step: ErasureStep) -> ErasureRequest {
+pub(super) fn step(registry: &Registry, request: ErasureId, step: ErasureStep) -> ErasureRequest {
     registry.step_erasure(request, step, None).unwrap()
 }
 

@@ -11,6 +11,7 @@ mod many;
 mod publishing;
 mod samples;
 mod service;
+mod webhooks;
 
 pub use samples::{card, id, manifest, new_model, publication, tensors};
 
@@ -39,6 +40,8 @@ pub fn run(registry: &Registry) {
     service::tokens(registry);
     service::jobs(registry);
     service::answers(registry);
+    webhooks::messages(registry);
+    webhooks::cancelled(registry);
     many::models(registry);
     many::drafts(registry);
 }

@@ -56,6 +56,8 @@ impl Concern<'_> {
             Self::Step(ErasureStep::Verify(_)) => StepKind::Miss,
             Self::Step(ErasureStep::Certify { .. }) => StepKind::Certify,
             Self::Step(ErasureStep::Close) => StepKind::Close,
+            Self::Step(ErasureStep::Cancel { run: true, .. }) => StepKind::Cancel,
+            Self::Step(ErasureStep::Cancel { run: false, .. }) => StepKind::Withdraw,
         }
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod asked;
 pub(crate) mod concern;
 pub(crate) mod deadline;
+pub(crate) mod event;
 pub(crate) mod page;
 pub(crate) mod refusal;
 pub(crate) mod request;

@@ -49,6 +49,8 @@ pub enum ErasureRefusal {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// There is nothing that could be cancelled: no run goes on, and no job waits or is worked on.
+    Idle,
     /// A deadline that is no later than the one that there is, or than the request's arrival.
     Deadline,
 }
@@ -74,6 +76,7 @@ impl fmt::Display for ErasureRefusal {
             ),
             Self::Changed { by } => write!(f, "operation {by} has changed it meanwhile"),
             Self::Text { what, reason } => write!(f, "the {what} {reason}"),
+            Self::Idle => f.write_str("no run of it goes on, and no job of it waits"),
             Self::Deadline => {
                 f.write_str("a deadline must be later than the one before, and than its arrival")
             }

@@ -69,7 +69,7 @@ pub struct ErasureRequest {
     /// Objects that its steps speak of, besides its list of samples.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub objects: BTreeSet<Digest>,
-    /// Why it was rejected, or has failed.
+    /// Why it was rejected, or has failed, or who cancelled its run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The last step: who, when, by which operation. The operation is the request's revision.
@@ -180,7 +180,7 @@ impl ErasureRequest {
         }
         if !matches!(
             kind,
-            StepKind::Reject | StepKind::Fail | StepKind::Miss | StepKind::Undo
+            StepKind::Reject | StepKind::Fail | StepKind::Miss | StepKind::Undo | StepKind::Cancel
         ) && state != self.state
         {
             self.reason = None;
@@ -221,6 +221,15 @@ impl ErasureRequest {
             ErasureStep::Run { .. } => {
                 self.check_unpublished()?;
                 self.run = Some(stamp.clone());
+            }
+            ErasureStep::Cancel { run, reason, .. } => {
+                if let Some(reason) = reason {
+                    check_text("reason", reason, LONG)?;
+                }
+                if *run {
+                    self.check_unpublished()?;
+                    self.reason = Some(cancelled(&stamp.by, reason.as_deref()));
+                }
             }
             ErasureStep::Verify(verdict) => {
                 if self.published.is_empty() {
@@ -288,6 +297,11 @@ impl ErasureRequest {
         last.filter(|operation| *operation > started)
     }
 
+    /// Whether a run has begun that has neither published its models nor ended, as far as the log says.
+    pub fn is_being_run(&self) -> bool {
+        self.state == ErasureState::Running && self.published_by_run().is_none()
+    }
+
     /// A run that has published its models is not run again.
     fn check_unpublished(&self) -> Result<(), ErasureRefusal> {
         match self.published_by_run() {
@@ -296,6 +310,14 @@ impl ErasureRequest {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Who cancelled something, and why.
+pub(crate) fn cancelled(by: &str, reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("cancelled by {by}: {reason}"),
+        None => format!("cancelled by {by}"),
     }
 }
 

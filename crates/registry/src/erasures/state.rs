@@ -29,11 +29,13 @@ pub enum ErasureState {
     Rejected,
     /// A run or a verification did not succeed, with a reason. It can go on.
     Failed,
+    /// A run was stopped by somebody, who is on record. It can go on.
+    Cancelled,
 }
 
 impl ErasureState {
     /// All states, in the order of a request's life.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Received,
         Self::Planned,
         Self::Approved,
@@ -44,6 +46,7 @@ impl ErasureState {
         Self::Closed,
         Self::Rejected,
         Self::Failed,
+        Self::Cancelled,
     ];
 
     /// The states in which the deadline still matters.
@@ -65,6 +68,7 @@ impl ErasureState {
             Self::Closed => "closed",
             Self::Rejected => "rejected",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -84,7 +88,7 @@ impl ErasureState {
     pub fn after(self, step: StepKind) -> Option<Self> {
         step.legal_from().contains(&self).then_some(match step {
             StepKind::New => Self::Received,
-            StepKind::Comment | StepKind::Extend => self,
+            StepKind::Comment | StepKind::Extend | StepKind::Withdraw => self,
             StepKind::Plan => Self::Planned,
             StepKind::Approve => Self::Approved,
             StepKind::Reject => Self::Rejected,
@@ -94,6 +98,7 @@ impl ErasureState {
             StepKind::Certify => Self::Certified,
             StepKind::Purge => Self::Purged,
             StepKind::Close => Self::Closed,
+            StepKind::Cancel => Self::Cancelled,
         })
     }
 }
@@ -149,11 +154,15 @@ pub enum StepKind {
     Close,
     /// What a run published is taken back.
     Undo,
+    /// A run that goes on is stopped.
+    Cancel,
+    /// A job is stopped that waits, or that has changed nothing yet.
+    Withdraw,
 }
 
 impl StepKind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::New,
         Self::Comment,
         Self::Plan,
@@ -169,6 +178,8 @@ impl StepKind {
         Self::Purge,
         Self::Close,
         Self::Undo,
+        Self::Cancel,
+        Self::Withdraw,
     ];
 
     /// What is done to the request, as in "it cannot be ...".
@@ -187,30 +198,32 @@ impl StepKind {
             Self::Purge => "purged",
             Self::Close => "closed",
             Self::Undo => "undone",
+            Self::Cancel | Self::Withdraw => "cancelled",
         }
     }
 
     /// The states in which it is legal. [`StepKind::New`] has none: it makes the request.
     pub fn legal_from(self) -> &'static [ErasureState] {
         use ErasureState::{
-            Approved, Certified, Failed, Planned, Purged, Received, Running, Verified,
+            Approved, Cancelled, Certified, Failed, Planned, Purged, Received, Running, Verified,
         };
         match self {
             Self::New => &[],
             Self::Comment => &ErasureState::ALL,
-            Self::Plan | Self::Reject => &[Received, Planned, Approved, Failed],
+            Self::Plan | Self::Reject => &[Received, Planned, Approved, Failed, Cancelled],
             Self::Approve => &[Planned],
             Self::Extend => &[
-                Received, Planned, Approved, Running, Verified, Certified, Failed,
+                Received, Planned, Approved, Running, Verified, Certified, Failed, Cancelled,
             ],
             // A run that is stopped without a word is taken over: see the lease.
-            Self::Run => &[Approved, Failed, Running],
-            Self::Unlearn | Self::Fail => &[Running],
-            Self::Verify | Self::Miss => &[Running, Failed, Verified],
+            Self::Run => &[Approved, Failed, Cancelled, Running],
+            Self::Unlearn | Self::Fail | Self::Cancel => &[Running],
+            Self::Verify | Self::Miss => &[Running, Failed, Cancelled, Verified],
             Self::Certify => &[Verified, Certified],
             Self::Purge => &[Certified],
             Self::Close => &[Purged],
-            Self::Undo => &[Running, Failed, Verified, Certified],
+            Self::Undo => &[Running, Failed, Cancelled, Verified, Certified],
+            Self::Withdraw => &[Approved, Running, Failed, Cancelled, Verified],
         }
     }
 }

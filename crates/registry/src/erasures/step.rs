@@ -60,6 +60,18 @@ pub enum ErasureStep {
         /// Why.
         reason: String,
     },
+    /// A run or a job was stopped before it was done. What there was to stop is put on record in the
+    /// transaction that does so.
+    Cancel {
+        /// Whether a run had begun: it publishes nothing any more.
+        run: bool,
+        /// The job that waited or was worked on, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        job: Option<i64>,
+        /// Why, where it was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// The new models were judged.
     Verify(ErasureVerdict),
     /// The certificate was signed.
@@ -145,6 +157,15 @@ pub struct ErasureRun {
 }
 
 impl ErasureStep {
+    /// Stops what goes on or waits, for a reason where one is given.
+    pub fn cancel(reason: Option<String>) -> Self {
+        Self::Cancel {
+            run: false,
+            job: None,
+            reason,
+        }
+    }
+
     /// The name of the command that it is in the log.
     pub(crate) fn command(&self) -> &'static str {
         match self {
@@ -156,6 +177,7 @@ impl ErasureStep {
             Self::Extend { .. } => "request extend",
             Self::Run { .. } => "request run",
             Self::Fail { .. } => "request fail",
+            Self::Cancel { .. } => "request cancel",
             Self::Verify(_) => "request verify",
             Self::Certify { .. } => "request certify",
             Self::Purge => "request purge",
@@ -165,9 +187,9 @@ impl ErasureStep {
 
     /// Whether a command is a step that this version knows.
     pub(crate) fn knows(command: &str) -> bool {
-        const KNOWN: [&str; 12] = [
+        const KNOWN: [&str; 13] = [
             "new", "comment", "plan", "approve", "reject", "extend", "run", "fail", "verify",
-            "certify", "purge", "close",
+            "certify", "purge", "close", "cancel",
         ];
         let step = command.strip_prefix("request ");
         step.is_some_and(|step| KNOWN.contains(&step))

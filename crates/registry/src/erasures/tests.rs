@@ -79,6 +79,11 @@ fn step(kind: StepKind, deadline: u64) -> Option<ErasureStep> {
         },
         StepKind::Purge => ErasureStep::Purge,
         StepKind::Close => ErasureStep::Close,
+        StepKind::Cancel | StepKind::Withdraw => ErasureStep::Cancel {
+            run: kind == StepKind::Cancel,
+            job: Some(1),
+            reason: Some(reason),
+        },
         StepKind::Unlearn | StepKind::Undo => return None,
     })
 }
@@ -168,6 +173,35 @@ fn what_was_published_is_verified_and_not_run_again() {
 }
 
 #[test]
+fn a_run_that_is_cancelled_publishes_nothing_and_can_be_run_again() {
+    let mut request = request();
+    for (number, kind) in [StepKind::Plan, StepKind::Approve].into_iter().enumerate() {
+        take(&mut request, kind, number as i64 + 2).unwrap();
+    }
+    // A job that waited leaves the request as it was.
+    take(&mut request, StepKind::Withdraw, 4).unwrap();
+    assert_eq!(request.state, ErasureState::Approved);
+    take(&mut request, StepKind::Run, 5).unwrap();
+    assert!(request.is_being_run());
+    take(&mut request, StepKind::Cancel, 6).unwrap();
+    assert_eq!(request.state, ErasureState::Cancelled);
+    let reason = request.reason.as_deref();
+    assert_eq!(reason, Some("cancelled by bob: for a reason"));
+    let late = take(&mut request, StepKind::Unlearn, 7).unwrap_err();
+    assert!(matches!(late, ErasureRefusal::State { .. }), "{late}");
+    take(&mut request, StepKind::Run, 7).unwrap();
+    assert_eq!(
+        (request.state, &request.reason),
+        (ErasureState::Running, &None)
+    );
+    take(&mut request, StepKind::Unlearn, 8).unwrap();
+    // What is published is not cancelled.
+    let published = take(&mut request, StepKind::Cancel, 9).unwrap_err();
+    let operation = OperationId::new(8);
+    assert_eq!(published, ErasureRefusal::Published { operation });
+}
+
+#[test]
 fn four_eyes_are_two_people() {
     let mut request = request();
     take(&mut request, StepKind::Plan, 2).unwrap();
@@ -230,7 +264,8 @@ fn every_state_is_read_as_it_is_written() {
 /// The arrows of `docs/requests.md`, written out: what the table of the code is compared with.
 fn arrows() -> BTreeSet<(ErasureState, ErasureState)> {
     use ErasureState::{
-        Approved, Certified, Closed, Failed, Planned, Purged, Received, Rejected, Running, Verified,
+        Approved, Cancelled, Certified, Closed, Failed, Planned, Purged, Received, Rejected,
+        Running, Verified,
     };
     let forwards = [
         Received, Planned, Approved, Running, Verified, Certified, Purged, Closed,
@@ -252,6 +287,14 @@ fn arrows() -> BTreeSet<(ErasureState, ErasureState)> {
         (Certified, Failed),
         (Failed, Running),
         (Failed, Verified),
+        // Cancelled, and gone on.
+        (Running, Cancelled),
+        (Cancelled, Planned),
+        (Cancelled, Rejected),
+        (Cancelled, Running),
+        (Cancelled, Verified),
+        // What an earlier run published is judged once more, or undone.
+        (Cancelled, Failed),
     ]);
     arrows
 }
@@ -290,7 +333,9 @@ proptest! {
                 ErasureState::Running => {
                     prop_assert!(live.approved.is_some() && live.plan.is_some());
                 }
-                ErasureState::Rejected | ErasureState::Failed => prop_assert!(live.reason.is_some()),
+                ErasureState::Rejected | ErasureState::Failed | ErasureState::Cancelled => {
+                    prop_assert!(live.reason.is_some());
+                }
                 _ => {}
             }
         }

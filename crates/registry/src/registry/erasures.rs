@@ -7,6 +7,7 @@ use umig::Forget;
 
 use crate::catalog::publication::Publication;
 use crate::erasures::asked::Asked;
+use crate::erasures::event::ErasureEvent;
 use crate::erasures::page::ErasurePage;
 use crate::erasures::request::ErasureRequest;
 use crate::erasures::state::ErasureState;
@@ -131,6 +132,27 @@ impl Registry {
     /// [`RegistryError`].
     pub fn erasure_history(&self, id: ErasureId) -> Result<Vec<OperationRow>, RegistryError> {
         self.wait(self.catalog().erasure_history(id))
+    }
+
+    /// What happened to a request, or to all, after an operation, oldest first: so many at most.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn erasure_events(
+        &self,
+        after: OperationId,
+        request: Option<ErasureId>,
+        limit: u32,
+    ) -> Result<Vec<ErasureEvent>, RegistryError> {
+        self.wait(self.catalog().erasure_events(after, request, limit))
+    }
+
+    /// The last operation that concerns a request; 0 where none does.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn last_erasure_event(&self) -> Result<OperationId, RegistryError> {
+        self.wait(self.catalog().last_erasure_event())
     }
 
     /// Says that a run goes on and may not be taken over for so long. Returns whether it is still the run of

@@ -6,6 +6,7 @@ mod models;
 mod open;
 pub(crate) mod samples;
 mod service;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::future::Future;

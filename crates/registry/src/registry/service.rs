@@ -73,6 +73,15 @@ impl Registry {
         self.wait(self.catalog().jobs(erasure))
     }
 
+    /// The jobs that wait, are worked on, or have ended since a time (in milliseconds since 1970-01-01 UTC), by
+    /// number.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn recent_jobs(&self, since: u64) -> Result<Vec<Job>, RegistryError> {
+        self.wait(self.catalog().recent_jobs(since))
+    }
+
     /// Takes the oldest job that waits, or whose worker has been silent for a minute. Nobody else gets it
     /// before this worker has been.
     ///

@@ -74,7 +74,8 @@ impl SampleKey {
     /// Whether a text was written in the place of an id.
     pub(crate) fn wrote(text: &str) -> bool {
         let digits = text.strip_prefix(WRITTEN);
-        digits.is_some_and(|digits| digits.len() == 32 && digits.chars().all(|c| DIGITS.contains(&c)))
+        digits
+            .is_some_and(|digits| digits.len() == 32 && digits.chars().all(|c| DIGITS.contains(&c)))
     }
 
     /// What a list keeps to tell whether it was made with this key.

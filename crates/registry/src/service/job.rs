@@ -50,6 +50,8 @@ pub enum JobState {
     Done,
     /// It failed.
     Failed,
+    /// Somebody cancelled it. Who worked on it stops at the next task.
+    Cancelled,
 }
 
 impl fmt::Display for JobKind {
@@ -85,6 +87,7 @@ impl fmt::Display for JobState {
             Self::Taken => "taken",
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         })
     }
 }
@@ -93,7 +96,13 @@ impl FromStr for JobState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = [Self::Waiting, Self::Taken, Self::Done, Self::Failed];
+        let known = [
+            Self::Waiting,
+            Self::Taken,
+            Self::Done,
+            Self::Failed,
+            Self::Cancelled,
+        ];
         let found = known.into_iter().find(|state| state.to_string() == text);
         found.ok_or_else(|| format!("`{text}` is no state of a job"))
     }

@@ -42,9 +42,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A number in a path.
+pub(crate) fn positive(text: &str) -> Option<i64> {
+    text.parse::<i64>().ok().filter(|number| *number > 0)
+}
+
 /// The number of a request in a path.
 pub(crate) fn number(text: &str) -> Result<ErasureId, Problem> {
-    let number = text.parse::<i64>().ok().filter(|number| *number > 0);
+    let number = positive(text);
     let missing = || Problem::missing("no request has this number");
     number.map(ErasureId::new).ok_or_else(missing)
 }

@@ -33,6 +33,13 @@ pub(crate) struct ReasonBody {
     reason: String,
 }
 
+/// Why something is stopped.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CancelBody {
+    reason: Option<String>,
+}
+
 /// Another deadline.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -174,6 +181,21 @@ pub(crate) async fn extend(
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn run(called: Called, Body(_): Body<NoBody>) -> Result<Response, Problem> {
     take(called, StatusCode::ACCEPTED, Act::Run).await
+}
+
+/// Stops the run or the job of a request. One that waits does not begin; one that is worked on publishes
+/// nothing, and stops at its next task. What it has finished is kept for the next run.
+#[utoipa::path(post, path = "/api/v1/requests/{id}/cancel", tag = "steps", request_body = CancelBody,
+    params(("id" = i64, Path), ("if-match" = Option<String>, Header, description = "The ETag that was seen"),
+        ("idempotency-key" = Option<String>, Header)),
+    responses((status = 200, body = RequestView),
+        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn cancel(
+    called: Called,
+    Body(body): Body<CancelBody>,
+) -> Result<Response, Problem> {
+    let reason = body.reason;
+    take(called, StatusCode::OK, Act::Cancel { reason }).await
 }
 
 /// Files a job that has the new versions judged.

@@ -42,7 +42,7 @@ pub(crate) struct RequestView {
     verdict: Option<VerdictView>,
     /// The digest of the certificate.
     certificate: Option<String>,
-    /// Why it was rejected, or has failed.
+    /// Why it was rejected, or has failed, or who cancelled its run.
     reason: Option<String>,
     /// The operation that changed it last, which is its ETag.
     revision: i64,
@@ -99,13 +99,13 @@ pub(crate) struct JobView {
     id: i64,
     /// `run` or `verify`.
     kind: String,
-    /// `waiting`, `taken`, `done` or `failed`.
+    /// `waiting`, `taken`, `done`, `failed` or `cancelled`.
     state: String,
     /// For whom.
     actor: String,
     filed: u64,
     ended: Option<u64>,
-    /// Its stage, or why it failed.
+    /// Its stage, why it failed, or who cancelled it.
     said: String,
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/requests/{id}/reject", post(request::steps::reject))
         .route("/requests/{id}/extend", post(request::steps::extend))
         .route("/requests/{id}/run", post(request::steps::run))
+        .route("/requests/{id}/cancel", post(request::steps::cancelled))
         .route("/requests/{id}/verify", post(request::steps::verify))
         .route("/requests/{id}/certify", post(request::steps::certify))
         .route("/requests/{id}/purge", post(request::steps::purge))

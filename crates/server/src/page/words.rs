@@ -8,7 +8,7 @@ use crate::when::{DAY, day, left, time};
 /// A state, with a mark that tells what kind it is without colour.
 pub(super) fn state(state: ErasureState) -> Markup {
     let mark = match state {
-        ErasureState::Rejected | ErasureState::Failed => "✕",
+        ErasureState::Rejected | ErasureState::Failed | ErasureState::Cancelled => "✕",
         ErasureState::Verified
         | ErasureState::Certified
         | ErasureState::Purged

@@ -7,6 +7,7 @@ use crate::error::CliError;
 use crate::exit::Outcome;
 
 mod approve;
+mod cancel;
 mod certify;
 mod close;
 mod comment;
@@ -55,6 +56,7 @@ enum RequestCommand {
     Reject(reject::RejectArgs),
     Extend(extend::ExtendArgs),
     Run(run::RunRequestArgs),
+    Cancel(cancel::CancelArgs),
     Verify(Box<verify::VerifyRequestArgs>),
     Certify(certify::CertifyRequestArgs),
     Purge(purge::PurgeRequestArgs),
@@ -73,6 +75,7 @@ pub(super) fn run(context: &Context, args: &RequestCommandArgs) -> Result<Outcom
         RequestCommand::Reject(args) => reject::run(context, args),
         RequestCommand::Extend(args) => extend::run(context, args),
         RequestCommand::Run(args) => run::run(context, args),
+        RequestCommand::Cancel(args) => cancel::run(context, args),
         RequestCommand::Verify(args) => verify::run(context, args),
         RequestCommand::Certify(args) => certify::run(context, args),
         RequestCommand::Purge(args) => purge::run(context, args),

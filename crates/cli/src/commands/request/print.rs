@@ -38,9 +38,9 @@ pub(super) fn next(erasure: &ErasureRequest) {
 fn next_command(erasure: &ErasureRequest) -> Option<String> {
     let id = erasure.id;
     let step = match erasure.state {
-        ErasureState::Running if erasure.published_by_run().is_none() => return None,
+        ErasureState::Running if erasure.is_being_run() => return None,
         ErasureState::Closed | ErasureState::Rejected => return None,
-        ErasureState::Failed => {
+        ErasureState::Failed | ErasureState::Cancelled => {
             return Some(format!(
                 "`disinherit request run {id}`, or `disinherit request plan {id}` to go about it otherwise"
             ));

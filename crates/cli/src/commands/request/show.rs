@@ -127,6 +127,19 @@ fn line(row: &OperationRow) {
     outln!("{}", line.trim_end());
 }
 
+/// What was cancelled, and why.
+fn cancelled(run: bool, job: Option<i64>, reason: Option<&str>) -> String {
+    let what = match (run, job) {
+        (true, _) => "the run".to_owned(),
+        (false, Some(job)) => format!("job {job}"),
+        (false, None) => String::new(),
+    };
+    match reason {
+        Some(reason) => format!("{what}: {reason}"),
+        None => what,
+    }
+}
+
 /// What a step says.
 fn said(step: &ErasureStep) -> String {
     match step {
@@ -142,6 +155,7 @@ fn said(step: &ErasureStep) -> String {
         ),
         ErasureStep::Approve { four_eyes: true } => "with four eyes".to_owned(),
         ErasureStep::Run { taken_over: true } => "taken over".to_owned(),
+        ErasureStep::Cancel { run, job, reason } => cancelled(*run, *job, reason.as_deref()),
         ErasureStep::Verify(verdict) => in_words(verdict),
         ErasureStep::Certify { key, .. } => format!("with the key {key}"),
         ErasureStep::New(_)

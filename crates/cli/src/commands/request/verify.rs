@@ -2,7 +2,7 @@
 
 use clap::Args;
 use disinherit::registry::ErasureId;
-use disinherit_desk::{Bar, Desk};
+use disinherit_desk::Desk;
 use serde_json::json;
 
 use super::{print, show};
@@ -43,12 +43,7 @@ pub(super) fn run(context: &Context, args: &VerifyRequestArgs) -> Result<Outcome
     let why = "verifying needs data (or `--unjudged` with a reason)";
     let splits = args.data.require(why)?;
     let engine = context.engine(registry, Some(&splits));
-    let bar = Bar {
-        depth: args.verdict.depth(),
-        required: args.verdict.required(),
-        at_most: args.verdict.at_most,
-    };
-    let (erasure, verdicts) = Desk::new(&engine).verify(args.request, &bar)?;
+    let (erasure, verdicts) = Desk::new(&engine).verify(args.request, &args.verdict.bar())?;
     let passed = erasure.verdict.as_ref().is_some_and(|v| v.passed);
     if context.json {
         output::json(&json!({"request": erasure, "verdicts": verdicts}))?;

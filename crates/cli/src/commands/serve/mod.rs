@@ -10,13 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::{Args, Command};
+use clap::{Args, Command, ValueEnum};
 use disinherit::cards::FisherOptions;
 use disinherit::certificate::{KeyKind, SecretKey};
 use disinherit::data::Splits;
 use disinherit::registry::Registry;
-use disinherit_desk::Bar;
-use disinherit_server::{Role, Settings, make_token, serve};
+use disinherit_server::{Equipment, Executor, Role, Settings, make_token, serve};
 use tempfile::TempDir;
 
 use self::config::Effective;
@@ -43,7 +42,7 @@ const DEMO_EPOCHS: usize = 40;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It ends when it is interrupted or terminated: calls are answered, and the job that is worked on is finished
-or left to the next server. Every call needs a token: `disinherit token new`.
+or left to the next one. Every call needs a token: `disinherit token new`.
 
 Each option can be set by the environment (`--largest-body` by DISINHERIT_SERVE_LARGEST_BODY) and in the TOML
 file that `--config` names (largest-body = \"16MiB\"). An option on the command line comes first, then the
@@ -52,7 +51,7 @@ environment, then the file.
 Examples:
   disinherit serve --demo
   disinherit serve --data photos/ --key proof.pem
-  disinherit serve --listen 0.0.0.0:8080 --no-jobs
+  disinherit serve --listen 0.0.0.0:8080 --executor none
   disinherit serve --config serve.toml
   disinherit serve --tls-cert cert.pem --tls-key key.pem --print-config")]
 pub(crate) struct ServeArgs {
@@ -69,9 +68,12 @@ pub(crate) struct ServeArgs {
     /// The key to sign certificates with (`disinherit key FILE` makes one).
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Take no jobs: other servers of the same registry do.
-    #[arg(long)]
-    no_jobs: bool,
+    /// Who does the jobs: this server, or `disinherit worker` and other servers of the same registry.
+    #[arg(long, value_enum, default_value = "local", value_name = "WHO")]
+    executor: ExecutorArg,
+    /// The most event streams that are open at a time.
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    streams: usize,
     /// The longest body of a call.
     #[arg(long, default_value = "16MiB", value_name = "SIZE")]
     largest_body: ByteSize,
@@ -92,6 +94,15 @@ pub(crate) struct ServeArgs {
     limits: LimitArgs,
     #[command(flatten)]
     trust: TrustArgs,
+}
+
+/// The words of `--executor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExecutorArg {
+    /// This server, one job at a time.
+    Local,
+    /// Workers, and other servers.
+    None,
 }
 
 /// What is served.
@@ -126,18 +137,19 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
             "who can read the network can read the tokens: give `--tls-cert`, or let a proxy speak TLS"
         );
     }
-    let registry = Arc::new(served.registry);
     let settings = Settings {
-        registry: Arc::clone(&registry),
-        data: served.data,
+        equipment: Arc::new(Equipment {
+            registry: Arc::new(served.registry),
+            data: served.data,
+            compute: context.compute,
+            bar: args.verdict.bar(),
+        }),
         key: served.key,
-        compute: context.compute,
-        bar: Bar {
-            depth: args.verdict.depth(),
-            required: args.verdict.required(),
-            at_most: args.verdict.at_most,
+        executor: match args.executor {
+            ExecutorArg::Local => Executor::Local,
+            ExecutorArg::None => Executor::Elsewhere,
         },
-        jobs: !args.no_jobs,
+        streams: args.streams,
         largest_body: usize::try_from(args.largest_body.as_u64()).unwrap_or(usize::MAX),
         patience: Duration::from_millis(args.patience),
         limits: args.limits.limits(),

@@ -16,6 +16,7 @@ use crate::catalog::sql::write::{Entry, Writer};
 use crate::catalog::sql::{erasures, read};
 use crate::crash;
 use crate::digest::Digest;
+use crate::erasures::event::ErasureEvent;
 use crate::erasures::page::ErasurePage;
 use crate::erasures::request::ErasureRequest;
 use crate::erasures::state::ErasureState;
@@ -26,6 +27,7 @@ use crate::log::entry::OperationRow;
 use crate::service::answer::KeptAnswer;
 use crate::service::job::{Job, JobState};
 use crate::service::token::AccessToken;
+use crate::service::webhook::{Delivery, DeliveryEnd, Webhook};
 
 impl SqlCatalog {
     /// An answer that outlasts a database that is away for a while. What is asked must not matter when it is
@@ -171,6 +173,19 @@ impl Catalog for SqlCatalog {
         self.patiently(move || self.erasure_by_operation(operation))
     }
 
+    fn erasure_events(
+        &self,
+        after: OperationId,
+        request: Option<ErasureId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ErasureEvent>> {
+        self.patiently(move || self.events_after(after, request, limit))
+    }
+
+    fn last_erasure_event(&self) -> Answer<'_, OperationId> {
+        self.patiently(|| self.last_event())
+    }
+
     fn hold_run(&self, run: ErasureRun, until: u64) -> Answer<'_, bool> {
         Box::pin(self.hold(run, until))
     }
@@ -220,6 +235,10 @@ impl Catalog for SqlCatalog {
         self.patiently(move || self.jobs_for(erasure))
     }
 
+    fn recent_jobs(&self, since: u64) -> Answer<'_, Vec<Job>> {
+        self.patiently(move || self.jobs_since(since))
+    }
+
     fn take_job<'a>(&'a self, worker: &'a str, now: u64, until: u64) -> Answer<'a, Option<Job>> {
         Box::pin(self.take(worker, now, until))
     }
@@ -260,5 +279,44 @@ impl Catalog for SqlCatalog {
 
     fn drop_answers(&self, before: u64) -> Answer<'_, ()> {
         self.patiently(move || self.forget_answers(before))
+    }
+
+    fn add_webhook<'a>(&'a self, webhook: &'a Webhook) -> Answer<'a, i64> {
+        Box::pin(self.insert_webhook(webhook))
+    }
+
+    fn webhooks(&self) -> Answer<'_, Vec<Webhook>> {
+        self.patiently(|| self.all_webhooks())
+    }
+
+    fn remove_webhook(&self, id: i64) -> Answer<'_, bool> {
+        Box::pin(self.delete_webhook(id))
+    }
+
+    fn take_webhook<'a>(
+        &'a self,
+        worker: &'a str,
+        now: u64,
+        until: u64,
+    ) -> Answer<'a, Option<Webhook>> {
+        Box::pin(self.take_due_webhook(worker, now, until))
+    }
+
+    fn due_delivery(&self, webhook: i64, now: u64) -> Answer<'_, Option<Delivery>> {
+        Box::pin(self.first_due(webhook, now))
+    }
+
+    fn end_delivery<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        worker: &'a str,
+        end: &'a DeliveryEnd,
+        until: u64,
+    ) -> Answer<'a, bool> {
+        Box::pin(self.end_attempt(delivery, worker, end, until))
+    }
+
+    fn release_webhook<'a>(&'a self, id: i64, worker: &'a str) -> Answer<'a, ()> {
+        Box::pin(self.release(id, worker))
     }
 }

@@ -5,12 +5,13 @@ use sqlx::{Any, AssertSqlSafe, Executor, Row};
 use crate::catalog::sql::json::{from_json, to_json};
 use crate::catalog::sql::pool::SqlCatalog;
 use crate::catalog::sql::read::{OPERATION, operation};
+use crate::catalog::sql::service::as_time;
 use crate::catalog::sql::write::Writer;
 use crate::erasures::concern::{Concern, concern_of};
 use crate::erasures::page::{ErasureOrder, ErasurePage};
 use crate::erasures::refusal::ErasureRefusal;
-use crate::erasures::request::{ErasureRequest, Stamp};
-use crate::erasures::state::ErasureState;
+use crate::erasures::request::{ErasureRequest, Stamp, cancelled};
+use crate::erasures::state::{ErasureState, StepKind};
 use crate::erasures::step::{ErasureRecord, ErasureRun, ErasureStep};
 use crate::error::RegistryError;
 use crate::ids::{ErasureId, OperationId};
@@ -190,6 +191,17 @@ impl Writer {
                 let value: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
                 *four_eyes = value.as_deref() == Some(ON);
             }
+            ErasureStep::Cancel { run, job, .. } => {
+                let (erasure, ..) = self.erasure(*request).await?;
+                (*run, *job) = (erasure.is_being_run(), self.open_job(*request).await?);
+                if !*run && job.is_none() {
+                    return Err(RegistryError::Refused {
+                        request: *request,
+                        step: StepKind::Cancel,
+                        reason: ErasureRefusal::Idle,
+                    });
+                }
+            }
             _ => {}
         }
         Ok(operation)
@@ -211,9 +223,10 @@ impl Writer {
             reason,
         };
         let stamp = Stamp::of(row);
-        if let Concern::Step(ErasureStep::New(filing)) = concern {
+        let (before, state) = if let Concern::Step(ErasureStep::New(filing)) = concern {
             let erasure = ErasureRequest::new(id, filing, stamp).map_err(refused)?;
             self.insert_erasure(&erasure).await?;
+            (None, erasure.state)
         } else {
             let (mut erasure, run, lease) = self.erasure(id).await?;
             if seen.is_some_and(|seen| seen != erasure.last.operation) {
@@ -226,6 +239,7 @@ impl Writer {
             {
                 return Err(refused(claimed));
             }
+            let before = erasure.state;
             erasure.apply(concern, stamp).map_err(refused)?;
             let (run, lease) = match (begins, erasure.state) {
                 (true, _) => (row.id.get(), as_time(now()).saturating_add(LEASE)),
@@ -234,13 +248,23 @@ impl Writer {
                 (false, _) => (0, 0),
             };
             self.update_erasure(&erasure, run, lease).await?;
-        }
-        sqlx::query("INSERT INTO erasure_operations (operation, erasure) VALUES ($1, $2)")
+            if let Concern::Step(ErasureStep::Cancel { reason, .. }) = concern {
+                let said = cancelled(&row.actor, reason.as_deref());
+                self.cancel_jobs(id, &said).await?;
+            }
+            (Some(before), erasure.state)
+        };
+        let text = "INSERT INTO erasure_operations (operation, erasure, state) VALUES ($1, $2, $3)";
+        sqlx::query(text)
             .bind(row.id.get())
             .bind(id.get())
+            .bind(state.name())
             .execute(&mut *self.transaction)
             .await?;
-        Ok(())
+        match before == Some(state) {
+            true => Ok(()),
+            false => self.tell(row.id, id, before, state).await,
+        }
     }
 
     /// A request with its run and the end of its lease.
@@ -302,9 +326,4 @@ fn claimed(erasure: &ErasureRequest, lease: i64) -> Option<ErasureRefusal> {
         by: run.by.clone(),
         until: lease.unsigned_abs(),
     })
-}
-
-/// A time as the database keeps it.
-fn as_time(milliseconds: u64) -> i64 {
-    i64::try_from(milliseconds).unwrap_or(i64::MAX)
 }

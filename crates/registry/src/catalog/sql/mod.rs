@@ -4,6 +4,7 @@
 mod batch;
 mod catalog;
 mod erasures;
+mod events;
 mod json;
 mod leases;
 mod patience;
@@ -11,4 +12,5 @@ pub(crate) mod pool;
 mod query;
 mod read;
 mod service;
+mod webhooks;
 mod write;

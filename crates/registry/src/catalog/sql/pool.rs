@@ -49,6 +49,16 @@ const SQLITE: &[Step] = &[
         "service",
         include_str!("../../../migrations/sqlite/0005_service.sql"),
     ),
+    (
+        6,
+        "events",
+        include_str!("../../../migrations/sqlite/0006_events.sql"),
+    ),
+    (
+        7,
+        "webhooks",
+        include_str!("../../../migrations/sqlite/0007_webhooks.sql"),
+    ),
 ];
 #[cfg(feature = "postgres")]
 const POSTGRES: &[Step] = &[
@@ -71,6 +81,16 @@ const POSTGRES: &[Step] = &[
         4,
         "service",
         include_str!("../../../migrations/postgres/0004_service.sql"),
+    ),
+    (
+        5,
+        "events",
+        include_str!("../../../migrations/postgres/0005_events.sql"),
+    ),
+    (
+        6,
+        "webhooks",
+        include_str!("../../../migrations/postgres/0006_webhooks.sql"),
     ),
 ];
 

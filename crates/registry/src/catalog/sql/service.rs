@@ -4,11 +4,13 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
 use crate::catalog::sql::pool::SqlCatalog;
+use crate::catalog::sql::write::Writer;
 use crate::error::RegistryError;
 use crate::ids::ErasureId;
 use crate::service::answer::KeptAnswer;
 use crate::service::job::{Job, JobState};
 use crate::service::token::AccessToken;
+use crate::time::now;
 
 const TOKEN: &str =
     "SELECT id, hash, name, role, created_by, created, expires, revoked, used FROM access_tokens";
@@ -101,6 +103,18 @@ impl SqlCatalog {
         let text = sqlx::AssertSqlSafe(format!("{JOB} WHERE erasure = $1 ORDER BY id"));
         let rows = sqlx::query(text)
             .bind(erasure.get())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(job).collect()
+    }
+
+    pub(super) async fn jobs_since(&self, since: u64) -> Result<Vec<Job>, RegistryError> {
+        let text = sqlx::AssertSqlSafe(format!(
+            "{JOB} WHERE state IN ('waiting', 'taken') OR ended >= $1 ORDER BY id"
+        ));
+        // What has not ended has 0 there.
+        let rows = sqlx::query(text)
+            .bind(as_time(since.max(1)))
             .fetch_all(self.pool())
             .await?;
         rows.iter().map(job).collect()
@@ -218,7 +232,40 @@ impl SqlCatalog {
     }
 }
 
-async fn next(
+impl Writer {
+    /// The job of a request that waits or is worked on, if there is one.
+    pub(super) async fn open_job(
+        &mut self,
+        erasure: ErasureId,
+    ) -> Result<Option<i64>, RegistryError> {
+        let text = "SELECT id FROM jobs WHERE erasure = $1 AND state IN ('waiting', 'taken')";
+        let row = sqlx::query(text)
+            .bind(erasure.get())
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// Ends the job of a request that waits or is worked on.
+    pub(super) async fn cancel_jobs(
+        &mut self,
+        erasure: ErasureId,
+        said: &str,
+    ) -> Result<(), RegistryError> {
+        let text = "UPDATE jobs SET state = $1, said = $2, ended = $3, lease = 0 \
+                    WHERE erasure = $4 AND state IN ('waiting', 'taken')";
+        sqlx::query(text)
+            .bind(JobState::Cancelled.to_string())
+            .bind(said)
+            .bind(as_time(now()))
+            .bind(erasure.get())
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+}
+
+pub(super) async fn next(
     transaction: &mut Transaction<'static, Any>,
     last: &'static str,
 ) -> Result<i64, RegistryError> {
@@ -263,11 +310,11 @@ fn word<T: std::str::FromStr<Err = String>>(row: &AnyRow, at: usize) -> Result<T
     })
 }
 
-fn time(row: &AnyRow, at: usize) -> Result<u64, RegistryError> {
+pub(super) fn time(row: &AnyRow, at: usize) -> Result<u64, RegistryError> {
     Ok(row.try_get::<i64, _>(at)?.unsigned_abs())
 }
 
 /// A time as the database keeps it.
-fn as_time(milliseconds: u64) -> i64 {
+pub(super) fn as_time(milliseconds: u64) -> i64 {
     i64::try_from(milliseconds).unwrap_or(i64::MAX)
 }

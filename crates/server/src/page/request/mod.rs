@@ -66,7 +66,7 @@ pub(super) async fn show(
         p.soft { (words::state(erasure.state)) " · due " (words::deadline(erasure)) }
         (way(erasure))
         @if let Some(reason) = &erasure.reason { div.panel.problem role="status" { (reason) } }
-        @if let Some(job) = record.jobs.last() { (job_panel(job, erasure, still.still)) }
+        @if let Some(job) = record.jobs.last() { (job_panel(job, erasure, still.still, &may)) }
         @if working.is_none() { (steps::next(erasure, &may)) }
         (facts(erasure, &may))
         (touched)
@@ -92,7 +92,12 @@ fn way(erasure: &ErasureRequest) -> Markup {
     }
 }
 
-fn job_panel(job: &Job, erasure: &ErasureRequest, still: bool) -> Markup {
+fn job_panel(
+    job: &Job,
+    erasure: &ErasureRequest,
+    still: bool,
+    may: &dyn Fn(Right) -> bool,
+) -> Markup {
     let path = format!("/requests/{}", erasure.id);
     html! {
         div.panel role="status" {
@@ -102,6 +107,7 @@ fn job_panel(job: &Job, erasure: &ErasureRequest, still: bool) -> Markup {
             @if job.state.is_open() {
                 @if still { a href=(path) { "Show it as it goes on" } }
                 @else { a href={ (path) "?still=true" } { "Do not read this page again by itself" } }
+                @if may(Right::Operate) { (steps::cancel(erasure)) }
             }
         }
     }

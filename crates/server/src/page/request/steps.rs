@@ -35,7 +35,8 @@ pub(super) fn next(erasure: &ErasureRequest, may: &dyn Fn(Right) -> bool) -> Mar
         ErasureState::Received => ("plan", "Plan it", Right::Operate),
         ErasureState::Planned => ("approve", "Approve it", Right::Approve),
         ErasureState::Approved => ("run", "Run it", Right::Operate),
-        ErasureState::Running if erasure.published_by_run().is_none() => {
+        ErasureState::Cancelled => ("run", "Run it again", Right::Operate),
+        ErasureState::Running if erasure.is_being_run() => {
             ("run", "Take the run up", Right::Operate)
         }
         ErasureState::Running => ("verify", "Verify it", Right::Operate),
@@ -78,10 +79,22 @@ fn seen(erasure: &ErasureRequest) -> Markup {
     html! { input type="hidden" name="seen" value=(erasure.last.operation); }
 }
 
+/// The form that stops a job.
+pub(super) fn cancel(erasure: &ErasureRequest) -> Markup {
+    html! {
+        form method="post" action={ "/requests/" (erasure.id) "/cancel" } {
+            button type="submit" { "Cancel it" }
+        }
+    }
+}
+
 /// What else can be done.
 pub(super) fn others(erasure: &ErasureRequest, may: &dyn Fn(Right) -> bool) -> Markup {
-    use ErasureState::{Approved, Failed, Planned, Received};
-    let early = matches!(erasure.state, Received | Planned | Approved | Failed);
+    use ErasureState::{Approved, Cancelled, Failed, Planned, Received};
+    let early = matches!(
+        erasure.state,
+        Received | Planned | Approved | Failed | Cancelled
+    );
     let to = |step: &str| format!("/requests/{}/{step}", erasure.id);
     html! {
         @if may(Right::Comment) { details { summary { "Comment" }
@@ -162,6 +175,17 @@ pub(in crate::page) async fn run(called: Called) -> Result<Response, Response> {
     take(called, |_| Ok(Act::Run))
         .await
         .map(IntoResponse::into_response)
+}
+
+pub(in crate::page) async fn cancelled(called: Called) -> Result<Response, Response> {
+    let reason = |said: Said| Some(said.text).filter(|text| !text.is_empty());
+    take(called, |said| {
+        Ok(Act::Cancel {
+            reason: reason(said),
+        })
+    })
+    .await
+    .map(IntoResponse::into_response)
 }
 
 pub(in crate::page) async fn verify(called: Called) -> Result<Response, Response> {

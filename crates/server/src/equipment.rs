@@ -1,0 +1,41 @@
+//! What work on requests is done with, by servers and by workers.
+
+use std::sync::Arc;
+
+use disinherit::Engine;
+use disinherit::data::Splits;
+use disinherit::nets::Compute;
+use disinherit::progress::{Progress, Stop};
+use disinherit::registry::Registry;
+use disinherit_desk::{Bar, Desk};
+
+/// What work on requests is done with.
+pub struct Equipment {
+    /// The registry.
+    pub registry: Arc<Registry>,
+    /// What models are run and judged on, where there is some.
+    pub data: Option<Splits>,
+    /// Where networks run.
+    pub compute: Compute,
+    /// What models must reach when a job judges them.
+    pub bar: Bar,
+}
+
+impl Equipment {
+    /// Does something at the desk on this thread, as somebody.
+    pub(crate) fn desk<T>(
+        &self,
+        actor: &str,
+        progress: &dyn Progress,
+        stop: &Arc<Stop>,
+        work: impl FnOnce(&Desk<'_>, &Registry) -> T,
+    ) -> T {
+        let registry = self.registry.acting_for(actor);
+        let engine = Engine::new(registry)
+            .with_data(self.data.as_ref())
+            .with_compute(self.compute)
+            .with_progress(progress)
+            .with_stop(Arc::clone(stop));
+        work(&Desk::new(&engine), engine.registry())
+    }
+}
