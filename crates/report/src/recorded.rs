@@ -287,7 +287,10 @@ fn of_edits(outcomes: &[ModelOutcome]) -> Vec<(&'static str, Markup)> {
         let drawn = html! { (drawn) @if more > 0 { p { "and " (more) " more models" } } };
         list.push(("How alpha was chosen", drawn));
     }
-    if outcomes.iter().any(|outcome| !outcome.tensors.is_empty()) {
+    if outcomes
+        .iter()
+        .any(|outcome| outcome.selection().selected > 0)
+    {
         let drawn = html! {
             p { "Share of each tensor's parameters that were selected, over all touched models." }
             (layers::bars("all models", outcomes.iter()))
@@ -306,6 +309,21 @@ fn most_recognising(verdicts: &[CertifiedVerdict]) -> Vec<&CertifiedVerdict> {
         list.truncate(DOTS);
     }
     list
+}
+
+/// What of a model was changed: parameters that were dampened, or a layer that was edited as a whole.
+fn changed(outcome: &ModelOutcome) -> Markup {
+    let selection = outcome.selection();
+    let layer = outcome
+        .inner
+        .as_ref()
+        .and_then(|inner| inner.layer.as_ref());
+    html! {
+        @match (selection.selected, layer) {
+            (0, Some(layer)) => { "head and " code { (layer) } },
+            _ => { (selection.selected) " of " (selection.parameters) },
+        }
+    }
 }
 
 impl Recorded<'_> {
@@ -332,7 +350,7 @@ impl Recorded<'_> {
                         td { @match outcome.digest_after { Some(digest) => code { (digest) }, None => "-" } }
                         td { @match outcome.alpha.zip(outcome.lambda) {
                             Some((alpha, lambda)) => (format!("{alpha:.2} / {lambda:.1}")), None => "-" } }
-                        td { (outcome.selection().selected) " of " (outcome.selection().parameters) }
+                        td { (changed(outcome)) }
                         td { (duration(outcome.seconds)) }
                         td { (percent(scores.forget.heldout)) }
                         td { (percent(scores.retain.heldout)) }

@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use umig::{ModelId, Role};
 
 use super::families::Family;
-use super::{MEMBERS, Place, ScopeGraph, ScopeModel, View};
+use super::model::ScopeModel;
+use super::{MEMBERS, Place, ScopeGraph, View};
 use crate::layout::{Grid, Layout};
 use crate::shape::{legend, outline, tips};
 use crate::text::{at, view_box};

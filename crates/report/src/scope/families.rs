@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use umig::{ModelId, Role};
 
-use super::ScopeModel;
+use super::model::ScopeModel;
 
 /// The most columns where families are taken by their distance from the roots alone.
 const COLUMNS: usize = 12;

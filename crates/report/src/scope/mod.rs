@@ -3,31 +3,20 @@
 
 mod draw;
 mod families;
+mod model;
 
 use std::collections::HashMap;
 
-use umig::{ModelId, Role};
+use umig::ModelId;
 
 use self::families::{Family, families};
+pub use self::model::ScopeModel;
 
 /// The most nodes of a drawing.
 const MOST: usize = 60;
 
 /// The most members of a family that a drawing shows at a time.
 const MEMBERS: usize = 24;
-
-/// A model in or beside a scope.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScopeModel {
-    /// The version.
-    pub id: ModelId,
-    /// Its part in the request; nothing where there is none to speak of.
-    pub role: Option<Role>,
-    /// Whether it is taken out of use without a successor.
-    pub retired: bool,
-    /// What it inherited from, with the relation's name; who is not in the scope is left out.
-    pub parents: Vec<(ModelId, String)>,
-}
 
 /// What a drawing shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
