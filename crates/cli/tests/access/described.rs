@@ -11,9 +11,10 @@ use crate::common::server::{FLAGS, Server, filing, place, plan, token};
 /// For how long calls are made in the gate, in seconds.
 const SECONDS: &str = "20";
 
-/// What is not compared: other methods are denied with 403 and not told with 405; and a body may be right in
-/// form and wrong in what it says.
-const NOT_COMPARED: &str = "unsupported_method,allow_header_conformance,positive_data_acceptance";
+/// What is not compared: other methods are denied with 403 and not told with 405; a body may be right in form
+/// and wrong in what it says; and a request that was filed has no plan, verdict or certificate yet.
+const NOT_COMPARED: &str = "unsupported_method,allow_header_conformance,positive_data_acceptance,\
+                            ensure_resource_availability";
 
 #[test]
 fn the_service_answers_as_it_is_described() {
