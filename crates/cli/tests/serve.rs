@@ -315,7 +315,14 @@ fn calls_are_looked_at() {
         .get(&admin, &format!("/api/v1/requests?limit=1&after={next}"))
         .json();
     assert_eq!(page["requests"].as_array().unwrap().len(), 1);
-    for wrong in ["limit=0", "limit=5000", "state=done", "after=x", "limit=-1"] {
+    for wrong in [
+        "due_within=36501",
+        "limit=0",
+        "limit=5000",
+        "state=done",
+        "after=x",
+        "limit=-1",
+    ] {
         assert_eq!(
             server
                 .get(&admin, &format!("/api/v1/requests?{wrong}"))

@@ -1,7 +1,9 @@
 //! The door: who calls, and whether they may. What is not allowed by name is denied.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::to_bytes;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -22,6 +24,10 @@ const LONGEST: usize = 8192;
 
 /// The endpoints that monitors ask, as often as they like.
 const WATCHED: [&str; 2] = ["/healthz", "/readyz"];
+
+/// How much of the body of a refused call is read, in bytes, and for how long.
+const FEW: usize = 64 * 1024;
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Lets a call through where its token has the right that the endpoint asks for.
 pub(crate) async fn guard(
@@ -48,6 +54,9 @@ pub(crate) async fn guard(
         Err(refusal) => {
             let Refusal { caller, problem } = *refusal;
             denied(&app, &call, caller.as_ref(), &problem);
+            // A client that is still sending would miss the answer.
+            let body = to_bytes(request.into_body(), FEW);
+            let _ = tokio::time::timeout(MOMENT, body).await;
             if for_people && problem.status == 401 && call.method == Method::GET {
                 Redirect::to("/sign-in").into_response()
             } else {

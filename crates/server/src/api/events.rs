@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use disinherit::registry::OperationId;
@@ -13,7 +13,7 @@ use crate::api::requests::{known, one};
 use crate::app::{App, Caller};
 use crate::events::stream::{Wanted, open};
 use crate::problem::Problem;
-use crate::query::Query;
+use crate::query::{Path, Query};
 
 /// The header with which a browser comes again.
 const SEEN: &str = "last-event-id";
@@ -77,7 +77,7 @@ pub(crate) async fn all(
 pub(crate) async fn of_request(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Option<Caller>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     Query(query): Query<EventQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -13,6 +13,9 @@ const USUAL: u32 = 50;
 /// The most entries of a page.
 pub(crate) const MOST: u32 = 1000;
 
+/// The most days that a deadline may be away: a hundred years.
+const LONGEST: u64 = 36_500;
+
 /// Which requests.
 #[derive(Debug, Default, Clone, Deserialize, IntoParams)]
 #[serde(default)]
@@ -22,7 +25,8 @@ pub(crate) struct RequestQuery {
     pub(crate) state: String,
     /// Only open requests whose deadline is over.
     pub(crate) overdue: bool,
-    /// Only open requests that are due within so many days.
+    /// Only open requests that are due within so many days: 0 to 36500.
+    #[param(maximum = 36500)]
     pub(crate) due_within: Option<u64>,
     /// By number, the newest first; by deadline when not given.
     pub(crate) newest: bool,
@@ -44,6 +48,9 @@ impl RequestQuery {
                     .map_err(Problem::bad)?
             }
         };
+        if self.due_within.is_some_and(|days| days > LONGEST) {
+            return Err(Problem::bad(format!("`due_within` must be 0 to {LONGEST}")));
+        }
         let days = |days: u64| days.saturating_mul(crate::when::DAY);
         let due_before = match self.overdue {
             true => Some(now()),

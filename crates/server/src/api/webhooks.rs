@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use disinherit::registry::{ErasureState, Webhook};
@@ -14,6 +14,7 @@ use crate::api::requests::known;
 use crate::api::steps::NoBody;
 use crate::app::{App, Caller};
 use crate::problem::Problem;
+use crate::query::Path;
 use crate::reply::Json;
 use crate::webhooks::make::{NewWebhook, make_webhook, test_webhook};
 
@@ -152,7 +153,7 @@ pub(crate) async fn add(
             description = "It has not arrived")))]
 pub(crate) async fn test(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     Body(_): Body<NoBody>,
 ) -> Result<Json<WebhookView>, Problem> {
     let id = number(&id)?;
@@ -169,7 +170,7 @@ pub(crate) async fn test(
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn remove(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     Body(_): Body<NoBody>,
 ) -> Result<StatusCode, Problem> {
     let id = number(&id)?;

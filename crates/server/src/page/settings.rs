@@ -13,9 +13,9 @@ use serde::Deserialize;
 use super::frame::{Frame, problem, told};
 use crate::api::requests::known;
 use crate::app::{App, Caller};
+use crate::identity::{Made, make_token};
 use crate::problem::Problem;
 use crate::rights::Role;
-use crate::tokens::{Made, make_token};
 use crate::when::{DAY, day, time};
 
 /// For how many days a token holds where nothing is said, and at most.
@@ -190,7 +190,7 @@ async fn page(app: &Arc<App>, caller: Option<Caller>, news: News<'_>) -> Respons
         caller: caller.as_ref(),
         changing: false,
     };
-    let own = caller.as_ref().map(|caller| caller.token);
+    let own = caller.as_ref().and_then(|caller| caller.token);
     let mut answer = frame.around(&html! {
         h1 { "Settings" }
         @match news {
