@@ -70,7 +70,9 @@ pub(crate) fn raised(error: impl Into<EngineError>) -> PyErr {
             RegistryError::NoRegistry(_) => NoRegistry::new_err(words),
             RegistryError::Exists(_) => RegistryExists::new_err(words),
             RegistryError::Conflict(_) | RegistryError::Busy(_) => Conflict::new_err(words),
-            RegistryError::Missing(_) | RegistryError::Damaged(_) => Damaged::new_err(words),
+            RegistryError::Missing(_) | RegistryError::Damaged(_) | RegistryError::Pack { .. } => {
+                Damaged::new_err(words)
+            }
             RegistryError::Purged(_) => WeightsPurged::new_err(words),
             RegistryError::NoErasure(_) => UnknownRequest::new_err(words),
             RegistryError::Refused { .. } => StepRefused::new_err(words),

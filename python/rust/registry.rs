@@ -208,6 +208,12 @@ impl Registry {
         garbage.map_err(raised)?.record(py)
     }
 
+    /// Brings small objects together into packs.
+    fn pack<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let gathered = py.detach(|| self.inner.pack_objects());
+        gathered.map_err(raised)?.record(py)
+    }
+
     /// Reads everything and says what is not what it was.
     fn check<'py>(
         &self,

@@ -129,6 +129,8 @@ def test_every_result_is_what_its_class_says(registry, tmp_path):
     assert purged.operation is not None and purged.objects == would.objects
     assert {model.id: model.state for model in registry.models()}["child@1"] == "purged"
     of(registry.collect_garbage(dry_run=True), results.Garbage)
+    packed = of(registry.pack(), results.Packed)
+    assert packed.objects >= 8 and packed.packs == 1 and registry.pack().objects == 0
     health = of(registry.check(), results.Health)
     assert health.is_sound and health.operations == len(registry.log())
     alone = registry.umig()

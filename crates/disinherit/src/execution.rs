@@ -1,6 +1,7 @@
 //! A plan on its way: stages one after the other, finished edits kept as drafts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use disinherit_formats::Tensor;
@@ -122,7 +123,8 @@ impl Execution<'_> {
     fn card(&mut self, id: &ModelId) -> Result<(), EngineError> {
         let model = self.work.model(id)?;
         if let (Some(sources), Some(selected)) = (self.sources(), self.work.selected.get(id)) {
-            let card = sources.compute(model, selected)?;
+            let mut card = sources.compute(&model, selected)?;
+            card.card = card.card.kept_open(self.work.models.stays_open(id));
             self.work.cards.insert(id.clone(), card);
         }
         Ok(())
@@ -132,7 +134,7 @@ impl Execution<'_> {
         let model = self.work.model(id)?;
         let (card, selected) = (self.work.cards.get(id), self.work.selected.get(id));
         if let (Some(sources), Some(card), Some(selected)) = (self.sources(), card, selected) {
-            let fisher = sources.forget_fisher(self.work.forget, model, card, selected)?;
+            let fisher = sources.forget_fisher(self.work.forget, &model, card, selected)?;
             self.work.forget_fishers.insert(id.clone(), fisher);
         }
         Ok(())
@@ -141,7 +143,7 @@ impl Execution<'_> {
     fn difference(&mut self, id: &ModelId) -> Result<(), EngineError> {
         let start = Instant::now();
         let model = self.work.model(id)?;
-        let difference = self.method.difference(&self.work, model)?;
+        let difference = self.method.difference(&self.work, &model)?;
         self.work.differences.insert(id.clone(), difference);
         let seconds = start.elapsed().as_secs_f64();
         self.seconds.insert(id.clone(), seconds);
@@ -161,11 +163,11 @@ impl Execution<'_> {
         let mine: Vec<&ModelId> = ids.iter().filter(mine).copied().collect();
         let progress = self.work.engine.progress();
         let stage = progress.stage("unlearning", mine.len() as u64);
-        let todo: Vec<&LoadedModel> = mine
+        let todo: Vec<&ModelId> = mine
             .iter()
             .filter(|id| self.todo.contains(**id))
-            .map(|id| self.work.model(id))
-            .collect::<Result<_, _>>()?;
+            .copied()
+            .collect();
         stage.advance((mine.len() - todo.len()) as u64);
         let parallel = self.method.runs_in_parallel();
         let heads_only = self.work.selected.values().all(|s| s.inner.is_empty());
@@ -175,13 +177,17 @@ impl Execution<'_> {
             (true, true) => MANY,
         };
         let pool = pool(self.jobs())?;
-        for models in todo.chunks(window) {
+        for ids in todo.chunks(window) {
+            let open = |id: &&ModelId| self.work.model(id);
+            let models: Vec<Result<Arc<LoadedModel>, EngineError>> =
+                pool.install(|| ids.par_iter().map(open).collect());
+            let models = models.into_iter().collect::<Result<Vec<_>, _>>()?;
             let evidence: Vec<Option<Evidence>> = models
                 .iter()
                 .map(|model| self.method.evidence(&self.work, model.id()))
                 .collect::<Result<_, _>>()?;
             let (work, method) = (&self.work, self.method);
-            let edit = |(model, evidence): (&&LoadedModel, &Option<Evidence>)| {
+            let edit = |(model, evidence): (&Arc<LoadedModel>, &Option<Evidence>)| {
                 work.engine.go_on()?;
                 let start = Instant::now();
                 let edit = method.edit(work, model, evidence.as_ref())?;
@@ -193,7 +199,7 @@ impl Execution<'_> {
             } else {
                 models.iter().zip(&evidence).map(edit).collect()
             };
-            self.keep_finished(models, edits)?;
+            self.keep_finished(&models, edits)?;
         }
         Ok(())
     }
@@ -202,14 +208,14 @@ impl Execution<'_> {
     /// it does.
     fn keep_finished(
         &mut self,
-        models: &[&LoadedModel],
+        models: &[Arc<LoadedModel>],
         edits: Vec<Result<(Edit, f64), EngineError>>,
     ) -> Result<(), EngineError> {
         let (mut finished, mut made) = (Vec::new(), Vec::new());
         for (model, edit) in models.iter().zip(edits) {
             match edit {
                 Ok(edit) => {
-                    finished.push(*model);
+                    finished.push(Arc::clone(model));
                     made.push(edit);
                 }
                 Err(EngineError::Stopped) => {}
@@ -273,7 +279,7 @@ impl Execution<'_> {
     /// that costs too much on nothing is stored: the others are still worked out, so that all can be named.
     fn keep(
         &mut self,
-        models: &[&LoadedModel],
+        models: &[Arc<LoadedModel>],
         edits: Vec<(Edit, f64)>,
     ) -> Result<(), EngineError> {
         let mut outcomes = Vec::with_capacity(models.len());

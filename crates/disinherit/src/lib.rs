@@ -32,6 +32,7 @@ mod matching;
 mod method;
 pub mod model;
 mod model_loss;
+mod models;
 mod opening;
 mod outcome;
 mod plan;

@@ -56,11 +56,24 @@ impl LoadedModel {
         row: &ModelRow,
     ) -> Result<Self, EngineError> {
         let id = &row.vertex.id;
-        let vertex = find(graph, &id.to_string())?.clone();
         if row.purged {
+            find(graph, &id.to_string())?;
             return Err(disinherit_registry::RegistryError::Purged(id.clone()).into());
         }
-        let digest = row.manifest;
+        Self::with_digest(registry, graph, id, row.manifest)
+    }
+
+    /// Reads the manifest of a version that is not purged and whose digest is known.
+    pub(crate) fn with_digest(
+        registry: &Registry,
+        graph: &Umig,
+        id: &ModelId,
+        digest: Digest,
+    ) -> Result<Self, EngineError> {
+        let vertex = match graph.get(id) {
+            Some(vertex) => vertex.clone(),
+            None => find(graph, &id.to_string())?.clone(),
+        };
         let manifest = registry.manifest(digest)?;
         let refuse = |reason: String| EngineError::NotRunnable {
             model: id.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use disinherit_registry::{CardRow, Digest, ModelRow, Registry};
 use rayon::prelude::*;
-use umig::{ModelId, Umig};
+use umig::{Forget, ModelId, Scope, Umig};
 
 use crate::cards::source::Sources;
 use crate::engine::Engine;
@@ -12,6 +12,7 @@ use crate::error::EngineError;
 use crate::features::Features;
 use crate::method::Method;
 use crate::model::LoadedModel;
+use crate::models::{FEW, Models, Touched};
 use crate::plan::Known;
 use crate::run_options::RunOptions;
 
@@ -45,10 +46,12 @@ pub(crate) struct Opening<'a> {
     pub(crate) method: &'a dyn Method,
     pub(crate) features: &'a Features<'a>,
     pub(crate) options: RunOptions,
+    pub(crate) scope: &'a Scope,
+    pub(crate) forget: &'a Forget,
 }
 
-/// The opened models, and what is known of those whose Fisher information is read.
-pub(crate) type Opened = (BTreeMap<ModelId, LoadedModel>, BTreeMap<ModelId, Known>);
+/// The touched models, and what is known of those whose Fisher information is read.
+pub(crate) type Opened = (Models, BTreeMap<ModelId, Known>);
 
 impl Opening<'_> {
     pub(crate) fn all(&self, touched: Vec<&ModelId>) -> Result<Opened, EngineError> {
@@ -57,36 +60,45 @@ impl Opening<'_> {
             true => Some(Rows::all(self.engine.registry())?),
             false => None,
         };
-        let open = |id: &&ModelId| self.one(id, rows.as_ref());
+        let few = touched.len() <= FEW;
+        // All edits read something of initial models.
+        let keep = |id: &ModelId| few || self.scope.initial.contains(id);
+        let open = |id: &&ModelId| self.one(id, rows.as_ref(), keep(id));
         let opened: Vec<Result<_, EngineError>> =
             pool.install(|| touched.par_iter().map(open).collect());
-        let (mut models, mut known) = Opened::default();
+        let (mut models, mut known) = (BTreeMap::new(), BTreeMap::new());
         // Of several errors the first in the graph's order is told, whichever thread was faster.
         for opened in opened {
-            let (model, fisher) = opened?;
+            let (id, model, fisher) = opened?;
             if let Some(fisher) = fisher {
-                known.insert(model.id().clone(), fisher);
+                known.insert(id.clone(), fisher);
             }
-            models.insert(model.id().clone(), model);
+            models.insert(id, model);
         }
-        Ok((models, known))
+        Ok((Models::new(models), known))
     }
 
     fn one(
         &self,
         id: &ModelId,
         rows: Option<&Rows>,
-    ) -> Result<(LoadedModel, Option<Known>), EngineError> {
+        keep: bool,
+    ) -> Result<(ModelId, Touched, Option<Known>), EngineError> {
         let registry = self.engine.registry();
         let row = rows.and_then(|rows| rows.models.get(id));
         let model = match row {
             Some(row) => LoadedModel::of_row(registry, self.graph, row)?,
             None => LoadedModel::open(registry, self.graph, id)?,
         };
+        let runner = self.features.runner();
+        let deep = self
+            .method
+            .edits_features(self.forget, &model, self.engine.runner());
+        let touched = |model| Touched::new(model, self.forget, deep, keep);
         let Some(options) = self.method.fisher() else {
-            return Ok((model, None));
+            return Ok((id.clone(), touched(model), None));
         };
-        let selected = options.layers.of(&model, self.features.runner())?;
+        let selected = options.layers.of(&model, runner)?;
         let sources = Sources {
             engine: self.engine,
             graph: self.graph,
@@ -99,7 +111,11 @@ impl Opening<'_> {
             None => registry.cards(model.digest)?,
         };
         let found = sources.find(&model, &cards, &selected, !self.options.plan_only)?;
-        Ok((model, Some(Known { selected, found })))
+        let known = Known {
+            selected,
+            found: found.kept_open(keep),
+        };
+        Ok((id.clone(), touched(model), Some(known)))
     }
 }
 

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use umig::{Forget, ModelId, Plan, Reads, Request, Scope, Stage, Task, Umig};
 
-use crate::cards::source::{Found, is_all_of};
+use crate::cards::source::Found;
 use crate::error::{EngineError, nearest};
 use crate::layers::Selected;
 use crate::method::Method;
-use crate::model::LoadedModel;
+use crate::models::Models;
 use crate::provenance::learned;
-use crate::runner::Runner;
 
 /// What is known of one touched model's Fisher information.
 pub(crate) struct Known {
@@ -22,7 +21,7 @@ impl Known {
     /// Whether its card says what the network makes of each class.
     fn has_activations(&self) -> bool {
         match &self.found {
-            Found::Card(reader) | Found::Fallback(reader, _) => reader.has_activations(),
+            Found::Card(card) | Found::Fallback(card, _) => card.has_activations,
             Found::Data => false,
         }
     }
@@ -37,9 +36,7 @@ pub(crate) struct Planning<'a> {
     /// The models that nothing would be left of.
     pub(crate) retired: &'a BTreeSet<ModelId>,
     /// The models that it touches, opened.
-    pub(crate) models: &'a BTreeMap<ModelId, LoadedModel>,
-    /// What runs networks elsewhere, where something does.
-    pub(crate) runner: Option<&'a dyn Runner>,
+    pub(crate) models: &'a Models,
     /// The models of a method that reads Fisher information.
     pub(crate) known: &'a BTreeMap<ModelId, Known>,
 }
@@ -129,8 +126,7 @@ pub(crate) fn plan(planning: &Planning<'_>) -> Plan {
 /// The edit of a model.
 fn edit(planning: &Planning<'_>, model: ModelId) -> Task {
     let known = planning.known.get(&model);
-    let opened = planning.models.get(&model);
-    let forget = &planning.request.forget;
+    let touched = planning.models.get(&model);
     let initial = planning.scope.reached_by.get(&model);
     Task::Edit {
         initial: initial.cloned().unwrap_or_default(),
@@ -139,11 +135,7 @@ fn edit(planning: &Planning<'_>, model: ModelId) -> Task {
             _ => None,
         }),
         activations: known.is_some_and(Known::has_activations),
-        features: opened.is_some_and(|opened| {
-            planning
-                .method
-                .edits_features(forget, opened, planning.runner)
-        }),
+        features: touched.is_some_and(|touched| touched.edits_features),
         model,
     }
 }
@@ -156,8 +148,8 @@ fn forget_fishers(planning: &Planning<'_>, initial: &BTreeSet<ModelId>) -> Vec<T
         .map(|id| {
             let known = planning.known.get(id);
             let head_only = known.is_some_and(|k| k.selected.inner.is_empty());
-            let opened = planning.models.get(id);
-            let whole = || opened.is_some_and(|model| is_all_of(forget, model));
+            let touched = planning.models.get(id);
+            let whole = || touched.is_some_and(|model| model.is_all_forgotten);
             let reads = if head_only && (classes || whole()) {
                 Reads::Card
             } else {

@@ -18,7 +18,7 @@ use crate::execution::Execution;
 use crate::features::Features;
 use crate::layers::Selected;
 use crate::method::Method;
-use crate::model::{LoadedModel, next_version};
+use crate::models::Models;
 use crate::opening::Opening;
 use crate::outcome::{Done, ShardDone, Unlearned};
 use crate::plan::{Planning, asked_after, check_labels, emptied, plan};
@@ -39,7 +39,7 @@ pub struct Prepared<'a> {
     roles: Scope,
     graph: Umig,
     features: Features<'a>,
-    models: BTreeMap<ModelId, LoadedModel>,
+    models: Models,
     /// The models that nothing would be left of.
     retired: BTreeMap<ModelId, RetiredModel>,
     selected: BTreeMap<ModelId, Selected>,
@@ -92,10 +92,13 @@ impl<'a> Prepared<'a> {
             method,
             features: &features,
             options,
+            scope: &scope,
+            forget: &request.forget,
         }
         .all(opened(method, &scope, &emptied))?;
         let retired = retired(engine, &roles, &emptied)?;
-        let becomes = successors(&graph, models.keys().filter(|id| !emptied.contains(*id)))?;
+        let edited = models.iter().map(|(id, _)| id);
+        let becomes = successors(&graph, edited.filter(|id| !emptied.contains(*id)))?;
         let plan = plan(&Planning {
             request,
             scope: &scope,
@@ -103,7 +106,6 @@ impl<'a> Prepared<'a> {
             method,
             retired: &emptied,
             models: &models,
-            runner: engine.runner(),
             known: &known,
         });
         let (selected, found) = known
@@ -239,16 +241,13 @@ impl<'a> Prepared<'a> {
             return 0;
         };
         let carded = !matches!(self.found.get(id), Some(Found::Data | Found::Fallback(..)));
-        let deep =
-            self.method
-                .edits_features(&self.plan.request.forget, model, self.engine.runner());
         let inner = self
             .selected
             .get(id)
             .is_none_or(|selected| !selected.inner.is_empty());
-        match carded && !deep && !inner {
-            true => model.head_bytes(),
-            false => model.cost_of_passes(),
+        match carded && !model.edits_features && !inner {
+            true => model.head_bytes,
+            false => model.cost_of_passes,
         }
     }
 
@@ -306,9 +305,9 @@ impl<'a> Prepared<'a> {
 
     /// The request's name: of what is asked, and of all models that it touches.
     fn request_id(&self) -> Result<RequestId, EngineError> {
-        let opened = self.models.values().map(|model| model.digest);
+        let opened = self.models.iter().map(|(_, model)| model.digest);
         let retired = self.retired.values();
-        let unopened = retired.filter(|gone| !self.models.contains_key(&gone.model));
+        let unopened = retired.filter(|gone| self.models.get(&gone.model).is_none());
         let digests: Vec<Digest> = opened.chain(unopened.map(|gone| gone.digest)).collect();
         request_id(&self.plan.request, &self.method.name(), &digests)
     }
@@ -354,10 +353,10 @@ impl<'a> Prepared<'a> {
 
     fn work(&self) -> Work<'_> {
         let kept = self.found.iter().filter_map(|(id, found)| match found {
-            Found::Card(reader) => Some((id.clone(), CardUse::kept(reader.clone(), None))),
-            Found::Fallback(reader, fallback) => {
+            Found::Card(card) => Some((id.clone(), CardUse::kept(card.clone(), None))),
+            Found::Fallback(card, fallback) => {
                 let fallback = Some(fallback.clone());
-                Some((id.clone(), CardUse::kept(reader.clone(), fallback)))
+                Some((id.clone(), CardUse::kept(card.clone(), fallback)))
             }
             Found::Data => None,
         });
@@ -438,8 +437,14 @@ fn successors<'m>(
     graph: &Umig,
     edited: impl Iterator<Item = &'m ModelId>,
 ) -> Result<BTreeMap<ModelId, ModelId>, EngineError> {
+    let mut newest: BTreeMap<&str, u32> = BTreeMap::new();
+    for model in graph.models() {
+        let known = newest.entry(model.id.name()).or_default();
+        *known = (*known).max(model.id.version());
+    }
+    let next = |id: &ModelId| newest.get(id.name()).copied().unwrap_or_default() + 1;
     edited
-        .map(|id| Ok((id.clone(), next_version(graph, id.name())?)))
+        .map(|id| Ok((id.clone(), ModelId::new(id.name(), next(id))?)))
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! What a method works with while the plan is executed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use disinherit_data::{DataSet, Splits};
 use disinherit_formats::Tensor;
@@ -16,6 +16,7 @@ use crate::features::Features;
 use crate::kept_apart::apart;
 use crate::layers::Selected;
 use crate::model::LoadedModel;
+use crate::models::Models;
 use crate::progress::Progress;
 use crate::provenance::{forget_mask, forget_samples, lineage, own_places, own_samples};
 
@@ -32,8 +33,8 @@ pub struct Work<'a> {
     pub(crate) learns_retained: bool,
     /// Which training samples any model lists as forgotten.
     pub(crate) forgotten: OnceLock<Vec<bool>>,
-    /// Every touched model, opened once.
-    pub(crate) models: &'a BTreeMap<ModelId, LoadedModel>,
+    /// Every touched model.
+    pub(crate) models: &'a Models,
     /// The tensors that a method with Fisher information works on.
     pub(crate) selected: &'a BTreeMap<ModelId, Selected>,
     /// The cards that edits read.
@@ -100,13 +101,12 @@ impl<'a> Work<'a> {
     ///
     /// # Errors
     /// [`EngineError::UnknownModel`] for one that the request does not touch.
-    pub fn model(&self, id: &ModelId) -> Result<&'a LoadedModel, EngineError> {
-        self.models
-            .get(id)
-            .ok_or_else(|| EngineError::UnknownModel {
-                name: id.to_string(),
-                near: None,
-            })
+    pub fn model(&self, id: &ModelId) -> Result<Arc<LoadedModel>, EngineError> {
+        let opened = self.models.open(self.registry(), self.graph, id)?;
+        opened.ok_or_else(|| EngineError::UnknownModel {
+            name: id.to_string(),
+            near: None,
+        })
     }
 
     /// What changes in an initial model, where that task is done.
@@ -119,13 +119,9 @@ impl<'a> Work<'a> {
     /// # Errors
     /// [`EngineError`] when the model cannot be read.
     pub fn current_state(&self, id: &ModelId) -> Result<(StateDict, Vec<String>), EngineError> {
-        let opened;
-        let model = match self.models.get(id) {
+        let model = match self.models.open(self.registry(), self.graph, id)? {
             Some(model) => model,
-            None => {
-                opened = LoadedModel::open(self.registry(), self.graph, id)?;
-                &opened
-            }
+            None => Arc::new(LoadedModel::open(self.registry(), self.graph, id)?),
         };
         let mut state = model.state(self.registry())?;
         if let Some(changed) = self.edited.get(id) {

@@ -72,6 +72,14 @@ pub enum RegistryError {
     /// A blob whose bytes are not what its name says.
     #[error("the object {0} is damaged: its bytes have another digest")]
     Damaged(Digest),
+    /// A pack of objects that cannot be read, so that it is unknown what lies in it.
+    #[error("the pack {pack} is damaged: {reason}")]
+    Pack {
+        /// Its digest.
+        pack: Digest,
+        /// What is wrong.
+        reason: String,
+    },
     /// A stored document that cannot be read.
     #[error("the registry's {what} cannot be read: {reason}")]
     Document {
@@ -341,7 +349,7 @@ impl RegistryError {
             Self::Refused {
                 request, reason, ..
             } => erasure_hint(*request, reason)?,
-            Self::Missing(_) | Self::Damaged(_) => Hint::CheckRegistry,
+            Self::Missing(_) | Self::Damaged(_) | Self::Pack { .. } => Hint::CheckRegistry,
             Self::Denied { .. } => Hint::SetCredentials,
             Self::NoBucket { bucket, .. } => Hint::CreateBucket {
                 bucket: bucket.clone(),

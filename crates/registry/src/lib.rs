@@ -102,7 +102,10 @@ pub use maintenance::purge::{Purge, Purged};
 pub use maintenance::undo::Undone;
 pub use objects::blobs::{Blobs, Stored};
 pub use objects::features::FeatureCache;
+pub use objects::gather::Gathered;
 pub use objects::manifest::{Manifest, TensorRef};
+#[cfg(feature = "fuzzing")]
+pub use objects::pack::read_pack;
 pub use objects::read::ReadObject;
 pub use place::location::Location;
 pub use place::marker::FORMAT;

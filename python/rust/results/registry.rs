@@ -1,6 +1,8 @@
 //! The registry's log, and what its upkeep found.
 
-use disinherit::registry::{Damage, Digest, Garbage, Health, Made, OperationRow, Purged, Undone};
+use disinherit::registry::{
+    Damage, Digest, Garbage, Gathered, Health, Made, OperationRow, Purged, Undone,
+};
 use disinherit::umig::ModelId;
 use pyo3::prelude::*;
 
@@ -76,6 +78,16 @@ impl Record for Garbage {
             files: self.files,
             drafts: self.drafts,
             young: self.young,
+        })
+    }
+}
+
+impl Record for Gathered {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "Packed" {
+            objects: self.objects,
+            merged: self.merged,
+            packs: self.packs,
         })
     }
 }

@@ -37,6 +37,7 @@ from .results import (
     Model,
     ModelDetails,
     Operation,
+    Packed,
     Plan,
     Purged,
     Relation,
@@ -196,6 +197,10 @@ class Registry:
     def collect_garbage(self, *, drafts: bool = False, dry_run: bool = False) -> Garbage:
         """Remove objects that nothing speaks of; with ``drafts`` what stopped requests have kept, too."""
         return self._inner.collect_garbage(dry_run, drafts)
+
+    def pack(self) -> Packed:
+        """Bring small objects together into packs: requests over many models read and write fewer files."""
+        return self._inner.pack()
 
     def check(self, *, repair: bool = False, source: Optional[Registry] = None) -> Health:
         """Read everything, and say what is not what it was.

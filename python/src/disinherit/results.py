@@ -85,6 +85,7 @@ __all__ = [
     "Needs",
     "Operation",
     "Outcome",
+    "Packed",
     "ParentEvidence",
     "Plan",
     "Purged",
@@ -325,6 +326,18 @@ class Garbage(Record):
     drafts: int
     #: Objects on shared storage that another process may be about to publish.
     young: int
+
+
+@dataclass(frozen=True)
+class Packed(Record):
+    """What was brought together into packs."""
+
+    #: Objects that lay alone.
+    objects: int
+    #: Small packs that are in others now.
+    merged: int
+    #: Packs that were written.
+    packs: int
 
 
 @dataclass(frozen=True)

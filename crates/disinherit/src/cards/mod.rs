@@ -2,12 +2,16 @@
 
 pub(crate) mod activations;
 pub(crate) mod check;
+pub(crate) mod kept;
 pub(crate) mod maker;
 mod options;
 pub(crate) mod source;
 
+use std::collections::BTreeMap;
+
 use disinherit_registry::{
-    CardRow, FisherCard, FisherImportRecord, FisherRecord, OperationRecord, Publication, Registry,
+    CardRow, Digest, FisherCard, FisherImportRecord, FisherRecord, OperationRecord, Publication,
+    Registry,
 };
 use umig::{ModelId, Umig};
 
@@ -56,9 +60,14 @@ pub fn compute_cards(
         graph: &graph,
         train,
     };
+    let known = known_cards(registry, models, options)?;
     let mut rows = Vec::new();
     for model in models {
-        let kept = registry.card(model.digest, options.estimator)?;
+        let kept = match known.get(&model.digest) {
+            Some(row) => Some(registry.card_of(row)?),
+            // Another process may have made it meanwhile.
+            None => registry.card(model.digest, options.estimator)?,
+        };
         let selected = options.layers.of(model, features.runner())?;
         let enough = kept.filter(|card| !again && covers(card.header(), &selected));
         let card = match enough {
@@ -85,6 +94,21 @@ pub fn compute_cards(
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// The cards that models have at the beginning: of many models the catalog is asked once.
+fn known_cards(
+    registry: &Registry,
+    models: &[LoadedModel],
+    options: &FisherOptions,
+) -> Result<BTreeMap<Digest, CardRow>, EngineError> {
+    if models.len() <= 1 {
+        return Ok(BTreeMap::new());
+    }
+    let estimator = options.estimator.to_string();
+    let rows = registry.all_cards()?.into_iter();
+    let rows = rows.filter(|row| row.estimator == estimator);
+    Ok(rows.map(|row| (row.model, row)).collect())
 }
 
 fn new_card(

@@ -8,6 +8,7 @@ use serde_json::json;
 use umig::{Forget, ModelId, Relation, SampleSet, Training, Umig};
 
 use crate::cards::check::{check_card, check_logits, covers};
+use crate::cards::kept::KeptCard;
 use crate::cards::maker::{CardMaker, Tensors};
 use crate::cards::options::FisherOptions;
 use crate::draft::Drafts;
@@ -31,7 +32,7 @@ pub(crate) struct ForgetFisher {
 
 /// The card that a model is edited by.
 pub(crate) struct CardUse {
-    pub(crate) reader: CardReader,
+    pub(crate) card: KeptCard,
     /// Computed just now, and still to be published.
     pub(crate) row: Option<CardRow>,
     /// Computed just now; in a dry run there is no row.
@@ -52,18 +53,30 @@ pub(crate) struct Fallback {
 /// What the registry has of a touched model's Fisher information.
 pub(crate) enum Found {
     /// A card that holds the selected layers.
-    Card(CardReader),
+    Card(KeptCard),
     /// The card of the version before.
-    Fallback(CardReader, Fallback),
+    Fallback(KeptCard, Fallback),
     /// None: it is computed from the model's own training data.
     Data,
 }
 
+impl Found {
+    /// The same, with its card to be opened again where `keep` does not hold.
+    #[must_use]
+    pub(crate) fn kept_open(self, keep: bool) -> Self {
+        match self {
+            Self::Card(card) => Self::Card(card.kept_open(keep)),
+            Self::Fallback(card, fallback) => Self::Fallback(card.kept_open(keep), fallback),
+            Self::Data => Self::Data,
+        }
+    }
+}
+
 impl CardUse {
     /// A card that the registry has.
-    pub(crate) fn kept(reader: CardReader, fallback: Option<Fallback>) -> Self {
+    pub(crate) fn kept(card: KeptCard, fallback: Option<Fallback>) -> Self {
         Self {
-            reader,
+            card,
             row: None,
             new: false,
             draft: None,
@@ -79,10 +92,10 @@ impl CardUse {
         selected: &Selected,
     ) -> Result<(Tensors, f64), EngineError> {
         let wrap = EngineError::fisher(model.id(), &model.manifest.head);
+        let reader = self.card.reader(registry)?;
         let total = match &self.fallback {
-            None => self.reader.total(registry)?,
-            Some(fallback) => self
-                .reader
+            None => reader.total(registry)?,
+            Some(fallback) => reader
                 .head(registry)?
                 .without_classes(&fallback.without)
                 .map_err(wrap)?,
@@ -96,7 +109,7 @@ impl CardUse {
             tensors.insert(bias, total.bias);
         }
         if !selected.inner.is_empty() {
-            let inner = self.reader.inner(registry)?;
+            let inner = reader.inner(registry)?;
             let wanted = |name: &String| selected.inner.contains(name);
             tensors.extend(inner.into_iter().filter(|(name, _)| wanted(name)));
         }
@@ -131,7 +144,7 @@ impl Sources<'_> {
         let kept = row.map(|row| registry.card_of(row)).transpose()?;
         if let Some(card) = kept.filter(|card| covers(card.header(), selected)) {
             check_card(model, card.header())?;
-            return Ok(Found::Card(card));
+            return Ok(Found::Card(KeptCard::new(card, row.cloned())));
         }
         let needed = match own_samples(self.engine.data(), model.learned()) {
             Ok(_) => return Ok(Found::Data),
@@ -143,7 +156,7 @@ impl Sources<'_> {
             false => None,
         };
         match fallback {
-            Some((reader, fallback)) => Ok(Found::Fallback(reader, fallback)),
+            Some((card, fallback)) => Ok(Found::Fallback(card, fallback)),
             None if must_have => Err(needed),
             None => Ok(Found::Data),
         }
@@ -152,7 +165,7 @@ impl Sources<'_> {
     /// For a version that unlearning made and that has no card of its own: the card of the version
     /// that it replaced, where all that was forgotten since are classes. The head has changed in
     /// between, so the card is not exact.
-    fn fallback(&self, model: &LoadedModel) -> Result<Option<(CardReader, Fallback)>, EngineError> {
+    fn fallback(&self, model: &LoadedModel) -> Result<Option<(KeptCard, Fallback)>, EngineError> {
         let registry = self.engine.registry();
         let before = self
             .graph
@@ -166,9 +179,12 @@ impl Sources<'_> {
         let Some(digest) = registry.digest(&before.id)? else {
             return Ok(None);
         };
-        let Some(reader) = registry.card(digest, self.options.estimator)? else {
+        let name = self.options.estimator.to_string();
+        let mut rows = registry.cards(digest)?.into_iter();
+        let Some(row) = rows.find(|row| row.estimator == name) else {
             return Ok(None);
         };
+        let reader = registry.card_of(&row)?;
         let header = reader.header();
         let then = learned(self.graph, before);
         let (then, now) = (&then.training, &model.learned().training);
@@ -184,7 +200,7 @@ impl Sources<'_> {
                 of: before.id.clone(),
                 without,
             };
-            (reader, fallback)
+            (KeptCard::new(reader, Some(row)), fallback)
         }))
     }
 
@@ -215,7 +231,7 @@ impl Sources<'_> {
         if self.dry_run {
             return Ok(CardUse {
                 new: true,
-                ..CardUse::kept(CardReader::from(make()?), None)
+                ..CardUse::kept(KeptCard::new(CardReader::from(make()?), None), None)
             });
         }
         let settings = FisherOptions {
@@ -242,10 +258,10 @@ impl Sources<'_> {
             }
         };
         Ok(CardUse {
-            row: Some(row),
+            row: Some(row.clone()),
             new: true,
             draft: Some(drafts.name),
-            ..CardUse::kept(reader, None)
+            ..CardUse::kept(KeptCard::new(reader, Some(row)), None)
         })
     }
 
@@ -263,7 +279,7 @@ impl Sources<'_> {
         let of_card = match forget {
             Forget::Classes(labels) => Some(of_classes(registry, model, card, labels)?),
             // The card is of what is forgotten, and of nothing else.
-            _ if is_all_of(forget, model) => Some(card.reader.total(registry)?),
+            _ if is_all_of(forget, model) => Some(card.card.reader(registry)?.total(registry)?),
             _ => None,
         };
         if let (Some(head), true) = (&of_card, selected.inner.is_empty()) {
@@ -312,8 +328,8 @@ fn of_classes(
     card: &CardUse,
     labels: &BTreeSet<String>,
 ) -> Result<LayerFisher, EngineError> {
-    let classes: Vec<usize> = card
-        .reader
+    let reader = card.card.reader(registry)?;
+    let classes: Vec<usize> = reader
         .header()
         .classes
         .iter()
@@ -321,7 +337,7 @@ fn of_classes(
         .filter(|(_, class)| labels.contains(*class))
         .map(|(index, _)| index)
         .collect();
-    let head = card.reader.head(registry)?;
+    let head = reader.head(registry)?;
     head.of_classes(&classes)
         .map_err(EngineError::fisher(model.id(), &model.manifest.head))
 }

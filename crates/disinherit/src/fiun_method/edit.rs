@@ -107,16 +107,17 @@ impl Dampen<'_> {
         let [weight, bias] = model.head_tensors();
         let mut parts: BTreeMap<&String, Vec<FisherTensor>> = BTreeMap::new();
         let mut unmatched: Option<BTreeSet<String>> = None;
+        let registry = self.work.registry();
+        let outputs = self.card.card.reader(registry)?.header().outputs.len();
         for source in initial {
             let forget = self.work.forget_fishers.get(source);
             let (Some(forget), Some(card)) = (forget, self.work.cards.get(source)) else {
                 continue;
             };
-            let outputs = &card.reader.header().outputs;
             let rows = RowMatch::new(
                 &model.manifest.labels,
-                self.card.reader.header().outputs.len(),
                 outputs,
+                &card.card.reader(registry)?.header().outputs,
                 forget.head.bias.rows(),
             )
             .map_err(EngineError::fisher(model.id(), &model.manifest.head))?;

@@ -138,8 +138,8 @@ impl Method for Fiun {
         let opened = work.model(model)?;
         let inner = self
             .options
-            .goes_to_features(work.forget(), opened, work.features.runner())
-            .then(|| Inner::new(work, &self.options).part(opened))
+            .goes_to_features(work.forget(), &opened, work.features.runner())
+            .then(|| Inner::new(work, &self.options).part(&opened))
             .transpose()?;
         let strength = match &inner {
             Some(part) if part.is_edit() => None,
@@ -217,6 +217,7 @@ impl Fiun {
             target_loss: self.options.target_loss,
             suppress: self.options.suppress,
         };
-        collecting.strength(work.model(model)?, selected)
+        let opened = work.model(model)?;
+        collecting.strength(&opened, selected)
     }
 }

@@ -8,6 +8,7 @@ mod erasures;
 mod history;
 mod leases;
 mod many;
+mod packs;
 mod publishing;
 mod samples;
 mod service;
@@ -44,4 +45,5 @@ pub fn run(registry: &Registry) {
     webhooks::cancelled(registry);
     many::models(registry);
     many::drafts(registry);
+    packs::life(registry);
 }

@@ -127,6 +127,7 @@ impl Registry {
         check.samples(progress)?;
         check.erasures(&erasures)?;
         check.cards(cards)?;
+        check.packs()?;
         let mut health = check.health;
         if health.is_sound() {
             health.garbage = self.unneeded(self.abandoned_before()?)?.0.len();
@@ -256,6 +257,25 @@ impl Check<'_> {
             self.registry.blobs().sync().await
         })?;
         Ok(Some(format!("fetched from {}", from.address())))
+    }
+
+    /// Names packs that cannot be read. One is removed in a repair, once all that is needed is there without it.
+    fn packs(&mut self) -> Result<(), RegistryError> {
+        let repair = self.repair && self.health.is_sound();
+        for (pack, reason) in self.registry.blobs().broken_packs() {
+            self.found(
+                RegistryError::Pack { pack, reason }.to_string(),
+                BTreeSet::new(),
+            );
+            if repair {
+                self.registry
+                    .wait(self.registry.blobs().remove_pack(pack))?;
+                let last = self.health.damages.len() - 1;
+                self.health.damages[last].repaired =
+                    Some("removed; all that is needed lies elsewhere".into());
+            }
+        }
+        Ok(())
     }
 
     fn cards(&mut self, cards: Vec<CardRow>) -> Result<(), RegistryError> {

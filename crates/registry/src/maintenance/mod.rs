@@ -7,6 +7,7 @@ pub(crate) mod gc;
 mod history;
 mod lists;
 mod needed;
+mod pack;
 pub(crate) mod purge;
 mod replay;
 pub(crate) mod undo;

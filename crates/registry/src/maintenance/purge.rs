@@ -82,6 +82,8 @@ impl Registry {
         if purge.dry_run {
             return Ok(purged);
         }
+        // What lies in a pack that cannot be read would stay.
+        self.blobs().check_packs()?;
         let record = OperationRecord::Purge(PurgeRecord {
             reason: purge.reason.clone(),
             models: purged.models.clone(),

@@ -1,36 +1,41 @@
 //! Bytes by content.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
-use futures::stream::{self, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
+use object_store::path::Path as Location;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::crash;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::objects::disk::{Disk, digest_of, location};
+use crate::objects::packs::Packs;
+use crate::objects::window::Window;
 use crate::place::storage::{Site, Storage};
 
-/// Objects removed at a time.
-const CONCURRENT: usize = 16;
-
-/// Bytes that are sent over a network without asking whether they are there.
-const SMALL: usize = 256 << 10;
+/// The most bytes of an object that is small: it may lie in a pack, and over a network it is sent without asking
+/// whether it is there.
+pub(super) const SMALL: usize = 256 << 10;
 
 /// Blobs named by their digest, on any `object_store` backend: immutable, written atomically, and
-/// checked against their name when read. On a disk they are certain to survive a loss of power once
-/// [`Blobs::sync`] has returned.
+/// checked against their name when read. Many small ones that are written together lie in packs. On a disk
+/// they are certain to survive a loss of power once [`Blobs::sync`] has returned.
 #[derive(Debug, Clone)]
 pub struct Blobs {
-    objects: Arc<dyn ObjectStore>,
-    disk: Option<Arc<Disk>>,
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) disk: Option<Arc<Disk>>,
     remote: bool,
+    /// Which objects lie in packs.
+    pub(super) packs: Arc<Packs>,
+    /// What was read of packs.
+    pub(super) window: Arc<Window>,
     /// When this process said that it writes, in milliseconds since 1970-01-01 UTC: what was written before may
     /// be removed at any time.
     since: Arc<AtomicU64>,
@@ -47,7 +52,7 @@ pub struct Stored {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
-    /// When it was written.
+    /// When it was written, or the pack that it lies in; the last of these where it lies in several places.
     pub written: SystemTime,
 }
 
@@ -57,13 +62,10 @@ impl Blobs {
     /// # Errors
     /// [`RegistryError::Objects`] when the folder cannot be used.
     pub fn in_folder(folder: &Path) -> Result<Self, RegistryError> {
+        let objects = Arc::new(LocalFileSystem::new_with_prefix(folder)?);
         Ok(Self {
-            objects: Arc::new(LocalFileSystem::new_with_prefix(folder)?),
             disk: Some(Arc::new(Disk::new(folder))),
-            remote: false,
-            since: Arc::new(AtomicU64::new(u64::MAX)),
-            site: Arc::default(),
-            traffic: Arc::default(),
+            ..Self::on(objects)
         })
     }
 
@@ -78,6 +80,8 @@ impl Blobs {
             objects,
             disk: None,
             remote: false,
+            packs: Arc::default(),
+            window: Arc::default(),
             since: Arc::new(AtomicU64::new(u64::MAX)),
             site: Arc::default(),
             traffic: Arc::default(),
@@ -88,6 +92,8 @@ impl Blobs {
     #[must_use]
     pub fn fresh(&self) -> Self {
         Self {
+            packs: Arc::default(),
+            window: Arc::default(),
             since: Arc::new(AtomicU64::new(u64::MAX)),
             traffic: Arc::default(),
             ..self.clone()
@@ -104,7 +110,7 @@ impl Blobs {
     }
 
     /// What an error of the storage means.
-    fn failed(&self, error: object_store::Error) -> RegistryError {
+    pub(super) fn failed(&self, error: object_store::Error) -> RegistryError {
         self.site.explain(error)
     }
 
@@ -115,21 +121,42 @@ impl Blobs {
     /// [`RegistryError::Objects`].
     pub async fn put(&self, bytes: Vec<u8>) -> Result<Digest, RegistryError> {
         let digest = Digest::from_content(&bytes);
+        self.put_named(digest, bytes).await?;
+        Ok(digest)
+    }
+
+    /// [`Blobs::put`] for bytes whose digest is known.
+    pub(super) async fn put_named(
+        &self,
+        digest: Digest,
+        bytes: Vec<u8>,
+    ) -> Result<(), RegistryError> {
         let there = !self.is_sent_unasked(&bytes) && self.is_whole(digest, &bytes).await?;
         crash::point("object");
         if !there {
-            // Two writers of one blob write the same bytes, so the later may replace the earlier.
-            let options = PutOptions::from(PutMode::Overwrite);
-            self.traffic[1].fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.objects
-                .put_opts(&location(digest), bytes.into(), options)
-                .await
-                .map_err(|error| self.failed(error))?;
+            self.write(location(digest), bytes).await?;
+        } else if let Some(disk) = &self.disk {
+            disk.unsynced().insert(location(digest));
         }
+        Ok(())
+    }
+
+    /// Writes a file. Two writers of one name write the same bytes, so the later may replace the earlier.
+    pub(super) async fn write(
+        &self,
+        location: Location,
+        bytes: Vec<u8>,
+    ) -> Result<(), RegistryError> {
+        let options = PutOptions::from(PutMode::Overwrite);
+        self.traffic[1].fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.objects
+            .put_opts(&location, bytes.into(), options)
+            .await
+            .map_err(|error| self.failed(error))?;
         if let Some(disk) = &self.disk {
-            disk.unsynced().insert(digest);
+            disk.unsynced().insert(location);
         }
-        Ok(digest)
+        Ok(())
     }
 
     /// Whether bytes are so few that over a network asking for them takes as long as sending them.
@@ -137,7 +164,7 @@ impl Blobs {
         self.remote && bytes.len() <= SMALL
     }
 
-    /// Whether these bytes are there, and will be as long as whoever stores them needs.
+    /// Whether these bytes lie alone there, and will be as long as whoever stores them needs.
     async fn is_whole(&self, digest: Digest, bytes: &[u8]) -> Result<bool, RegistryError> {
         Ok(match self.objects.head(&location(digest)).await {
             Err(object_store::Error::NotFound { .. }) => false,
@@ -146,7 +173,7 @@ impl Blobs {
                 let written = SystemTime::from(known.last_modified);
                 known.size == bytes.len() as u64
                     && (self.disk.is_some() || self.is_ours(written))
-                    && self.get(digest).await.is_ok()
+                    && self.alone(digest).await.is_ok()
             }
         })
     }
@@ -178,33 +205,66 @@ impl Blobs {
         let Some(disk) = &self.disk else {
             return Ok(());
         };
-        let digests = std::mem::take(&mut *disk.unsynced());
-        let done = disk.sync(&digests).await;
+        let files = std::mem::take(&mut *disk.unsynced());
+        let done = disk.sync(&files).await;
         if done.is_err() {
-            disk.unsynced().extend(digests);
+            disk.unsynced().extend(files);
         }
         done
     }
 
-    /// The bytes with this digest.
+    /// The bytes with this digest, whether they lie alone or in a pack.
     ///
     /// # Errors
     /// [`RegistryError::Missing`], [`RegistryError::Damaged`] when they are not what their name says, or
     /// [`RegistryError::Objects`].
     pub async fn get(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
-        let result = match self.objects.get(&location(digest)).await {
-            Err(object_store::Error::NotFound { .. }) => {
-                return Err(RegistryError::Missing(digest));
-            }
-            other => other.map_err(|error| self.failed(error))?,
+        let looked = match self.packs.looked() {
+            // Over a network it takes an answer to learn that an object does not lie alone.
+            0 if self.disk.is_none() => self.look(0).await?,
+            looked => looked,
         };
-        let bytes = result.bytes().await;
-        let bytes = bytes.map_err(|error| self.failed(error))?;
-        self.traffic[0].fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        if Digest::from_content(&bytes) != digest {
-            return Err(RegistryError::Damaged(digest));
+        let packed = self.packed(digest).await;
+        let first = match packed {
+            Err(RegistryError::Missing(_) | RegistryError::Damaged(_)) => self.alone(digest).await,
+            told => return told,
+        };
+        let again = match first {
+            // It may have been put into a pack meanwhile, or its pack written anew.
+            Err(RegistryError::Missing(_)) if self.look(looked).await? > looked => {
+                self.packed(digest).await
+            }
+            told => told,
+        };
+        match (packed, again) {
+            (damaged @ Err(RegistryError::Damaged(_)), Err(RegistryError::Missing(_))) => damaged,
+            (_, told) => told,
         }
-        Ok(bytes.into())
+    }
+
+    /// The bytes with this digest, where they lie alone.
+    async fn alone(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
+        let place = location(digest);
+        let read = match &self.disk {
+            Some(disk) => disk.read(&place)?,
+            None => match self.objects.get(&place).await {
+                Err(object_store::Error::NotFound { .. }) => None,
+                other => {
+                    let bytes = other.map_err(|error| self.failed(error))?.bytes().await;
+                    Some(bytes.map_err(|error| self.failed(error))?.into())
+                }
+            },
+        };
+        self.checked(digest, read.ok_or(RegistryError::Missing(digest))?)
+    }
+
+    /// Bytes that were read, where they are what their name says.
+    pub(super) fn checked(&self, digest: Digest, bytes: Vec<u8>) -> Result<Vec<u8>, RegistryError> {
+        self.traffic[0].fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        match Digest::from_content(&bytes) == digest {
+            true => Ok(bytes),
+            false => Err(RegistryError::Damaged(digest)),
+        }
     }
 
     /// Every object there is, with its size and when it was written.
@@ -212,6 +272,23 @@ impl Blobs {
     /// # Errors
     /// [`RegistryError::Objects`].
     pub async fn list(&self) -> Result<Vec<Stored>, RegistryError> {
+        self.look(self.packs.looked()).await?;
+        let alone = self.list_alone().await?.into_iter();
+        let mut found: BTreeMap<Digest, Stored> =
+            alone.map(|stored| (stored.digest, stored)).collect();
+        self.packs.each(|digest, pack, size| {
+            let stored = found.entry(digest).or_insert(Stored {
+                digest,
+                size,
+                written: pack.written,
+            });
+            stored.written = stored.written.max(pack.written);
+        });
+        Ok(found.into_values().collect())
+    }
+
+    /// Every object that lies alone.
+    pub(crate) async fn list_alone(&self) -> Result<Vec<Stored>, RegistryError> {
         let mut found = Vec::new();
         let mut list = self.objects.list(None);
         while let Some(meta) = list.next().await {
@@ -225,27 +302,6 @@ impl Blobs {
             }
         }
         Ok(found)
-    }
-
-    /// Removes objects; one that is gone already counts as removed.
-    ///
-    /// # Errors
-    /// [`RegistryError::Objects`]; some may have been removed.
-    pub async fn remove(
-        &self,
-        digests: impl IntoIterator<Item = Digest>,
-    ) -> Result<(), RegistryError> {
-        stream::iter(digests)
-            .map(|digest| async move {
-                crash::point("remove object");
-                match self.objects.delete(&location(digest)).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                    Err(error) => Err(self.failed(error)),
-                }
-            })
-            .buffer_unordered(CONCURRENT)
-            .try_collect()
-            .await
     }
 
     /// Whether the objects are in a folder that other processes reach through the same disk only.
@@ -279,9 +335,19 @@ impl Blobs {
     /// # Errors
     /// [`RegistryError::Objects`].
     pub async fn has(&self, digest: Digest) -> Result<bool, RegistryError> {
+        let looked = match self.packs.looked() {
+            0 => self.look(0).await?,
+            looked => looked,
+        };
+        if self.packs.has(digest) {
+            return Ok(true);
+        }
         match self.objects.head(&location(digest)).await {
             Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(object_store::Error::NotFound { .. }) => {
+                self.look(looked).await?;
+                Ok(self.packs.has(digest))
+            }
             Err(error) => Err(self.failed(error)),
         }
     }

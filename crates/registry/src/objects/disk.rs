@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,11 +17,17 @@ use crate::error::RegistryError;
 /// Files brought to the disk at a time.
 const CONCURRENT: usize = 16;
 
+/// Bytes that memory is taken for before they are read.
+const LIKELY: u64 = 1 << 20;
+
+/// The folder of packs.
+pub(crate) const PACKS: &str = "packs";
+
 /// What was written to a folder and may not have reached the disk yet.
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: PathBuf,
-    unsynced: Mutex<BTreeSet<Digest>>,
+    unsynced: Mutex<BTreeSet<Location>>,
 }
 
 impl Disk {
@@ -52,7 +60,9 @@ impl Disk {
                 let location = place
                     .and_then(Path::to_str)
                     .map(|text| Location::from(text.replace(std::path::MAIN_SEPARATOR, "/")));
-                if location.as_ref().and_then(digest_of).is_none() {
+                let is_object =
+                    |place: &Location| digest_of(place).is_some() || pack_of(place).is_some();
+                if !location.as_ref().is_some_and(is_object) {
                     found.push(file);
                 }
             }
@@ -61,16 +71,54 @@ impl Disk {
     }
 
     /// What was written and not yet brought to the disk.
-    pub(crate) fn unsynced(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+    pub(crate) fn unsynced(&self) -> MutexGuard<'_, BTreeSet<Location>> {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings these objects and their folders to the disk.
-    pub(crate) async fn sync(&self, digests: &BTreeSet<Digest>) -> Result<(), RegistryError> {
+    /// The bytes of a file, if it is there. Whoever asks waits for them in any case, so that handing the read to
+    /// another thread would only take longer.
+    ///
+    /// # Errors
+    /// [`RegistryError::Io`].
+    pub(crate) fn read(&self, place: &Location) -> Result<Option<Vec<u8>>, RegistryError> {
+        let path = self.folder.join(place.as_ref());
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            read => read.map(Some).map_err(RegistryError::io("read", &path)),
+        }
+    }
+
+    /// Some bytes of a file, if it is there: fewer than were asked for where it ends before.
+    ///
+    /// # Errors
+    /// [`RegistryError::Io`].
+    pub(crate) fn read_range(
+        &self,
+        place: &Location,
+        range: &Range<u64>,
+    ) -> Result<Option<Vec<u8>>, RegistryError> {
+        let path = self.folder.join(place.as_ref());
+        let read = || {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(range.start))?;
+            let length = range.end.saturating_sub(range.start);
+            // What a damaged header claims need not be there.
+            let mut bytes = Vec::with_capacity(length.min(LIKELY) as usize);
+            file.take(length).read_to_end(&mut bytes)?;
+            Ok::<_, std::io::Error>(bytes)
+        };
+        match read() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            read => read.map(Some).map_err(RegistryError::io("read", &path)),
+        }
+    }
+
+    /// Brings these objects and packs and their folders to the disk.
+    pub(crate) async fn sync(&self, written: &BTreeSet<Location>) -> Result<(), RegistryError> {
         let mut folders = BTreeSet::new();
-        let mut files = Vec::with_capacity(digests.len());
-        for digest in digests {
-            let path = self.folder.join(location(*digest).as_ref());
+        let mut files = Vec::with_capacity(written.len());
+        for place in written {
+            let path = self.folder.join(place.as_ref());
             folders.extend(path.parent().map(Path::to_owned));
             files.push(path);
         }
@@ -110,9 +158,20 @@ pub(crate) fn location(digest: Digest) -> Location {
     Location::from_iter([folder, rest])
 }
 
+/// Where a pack lies. There are few of them, and they are listed together.
+pub(crate) fn pack_location(pack: Digest) -> Location {
+    Location::from_iter([PACKS, &pack.to_string()])
+}
+
 /// The digest that an object's place stands for.
 pub(crate) fn digest_of(place: &Location) -> Option<Digest> {
     let parts: Vec<String> = place.parts().map(|p| p.as_ref().to_owned()).collect();
     let digest: Digest = parts.concat().parse().ok()?;
     (location(digest) == *place).then_some(digest)
+}
+
+/// The digest that a pack's place stands for.
+pub(crate) fn pack_of(place: &Location) -> Option<Digest> {
+    let digest: Digest = place.filename()?.parse().ok()?;
+    (pack_location(digest) == *place).then_some(digest)
 }

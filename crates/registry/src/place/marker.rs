@@ -12,7 +12,7 @@ use crate::error::RegistryError;
 use crate::place::storage::{Patience, Storage};
 
 /// The registry format that this version writes, and the newest that it reads.
-pub const FORMAT: u64 = 3;
+pub const FORMAT: u64 = 4;
 
 pub(crate) const FOLDER: &str = ".disinherit";
 pub(crate) const MARKER: &str = "registry.json";

@@ -12,11 +12,8 @@ use crate::objects::manifest::{Manifest, TensorRef};
 use crate::objects::read::ReadObject;
 use crate::registry::Registry;
 
-/// Models written at a time, and of each its tensors.
+/// Tensors of a model that are written at a time.
 const CONCURRENT: usize = 16;
-
-/// The same over a network, where each write waits for an answer.
-const WAITING: usize = 64;
 
 impl Registry {
     /// Stores tensors and the manifest over them, and returns its digest. Nothing refers to it
@@ -33,8 +30,8 @@ impl Registry {
         self.runtime.block_on(self.put(manifest, tensors))
     }
 
-    /// [`Registry::put_model`] for several, in their order. Many small files reach the disk sooner
-    /// together than one after the other.
+    /// [`Registry::put_model`] for several, in their order. Their small objects are written in packs: a few large
+    /// files reach the disk, or storage, sooner than many small ones.
     ///
     /// # Errors
     /// [`RegistryError`].
@@ -43,16 +40,26 @@ impl Registry {
         models: Vec<(Manifest, BTreeMap<String, Tensor>)>,
     ) -> Result<Vec<Digest>, RegistryError> {
         self.writes()?;
-        self.runtime.block_on(
-            stream::iter(models)
-                .map(|(manifest, tensors)| self.put(manifest, tensors))
-                .buffered(if self.is_remote() {
-                    WAITING
-                } else {
-                    CONCURRENT
-                })
-                .try_collect(),
-        )
+        // Manifests first: requests read those of many models before any of their tensors.
+        let (mut objects, mut tensors) = (Vec::with_capacity(models.len()), Vec::new());
+        for (mut manifest, changed) in models {
+            for (name, tensor) in changed {
+                let digest = Digest::from_content(&tensor.bytes);
+                let reference = TensorRef {
+                    dtype: tensor.dtype,
+                    shape: tensor.shape,
+                    digest,
+                };
+                manifest.tensors.insert(name, reference);
+                tensors.push((digest, tensor.bytes));
+            }
+            let text = to_bytes(&manifest)?;
+            objects.push((Digest::from_content(&text), text));
+        }
+        let digests = objects.iter().map(|(digest, _)| *digest).collect();
+        objects.append(&mut tensors);
+        self.runtime.block_on(self.blobs.put_all(objects))?;
+        Ok(digests)
     }
 
     /// Stores a model from where its tensors are, one tensor after the other: no more than one is in memory at a
@@ -96,11 +103,7 @@ impl Registry {
             .try_collect()
             .await?;
         manifest.tensors.extend(stored);
-        let text = serde_json::to_vec(&manifest).map_err(|error| RegistryError::Document {
-            what: "manifest".into(),
-            reason: error.to_string(),
-        })?;
-        self.blobs.put(text).await
+        self.blobs.put(to_bytes(&manifest)?).await
     }
 
     /// Stores a document that comes with a model, for its manifest to point at, or one that a step of an
@@ -157,4 +160,12 @@ impl Registry {
             .map(|(name, reference)| Ok((name.clone(), self.tensor(reference)?)))
             .collect()
     }
+}
+
+/// A manifest as it is stored.
+fn to_bytes(manifest: &Manifest) -> Result<Vec<u8>, RegistryError> {
+    serde_json::to_vec(manifest).map_err(|error| RegistryError::Document {
+        what: "manifest".into(),
+        reason: error.to_string(),
+    })
 }

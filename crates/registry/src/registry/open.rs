@@ -100,12 +100,19 @@ impl Registry {
         };
         let marker = runtime()?.block_on(find_marker(url, settings))?;
         let marker = marker.ok_or_else(|| RegistryError::NoRegistry(url.as_str().into()))?;
+        let format = marker.format;
         let catalog = marker.catalog.ok_or_else(|| RegistryError::Document {
             what: MARKER.into(),
             reason: "it does not say where the catalog is".into(),
         })?;
         let storage = Storage::open(url, settings, Patience::Long)?;
-        Self::on_storage(storage, &catalog)
+        let registry = Self::on_storage(storage.clone(), &catalog)?;
+        if format < FORMAT {
+            let marker = Marker::new(Some(catalog));
+            // Who may not write the marker writes nothing that an earlier version does not know.
+            let _ = registry.runtime.block_on(write_marker(&storage, &marker));
+        }
+        Ok(registry)
     }
 
     /// The nearest registry at or above `start`, as git finds its own.

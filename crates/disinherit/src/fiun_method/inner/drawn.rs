@@ -24,7 +24,7 @@ pub(super) const NONE: &str = "no activation statistics in its FIM card say what
 /// values are read.
 pub(super) fn can_draw(work: &Work<'_>, model: &LoadedModel) -> bool {
     let card = work.cards.get(model.id());
-    card.is_some_and(|card| card.reader.has_activations())
+    card.is_some_and(|card| card.card.has_activations)
 }
 
 /// Draws in place of samples, for the classes that the card describes.
@@ -37,7 +37,8 @@ pub(super) fn draw(
     let Some(card) = work.cards.get(model.id()) else {
         return Err(NONE.into());
     };
-    let statistics = card.reader.activations(work.registry());
+    let reader = card.card.reader(work.registry())?;
+    let statistics = reader.activations(work.registry());
     let statistics = statistics.map_err(EngineError::from)?;
     let Some(statistics) = statistics.filter(|found| found.layer == layer.weight()) else {
         return Err(NONE.into());
