@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("flwr", reason="flwr is not installed (python/requirements-stack.txt)")
+pytest.importorskip("flwr", reason="flwr is not installed (python/requirements-adapters.txt)")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 torch = pytest.importorskip("torch")
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, RecordDict  # noqa: E402

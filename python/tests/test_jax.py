@@ -10,13 +10,13 @@ import pytest
 # Without it Keras asks for TensorFlow when it is imported.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 EXAMPLES = Path(__file__).parents[1] / "examples"
-pytest.importorskip("jax", reason="jax is not installed (python/requirements-stack.txt)")
+pytest.importorskip("jax", reason="jax is not installed (python/requirements-adapters.txt)")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 
 @pytest.mark.parametrize(("example", "package"), [("flax_family", "flax"), ("keras_family", "keras")])
 def test_a_family_forgets_in_its_features(example, package, monkeypatch):
-    pytest.importorskip(package, reason=f"{package} is not installed (python/requirements-stack.txt)")
+    pytest.importorskip(package, reason=f"{package} is not installed (python/requirements-adapters.txt)")
     monkeypatch.syspath_prepend(str(EXAMPLES))
     found = importlib.import_module(example).main(["--forget", "3"])
     assert set(found) == {"base", "child"}
