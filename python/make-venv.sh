@@ -12,4 +12,7 @@ folder=${1:?"say where: make-venv.sh FOLDER"}
 "$python" -m venv "$folder"
 # Byte code is made when a module is first imported.
 "$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check --requirement "$here/requirements-test.txt"
+# What the adapters to other tools need besides; their tests are skipped with a note where it cannot be had.
+"$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check --requirement "$here/requirements-adapters.txt" ||
+    echo "SKIPPED: python/requirements-adapters.txt cannot be installed: the tests of Flower, Flax and Keras"
 "$folder/bin/python" -c 'import mypy, numpy, peft, pytest, safetensors, torch, transformers; print("torch", torch.__version__)'

@@ -81,6 +81,8 @@ fn the_package_keeps_its_promises_in_python() {
         ("MLflow", "mlflow"),
         ("Flower", "flwr"),
         ("Ray", "ray"),
+        ("Flax and Keras", "jax, flax"),
+        ("the Hugging Face Hub", "huggingface_hub"),
         ("NetworkX", "networkx"),
         ("Graphviz's language", "pydot"),
         ("DSSE and in-toto", "securesystemslib, in_toto_attestation"),

@@ -1,12 +1,15 @@
 """What it costs to have ten MLflow versions and twenty Flower rounds on record, beside the same without.
 
-    python benches/peers/stack.py [flower|versions]
+    python benches/peers/stack.py [flower|versions] [--steps N]
+
+`--steps` are those of a client in a round of the federation (2).
 
 A network of 190,000 parameters (0.8 MB) on scikit-learn's digits; a federation of four clients in this process, so
 that nothing is counted but training, averaging and recording. Seconds are those of the processor, so that a busy
 machine does not count. Needs python/requirements-stack.txt.
 """
 
+import argparse
 import logging
 import sys
 import tempfile
@@ -47,13 +50,13 @@ def timed(what):
     return time.process_time() - begun, made
 
 
-def flower():
+def flower(steps):
     federation.app.Net = Net
     from flwr.supercore.task_identity import TaskIdentity
 
     TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
     torch.manual_seed(0)
-    arrays, config = ArrayRecord(Net().state_dict()), ConfigRecord({"steps": 2})
+    arrays, config = ArrayRecord(Net().state_dict()), ConfigRecord({"steps": steps})
     ways = {
         "FedAvg alone": None,
         "every round": {"every": 1},
@@ -72,7 +75,7 @@ def flower():
             print(f"{ROUNDS} rounds, {way:30} {took:7.2f} s {bytes_in(place) / 1e6:8.1f} MB")
 
 
-def versions():
+def versions(_):
     import mlflow
 
     from disinherit.mlflow import pull, push
@@ -131,5 +134,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     sys.stdout.reconfigure(line_buffering=True)
-    for part in sys.argv[1:] or ["flower", "versions"]:
-        {"flower": flower, "versions": versions}[part]()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=["flower", "versions"])
+    parser.add_argument("--steps", type=int, default=2)
+    chosen = parser.parse_args()
+    for part in chosen.parts:
+        {"flower": flower, "versions": versions}[part](chosen.steps)

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("flwr", reason="flwr is not installed (python/requirements-stack.txt)")
+pytest.importorskip("flwr", reason="flwr is not installed (python/requirements-adapters.txt)")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 torch = pytest.importorskip("torch")
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, RecordDict  # noqa: E402
@@ -333,10 +334,14 @@ def test_the_example_in_flowers_simulation(tmp_path):
     pytest.importorskip("ray", reason="ray is not installed (flwr[simulation])")
     package = Path(sys.modules["disinherit"].__file__).parents[1]
     paths = {"PYTHONPATH": os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--out", str(tmp_path / "out"), "--more", "2"],
-        env={**os.environ, **paths, "RAY_DISABLE_IMPORT_WARNING": "1"}, capture_output=True, text=True, timeout=1200,
-    )  # fmt: skip
+    command = [sys.executable, str(SCRIPT), "--out", str(tmp_path / "out"), "--more", "2"]
+    environment = {**os.environ, **paths, "RAY_DISABLE_IMPORT_WARNING": "1"}
+    for _ in range(3):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)
+        # Ray gives its own processes 30 seconds to start, which a busy machine may not have for them.
+        if "timed out during startup" not in done.stderr:
+            break
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"together (\S+)%, forgotten (\S+)%, gone on (\S+)%", done.stdout)
     together, forgotten, gone_on = map(float, found.groups())

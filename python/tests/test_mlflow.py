@@ -323,6 +323,7 @@ def test_a_module_goes_back_as_it_was_saved(server, form):
 
 def test_an_onnx_graph_goes_back(server):
     onnx = pytest.importorskip("onnx", reason="onnx is not installed (python/requirements-stack.txt)")
+    pytest.importorskip("onnxruntime", reason="onnxruntime, which MLflow logs graphs with, is not installed (python/requirements-stack.txt)")
     from onnx import TensorProto, helper, numpy_helper
 
     model = LogisticRegression().fit(X, Y)
