@@ -18,8 +18,8 @@ fn root() -> PathBuf {
 
 /// What the page has `sqlite3` do.
 fn vacuum_into(from: &Path, to: &Path) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all();
-    runtime.build().unwrap().block_on(async {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
         use sqlx::{Connection, SqliteConnection};
         let url = format!("sqlite://{}", from.display());
         let mut catalog = SqliteConnection::connect(&url).await.unwrap();

@@ -199,7 +199,7 @@ fn ten_thousand_models_fit_on_pages() {
     let ids = many(&place);
     let made = place.json(&["token", "new", "ann", "--role", "admin", "--json"]);
     let bearer = format!("Bearer {}", made["secret"].as_str().unwrap());
-    let mut server = Server::start(place.folder.path(), &["--no-jobs"]);
+    let mut server = Server::start(place.folder.path(), &["--executor=none"]);
     let address = server.says("listening on ");
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)

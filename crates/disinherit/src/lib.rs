@@ -13,6 +13,7 @@ mod add;
 mod add_many;
 pub mod cards;
 pub mod certificate;
+mod checks;
 mod cost;
 mod draft;
 mod engine;

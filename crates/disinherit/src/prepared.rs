@@ -10,10 +10,11 @@ use serde_json::json;
 use umig::{ModelId, Part, Plan, Request, Scope, Shard, Task, Umig};
 
 use crate::cards::source::{CardUse, Found};
+use crate::checks::{check_data, graph_of};
 use crate::cost::{Cost, Meter};
 use crate::draft::Drafts;
 use crate::engine::Engine;
-use crate::error::{EngineError, Hint};
+use crate::error::EngineError;
 use crate::execution::Execution;
 use crate::features::Features;
 use crate::layers::Selected;
@@ -21,7 +22,7 @@ use crate::method::Method;
 use crate::models::Models;
 use crate::opening::Opening;
 use crate::outcome::{Done, ShardDone, Unlearned};
-use crate::plan::{Planning, asked_after, check_labels, emptied, plan};
+use crate::plan::{Planning, asked_after, emptied, plan};
 use crate::publish::{Publishing, publish, request_id};
 use crate::run_options::RunOptions;
 use crate::warnings::warnings;
@@ -74,10 +75,7 @@ impl<'a> Prepared<'a> {
         options: RunOptions,
     ) -> Result<Self, EngineError> {
         let meter = Meter::start(engine.registry());
-        method.check(&request.forget)?;
-        check_bound(options.loss)?;
-        let graph = engine.registry().graph_for(&request.forget)?;
-        check_labels(&graph, &request.forget)?;
+        let graph = graph_of(engine, request, method, options)?;
         let roles = graph.scope(request)?;
         let scope = method.scope(&roles);
         let emptied = emptied(&graph, request, &scope)?;
@@ -446,28 +444,6 @@ fn successors<'m>(
     edited
         .map(|id| Ok((id.clone(), ModelId::new(id.name(), next(id))?)))
         .collect()
-}
-
-/// Refuses a method that works on data where there is none.
-fn check_data(engine: &Engine<'_>, method: &dyn Method) -> Result<(), EngineError> {
-    if method.needs_data() && engine.data().is_none() {
-        return Err(EngineError::NeedsData {
-            why: format!("`{}` works on training data", method.name()),
-            hint: Some(Hint::GiveData),
-        });
-    }
-    Ok(())
-}
-
-/// Refuses a bound that is no share.
-fn check_bound(bound: LossBound) -> Result<(), EngineError> {
-    let mut given = [Some(bound.target), bound.accepted].into_iter().flatten();
-    match given.find(|share| !(0.0..=1.0).contains(share)) {
-        None => Ok(()),
-        Some(share) => Err(EngineError::Setting(format!(
-            "a loss of retained accuracy is a share between 0 and 1 (0.01 is a point), not {share}"
-        ))),
-    }
 }
 
 /// The models that are taken out of use, as the log will have them.

@@ -83,17 +83,21 @@ pub fn compute_cards(
             None => new_card(&maker, &statistician, model)?,
         };
         let row = registry.put_card(&card)?;
-        let record = OperationRecord::Fisher(FisherRecord {
-            model: model.id().clone(),
-            estimator: row.estimator.clone(),
-            layers: options.layers.to_string(),
-            samples: options.samples,
-            precision: options.precision,
-        });
-        keep(registry, row.clone(), record)?;
+        keep(registry, row.clone(), record(model, &row, options))?;
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// What the log says of a card.
+fn record(model: &LoadedModel, row: &CardRow, options: &FisherOptions) -> OperationRecord {
+    OperationRecord::Fisher(FisherRecord {
+        model: model.id().clone(),
+        estimator: row.estimator.clone(),
+        layers: options.layers.to_string(),
+        samples: options.samples,
+        precision: options.precision,
+    })
 }
 
 /// The cards that models have at the beginning: of many models the catalog is asked once.
