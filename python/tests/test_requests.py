@@ -5,8 +5,9 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from disinherit import Data, DisinheritError, Registry, StepRefused, UnknownRequest, verify_certificate
+from disinherit import Data, DisinheritError, Registry, StepRefused, UnknownRequest, results, verify_certificate
 from disinherit.certificates import new_key
+from test_results import check as check_type
 
 LABELS = ["ant", "bee", "cat"]
 DAY = 24 * 3600 * 1000
@@ -52,6 +53,7 @@ def test_a_request_from_its_arrival_to_its_end(tmp_path):
     planned = requests.plan(1)
     scope = requests.scope(1)
     assert planned.state == "planned" and (planned.plan.initial, planned.plan.method) == (2, "fiun")
+    check_type(scope, results.ErasureScope, "scope")
     assert scope == preview and {model.model for model in scope.models} == {"base@1", "child@1"}
     assert scope.models[0].why == "trained" and scope.models[0].on.startswith("insects")
     assert {left.what for left in scope.unreached} == {"copies", "backups"}
@@ -89,6 +91,7 @@ def test_a_request_from_its_arrival_to_its_end(tmp_path):
     assert gone.models == would.models and requests.show(1).state == "purged"
     assert {model.id: model.state for model in registry.models()}["base@1"] == "purged"
     closed = requests.close(1)
+    check_type(closed, results.ErasureRequest, "closed")
     assert closed.state == "closed" and closed.last.by == "ann"
     commands = [entry.command for entry in requests.history(1)]
     assert commands[0] == "request new" and commands[-1] == "request close" and "unlearn" in commands

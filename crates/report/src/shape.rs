@@ -56,7 +56,7 @@ pub(crate) fn tips() -> Markup {
 pub(crate) fn legend(roles: &[Role], retired: bool) -> Markup {
     let sample = |class: &str, role: Role| {
         html! {
-            svg class="graph" viewBox="-1 -1 26 18" width="26" height="18" aria-hidden="true" {
+            svg class="sample graph" viewBox="-1 -1 26 18" width="26" height="18" aria-hidden="true" {
                 g class={ "node " (class) } { (outline(Some(role), (0.0, 0.0), (24.0, 16.0))) }
             }
         }
