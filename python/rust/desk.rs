@@ -363,8 +363,7 @@ impl Desk {
         in_toto: bool,
     ) -> PyResult<(Vec<String>, Bound<'py, PyAny>)> {
         let made = self.at(py, None, None, |desk| {
-            let key = SecretKey::from_pem(&String::from_utf8_lossy(key))
-                .map_err(disinherit::EngineError::from)?;
+            let key = SecretKey::from_pem(&String::from_utf8_lossy(key))?;
             let (_, envelope) = desk.certify(ErasureId::new(request), &key)?;
             Ok(issued(&envelope, &key, in_toto)?)
         })?;

@@ -200,7 +200,7 @@ fn stored(place: &Place) -> Vec<String> {
             return vec![name(folder.file_name()) + &name(path.file_name())];
         }
         // A pack is a safetensors file: its header has the digests.
-        let bytes = std::fs::read(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
         let (length, rest) = bytes.split_first_chunk().unwrap();
         let header = &rest[..usize::try_from(u64::from_le_bytes(*length)).unwrap()];
         let header: BTreeMap<String, Value> = serde_json::from_slice(header).unwrap();

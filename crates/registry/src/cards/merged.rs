@@ -194,7 +194,7 @@ mod tests {
     /// Features, logits and labels of so many samples, of all classes or of one.
     fn samples(count: usize, start: usize) -> (Matrix, Matrix, Vec<u32>) {
         let number = |at: usize| ((at * 7919 + start * 104_729) % 1000) as f32 / 500.0 - 1.0;
-        let features = (0..count * 4).map(|at| number(at)).collect();
+        let features = (0..count * 4).map(&number).collect();
         let logits = (0..count * 3).map(|at| 2.0 * number(at + 77)).collect();
         let labels = (0..count).map(|at| ((at + start) % 3) as u32).collect();
         (
