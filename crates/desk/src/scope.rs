@@ -49,6 +49,24 @@ pub struct ScopedModel {
     pub retired: bool,
 }
 
+impl ScopedModel {
+    /// Why it is touched, in words, and whether it is to be retired.
+    pub fn why(&self) -> String {
+        let reason = match &self.reason {
+            ScopeReason::Trained { on } => format!("trained on {on}"),
+            ScopeReason::SamplesUnknown { on } => {
+                format!("trained on {on}, of which the samples are not on record")
+            }
+            ScopeReason::Named => "named by hand".to_owned(),
+            ScopeReason::Inherited { from, relation } => {
+                format!("inherited from {from} by {}", relation.replace('_', " "))
+            }
+        };
+        let retired = if self.retired { "; to be retired" } else { "" };
+        format!("{reason}{retired}")
+    }
+}
+
 /// Why a model is touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "why")]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use disinherit::registry::Registry;
 use disinherit::umig::{ModelId, Relation, Role, Umig};
-use disinherit_desk::{ErasureScope, ScopeReason, ScopedModel, Unreached};
+use disinherit_desk::{ErasureScope, Unreached};
 use disinherit_report::{Place, ScopeGraph, ScopeModel, View};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -136,7 +136,7 @@ pub(super) fn table(scope: &ErasureScope, digests: bool) -> Markup {
                     tr {
                         td { (model(&scoped.model)) }
                         td { (scoped.role) }
-                        td { (why(scoped)) }
+                        td { (scoped.why()) }
                         @if digests { td { code { (scoped.digest) } } }
                     }
                 }
@@ -159,21 +159,6 @@ pub(super) fn plural(count: usize, noun: &str) -> String {
         1 => format!("1 {noun}"),
         count => format!("{count} {noun}s"),
     }
-}
-
-fn why(model: &ScopedModel) -> String {
-    let reason = match &model.reason {
-        ScopeReason::Trained { on } => format!("trained on {on}"),
-        ScopeReason::SamplesUnknown { on } => {
-            format!("trained on {on}, of which the samples are not on record")
-        }
-        ScopeReason::Named => "named by hand".to_owned(),
-        ScopeReason::Inherited { from, relation } => {
-            format!("inherited from {from} by {}", relation.replace('_', " "))
-        }
-    };
-    let retired = if model.retired { "; to be retired" } else { "" };
-    format!("{reason}{retired}")
 }
 
 fn left(what: &Unreached) -> String {

@@ -2,7 +2,7 @@
 
 use disinherit::model::now;
 use disinherit::registry::{ErasureRequest, ErasureState, Stamp};
-use disinherit_desk::{ErasureScope, ScopeReason, ScopedModel, Unreached};
+use disinherit_desk::{ErasureScope, Unreached};
 use serde_json::json;
 
 use crate::context::Context;
@@ -89,7 +89,7 @@ pub(super) fn scope(scope: &ErasureScope) {
         scope.method
     );
     for model in scope.models.iter().take(LISTED) {
-        outln!("  {}", in_words(model));
+        outln!("  {} ({}): {}", model.model, model.role, model.why());
     }
     if scope.models.len() > LISTED {
         outln!(
@@ -100,21 +100,6 @@ pub(super) fn scope(scope: &ErasureScope) {
     for what in &scope.unreached {
         outln!("cannot reach: {}", unreached(what));
     }
-}
-
-fn in_words(model: &ScopedModel) -> String {
-    let reason = match &model.reason {
-        ScopeReason::Trained { on } => format!("trained on {on}"),
-        ScopeReason::SamplesUnknown { on } => {
-            format!("trained on {on}, of which the samples are not on record")
-        }
-        ScopeReason::Named => "named by hand".to_owned(),
-        ScopeReason::Inherited { from, relation } => {
-            format!("inherited from {from} by {}", relation.replace('_', " "))
-        }
-    };
-    let retired = if model.retired { "; to be retired" } else { "" };
-    format!("{} ({}): {reason}{retired}", model.model, model.role)
 }
 
 fn unreached(what: &Unreached) -> String {
