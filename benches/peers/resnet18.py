@@ -1,4 +1,4 @@
-"""The peer of the benchmarks `forward` and `layers`: ResNet-18 on 32x32 images in PyTorch, images a second on one line.
+"""The peer of the benchmarks `forward`, `layers` and `training`: ResNet-18 on 32x32 images in PyTorch, images a second on one line.
 
     python3 resnet18.py forward|train|func BATCH THREADS
 """

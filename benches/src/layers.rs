@@ -1,5 +1,5 @@
-//! The FIM of every layer of ResNet-18 on 32x32 images, against a training step and against
-//! per-sample gradients in PyTorch.
+//! Training steps of ResNet-18 on 32x32 images, against PyTorch and burn; and the FIM of every layer, against a
+//! training step and against per-sample gradients in PyTorch.
 
 use std::error::Error;
 
@@ -20,11 +20,15 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     let set = family::images("noise", IMAGES, 1)?;
     let state = family::state(1)?;
     let ours = fisher(&set, &state);
-    let step = training_step(&set, &state);
+    let step = training_step(&set, &state, Compute::Cpu);
+    let flex = training_step(&set, &state, Compute::Flex);
     let torch = |mode: &str, batch: &str| peer::number("resnet18.py", &[mode.into(), batch.into()]);
     let (torch_step, torch_func) = (torch("train", "64"), torch("func", "32"));
     let name = "FIM of all layers";
+    let training = "training step, batch 64";
     Ok(vec![
+        Line::images(training, step, Some(flex), "burn's `flex`"),
+        Line::images(training, step, torch_step, peer::torch(torch_step)),
         Line::images(name, ours, Some(step), "our training step"),
         Line::images(
             name,
@@ -67,8 +71,8 @@ fn fisher(set: &DataSet, state: &StateDict) -> f64 {
     IMAGES as f64 / seconds
 }
 
-/// Images a second of a training step.
-fn training_step(set: &DataSet, state: &StateDict) -> f64 {
+/// Images a second of training steps.
+fn training_step(set: &DataSet, state: &StateDict, compute: Compute) -> f64 {
     let few: Vec<usize> = (0..TRAINED).collect();
     let small = set.select(&few);
     let config = TrainingConfig {
@@ -85,7 +89,7 @@ fn training_step(set: &DataSet, state: &StateDict) -> f64 {
         preprocessing: &preprocessing,
         config: &config,
         frozen: &|_| false,
-        compute: Compute::Cpu,
+        compute,
         seed: 1,
     };
     let seconds = shortest(ROUNDS, || {

@@ -260,7 +260,7 @@ fn net(error: &NetError) -> Option<&'static str> {
             Some("the training that made this checkpoint diverged; use an earlier one")
         }
         NetError::Diverged { .. } => Some("lower the learning rate (`--learning-rate`)"),
-        NetError::NoGraphs => Some("use a build with all features"),
+        NetError::NoGraphs | NetError::NoSequences { .. } => Some("use a build with all features"),
         NetError::Memory { .. } => Some("allow more with `--memory`"),
         NetError::Architecture { .. }
         | NetError::Input { .. }

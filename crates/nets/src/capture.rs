@@ -10,7 +10,9 @@ use crate::array::StateDict;
 use crate::compute::Compute;
 use crate::cpu::network::CpuNetwork;
 use crate::cpu::weights::Purpose;
+#[cfg(feature = "burn")]
 use crate::device::network::DeviceNetwork;
+#[cfg(feature = "burn")]
 use crate::device::transfer::read;
 use crate::error::NetError;
 use crate::inputs::Inputs;
@@ -39,6 +41,7 @@ pub struct Network {
 
 enum Engine {
     Cpu(CpuNetwork),
+    #[cfg(feature = "burn")]
     Device(Box<DeviceNetwork>),
 }
 
@@ -56,6 +59,9 @@ impl Network {
             Compute::Cpu if !architecture.kind.is_sequential() => {
                 Engine::Cpu(CpuNetwork::new(architecture, state, Purpose::Outputs)?)
             }
+            #[cfg(not(feature = "burn"))]
+            _ => return Err(NetError::no_sequences(architecture.kind)),
+            #[cfg(feature = "burn")]
             other => {
                 let frozen = |_: &str| false;
                 let network = DeviceNetwork::new(architecture, state, other.device(), &frozen)?;
@@ -120,6 +126,7 @@ pub fn capture(
     let all: Vec<usize> = (0..set.len()).collect();
     let (mut features, mut logits) = (Vec::new(), Vec::new());
     match &network.engine {
+        #[cfg(feature = "burn")]
         Engine::Device(network) => {
             for batch in all.chunks(BATCH) {
                 let (h, z) = network.forward(images.batch(batch, &network.device, None), None);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "burn")]
 use burn::tensor::Device;
 
 use crate::error::NetError;
@@ -10,11 +11,11 @@ use crate::error::NetError;
 /// A place to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compute {
-    /// The CPU, in pure Rust; always there. Networks are evaluated by an engine of our own, and
-    /// trained by burn's.
+    /// The CPU, in pure Rust; always there. Image networks are run and trained by an engine of our own,
+    /// networks over sequences by burn's (cargo feature `burn`).
     #[default]
     Cpu,
-    /// The CPU with burn's engine for everything: slower, there to compare with.
+    /// The CPU with burn's engine for everything (cargo feature `burn`): slower, there to compare with.
     Flex,
     /// libtorch on the CPU (cargo feature `libtorch`).
     LibTorch,
@@ -28,7 +29,7 @@ pub enum Compute {
 
 const ALL: [(Compute, &str, bool); 6] = [
     (Compute::Cpu, "cpu", true),
-    (Compute::Flex, "flex", true),
+    (Compute::Flex, "flex", cfg!(feature = "burn")),
     (Compute::LibTorch, "libtorch", cfg!(feature = "libtorch")),
     (
         Compute::LibTorchCuda,
@@ -48,6 +49,7 @@ impl Compute {
             .collect()
     }
 
+    #[cfg(feature = "burn")]
     pub(crate) fn device(self) -> Device {
         match self {
             // burn means to drop this backend; on a CPU it still trains several times faster.
@@ -86,7 +88,7 @@ impl FromStr for Compute {
             .ok_or_else(|| NetError::Device {
                 name: text.to_owned(),
                 available: format!(
-                    "{} (libtorch, libtorch-cuda, cuda and wgpu are cargo features)",
+                    "{} (flex, libtorch, libtorch-cuda, cuda and wgpu come with cargo features)",
                     Self::available().join(", ")
                 ),
             })

@@ -1,5 +1,6 @@
 //! From stored bytes to the tensors that a network reads.
 
+#[cfg(feature = "burn")]
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use disinherit_data::{DataSet, FeatureTable, ImageShape, Samples};
 use rand_chacha::ChaCha8Rng;
@@ -7,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::architecture::input::Input;
 use crate::augment::{Augment, Change};
 use crate::cpu::maps::Maps;
+#[cfg(feature = "burn")]
 use crate::device::pass::Flow;
 use crate::error::NetError;
 use crate::preprocessing::Preprocessing;
@@ -95,6 +97,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// The samples at these indices; images changed at random where it is said how.
+    #[cfg(feature = "burn")]
     pub(crate) fn batch(
         &self,
         indices: &[usize],
@@ -125,6 +128,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// `[batch, length]`: cut, and filled up with zeros.
+    #[cfg(feature = "burn")]
     fn tokens(&self, length: usize, indices: &[usize], device: &Device) -> Tensor<2, Int> {
         let mut values = vec![0i64; indices.len() * length];
         for (row, &index) in values.chunks_exact_mut(length.max(1)).zip(indices) {
@@ -137,6 +141,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// `[batch, channels, height, width]`.
+    #[cfg(feature = "burn")]
     fn images(
         &self,
         shape: ImageShape,
@@ -163,6 +168,27 @@ impl<'a> Inputs<'a> {
 
     /// The images at these indices with channels last, filled up to `count` with zeros.
     pub(crate) fn maps(&self, indices: &[usize], count: usize) -> Maps {
+        self.filled(indices, count, |_| None)
+    }
+
+    /// The samples at these indices; images changed at random where it is said how.
+    pub(crate) fn changed_maps(
+        &self,
+        indices: &[usize],
+        mut augment: Option<(Augment, &mut ChaCha8Rng)>,
+    ) -> Maps {
+        self.filled(indices, indices.len(), |_| {
+            augment.as_mut().map(|(how, rng)| how.draw(rng))
+        })
+    }
+
+    /// `change` is asked once for every image, in their order.
+    fn filled(
+        &self,
+        indices: &[usize],
+        count: usize,
+        mut change: impl FnMut(usize) -> Option<Change>,
+    ) -> Maps {
         let shape = self.input.maps();
         let ImageShape {
             channels,
@@ -182,11 +208,24 @@ impl<'a> Inputs<'a> {
             let Some((_, pixels)) = self.set.image(index) else {
                 continue;
             };
+            let change = change(index);
             for (channel, plane) in pixels.chunks_exact(height * width).enumerate() {
                 let (scale, offset) = self.preprocessing.scale(channel);
                 let places = image[channel..].iter_mut().step_by(channels);
-                for (place, pixel) in places.zip(plane) {
-                    *place = f32::from(*pixel) * scale + offset;
+                match change {
+                    None => {
+                        for (place, pixel) in places.zip(plane) {
+                            *place = f32::from(*pixel) * scale + offset;
+                        }
+                    }
+                    Some(change) => {
+                        let all = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+                        for (place, (x, y)) in places.zip(all) {
+                            let from = change.source(x, y, width, height);
+                            let pixel = from.map_or(0.0, |at| f32::from(plane[at]));
+                            *place = pixel * scale + offset;
+                        }
+                    }
                 }
             }
         }
@@ -198,6 +237,7 @@ impl<'a> Inputs<'a> {
         self.append(shape, pixels, None, values);
     }
 
+    #[cfg(any(feature = "burn", feature = "onnx"))]
     fn append(
         &self,
         shape: ImageShape,

@@ -6,6 +6,7 @@ mod augment;
 mod capture;
 mod compute;
 mod cpu;
+#[cfg(feature = "burn")]
 mod device;
 mod error;
 mod fisher;
@@ -42,7 +43,7 @@ pub use preprocessing::Preprocessing;
 pub use sign_step::{SignStepJob, sign_step};
 pub use training::config::{Optimizer, Schedule, TrainingConfig};
 pub use training::job::{EpochReport, Trained, TrainingEvent, TrainingJob, TuningJob};
-pub use training::noise::{Noise, NoiseJob, error_maximising_noise};
-pub use training::objective::{Phase, Source, Teacher, Term};
-pub use training::odds::Odds;
+pub use training::make_noise::error_maximising_noise;
+pub use training::noise::{Noise, NoiseJob};
 pub use training::run::{loss_gradient, train, tune};
+pub use training::term::{Odds, Phase, Source, Teacher, Term};

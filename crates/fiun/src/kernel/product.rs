@@ -1,6 +1,8 @@
-//! Dense products, on the `gemm` crate.
+//! Dense products, on the part of the `gemm` crate for single precision: the rest takes half a minute to
+//! compile.
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
+use gemm_f32::gemm::f32::get_gemm_fn;
 
 use crate::error::FisherError;
 use crate::error::expect_len;
@@ -195,24 +197,33 @@ impl Product<'_> {
             Threads::All if size >= PARALLEL_FROM => Parallelism::Rayon(0),
             _ => Parallelism::None,
         };
+        // The library's kernels prefer results whose columns lie together: of a result in rows that is its
+        // transpose, the product of the transposed factors in the other order.
+        let swap = stride > 1;
+        let (left, right) = match swap {
+            true => (self.right.transposed(), self.left.transposed()),
+            false => (self.left, self.right),
+        };
+        let [rows, cols] = if swap { [cols, rows] } else { [rows, cols] };
+        let [column_step, row_step] = if swap { [stride, 1] } else { [1, stride] };
         // SAFETY: the check above keeps the last element that the product reads inside each
         // factor and the last that it writes inside `out`, whose rows do not overlap
         // (`stride >= cols`) and which is borrowed mutably.
         unsafe {
-            gemm::gemm(
+            get_gemm_fn()(
                 rows,
                 cols,
                 depth,
                 out.as_mut_ptr(),
-                1,
-                stride as isize,
+                column_step as isize,
+                row_step as isize,
                 add,
-                self.left.values.as_ptr(),
-                self.left.column_stride as isize,
-                self.left.row_stride as isize,
-                self.right.values.as_ptr(),
-                self.right.column_stride as isize,
-                self.right.row_stride as isize,
+                left.values.as_ptr(),
+                left.column_stride as isize,
+                left.row_stride as isize,
+                right.values.as_ptr(),
+                right.column_stride as isize,
+                right.row_stride as isize,
                 1.0f32,
                 1.0f32,
                 false,

@@ -57,11 +57,16 @@ impl Convolution {
     ) -> Vec<f32> {
         let area = kernel * kernel;
         let mut out = vec![0.0; weight.len()];
-        for (index, value) in weight.iter().enumerate() {
-            let (channel, rest) = (index / (from * area), index % (from * area));
-            let factor = factors.map_or(1.0, |f| f[channel]);
-            out[(rest % area * from + rest / area) * to + channel] = value * factor;
-        }
+        let factor = |channel: usize| factors.map_or(1.0, |f| f[channel]);
+        out.par_chunks_mut((from * to).max(1))
+            .enumerate()
+            .for_each(|(tap, plane)| {
+                for (input, row) in plane.chunks_exact_mut(to).enumerate() {
+                    for (channel, value) in row.iter_mut().enumerate() {
+                        *value = weight[(channel * from + input) * area + tap] * factor(channel);
+                    }
+                }
+            });
         out
     }
 
@@ -120,7 +125,7 @@ impl Convolution {
     }
 
     /// Neighbouring outputs along one side that see the same taps, and which those are.
-    fn bands(&self, input: usize, output: usize) -> Vec<(Range<usize>, Range<usize>)> {
+    pub(super) fn bands(&self, input: usize, output: usize) -> Vec<(Range<usize>, Range<usize>)> {
         let mut bands: Vec<(Range<usize>, Range<usize>)> = Vec::new();
         for place in 0..output {
             let start = place * self.stride;

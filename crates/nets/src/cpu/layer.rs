@@ -2,6 +2,7 @@
 
 use fiun::FisherError;
 use fiun::layers::Squares;
+use rand_chacha::ChaCha8Rng;
 
 use super::input_rows::InputRows;
 use super::maps::Maps;
@@ -50,11 +51,31 @@ pub(crate) struct Kept {
     pub(crate) maps: Maps,
     /// For a maximum, where it was.
     pub(crate) places: Vec<u32>,
+    /// What it was multiplied by: for dropout value by value, for a batch norm channel by channel.
+    pub(crate) factors: Vec<f32>,
+}
+
+/// The statistics of a batch that a batch norm met in training.
+pub(crate) struct BatchStatistics {
+    /// The name that its tensors start with.
+    pub(crate) name: String,
+    pub(crate) mean: Vec<f32>,
+    /// Without bias, as PyTorch keeps it.
+    pub(crate) variance: Vec<f32>,
+}
+
+/// What a forward pass of a training draws and finds.
+#[derive(Default)]
+pub(crate) struct Training {
+    /// Draws what dropout drops; nothing where it drops nothing.
+    pub(crate) dropout: Option<ChaCha8Rng>,
+    pub(crate) statistics: Vec<BatchStatistics>,
 }
 
 /// What a forward pass keeps, in the order of its layers.
 pub(crate) struct Record {
     pub(crate) threads: usize,
+    pub(crate) training: Training,
     kept: Vec<Kept>,
     watched: Option<InputRows>,
 }
@@ -63,8 +84,20 @@ impl Record {
     pub(crate) fn new(threads: usize) -> Self {
         Self {
             threads,
+            training: Training::default(),
             kept: Vec::new(),
             watched: None,
+        }
+    }
+
+    /// For a step of training, which drops what `dropout` draws.
+    pub(crate) fn training(threads: usize, dropout: Option<ChaCha8Rng>) -> Self {
+        Self {
+            training: Training {
+                dropout,
+                statistics: Vec::new(),
+            },
+            ..Self::new(threads)
         }
     }
 
@@ -94,8 +127,20 @@ impl Record {
     }
 
     pub(crate) fn keep_places(&mut self, maps: Maps, places: Vec<u32>) {
+        self.push(maps, places, Vec::new());
+    }
+
+    pub(crate) fn keep_factors(&mut self, maps: Maps, factors: Vec<f32>) {
+        self.push(maps, Vec::new(), factors);
+    }
+
+    fn push(&mut self, maps: Maps, places: Vec<u32>, factors: Vec<f32>) {
         if self.watched.is_none() {
-            self.kept.push(Kept { maps, places });
+            self.kept.push(Kept {
+                maps,
+                places,
+                factors,
+            });
         }
     }
 
@@ -136,7 +181,12 @@ pub(crate) struct Tapped<'a> {
     pub(crate) name: &'a str,
     /// The sums over groups of samples of the squared gradients of its tensors.
     pub(crate) squares: &'a dyn Fn(usize) -> Result<Squares, FisherError>,
+    /// The gradients of its tensors, summed over the samples.
+    pub(crate) gradients: &'a dyn Fn() -> Result<Gradients, FisherError>,
 }
+
+/// The gradients of a layer's tensors by PyTorch's names, in PyTorch's layout.
+pub(crate) type Gradients = Vec<(&'static str, Vec<f32>)>;
 
 /// Is given every layer with parameters; says whether the backward pass goes on.
 pub(crate) type Sink<'a> = dyn FnMut(Tapped<'_>) -> Result<bool, NetError> + 'a;
@@ -171,12 +221,8 @@ impl<'a> Backward<'a> {
     ///
     /// # Errors
     /// Those of the sink.
-    pub(crate) fn show(
-        &mut self,
-        name: &str,
-        squares: &dyn Fn(usize) -> Result<Squares, FisherError>,
-    ) -> Result<bool, NetError> {
-        (self.sink)(Tapped { name, squares })
+    pub(crate) fn show(&mut self, layer: Tapped<'_>) -> Result<bool, NetError> {
+        (self.sink)(layer)
     }
 
     /// Walks back through some layers, the last one first.

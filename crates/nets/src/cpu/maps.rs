@@ -1,5 +1,7 @@
 //! Activations on the CPU.
 
+use super::rows::{change, column_sums};
+
 /// Maps with channels last, `[samples, height, width, channels]`; vectors have one position.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Maps {
@@ -56,10 +58,19 @@ impl Maps {
 
     /// Adds other values to its own; with `relu`, only the positive part of each sum is kept.
     pub(crate) fn add(&mut self, other: &Self, relu: bool) {
-        for (a, b) in self.values.iter_mut().zip(&other.values) {
-            let value = *a + b;
-            *a = if relu { value.max(0.0) } else { value };
-        }
+        change(&mut self.values, &other.values, 1, |values, others| {
+            for (a, b) in values.iter_mut().zip(others) {
+                let value = *a + b;
+                *a = if relu { value.max(0.0) } else { value };
+            }
+        });
+    }
+
+    /// The sum of every channel, over samples and positions.
+    pub(crate) fn sums(&self) -> Vec<f32> {
+        column_sums(&self.values, &self.values, self.channels, |value, _, _| {
+            value
+        })
     }
 
     /// Its channels, then those of another, position by position.

@@ -1,13 +1,15 @@
 //! A network on the CPU.
 
+use rand_chacha::ChaCha8Rng;
+
 use super::input_rows::InputRows;
-use super::layer::{Backward, CpuLayer, Record, Sink, forward};
+use super::layer::{Backward, CpuLayer, Record, Sink, Training, forward};
 use super::maps::Maps;
 use super::weights::{Purpose, Weights};
 use crate::architecture::description::Architecture;
 use crate::array::StateDict;
 use crate::error::{NetError, backend};
-use crate::ops::operation::cpu_layers;
+use crate::ops::operation::{Op, cpu_layers};
 
 /// The layers of an architecture with their weights.
 pub(crate) struct CpuNetwork {
@@ -27,8 +29,15 @@ impl CpuNetwork {
         purpose: Purpose,
     ) -> Result<Self, NetError> {
         architecture.check(state)?;
-        let weights = Weights { state, purpose };
-        let mut body = cpu_layers(&architecture.program()?, &weights)?;
+        Self::of(&architecture.program()?, &Weights::new(state, purpose))
+    }
+
+    /// Puts weights in place that have been checked.
+    ///
+    /// # Errors
+    /// As [`CpuNetwork::new`].
+    pub(crate) fn of(program: &[Op], weights: &Weights<'_>) -> Result<Self, NetError> {
+        let mut body = cpu_layers(program, weights)?;
         let head = body
             .pop()
             .ok_or_else(|| NetError::Backend("a network without a head".into()))?;
@@ -56,7 +65,25 @@ impl CpuNetwork {
     /// # Errors
     /// As [`CpuNetwork::features`].
     pub(crate) fn record(&self, input: Maps, threads: usize) -> Result<Recorded<'_>, NetError> {
-        let mut record = Record::new(threads);
+        self.recorded(input, Record::new(threads))
+    }
+
+    /// The same for a step of training, which drops what `dropout` draws.
+    ///
+    /// # Errors
+    /// As [`CpuNetwork::features`].
+    pub(crate) fn train(
+        &self,
+        input: Maps,
+        dropout: Option<ChaCha8Rng>,
+    ) -> Result<Recorded<'_>, NetError> {
+        self.recorded(
+            input,
+            Record::training(rayon::current_num_threads(), dropout),
+        )
+    }
+
+    fn recorded(&self, input: Maps, mut record: Record) -> Result<Recorded<'_>, NetError> {
         let features = record.layers(&self.body, input).map_err(backend)?;
         let logits = self
             .head
@@ -98,6 +125,11 @@ pub(crate) struct Recorded<'a> {
 }
 
 impl Recorded<'_> {
+    /// What a step of training drew and found on its way.
+    pub(crate) fn take_training(&mut self) -> Training {
+        std::mem::take(&mut self.record.training)
+    }
+
     /// Walks back from the gradient at the logits. Every layer with parameters is handed to `sink`,
     /// the head first, until it says that it has seen enough. Gives the gradient at the input,
     /// unless the pass ended before.

@@ -1,7 +1,9 @@
 //! The Fisher information of the layers below the head.
 
+#[cfg(feature = "burn")]
+use super::autograd;
+use super::closed;
 use super::job::{InnerFisher, InnerJob};
-use super::{autograd, closed};
 use crate::error::NetError;
 
 /// The exact diagonal FIM of the layers below the head: for every sample (or batch), gradients of
@@ -27,8 +29,10 @@ pub fn inner_fisher(
         )));
     }
     if job.architecture.kind.is_sequential() {
-        autograd::fisher(job, progress)
-    } else {
-        closed::fisher(job, progress)
+        #[cfg(not(feature = "burn"))]
+        return Err(NetError::no_sequences(job.architecture.kind));
+        #[cfg(feature = "burn")]
+        return autograd::fisher(job, progress);
     }
+    closed::fisher(job, progress)
 }

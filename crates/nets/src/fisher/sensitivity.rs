@@ -8,10 +8,12 @@ use fiun::FisherTensor;
 use super::job::{Sum, normalise};
 use crate::architecture::description::Architecture;
 use crate::array::StateDict;
+#[cfg(feature = "burn")]
 use crate::compute::Compute;
 use crate::cpu::chunk::samples_at_a_time;
 use crate::cpu::network::CpuNetwork;
 use crate::cpu::weights::Purpose;
+#[cfg(feature = "burn")]
 use crate::device::network::DeviceNetwork;
 use crate::error::{NetError, backend};
 use crate::inputs::Inputs;
@@ -130,7 +132,17 @@ fn layer_by_layer(
     Ok(())
 }
 
+#[cfg(not(feature = "burn"))]
+fn by_autograd(
+    job: &SensitivityJob<'_>,
+    _sums: &mut Sums,
+    _progress: &mut dyn FnMut(usize),
+) -> Result<(), NetError> {
+    Err(NetError::no_sequences(job.architecture.kind))
+}
+
 /// By automatic differentiation, for networks over sequences.
+#[cfg(feature = "burn")]
 fn by_autograd(
     job: &SensitivityJob<'_>,
     sums: &mut Sums,

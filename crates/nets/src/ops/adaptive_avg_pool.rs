@@ -1,5 +1,6 @@
 //! The mean over a grid, whatever the input's size.
 
+#[cfg(feature = "burn")]
 use burn::tensor::module::adaptive_avg_pool2d;
 use disinherit_data::ImageShape;
 use fiun::FisherError;
@@ -8,7 +9,9 @@ use super::operation::{Following, Operation};
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
+#[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
 
@@ -36,6 +39,7 @@ impl Operation for AdaptiveAvgPool {
         Ok(Some(Box::new(*self)))
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, _builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(*self))
     }
@@ -57,6 +61,7 @@ impl CpuLayer for AdaptiveAvgPool {
     }
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for AdaptiveAvgPool {
     fn run(&self, _pass: &mut Pass<'_>, input: Flow) -> Flow {
         Flow::Maps(adaptive_avg_pool2d(input.maps(), [self.side, self.side]))

@@ -1,15 +1,21 @@
 //! Multi-head self-attention (Vaswani et al., arXiv:1706.03762).
 
+#[cfg(feature = "burn")]
 use burn::tensor::Tensor;
+#[cfg(feature = "burn")]
 use burn::tensor::activation::softmax;
 
 use super::initial::Initial;
 use super::operation::{Operation, Tensors};
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, MatrixAt, VectorAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// What keeps positions from attending to padding.
+#[cfg_attr(not(feature = "burn"), allow(dead_code))]
 const NEVER: f64 = -1e9;
 
 /// Scaled dot products of every head, a softmax over the positions that are no padding, and an
@@ -28,6 +34,7 @@ pub(crate) struct Attention {
     /// Values of a position.
     pub(crate) size: usize,
     /// Heads.
+    #[cfg_attr(not(feature = "burn"), allow(dead_code))]
     pub(crate) heads: usize,
 }
 
@@ -53,6 +60,7 @@ impl Operation for Attention {
         }
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         let mut pair = |weight: &str, bias: &str| -> Result<_, NetError> {
             Ok((builder.matrix(weight)?, builder.vector(bias)?))
@@ -71,12 +79,14 @@ impl Operation for Attention {
     }
 }
 
+#[cfg(feature = "burn")]
 struct DeviceAttention {
     projections: Vec<(MatrixAt, VectorAt)>,
     output: (MatrixAt, VectorAt),
     heads: usize,
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceAttention {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let x = input.sequence();

@@ -1,6 +1,8 @@
 //! The mean over square windows side by side.
 
+#[cfg(feature = "burn")]
 use burn::tensor::module::avg_pool2d;
+#[cfg(feature = "burn")]
 use burn::tensor::ops::AvgPoolOptions;
 use disinherit_data::ImageShape;
 use fiun::FisherError;
@@ -9,7 +11,9 @@ use super::operation::{Following, Operation, windows};
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
+#[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
 
@@ -38,6 +42,7 @@ impl Operation for AvgPool {
         Ok(Some(Box::new(*self)))
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, _builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(*self))
     }
@@ -60,6 +65,7 @@ impl CpuLayer for AvgPool {
     }
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for AvgPool {
     fn run(&self, _pass: &mut Pass<'_>, input: Flow) -> Flow {
         let side = [self.side, self.side];

@@ -4,10 +4,13 @@ use fiun::FisherError;
 
 use super::initial::Initial;
 use super::operation::{Following, Op, Operation, Part, Tensors};
-use crate::cpu::layer::{Affine, Backward, CpuLayer, Fused, Record};
+use crate::cpu::layer::{Affine, Backward, BatchStatistics, CpuLayer, Fused, Record, Tapped};
 use crate::cpu::maps::Maps;
+use crate::cpu::rows::{change, change_alone, column_sums};
 use crate::cpu::weights::Weights;
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, NormAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
 
@@ -81,9 +84,17 @@ impl Operation for BatchNorm {
         weights: &Weights<'_>,
         _following: &mut Following<'_>,
     ) -> Result<Option<Box<dyn CpuLayer>>, NetError> {
+        if weights.go_by_batch(&self.name) {
+            return Ok(Some(Box::new(BatchNormOfBatch {
+                name: self.name.clone(),
+                weight: weights.tensor(&self.name, "weight")?.to_vec(),
+                bias: weights.tensor(&self.name, "bias")?.to_vec(),
+            })));
+        }
         Ok(Some(Box::new(self.fixed(weights)?)))
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         let norm = builder.norm(&self.name, self.channels)?;
         Ok(Box::new(DeviceNorm(norm)))
@@ -123,7 +134,20 @@ impl CpuLayer for CpuNorm {
             epsilon: EPSILON,
         };
         let squares = |groups| layer.squares(groups, &input.values, &delta.values);
-        if !pass.show(&self.name, &squares)? {
+        let gradients = || {
+            let channels = self.mean.len();
+            let centred = |value: f32, delta: f32, c: usize| (value - self.mean[c]) * delta;
+            let mut weight = column_sums(&input.values, &delta.values, channels, centred);
+            let variances = weight.iter_mut().zip(&self.variance);
+            variances.for_each(|(sum, variance)| *sum /= (variance + EPSILON).sqrt());
+            Ok(vec![("weight", weight), ("bias", delta.sums())])
+        };
+        let shown = Tapped {
+            name: &self.name,
+            squares: &squares,
+            gradients: &gradients,
+        };
+        if !pass.show(shown)? {
             return Ok(None);
         }
         let factor = &self.affine.factor;
@@ -136,8 +160,114 @@ impl CpuLayer for CpuNorm {
     }
 }
 
+/// With the statistics of each batch.
+struct BatchNormOfBatch {
+    name: String,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl BatchNormOfBatch {
+    /// Mean and variance of every channel, over samples and positions.
+    fn statistics(maps: &Maps) -> [Vec<f32>; 2] {
+        let rows = (maps.values.len() / maps.channels.max(1)).max(1) as f32;
+        let mut mean = maps.sums();
+        mean.iter_mut().for_each(|sum| *sum /= rows);
+        let centred = |value: f32, _, c: usize| (value - mean[c]).powi(2);
+        let mut variance = column_sums(&maps.values, &maps.values, maps.channels, centred);
+        variance.iter_mut().for_each(|sum| *sum /= rows);
+        [mean, variance]
+    }
+
+    /// Maps become what they are in deviations; given are the inverse deviations.
+    fn normalise(maps: &mut Maps, mean: &[f32], variance: &[f32]) -> Vec<f32> {
+        let inverse: Vec<f32> = variance
+            .iter()
+            .map(|v| 1.0 / (v + EPSILON).sqrt())
+            .collect();
+        for_rows(maps, |row| {
+            for ((value, mean), inverse) in row.iter_mut().zip(mean).zip(&inverse) {
+                *value = (*value - mean) * inverse;
+            }
+        });
+        inverse
+    }
+
+    fn output(&self, mut normal: Maps) -> Maps {
+        for_rows(&mut normal, |row| {
+            for ((value, weight), bias) in row.iter_mut().zip(&self.weight).zip(&self.bias) {
+                *value = *value * weight + bias;
+            }
+        });
+        normal
+    }
+}
+
+/// Changes every position of some maps.
+fn for_rows(maps: &mut Maps, run: impl Fn(&mut [f32]) + Sync) {
+    let channels = maps.channels.max(1);
+    change_alone(&mut maps.values, channels, |part| {
+        part.chunks_exact_mut(channels).for_each(&run);
+    });
+}
+
+impl CpuLayer for BatchNormOfBatch {
+    fn forward(&self, mut maps: Maps, _threads: usize) -> Result<Maps, FisherError> {
+        let [mean, variance] = Self::statistics(&maps);
+        Self::normalise(&mut maps, &mean, &variance);
+        Ok(self.output(maps))
+    }
+
+    fn record(&self, mut maps: Maps, record: &mut Record) -> Result<Maps, FisherError> {
+        let [mean, mut variance] = Self::statistics(&maps);
+        let inverse = Self::normalise(&mut maps, &mean, &variance);
+        let rows = (maps.values.len() / maps.channels.max(1)) as f32;
+        if rows > 1.0 {
+            variance.iter_mut().for_each(|v| *v *= rows / (rows - 1.0));
+        }
+        record.training.statistics.push(BatchStatistics {
+            name: self.name.clone(),
+            mean,
+            variance,
+        });
+        let out = self.output(maps.clone());
+        record.keep_factors(maps, inverse);
+        Ok(out)
+    }
+
+    fn backward(&self, mut delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
+        let kept = pass.kept()?;
+        let (normal, channels) = (&kept.maps.values, delta.channels);
+        let along = column_sums(normal, &delta.values, channels, |x, d, _| x * d);
+        let sum = delta.sums();
+        let shown = Tapped {
+            name: &self.name,
+            squares: &|_| Ok(Vec::new()),
+            gradients: &|| Ok(vec![("weight", along.clone()), ("bias", sum.clone())]),
+        };
+        if !pass.show(shown)? {
+            return Ok(None);
+        }
+        let rows = (normal.len() / channels.max(1)).max(1) as f32;
+        let factor: Vec<f32> = (self.weight.iter().zip(&kept.factors))
+            .map(|(weight, inverse)| weight * inverse)
+            .collect();
+        change(&mut delta.values, normal, channels, |part, normal| {
+            let pairs = part.chunks_exact_mut(channels);
+            for (row, normal) in pairs.zip(normal.chunks_exact(channels)) {
+                for (c, (d, x)) in row.iter_mut().zip(normal).enumerate() {
+                    *d = factor[c] * (*d - (sum[c] + x * along[c]) / rows);
+                }
+            }
+        });
+        Ok(Some(delta))
+    }
+}
+
+#[cfg(feature = "burn")]
 struct DeviceNorm(NormAt);
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceNorm {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         Flow::Maps(pass.normalised(self.0, input.maps()))

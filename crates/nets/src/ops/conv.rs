@@ -1,6 +1,8 @@
 //! A 2-D convolution with square kernels.
 
+#[cfg(feature = "burn")]
 use burn::tensor::module::conv2d;
+#[cfg(feature = "burn")]
 use burn::tensor::ops::ConvOptions;
 use disinherit_data::ImageShape;
 use fiun::FisherError;
@@ -8,11 +10,13 @@ use fiun::FisherError;
 use super::initial::Initial;
 use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors, windows};
 use crate::cpu::convolution::Convolution;
-use crate::cpu::layer::{Backward, CpuLayer, Record};
+use crate::cpu::layer::{Backward, CpuLayer, Record, Tapped};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
 use crate::cpu::window::Window;
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, KernelAt, VectorAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::{NetError, backend};
 
@@ -114,6 +118,7 @@ impl Operation for Conv {
         let weight = weights.tensor(&self.name, "weight")?;
         Ok(Some(Box::new(CpuConv {
             name: self.name.clone(),
+            bias: self.bias,
             layer: Convolution {
                 channels: self.channels,
                 kernel: self.kernel,
@@ -126,6 +131,7 @@ impl Operation for Conv {
         })))
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         let weight = builder.kernel(&format!("{}.weight", self.name))?;
         let bias = if self.bias {
@@ -144,6 +150,7 @@ impl Operation for Conv {
 
 struct CpuConv {
     name: String,
+    bias: bool,
     layer: Convolution,
 }
 
@@ -175,7 +182,18 @@ impl CpuLayer for CpuConv {
             size: input.size,
         };
         let squares = |groups| layer.squares(groups, &input.values, &delta.values);
-        if !pass.show(&self.name, &squares)? {
+        let gradients = || {
+            let weight = self.layer.kernel_gradient(&input, &delta)?;
+            let mut all = vec![("weight", weight)];
+            all.extend(self.bias.then(|| ("bias", delta.sums())));
+            Ok(all)
+        };
+        let shown = Tapped {
+            name: &self.name,
+            squares: &squares,
+            gradients: &gradients,
+        };
+        if !pass.show(shown)? {
             return Ok(None);
         }
         self.layer
@@ -185,6 +203,7 @@ impl CpuLayer for CpuConv {
     }
 }
 
+#[cfg(feature = "burn")]
 struct DeviceConv {
     weight: KernelAt,
     bias: Option<VectorAt>,
@@ -192,6 +211,7 @@ struct DeviceConv {
     padding: usize,
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceConv {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let padding = [(self.padding, self.padding); 2];

@@ -1,14 +1,19 @@
 //! Dense connections (Huang et al., arXiv:1608.06993).
 
+#[cfg(feature = "burn")]
 use burn::tensor::Tensor;
 use disinherit_data::ImageShape;
 use fiun::FisherError;
 
-use super::operation::{Following, Op, Operation, Part, cpu_layers, device_layers, output};
+#[cfg(feature = "burn")]
+use super::operation::device_layers;
+use super::operation::{Following, Op, Operation, Part, cpu_layers, output};
 use crate::cpu::layer::{Backward, CpuLayer, Record, forward};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
+#[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
 
@@ -46,6 +51,7 @@ impl Operation for Dense {
         Ok(Some(Box::new(CpuDense(cpu_layers(&self.0, weights)?))))
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(DeviceDense(device_layers(&self.0, builder)?)))
     }
@@ -91,8 +97,10 @@ fn parted(maps: &Maps, channels: usize) -> (Maps, Maps) {
     (part(0..channels), part(channels..maps.channels))
 }
 
+#[cfg(feature = "burn")]
 struct DeviceDense(Vec<Box<dyn DeviceLayer>>);
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceDense {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let input = input.maps();

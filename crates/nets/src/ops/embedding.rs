@@ -4,8 +4,11 @@ use disinherit_data::ImageShape;
 
 use super::initial::Initial;
 use super::operation::{Operation, Tensors};
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, MatrixAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// Row `t` of a table for token `t`.
@@ -39,14 +42,17 @@ impl Operation for Embedding {
         })
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         let table = builder.matrix(&format!("{}.weight", self.name))?;
         Ok(Box::new(DeviceEmbedding(table)))
     }
 }
 
+#[cfg(feature = "burn")]
 struct DeviceEmbedding(MatrixAt);
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceEmbedding {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         Flow::Sequence(pass.embedded(self.0, input))

@@ -3,8 +3,11 @@
 use disinherit_data::ImageShape;
 
 use super::operation::{Operation, Part};
+#[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// Where BERT and ViT gather what they say about a whole sequence.
@@ -20,11 +23,13 @@ impl Operation for First {
         Some(ImageShape { height: 1, ..input })
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, _builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(*self))
     }
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for First {
     fn run(&self, _pass: &mut Pass<'_>, input: Flow) -> Flow {
         let x = input.sequence();

@@ -6,7 +6,9 @@ use super::operation::{Following, Operation};
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
+#[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
 
@@ -23,6 +25,7 @@ impl Operation for Flatten {
         Ok(Some(Box::new(*self)))
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, _builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(*self))
     }
@@ -44,6 +47,7 @@ impl CpuLayer for Flatten {
     }
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for Flatten {
     fn run(&self, _pass: &mut Pass<'_>, input: Flow) -> Flow {
         Flow::Vectors(input.vectors())

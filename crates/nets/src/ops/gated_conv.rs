@@ -1,13 +1,19 @@
 //! A gated convolution over positions (Dauphin et al., arXiv:1612.08083).
 
+#[cfg(feature = "burn")]
 use burn::tensor::activation::sigmoid;
+#[cfg(feature = "burn")]
 use burn::tensor::module::conv1d;
+#[cfg(feature = "burn")]
 use burn::tensor::ops::ConvOptions;
 
 use super::initial::Initial;
 use super::operation::{Operation, Tensors};
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, CubeAt, VectorAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// Half of a convolution's outputs, weighed by the sigmoid of the other half, added to the input.
@@ -40,6 +46,7 @@ impl Operation for GatedConv {
         Initial::for_fan(self.channels * self.kernel)
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(DeviceGatedConv {
             weight: builder.cube(&format!("{}.weight", self.name))?,
@@ -49,12 +56,14 @@ impl Operation for GatedConv {
     }
 }
 
+#[cfg(feature = "burn")]
 struct DeviceGatedConv {
     weight: CubeAt,
     bias: VectorAt,
     kernel: usize,
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceGatedConv {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let x = input.sequence();

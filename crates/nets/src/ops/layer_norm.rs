@@ -2,8 +2,11 @@
 
 use super::initial::Initial;
 use super::operation::{Op, Operation, Part, Tensors};
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, VectorAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
@@ -14,6 +17,7 @@ use crate::error::NetError;
 pub(crate) struct LayerNorm {
     name: String,
     size: usize,
+    #[cfg_attr(not(feature = "burn"), allow(dead_code))]
     epsilon: f64,
 }
 
@@ -41,6 +45,7 @@ impl Operation for LayerNorm {
         Part::Step
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(DeviceLayerNorm {
             weight: builder.vector(&format!("{}.weight", self.name))?,
@@ -50,12 +55,14 @@ impl Operation for LayerNorm {
     }
 }
 
+#[cfg(feature = "burn")]
 struct DeviceLayerNorm {
     weight: VectorAt,
     bias: VectorAt,
     epsilon: f64,
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceLayerNorm {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let x = input.sequence();

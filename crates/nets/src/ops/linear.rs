@@ -1,6 +1,8 @@
 //! A linear layer: `y = W x + b`.
 
+#[cfg(feature = "burn")]
 use burn::tensor::Tensor;
+#[cfg(feature = "burn")]
 use burn::tensor::module::linear as product;
 use fiun::{Factor, FisherError, Product, Threads};
 
@@ -8,11 +10,13 @@ use disinherit_data::ImageShape;
 
 use super::initial::Initial;
 use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors};
-use crate::cpu::layer::{Backward, CpuLayer, Record};
+use crate::cpu::layer::{Backward, CpuLayer, Record, Tapped};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
 use crate::cpu::window::Window;
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, MatrixAt, VectorAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::{NetError, backend};
 
@@ -76,6 +80,7 @@ impl Operation for Linear {
         })))
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(DeviceLinear {
             weight: builder.transposed(&format!("{}.weight", self.name))?,
@@ -142,18 +147,36 @@ impl CpuLayer for CpuLinear {
             outputs: self.bias.len(),
         };
         let squares = |groups| layer.squares(groups, &input.values, &delta.values);
-        if !pass.show(&self.name, &squares)? {
+        let gradients = || {
+            let mut weight = vec![0.0; self.weight.len()];
+            Product {
+                shape: [self.bias.len(), input.samples, input.channels],
+                left: Factor::rows(&delta.values, self.bias.len()).transposed(),
+                right: Factor::rows(&input.values, input.channels),
+                threads: Threads::All,
+            }
+            .store(&mut weight, input.channels)?;
+            Ok(vec![("weight", weight), ("bias", delta.sums())])
+        };
+        let shown = Tapped {
+            name: &self.name,
+            squares: &squares,
+            gradients: &gradients,
+        };
+        if !pass.show(shown)? {
             return Ok(None);
         }
         self.back(&delta).map(Some).map_err(backend)
     }
 }
 
+#[cfg(feature = "burn")]
 struct DeviceLinear {
     weight: MatrixAt,
     bias: VectorAt,
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLinear {
     fn forward<const D: usize>(&self, pass: &Pass<'_>, input: Tensor<D>) -> Tensor<D> {
         product(
@@ -164,6 +187,7 @@ impl DeviceLinear {
     }
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceLinear {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         match input {

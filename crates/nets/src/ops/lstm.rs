@@ -1,13 +1,18 @@
 //! A long short-term memory (Hochreiter and Schmidhuber 1997).
 
+#[cfg(feature = "burn")]
 use burn::tensor::Tensor;
+#[cfg(feature = "burn")]
 use burn::tensor::activation::{sigmoid, tanh};
 use disinherit_data::ImageShape;
 
 use super::initial::Initial;
 use super::operation::{Operation, Tensors};
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, MatrixAt, VectorAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// Its output at every position: PyTorch's, one layer, one direction, gates in the order input,
@@ -50,6 +55,7 @@ impl Operation for Lstm {
         })
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         let name = |part: &str| format!("{}.{part}", self.name);
         Ok(Box::new(DeviceLstm {
@@ -62,6 +68,7 @@ impl Operation for Lstm {
     }
 }
 
+#[cfg(feature = "burn")]
 struct DeviceLstm {
     hidden: usize,
     weight_in: MatrixAt,
@@ -70,6 +77,7 @@ struct DeviceLstm {
     bias_hidden: VectorAt,
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceLstm {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let (x, hidden) = (input.sequence(), self.hidden);

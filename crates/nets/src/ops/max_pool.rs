@@ -1,6 +1,8 @@
 //! The maximum over square windows.
 
+#[cfg(feature = "burn")]
 use burn::tensor::module::max_pool2d;
+#[cfg(feature = "burn")]
 use burn::tensor::ops::MaxPoolOptions;
 use disinherit_data::ImageShape;
 use fiun::FisherError;
@@ -9,7 +11,9 @@ use super::operation::{Following, Op, Operation, windows};
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
+#[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
 
@@ -44,6 +48,7 @@ impl Operation for MaxPool {
         Ok(Some(Box::new(*self)))
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, _builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(*self))
     }
@@ -67,6 +72,7 @@ impl CpuLayer for MaxPool {
     }
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for MaxPool {
     fn run(&self, _pass: &mut Pass<'_>, input: Flow) -> Flow {
         let [kernel, stride, padding] = self.window;

@@ -3,8 +3,11 @@
 use disinherit_data::ImageShape;
 
 use super::operation::Operation;
+#[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// The mean over all positions that are no padding.
@@ -16,11 +19,13 @@ impl Operation for MeanPool {
         Some(ImageShape { height: 1, ..input })
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, _builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(*self))
     }
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for MeanPool {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let x = input.sequence();

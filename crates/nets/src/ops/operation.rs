@@ -8,7 +8,9 @@ use super::initial::Initial;
 use crate::cpu::layer::{Affine, CpuLayer, Fused};
 use crate::cpu::weights::{Purpose, Weights};
 use crate::cpu::window::Window;
+#[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
+#[cfg(feature = "burn")]
 use crate::device::pass::DeviceLayer;
 use crate::error::NetError;
 
@@ -107,6 +109,7 @@ pub(crate) trait Operation: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`NetError::Missing`] when a tensor is not there or has another number of dimensions.
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError>;
 }
 
@@ -215,6 +218,7 @@ pub(crate) fn cpu_layers(
     Ok(layers)
 }
 
+#[cfg(feature = "burn")]
 /// The layers that run a program on a device of burn's.
 ///
 /// # Errors

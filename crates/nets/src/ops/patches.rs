@@ -1,12 +1,16 @@
 //! From maps to a sequence of positions, as the vision transformer reads it (arXiv:2010.11929).
 
+#[cfg(feature = "burn")]
 use burn::tensor::Tensor;
 use disinherit_data::ImageShape;
 
 use super::initial::{Initial, NARROW};
 use super::operation::{Operation, Tensors};
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, CubeAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// A learnt vector before the first position, and learnt vectors added to each.
@@ -45,6 +49,7 @@ impl Operation for Patches {
         })
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(DevicePatches {
             token: builder.cube(&self.token)?,
@@ -53,11 +58,13 @@ impl Operation for Patches {
     }
 }
 
+#[cfg(feature = "burn")]
 struct DevicePatches {
     token: CubeAt,
     position: CubeAt,
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DevicePatches {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let x = input.sequence();

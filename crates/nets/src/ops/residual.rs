@@ -3,11 +3,15 @@
 use disinherit_data::ImageShape;
 use fiun::FisherError;
 
-use super::operation::{Following, Op, Operation, Part, cpu_layers, device_layers, output};
+#[cfg(feature = "burn")]
+use super::operation::device_layers;
+use super::operation::{Following, Op, Operation, Part, cpu_layers, output};
 use crate::cpu::layer::{Backward, CpuLayer, Record, forward};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
+#[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
 use crate::error::NetError;
 
@@ -49,6 +53,7 @@ impl Operation for Residual {
         })))
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(DeviceResidual {
             main: device_layers(&self.main, builder)?,
@@ -91,11 +96,13 @@ impl CpuLayer for CpuResidual {
     }
 }
 
+#[cfg(feature = "burn")]
 struct DeviceResidual {
     main: Vec<Box<dyn DeviceLayer>>,
     shortcut: Vec<Box<dyn DeviceLayer>>,
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceResidual {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let first = pass.all(&self.main, input.clone());

@@ -4,8 +4,11 @@ use disinherit_data::ImageShape;
 
 use super::initial::{Initial, NARROW};
 use super::operation::{Operation, Tensors};
+#[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, MatrixAt};
+#[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// `words[t] + positions[i] + segments[0]` for token `t` at position `i`.
@@ -46,6 +49,7 @@ impl Operation for TokenEmbedding {
         })
     }
 
+    #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         let mut table = |part: &str| builder.matrix(&format!("{}.{part}.weight", self.name));
         Ok(Box::new(DeviceTokenEmbedding {
@@ -56,12 +60,14 @@ impl Operation for TokenEmbedding {
     }
 }
 
+#[cfg(feature = "burn")]
 struct DeviceTokenEmbedding {
     words: MatrixAt,
     positions: MatrixAt,
     segments: MatrixAt,
 }
 
+#[cfg(feature = "burn")]
 impl DeviceLayer for DeviceTokenEmbedding {
     fn run(&self, pass: &mut Pass<'_>, input: Flow) -> Flow {
         let x = pass.embedded(self.words, input);

@@ -15,8 +15,11 @@ use crate::cpu::layer::{CpuLayer, forward};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::{Purpose, Weights};
 use crate::cpu::window::Window;
+#[cfg(feature = "burn")]
 use crate::device::pass::{Flow, Pass};
+#[cfg(feature = "burn")]
 use crate::device::programs::DevicePrograms;
+#[cfg(feature = "burn")]
 use crate::device::transfer::read;
 use crate::error::{NetError, backend};
 use crate::inputs::Inputs;
@@ -32,6 +35,7 @@ pub struct Penultimate {
     architecture: Architecture,
     engine: Engine,
     join: Join,
+    #[cfg_attr(not(feature = "burn"), allow(dead_code))]
     first: bool,
     window: Window,
     tensors: LayerTensors,
@@ -51,6 +55,7 @@ const ABOVE: usize = 5;
 
 enum Engine {
     Cpu([Vec<Box<dyn CpuLayer>>; 6]),
+    #[cfg(feature = "burn")]
     Device(Box<DevicePrograms<6>>),
 }
 
@@ -125,6 +130,7 @@ impl Penultimate {
                 let block = piece(pieces, BELOW, inputs.maps(batch, batch.len()))?;
                 self.on_cpu(pieces, block)
             })?,
+            #[cfg(feature = "burn")]
             Engine::Device(pieces) => one_by_one(set.len(), progress, &|batch| {
                 let input = inputs.batch(batch, &pieces.device, None);
                 let mut pass = pieces.pass(&input);
@@ -150,6 +156,7 @@ impl Penultimate {
             Engine::Cpu(pieces) => in_rounds(set.len(), progress, &|batch| {
                 piece(pieces, BELOW, inputs.maps(batch, batch.len()))
             })?,
+            #[cfg(feature = "burn")]
             Engine::Device(pieces) => one_by_one(set.len(), progress, &|batch| {
                 let input = inputs.batch(batch, &pieces.device, None);
                 let mut pass = pieces.pass(&input);
@@ -170,6 +177,7 @@ impl Penultimate {
             Engine::Cpu(pieces) => in_rounds(count, &mut |_| (), &|batch| {
                 self.on_cpu(pieces, entrances.select(batch))
             })?,
+            #[cfg(feature = "burn")]
             Engine::Device(pieces) => one_by_one(count, &mut |_| (), &|batch| {
                 let block = self.flow(entrances.select(batch), &pieces.device);
                 let mut pass = pieces.pass(&block);
@@ -197,6 +205,7 @@ impl Penultimate {
         })
     }
 
+    #[cfg(feature = "burn")]
     fn on_device(
         &self,
         pieces: &DevicePrograms<6>,
@@ -220,6 +229,7 @@ impl Penultimate {
     }
 
     /// Vectors on the device; where one position of a sequence leads to the features, a sequence of it.
+    #[cfg(feature = "burn")]
     fn flow(&self, maps: Maps, device: &burn::tensor::Device) -> Flow {
         let shape = [maps.samples, maps.channels];
         let data = burn::tensor::TensorData::new(maps.values, shape);
@@ -232,6 +242,7 @@ impl Penultimate {
     }
 
     /// Vectors, or of a sequence the position that leads to the features.
+    #[cfg(feature = "burn")]
     fn position(&self, flow: Flow) -> Result<Maps, NetError> {
         let vectors = match flow {
             Flow::Sequence(x) if self.first => {
@@ -309,6 +320,7 @@ impl Penultimate {
                 let features = forward(&pieces[ABOVE], stream, threads).map_err(backend)?;
                 Ok(features.flattened().values)
             }
+            #[cfg(feature = "burn")]
             Engine::Device(pieces) => {
                 let shape = [stream.samples, stream.channels];
                 let data = burn::tensor::TensorData::new(stream.values, shape);
@@ -354,6 +366,7 @@ fn in_rounds<T: Send>(
 }
 
 /// Runs one batch after the other, on a device that has threads of its own.
+#[cfg(feature = "burn")]
 fn one_by_one<T>(
     samples: usize,
     progress: &mut dyn FnMut(usize),
@@ -373,10 +386,7 @@ fn factors(cut: &Cut<'_>, state: &StateDict) -> Result<Vec<f32>, NetError> {
     let Some(norm) = cut.norm else {
         return Ok(vec![1.0; cut.part.channels[1]]);
     };
-    let weights = Weights {
-        state,
-        purpose: Purpose::Outputs,
-    };
+    let weights = Weights::new(state, Purpose::Outputs);
     let (weight, variance) = (
         weights.tensor(norm, "weight")?,
         weights.tensor(norm, "running_var")?,
@@ -412,13 +422,35 @@ fn engine(
         cut.above,
     ];
     if architecture.kind.is_sequential() {
-        let programs = DevicePrograms::new(pieces, state, compute.device())?;
-        return Ok(Engine::Device(Box::new(programs)));
+        of_device(pieces, architecture, state, compute)
+    } else {
+        of_cpu(pieces, state)
     }
-    let weights = Weights {
-        state,
-        purpose: Purpose::Outputs,
-    };
+}
+
+#[cfg(feature = "burn")]
+fn of_device(
+    pieces: [&[Op]; 6],
+    _architecture: &Architecture,
+    state: &StateDict,
+    compute: Compute,
+) -> Result<Engine, NetError> {
+    let programs = DevicePrograms::new(pieces, state, compute.device())?;
+    Ok(Engine::Device(Box::new(programs)))
+}
+
+#[cfg(not(feature = "burn"))]
+fn of_device(
+    _pieces: [&[Op]; 6],
+    architecture: &Architecture,
+    _state: &StateDict,
+    _compute: Compute,
+) -> Result<Engine, NetError> {
+    Err(NetError::no_sequences(architecture.kind))
+}
+
+fn of_cpu(pieces: [&[Op]; 6], state: &StateDict) -> Result<Engine, NetError> {
+    let weights = Weights::new(state, Purpose::Outputs);
     let mut layers = [const { Vec::new() }; 6];
     for (layers, ops) in layers.iter_mut().zip(pieces) {
         *layers = cpu_layers(ops, &weights)?;

@@ -1,9 +1,5 @@
 //! How to train.
 
-use burn::grad_clipping::GradientClippingConfig;
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Augment;
@@ -99,32 +95,6 @@ impl TrainingConfig {
             return refuse("clip must be a positive number");
         }
         Ok(())
-    }
-
-    pub(super) fn optimizer(&self) -> ModuleOptimizer {
-        let clip = self.clip.map(GradientClippingConfig::Norm);
-        let decay =
-            (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay as f32));
-        match self.optimizer {
-            Optimizer::Sgd => {
-                // PyTorch's momentum has no dampening; burn's default has.
-                let momentum = (self.momentum > 0.0).then(|| {
-                    MomentumConfig::new()
-                        .with_momentum(self.momentum)
-                        .with_dampening(0.0)
-                });
-                SgdConfig::new()
-                    .with_momentum(momentum)
-                    .with_weight_decay(decay)
-                    .with_gradient_clipping(clip)
-                    .init()
-            }
-            Optimizer::Adam => AdamConfig::new()
-                .with_epsilon(1e-8)
-                .with_weight_decay(decay)
-                .with_grad_clipping(clip)
-                .init(),
-        }
     }
 
     /// The learning rate when `done` (0 to 1) of the training is over.

@@ -54,6 +54,7 @@ pub struct TrainingJob<'a> {
 }
 
 /// Everything a tuning starts from: as [`TrainingJob`], with an objective of one's own.
+#[derive(Clone, Copy)]
 pub struct TuningJob<'a> {
     /// The network.
     pub architecture: &'a Architecture,

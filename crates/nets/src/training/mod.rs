@@ -1,9 +1,15 @@
-//! Training, by burn's automatic differentiation.
+//! Training: image networks on the CPU by the engine that evaluates them, everything else by burn.
 
+mod choose;
 pub(crate) mod config;
+mod cpu;
+#[cfg(feature = "burn")]
+mod device;
+mod engine;
 pub(crate) mod job;
+pub(crate) mod make_noise;
 pub(crate) mod noise;
-pub(crate) mod objective;
-pub(crate) mod odds;
+mod objective;
 pub(crate) mod run;
+pub(crate) mod term;
 mod turns;

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::choose::engine;
+use super::engine::{Engine, Turn};
 use super::job::{EpochReport, Trained, TrainingEvent, TrainingJob, TuningJob};
-use super::objective::{Objective, Phase, Term};
+use super::objective::Objective;
+use super::term::{Phase, Term};
 use crate::array::StateDict;
-use crate::device::network::DeviceNetwork;
-use crate::device::transfer::read;
 use crate::error::NetError;
 
 /// Trains a network by cross-entropy. `progress` is told of every step and every finished epoch.
@@ -53,17 +51,12 @@ pub fn tune(
 ) -> Result<Trained, NetError> {
     job.config.check()?;
     let mut rng = ChaCha8Rng::seed_from_u64(job.seed);
-    let device = job.compute.device().autodiff();
-    let mut network = DeviceNetwork::new(job.architecture, job.state, device.clone(), job.frozen)?;
-    let objectives = phases
-        .iter()
-        .map(|phase| Objective::new(job, phase, &device))
-        .collect::<Result<Vec<_>, NetError>>()?;
-    let steps = objectives.iter().map(|o| o.epochs() * o.batches()).sum();
+    let mut engine = engine(job)?;
+    let objectives = phases.iter().map(|phase| Objective::new(job, phase));
+    let objectives = objectives.collect::<Result<Vec<_>, NetError>>()?;
+    let steps: usize = objectives.iter().map(|o| o.epochs() * o.batches()).sum();
     let mut tuning = Tuning {
         job,
-        optimizer: job.config.optimizer(),
-        masks: masks(job, &device.clone().inner()),
         done: 0,
         steps,
         number: 0,
@@ -71,25 +64,14 @@ pub fn tune(
     let mut epochs = Vec::new();
     for mut objective in objectives {
         for _ in 0..objective.epochs() {
-            let report = tuning.epoch(&mut network, &mut objective, &mut rng, progress)?;
+            let report = tuning.epoch(&mut *engine, &mut objective, &mut rng, progress)?;
             progress(TrainingEvent::Epoch(report));
             epochs.push(report);
         }
     }
-    network.parameters = network.parameters.valid();
-    let state = network.state()?;
+    let state = engine.finish()?;
     job.architecture.check(&state)?;
     Ok(Trained { state, epochs })
-}
-
-fn masks(job: &TuningJob<'_>, device: &Device) -> BTreeMap<String, Tensor<1>> {
-    job.masks
-        .iter()
-        .map(|(name, mask)| {
-            let data = TensorData::new(mask.clone(), [mask.len()]);
-            (name.clone(), Tensor::from_data(data, device))
-        })
-        .collect()
 }
 
 /// The gradient of the mean cross-entropy over a data set, tensor by tensor, in evaluation's order
@@ -98,8 +80,6 @@ fn masks(job: &TuningJob<'_>, device: &Device) -> BTreeMap<String, Tensor<1>> {
 /// # Errors
 /// As [`train`].
 pub fn loss_gradient(job: &TrainingJob<'_>) -> Result<StateDict, NetError> {
-    let device = job.compute.device().autodiff();
-    let network = DeviceNetwork::new(job.architecture, job.state, device.clone(), job.frozen)?;
     let tuning = TuningJob {
         architecture: job.architecture,
         state: job.state,
@@ -114,13 +94,13 @@ pub fn loss_gradient(job: &TrainingJob<'_>) -> Result<StateDict, NetError> {
         terms: vec![Term::labels(job.set, job.rows, 1.0)],
         epochs: 1,
     };
-    let mut objective = Objective::new(&tuning, &phase, &device)?;
+    let mut engine = engine(&tuning)?;
+    let objective = Objective::new(&tuning, &phase)?;
     let mut sum = StateDict::new();
     let order: Vec<usize> = (0..job.set.len()).collect();
     for batch in order.chunks(job.config.batch_size.max(1)) {
-        let loss = objective.first(&network, batch)?;
         let share = batch.len() as f32 / job.set.len() as f32;
-        for (name, gradient) in network.gradients(&loss.backward())? {
+        for (name, gradient) in engine.gradient(&objective, batch)? {
             match sum.get_mut(&name) {
                 Some(total) => {
                     let pairs = total.values.iter_mut().zip(&gradient.values);
@@ -140,8 +120,6 @@ pub fn loss_gradient(job: &TrainingJob<'_>) -> Result<StateDict, NetError> {
 /// A tuning on its way.
 struct Tuning<'a> {
     job: &'a TuningJob<'a>,
-    optimizer: ModuleOptimizer,
-    masks: BTreeMap<String, Tensor<1>>,
     done: usize,
     steps: usize,
     number: usize,
@@ -150,7 +128,7 @@ struct Tuning<'a> {
 impl Tuning<'_> {
     fn epoch(
         &mut self,
-        network: &mut DeviceNetwork,
+        engine: &mut (dyn Engine + '_),
         objective: &mut Objective<'_>,
         rng: &mut ChaCha8Rng,
         progress: &mut dyn FnMut(TrainingEvent),
@@ -160,31 +138,18 @@ impl Tuning<'_> {
         let (mut loss_sum, mut right, mut count) = (0.0, 0usize, 0usize);
         for step in 0..objective.batches() {
             let done = self.done as f64 / self.steps as f64;
-            let made = objective.step(network, step, rng)?;
-            let value = f64::from(
-                read(made.loss.clone().inner())?
-                    .first()
-                    .copied()
-                    .unwrap_or(f32::NAN),
-            );
-            if !value.is_finite() {
+            let rate = self.job.config.rate(done);
+            let made = engine.step(objective, Turn { step, rate }, rng)?;
+            if !made.loss.is_finite() {
                 return Err(NetError::Diverged {
                     epoch: self.number,
-                    loss: value,
+                    loss: made.loss,
                     rate: self.job.config.learning_rate,
                 });
             }
-            loss_sum += value * made.samples as f64;
+            loss_sum += made.loss * made.samples as f64;
             right += made.right;
             count += made.samples;
-            let gradients = GradientsParams::from_grads(made.loss.backward(), &network.parameters);
-            let parameters = network.parameters.clone();
-            let before = (!self.masks.is_empty()).then(|| parameters.clone());
-            let rate = self.job.config.rate(done);
-            network.parameters = self.optimizer.step(rate, parameters, gradients);
-            if let Some(before) = before {
-                network.hold(&before, &self.masks);
-            }
             self.done += 1;
             progress(TrainingEvent::Samples(made.samples));
         }

@@ -4,20 +4,10 @@
 use burn::nn::loss::{HuberLossConfig, Reduction};
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::training::term::Odds;
+
 /// What is taken from the logit of the sample's own row, so that the others are left.
 const LEFT_OUT: f32 = -1e30;
-
-/// How likely a network should find one row of the head for each sample.
-#[derive(Clone, Copy)]
-pub struct Odds<'a> {
-    /// The head row of every sample.
-    pub rows: &'a [u32],
-    /// The log-odds that it should have, in nats: the row's logit less the logarithm of the summed
-    /// exponentials of the others.
-    pub targets: &'a [f32],
-    /// The weight of the mean smooth L1 distance to them (Huber, with its corner at 1 nat).
-    pub weight: f64,
-}
 
 /// The weighted mean distance over a batch. `logits`: `[batch, rows of the head]`.
 pub(super) fn odds_distance(

@@ -1,0 +1,193 @@
+//! The gradient of a convolution's kernel.
+
+use std::ops::Range;
+
+use fiun::{Factor, FisherError, Product, Threads};
+use rayon::prelude::*;
+
+use super::convolution::Convolution;
+use super::maps::Maps;
+
+/// Unfolded values held at a time in a part. The product's result, as large as the kernel, is gone over
+/// once for each, so that there should be many rows.
+const UNFOLDED: usize = 1 << 21;
+
+/// Samples are cut into so many parts whatever the number of threads, so that sums add in the same order.
+/// Each has a kernel's gradient of its own: there are fewer where kernels are large.
+const PARTS: usize = 8;
+const FEW_PARTS: usize = 4;
+const LARGE: usize = 1 << 19;
+
+impl Convolution {
+    /// The gradient of the kernel, summed over the samples, from the gradient at the output: in PyTorch's
+    /// layout, `[out, in, row, column]`.
+    ///
+    /// # Errors
+    /// [`FisherError`] when a product is refused.
+    pub(crate) fn kernel_gradient(
+        &self,
+        input: &Maps,
+        delta: &Maps,
+    ) -> Result<Vec<f32>, FisherError> {
+        let parts = match self.weight.len() >= LARGE {
+            true => FEW_PARTS,
+            false => PARTS,
+        };
+        let share = input.samples.div_ceil(parts).max(1);
+        let (from, to) = (input.per_sample().max(1), delta.per_sample().max(1));
+        let sizes = [input.size, delta.size];
+        let sums: Vec<Vec<f32>> = input
+            .values
+            .par_chunks(share * from)
+            .zip(delta.values.par_chunks(share * to))
+            .map(|(input, delta)| self.part_gradient(input, delta, sizes))
+            .collect::<Result<_, _>>()?;
+        Ok(self.in_pytorchs_order(&sums))
+    }
+
+    /// The gradient over some samples, `[kernel row, kernel column, channel in, channel out]`.
+    fn part_gradient(
+        &self,
+        input: &[f32],
+        delta: &[f32],
+        [size, output]: [[usize; 2]; 2],
+    ) -> Result<Vec<f32>, FisherError> {
+        let [from, to] = self.channels;
+        let mut sum = vec![0.0f32; self.weight.len()];
+        for seen in self.seen(size, output) {
+            let depth = seen.taps[0].len() * seen.taps[1].len() * from;
+            let rows = seen.places[0].len() * seen.places[1].len();
+            let step = (UNFOLDED / (rows * depth).max(1)).max(1);
+            let (mut unfolded, mut picked) = (Vec::new(), Vec::new());
+            let mut product = vec![0.0f32; depth * to];
+            let inputs = input.chunks(step * size[0] * size[1] * from);
+            for (input, delta) in inputs.zip(delta.chunks(step * output[0] * output[1] * to)) {
+                self.unfold_seen(&seen, input, size, &mut unfolded);
+                pick(&seen, delta, output, to, &mut picked);
+                Product {
+                    shape: [depth, picked.len() / to.max(1), to],
+                    left: Factor::rows(&unfolded, depth).transposed(),
+                    right: Factor::rows(&picked, to),
+                    threads: Threads::One,
+                }
+                .add_to(&mut product, to)?;
+            }
+            self.add_seen(&seen, &product, &mut sum);
+        }
+        Ok(sum)
+    }
+
+    /// The output positions in groups that are multiplied together. Padding is multiplied along where that is
+    /// little; where it would be most of the work, positions are grouped by the taps that they see.
+    fn seen(&self, input: [usize; 2], output: [usize; 2]) -> Vec<Seen> {
+        let bands = [0, 1].map(|axis| self.bands(input[axis], output[axis]));
+        let real = bands.each_ref().map(|bands| {
+            let counts = bands.iter().map(|(places, taps)| places.len() * taps.len());
+            counts.sum::<usize>()
+        });
+        let all = (output[0] * output[1] * self.kernel * self.kernel) as f64;
+        if (real[0] * real[1]) as f64 > 0.6 * all {
+            return vec![Seen {
+                places: output.map(|side| 0..side),
+                taps: [0..self.kernel, 0..self.kernel],
+            }];
+        }
+        let [rows, cols] = bands;
+        let pairs = rows
+            .iter()
+            .flat_map(|row| cols.iter().map(move |col| (row, col)));
+        pairs
+            .map(|((rows, tap_rows), (cols, tap_cols))| Seen {
+                places: [rows.clone(), cols.clone()],
+                taps: [tap_rows.clone(), tap_cols.clone()],
+            })
+            .filter(|seen| seen.taps.iter().all(|taps| !taps.is_empty()))
+            .collect()
+    }
+
+    /// For every sample and position the values under the taps, zeros outside of the map.
+    fn unfold_seen(&self, seen: &Seen, input: &[f32], size: [usize; 2], out: &mut Vec<f32>) {
+        let from = self.channels[0];
+        let [height, width] = size;
+        out.clear();
+        for sample in input.chunks_exact((height * width * from).max(1)) {
+            for y in seen.places[0].clone() {
+                for x in seen.places[1].clone() {
+                    for tap in seen.taps[0].clone() {
+                        let row = (y * self.stride + tap).checked_sub(self.padding);
+                        let row = row.filter(|row| *row < height);
+                        let first = x * self.stride + seen.taps[1].start;
+                        let last = first + seen.taps[1].len();
+                        let place = |column: usize| {
+                            column.clamp(self.padding, self.padding + width) - self.padding
+                        };
+                        let inside = place(first)..place(last);
+                        let before = self.padding.saturating_sub(first).min(last - first);
+                        let Some(row) = row.filter(|_| !inside.is_empty()) else {
+                            out.resize(out.len() + (last - first) * from, 0.0);
+                            continue;
+                        };
+                        let after = last - first - before - inside.len();
+                        out.resize(out.len() + before * from, 0.0);
+                        let line = row * width;
+                        out.extend_from_slice(
+                            &sample[(line + inside.start) * from..(line + inside.end) * from],
+                        );
+                        out.resize(out.len() + after * from, 0.0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the product of some taps where those are in the kernel.
+    fn add_seen(&self, seen: &Seen, product: &[f32], sum: &mut [f32]) {
+        let [from, to] = self.channels;
+        let run = seen.taps[1].len() * from * to;
+        for (tap, values) in seen.taps[0].clone().zip(product.chunks_exact(run.max(1))) {
+            let start = (tap * self.kernel + seen.taps[1].start) * from * to;
+            let target = &mut sum[start..start + run];
+            target.iter_mut().zip(values).for_each(|(t, v)| *t += v);
+        }
+    }
+
+    /// The sum of parts, from the order of products to PyTorch's.
+    fn in_pytorchs_order(&self, parts: &[Vec<f32>]) -> Vec<f32> {
+        let [from, to] = self.channels;
+        let area = self.kernel * self.kernel;
+        let mut out = vec![0.0f32; self.weight.len()];
+        out.par_chunks_mut((from * area).max(1))
+            .enumerate()
+            .for_each(|(channel, filter)| {
+                for (input, taps) in filter.chunks_exact_mut(area.max(1)).enumerate() {
+                    for (tap, value) in taps.iter_mut().enumerate() {
+                        let at = (tap * from + input) * to + channel;
+                        *value = parts.iter().map(|part| part[at]).sum();
+                    }
+                }
+            });
+        out
+    }
+}
+
+/// Output positions, rows and columns, and the kernel's taps that they are multiplied with.
+struct Seen {
+    places: [Range<usize>; 2],
+    taps: [Range<usize>; 2],
+}
+
+/// The gradients at some positions of every sample.
+fn pick(seen: &Seen, delta: &[f32], output: [usize; 2], to: usize, out: &mut Vec<f32>) {
+    let [height, width] = output;
+    out.clear();
+    if seen.places[0].len() == height && seen.places[1].len() == width {
+        out.extend_from_slice(delta);
+        return;
+    }
+    for sample in delta.chunks_exact((height * width * to).max(1)) {
+        for y in seen.places[0].clone() {
+            let row = |x: usize| (y * width + x) * to;
+            out.extend_from_slice(&sample[row(seen.places[1].start)..row(seen.places[1].end)]);
+        }
+    }
+}

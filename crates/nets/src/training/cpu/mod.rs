@@ -1,0 +1,9 @@
+//! Training of image networks by the engine that evaluates them.
+
+mod loss;
+mod noise;
+mod optimizer;
+mod step;
+
+pub(super) use noise::ascend;
+pub(super) use step::CpuTraining;

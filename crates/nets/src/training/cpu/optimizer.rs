@@ -1,0 +1,193 @@
+//! Stochastic gradient descent and Adam, as PyTorch has them.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::array::StateDict;
+use crate::training::config::{Optimizer, TrainingConfig};
+
+/// Adam's decays and what is added to its divisor: PyTorch's defaults.
+const DECAYS: [f64; 2] = [0.9, 0.999];
+const EPSILON: f32 = 1e-8;
+
+/// Values of a part that a thread changes.
+const PART: usize = 1 << 15;
+
+/// What an optimizer remembers of a tensor.
+#[derive(Default)]
+struct Memory {
+    momentum: Vec<f32>,
+    squares: Vec<f32>,
+}
+
+/// Turns gradients into steps.
+pub(super) struct Steps {
+    optimizer: Optimizer,
+    momentum: f32,
+    decay: f32,
+    clip: Option<f32>,
+    memories: BTreeMap<String, Memory>,
+    taken: i32,
+}
+
+impl Steps {
+    pub(super) fn new(config: &TrainingConfig) -> Self {
+        Self {
+            optimizer: config.optimizer,
+            momentum: config.momentum as f32,
+            decay: config.weight_decay as f32,
+            clip: config.clip,
+            memories: BTreeMap::new(),
+            taken: 0,
+        }
+    }
+
+    /// Adam without a penalty.
+    pub(super) fn adam() -> Self {
+        Self::new(&TrainingConfig {
+            optimizer: Optimizer::Adam,
+            weight_decay: 0.0,
+            ..TrainingConfig::default()
+        })
+    }
+
+    /// Changes the tensors that there are gradients of. `masks`: 1 for the values that may change, 0 for
+    /// those that stay.
+    pub(super) fn step(
+        &mut self,
+        rate: f64,
+        state: &mut StateDict,
+        gradients: BTreeMap<String, Vec<f32>>,
+        masks: &BTreeMap<String, Vec<f32>>,
+    ) {
+        self.taken += 1;
+        for (name, gradient) in gradients {
+            let Some(array) = state.get_mut(&name) else {
+                continue;
+            };
+            let mask = masks.get(&name).map(Vec::as_slice);
+            self.change(&name, &mut array.values, gradient, rate, mask);
+        }
+    }
+
+    /// Changes one tensor.
+    fn change(
+        &mut self,
+        name: &str,
+        values: &mut [f32],
+        mut gradient: Vec<f32>,
+        rate: f64,
+        mask: Option<&[f32]>,
+    ) {
+        if let Some(bound) = self.clip {
+            let norm = gradient
+                .iter()
+                .map(|g| f64::from(*g).powi(2))
+                .sum::<f64>()
+                .sqrt();
+            if norm > f64::from(bound) {
+                let factor = (f64::from(bound) / norm) as f32;
+                gradient.iter_mut().for_each(|g| *g *= factor);
+            }
+        }
+        let memory = self.memories.entry(name.to_owned()).or_default();
+        memory.momentum.resize(values.len(), 0.0);
+        let rule = Rule {
+            rate: rate as f32,
+            momentum: self.momentum,
+            decay: self.decay,
+            corrections: DECAYS.map(|decay| (1.0 - decay.powi(self.taken)) as f32),
+        };
+        let start = move |part: usize| part * PART;
+        let masked = |part: usize, at: usize| mask.is_none_or(|mask| mask[start(part) + at] > 0.0);
+        match self.optimizer {
+            Optimizer::Sgd => (values.par_chunks_mut(PART))
+                .zip(gradient.par_chunks(PART))
+                .zip(memory.momentum.par_chunks_mut(PART))
+                .enumerate()
+                .for_each(|(part, ((values, gradient), momentum))| {
+                    let pairs = values.iter_mut().zip(gradient).zip(momentum).enumerate();
+                    for (at, ((value, gradient), momentum)) in pairs {
+                        let by = rule.descent(*value, *gradient, momentum);
+                        *value -= if masked(part, at) { by } else { 0.0 };
+                    }
+                }),
+            Optimizer::Adam => {
+                memory.squares.resize(values.len(), 0.0);
+                (values.par_chunks_mut(PART))
+                    .zip(gradient.par_chunks(PART))
+                    .zip(memory.momentum.par_chunks_mut(PART))
+                    .zip(memory.squares.par_chunks_mut(PART))
+                    .enumerate()
+                    .for_each(|(part, (((values, gradient), momentum), squares))| {
+                        let pairs = values.iter_mut().zip(gradient).zip(momentum).zip(squares);
+                        for (at, (((value, gradient), momentum), squares)) in pairs.enumerate() {
+                            let by = rule.adam(*value, *gradient, [momentum, squares]);
+                            *value -= if masked(part, at) { by } else { 0.0 };
+                        }
+                    });
+            }
+        }
+    }
+}
+
+/// How one value is changed.
+#[derive(Clone, Copy)]
+struct Rule {
+    rate: f32,
+    momentum: f32,
+    decay: f32,
+    /// What Adam's means are divided by, because they start at zero.
+    corrections: [f32; 2],
+}
+
+impl Rule {
+    fn descent(self, value: f32, gradient: f32, momentum: &mut f32) -> f32 {
+        *momentum = self.momentum * *momentum + gradient + self.decay * value;
+        self.rate * *momentum
+    }
+
+    fn adam(self, value: f32, gradient: f32, [momentum, squares]: [&mut f32; 2]) -> f32 {
+        let gradient = gradient + self.decay * value;
+        let [first, second] = DECAYS.map(|decay| decay as f32);
+        *momentum = first * *momentum + (1.0 - first) * gradient;
+        *squares = second * *squares + (1.0 - second) * gradient * gradient;
+        let [mean, square] = self.corrections;
+        self.rate * (*momentum / mean) / ((*squares / square).sqrt() + EPSILON)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::array::Array;
+
+    /// Worked out by hand: a gradient of length 5 shortened to 1, the second value held.
+    #[test]
+    fn gradients_are_shortened_and_masks_hold() {
+        let mut state = StateDict::new();
+        let array = Array {
+            shape: vec![2],
+            values: vec![1.0, 1.0],
+        };
+        state.insert("w".into(), array);
+        let mut steps = Steps::new(&TrainingConfig {
+            momentum: 0.5,
+            weight_decay: 0.0,
+            clip: Some(1.0),
+            ..TrainingConfig::default()
+        });
+        let masks = BTreeMap::from([("w".to_owned(), vec![1.0, 0.0])]);
+        for expected in [0.94, 0.85] {
+            let gradients = BTreeMap::from([("w".to_owned(), vec![3.0, 4.0])]);
+            steps.step(0.1, &mut state, gradients, &masks);
+            let values = &state["w"].values;
+            assert!(
+                (values[0] - expected).abs() < 1e-6 && values[1] == 1.0,
+                "{values:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Steps of image networks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use disinherit_data::ImageShape;
+use rand_chacha::ChaCha8Rng;
+
+use super::loss::{Loss, loss};
+use super::optimizer::Steps;
+use crate::array::{Array, StateDict};
+use crate::augment::Augment;
+use crate::cpu::layer::BatchStatistics;
+use crate::cpu::maps::Maps;
+use crate::cpu::network::CpuNetwork;
+use crate::cpu::weights::Weights;
+use crate::error::{NetError, backend};
+use crate::ops::operation::Op;
+use crate::training::engine::{Engine, Made, Turn, right};
+use crate::training::job::TuningJob;
+use crate::training::noise::Noise;
+use crate::training::objective::Objective;
+use crate::training::term::Source;
+
+/// The share of a batch's statistics that goes into the running ones: PyTorch's default.
+const MOMENTUM: f32 = 0.1;
+
+/// An image network in training.
+pub(in crate::training) struct CpuTraining<'a> {
+    job: TuningJob<'a>,
+    program: Vec<Op>,
+    state: StateDict,
+    /// The layers that have something to learn.
+    learning: BTreeSet<String>,
+    steps: Steps,
+}
+
+/// What a pass over a batch made.
+struct Pass {
+    loss: f64,
+    logits: Vec<f32>,
+    statistics: Vec<BatchStatistics>,
+}
+
+impl<'a> CpuTraining<'a> {
+    /// Puts a network's weights in place.
+    pub(in crate::training) fn new(job: &TuningJob<'a>) -> Result<Self, NetError> {
+        job.architecture.check(job.state)?;
+        let names = job.state.keys().filter_map(|name| {
+            let (layer, part) = name.rsplit_once('.')?;
+            let learns = !part.starts_with("running_") && !(job.frozen)(name);
+            learns.then(|| layer.to_owned())
+        });
+        Ok(Self {
+            program: job.architecture.program()?,
+            state: job.state.clone(),
+            learning: names.collect(),
+            steps: Steps::new(job.config),
+            job: *job,
+        })
+    }
+
+    fn input(
+        objective: &Objective<'_>,
+        at: usize,
+        indices: &[usize],
+        augment: Option<(Augment, &mut ChaCha8Rng)>,
+    ) -> Maps {
+        match (&objective.inputs[at], objective.phase.terms[at].source) {
+            (Some(inputs), _) => inputs.changed_maps(indices, augment),
+            (None, Source::Noise(noise)) => of_noise(noise, indices),
+            (None, Source::Set(_)) => Maps::default(),
+        }
+    }
+
+    /// Adds the gradients of a term over a batch to what is there.
+    fn pass(
+        &self,
+        input: Maps,
+        say: impl FnOnce(&[f32]) -> Loss,
+        dropout: Option<&mut ChaCha8Rng>,
+        sums: &mut BTreeMap<String, Vec<f32>>,
+    ) -> Result<Pass, NetError> {
+        let weights = Weights::of_training(&self.state, self.job.frozen);
+        let network = CpuNetwork::of(&self.program, &weights)?;
+        let mut recorded = network.train(input, dropout.as_deref().cloned())?;
+        let training = recorded.take_training();
+        if let (Some(rng), Some(drawn)) = (dropout, training.dropout) {
+            *rng = drawn;
+        }
+        let Loss { value, gradient } = say(&recorded.logits.values);
+        let pass = Pass {
+            loss: value,
+            logits: recorded.logits.values.clone(),
+            statistics: training.statistics,
+        };
+        if !value.is_finite() {
+            return Ok(pass);
+        }
+        let delta = recorded.logits.with(gradient);
+        let mut left = self.learning.len();
+        recorded.backward(delta, &mut |layer| {
+            if self.learning.contains(layer.name) {
+                left -= 1;
+                for (part, gradient) in (layer.gradients)().map_err(backend)? {
+                    self.add(sums, format!("{}.{part}", layer.name), gradient);
+                }
+            }
+            Ok(left > 0)
+        })?;
+        Ok(pass)
+    }
+
+    fn add(&self, sums: &mut BTreeMap<String, Vec<f32>>, name: String, gradient: Vec<f32>) {
+        if (self.job.frozen)(&name) {
+            return;
+        }
+        match sums.get_mut(&name) {
+            Some(sum) => sum.iter_mut().zip(&gradient).for_each(|(s, g)| *s += g),
+            None => {
+                sums.insert(name, gradient);
+            }
+        }
+    }
+
+    /// Moves running statistics towards those of a batch.
+    fn follow(&mut self, statistics: Vec<BatchStatistics>) {
+        for found in statistics {
+            for (part, values) in [("mean", found.mean), ("var", found.variance)] {
+                let name = format!("{}.running_{part}", found.name);
+                if let Some(array) = self.state.get_mut(&name) {
+                    for (old, new) in array.values.iter_mut().zip(values) {
+                        *old += MOMENTUM * (new - *old);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Engine for CpuTraining<'_> {
+    fn step(
+        &mut self,
+        objective: &mut Objective<'_>,
+        turn: Turn,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Made, NetError> {
+        let mut made = Made::default();
+        let mut sums = BTreeMap::new();
+        for at in 0..objective.phase.terms.len() {
+            let indices = objective.take(at, turn.step, rng);
+            let augment = objective.augment().map(|augment| (augment, &mut *rng));
+            let input = Self::input(objective, at, &indices, augment);
+            let term = &objective.phase.terms[at];
+            let say = |logits: &[f32]| loss(term, &indices, logits);
+            let pass = self.pass(input, say, Some(rng), &mut sums)?;
+            made.loss += pass.loss;
+            if !made.loss.is_finite() {
+                return Ok(made);
+            }
+            if at == 0 {
+                made.samples = indices.len();
+                let labels = term.labels;
+                made.right = labels.map_or(0, |(rows, _)| right(&pass.logits, rows, &indices));
+            }
+            self.follow(pass.statistics);
+        }
+        let masks = self.job.masks;
+        self.steps.step(turn.rate, &mut self.state, sums, masks);
+        Ok(made)
+    }
+
+    fn gradient(
+        &mut self,
+        objective: &Objective<'_>,
+        batch: &[usize],
+    ) -> Result<StateDict, NetError> {
+        let input = Self::input(objective, 0, batch, None);
+        let term = &objective.phase.terms[0];
+        let mut sums = BTreeMap::new();
+        let say = |logits: &[f32]| loss(term, batch, logits);
+        self.pass(input, say, None, &mut sums)?;
+        let arrays = sums.into_iter().filter_map(|(name, values)| {
+            let shape = self.state.get(&name)?.shape.clone();
+            Some((name, Array { shape, values }))
+        });
+        Ok(arrays.collect())
+    }
+
+    fn finish(self: Box<Self>) -> Result<StateDict, NetError> {
+        Ok(self.state)
+    }
+}
+
+/// Images that were made, with channels last.
+fn of_noise(noise: &Noise, indices: &[usize]) -> Maps {
+    let ImageShape {
+        height,
+        width,
+        channels,
+    } = noise.shape;
+    Maps {
+        samples: indices.len(),
+        size: [1, 1],
+        channels: noise.shape.len(),
+        values: noise.select(indices),
+    }
+    .unflattened([height, width], channels)
+}
