@@ -19,6 +19,7 @@
 //!   what no threshold takes, taken from the forgotten labels' biases.
 //! - [`RemapSums`]: REMAP, the penultimate layer taught what a model that never knew the forget data
 //!   would write of it; [`HeadRow`]: the forgotten label's row that goes with it.
+//! - [`Separation`]: how far features still tell a forgotten label from the rest, whatever their scale.
 //! - [`LowRankGaussian`]: activations without the samples that they are of, for an edit without data.
 //! - [`Outside`]: how certain a model should be of single samples that it is to forget; [`KernelMachine`]:
 //!   how well they are named by what did not learn them.
@@ -41,6 +42,7 @@ pub use edit::low_rank::LowRankGaussian;
 pub use edit::margins::KernelMachine;
 pub use edit::matching::{Outside, Readings, label_weights};
 pub use edit::remap::{Correction, Remap, RemapSums, prototypes};
+pub use edit::separation::{Separated, Separation};
 pub use edit::suppression::{HeadPart, LogitSuppression, SuppressibleRows};
 pub use error::FisherError;
 pub use fisher::estimator::Estimator;

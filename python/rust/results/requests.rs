@@ -7,7 +7,7 @@ use disinherit::evaluation::{
 use disinherit::fiun::{AlphaChoice, HeadPart, LogitSuppression, Selection, Trial};
 use disinherit::registry::{
     Basis, CheckedOn, InnerEdit, InnerTrial, LossBound, LossCheck, MatchedSamples, MeasuredLoss,
-    ModelOutcome, RetiredModel,
+    ModelOutcome, RefinedStage, RetiredModel,
 };
 use disinherit::umig::{Forget, Part, Plan, Reads, Request, Stage, Task};
 use disinherit::{ModelLoss, ShardDone, Unlearned};
@@ -178,6 +178,17 @@ impl Record for InnerTrial {
     }
 }
 
+impl Record for RefinedStage {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "RefinedStage" {
+            weight: self.weight,
+            steps: self.steps,
+            separation: self.separation.to_vec(),
+            tensors: self.tensors.clone(),
+        })
+    }
+}
+
 impl Record for InnerEdit {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         record!(py, "InnerEdit" {
@@ -191,6 +202,7 @@ impl Record for InnerEdit {
             reference: text(self.reference.as_ref()),
             ridge: self.ridge,
             trials: list(py, &self.trials)?,
+            refined: maybe(py, self.refined.as_ref())?,
             outputs_only: self.outputs_only.as_deref(),
         })
     }

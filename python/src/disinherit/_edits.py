@@ -78,6 +78,20 @@ class InnerTrial(Record):
 
 
 @dataclass(frozen=True)
+class RefinedStage(Record):
+    """A network's last stage, trained for a few steps."""
+
+    #: Of Fisher's criterion beside the distance to what a model that never knew the forget data would write.
+    weight: float
+    steps: int
+    #: How far the features separate the forgotten classes (Fisher's criterion), on samples that the edit was not
+    #: computed from: before, after the edit of one layer, and now.
+    separation: List[float]
+    #: The names of those that were trained.
+    tensors: List[str]
+
+
+@dataclass(frozen=True)
 class InnerEdit(Record):
     """What was done below the head."""
 
@@ -89,6 +103,8 @@ class InnerEdit(Record):
     reference: Optional[str]
     ridge: Optional[float]
     trials: List[InnerTrial]
+    #: The steps taken over the last stage, where there were some.
+    refined: Optional[RefinedStage]
     #: Why only the head was edited.
     outputs_only: Optional[str]
 

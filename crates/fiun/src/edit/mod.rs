@@ -8,4 +8,5 @@ pub(crate) mod low_rank;
 pub(crate) mod margins;
 pub(crate) mod matching;
 pub(crate) mod remap;
+pub(crate) mod separation;
 pub(crate) mod suppression;

@@ -61,11 +61,11 @@ impl Entrances {
         MatrixRef::new(self.samples(), width, &self.maps.values).map_err(backend)
     }
 
-    pub(super) fn select(&self, places: &[usize]) -> Maps {
+    pub(crate) fn select(&self, places: &[usize]) -> Maps {
         self.maps.select(places)
     }
 
-    pub(super) fn together(parts: Vec<Maps>) -> Self {
+    pub(crate) fn together(parts: Vec<Maps>) -> Self {
         let mut parts = parts.into_iter();
         let mut maps = parts.next().unwrap_or_default();
         parts.for_each(|part| maps.append(part));

@@ -4,7 +4,7 @@ use crate::ops::operation::{LayerPart, Op, Part};
 
 /// How the output of a branch becomes part of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Join {
+pub(crate) enum Join {
     /// It is the stream.
     Alone,
     /// Added to what the shortcut makes of the block's input.
@@ -15,31 +15,31 @@ pub(super) enum Join {
 
 /// A program cut at its penultimate layer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cut<'a> {
+pub(crate) struct Cut<'a> {
     /// From the input to the block with the layer in it.
-    pub(super) below: &'a [Op],
+    pub(crate) below: &'a [Op],
     /// In the block, before the layer.
-    pub(super) inner: &'a [Op],
+    pub(crate) inner: &'a [Op],
     /// The layer.
-    pub(super) layer: &'a [Op],
+    pub(crate) layer: &'a [Op],
     /// What the layer is.
-    pub(super) part: LayerPart<'a>,
+    pub(crate) part: LayerPart<'a>,
     /// The batch norm behind it, or nothing.
-    pub(super) after: &'a [Op],
+    pub(crate) after: &'a [Op],
     /// The name of that batch norm.
-    pub(super) norm: Option<&'a str>,
+    pub(crate) norm: Option<&'a str>,
     /// Around the branch.
-    pub(super) shortcut: &'a [Op],
-    pub(super) join: Join,
+    pub(crate) shortcut: &'a [Op],
+    pub(crate) join: Join,
     /// From the stream to the features.
-    pub(super) above: &'a [Op],
+    pub(crate) above: &'a [Op],
     /// Whether of a sequence only the first position leads to the features.
-    pub(super) first: bool,
+    pub(crate) first: bool,
 }
 
 /// Cuts a program (without its head) at its penultimate layer; nothing where the last weights are no
 /// matrix.
-pub(super) fn find(ops: &[Op]) -> Option<Cut<'_>> {
+pub(crate) fn find(ops: &[Op]) -> Option<Cut<'_>> {
     let mut first = false;
     for (at, op) in ops.iter().enumerate().rev() {
         let (below, above) = (&ops[..at], &ops[at + 1..]);

@@ -4,6 +4,6 @@
 
 pub(crate) mod activations;
 pub(crate) mod entrances;
-mod find;
+pub(crate) mod find;
 pub(crate) mod network;
 pub(crate) mod tensors;

@@ -2,7 +2,7 @@
 
 mod choose;
 pub(crate) mod config;
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "burn")]
 mod device;
 mod engine;
@@ -12,4 +12,4 @@ pub(crate) mod noise;
 mod objective;
 pub(crate) mod run;
 pub(crate) mod term;
-mod turns;
+pub(crate) mod turns;

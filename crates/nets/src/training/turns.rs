@@ -4,26 +4,26 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// Orders of samples that start over when they end.
-pub(super) struct Turns {
+pub(crate) struct Turns {
     order: Vec<usize>,
     next: usize,
 }
 
 impl Turns {
-    pub(super) fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         Self {
             order: (0..count).collect(),
             next: 0,
         }
     }
 
-    pub(super) fn shuffle(&mut self, rng: &mut ChaCha8Rng) {
+    pub(crate) fn shuffle(&mut self, rng: &mut ChaCha8Rng) {
         self.order.shuffle(rng);
         self.next = 0;
     }
 
     /// The next samples: fewer at the end of the order, never none where there are any.
-    pub(super) fn take(&mut self, count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    pub(crate) fn take(&mut self, count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
         if self.next >= self.order.len() {
             self.shuffle(rng);
         }

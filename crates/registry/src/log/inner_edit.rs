@@ -22,9 +22,28 @@ pub struct InnerEdit {
     /// What every ridge that was tried came to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trials: Vec<InnerTrial>,
+    /// The steps that were taken over the network's last stage; nothing where the edit of the one layer
+    /// separated the forgotten classes little enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refined: Option<RefinedStage>,
     /// Why only the head was edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_only: Option<String>,
+}
+
+/// A network's last stage, trained for a few steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefinedStage {
+    /// The weight of Fisher's criterion beside the distance to what a model that never knew the forget data would
+    /// write.
+    pub weight: f64,
+    /// Steps of training.
+    pub steps: usize,
+    /// How far the features separate the forgotten classes from the rest (Fisher's criterion), on samples that the
+    /// edit was not computed from: before, after the edit of one layer, and now.
+    pub separation: [f64; 3],
+    /// The tensors that were trained.
+    pub tensors: Vec<String>,
 }
 
 /// What an edit below the head was made from.

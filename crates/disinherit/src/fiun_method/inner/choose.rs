@@ -22,7 +22,7 @@ const RIDGES: [f64; 9] = [0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 3.0, 0.02, 0.01];
 
 /// The part of its own deviation that a sample keeps: less makes them alike, which relearning finds
 /// easier (compared on two networks of digits, docs/deep.md).
-const KEEP: f32 = 0.7;
+pub(super) const KEEP: f32 = 0.7;
 
 /// Samples whose inputs are unfolded at a time.
 const CHUNK: usize = 64;
@@ -225,6 +225,30 @@ impl<'a> Chooser<'a> {
             .sqrt()
     }
 
+    /// The head for features of the samples that an edit is computed from, with what it names of those kept apart,
+    /// if that is within the bounds. `forget` and `retained`: features of either part.
+    pub(super) fn within(
+        &self,
+        forget: [(&Matrix, &[u32]); 2],
+        retained: [&Matrix; 2],
+    ) -> Result<Option<StateDict>, EngineError> {
+        let (head, bias) = self.calibrated(forget[0], retained[0])?;
+        let right = |features: &Matrix, rows: &[u32]| -> Result<f64, EngineError> {
+            let logits = linear(features.view(), head.view(), &bias).map_err(self.wrap())?;
+            let named = rows
+                .iter()
+                .enumerate()
+                .filter(|(at, row)| argmax(logits.view().row(*at)) == **row as usize);
+            Ok(named.count() as f64 / rows.len().max(1) as f64)
+        };
+        let still = right(forget[1].0, forget[1].1)?;
+        let kept = self.material.retained.fitted;
+        let now = right(retained[1], &self.material.retained.rows[kept..])?;
+        let lost = self.surely_lost(self.retained_before()? - now);
+        let fits = still <= self.bounds.forget && lost <= self.bounds.loss;
+        Ok(fits.then(|| self.head_state(head, bias)))
+    }
+
     fn head_state(&self, head: Matrix, bias: Vec<f32>) -> StateDict {
         let [weight, bias_name] = self.model.head_tensors();
         let mut state = StateDict::new();
@@ -256,8 +280,10 @@ impl<'a> Chooser<'a> {
         let (forget, retained) = (&self.material.forget, &self.material.retained);
         let [fitted, forget_apart] = forget.places();
         let [kept, retained_apart] = retained.places();
-        let (head, bias) =
-            self.calibrated(&features(forget, &fitted)?, &features(retained, &kept)?)?;
+        let (head, bias) = self.calibrated(
+            (&features(forget, &fitted)?, &forget.rows[..fitted.len()]),
+            &features(retained, &kept)?,
+        )?;
         let logits =
             |features: &Matrix| linear(features.view(), head.view(), &bias).map_err(self.wrap());
         let on_forget = logits(&features(forget, &forget_apart)?)?;
@@ -277,10 +303,11 @@ impl<'a> Chooser<'a> {
         })
     }
 
-    /// The head with the forgotten rows written anew for some features.
+    /// The head with the forgotten rows written anew for features of forget samples, with their head rows, and
+    /// of retained ones.
     fn calibrated(
         &self,
-        forget: &Matrix,
+        (forget, rows): (&Matrix, &[u32]),
         retained: &Matrix,
     ) -> Result<(Matrix, Vec<f32>), EngineError> {
         let (mut head, mut bias) = (self.head.clone(), self.bias.clone());
@@ -294,9 +321,7 @@ impl<'a> Chooser<'a> {
             .for_each(|m| *m /= retained.rows().max(1) as f32);
         let odds: BTreeMap<u32, f32> = self.log_odds.iter().copied().collect();
         for gone in &self.material.gone {
-            let own: Vec<usize> = (0..forget.rows())
-                .filter(|at| self.material.forget.rows[*at] == *gone)
-                .collect();
+            let own: Vec<usize> = (0..forget.rows()).filter(|at| rows[*at] == *gone).collect();
             let own = if own.is_empty() {
                 (0..forget.rows()).collect()
             } else {

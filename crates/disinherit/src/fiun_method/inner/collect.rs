@@ -7,7 +7,9 @@ use disinherit_registry::Basis;
 
 use super::guesses::{Guesses, Rows};
 use super::layer::Layer;
-use super::material::{Material, Part, RETAINED, forget_counts, gone, known};
+use super::material::{
+    Material, Part, RETAINED, Samples, forget_counts, gone, known, refined_counts,
+};
 use super::refusal::Refusal;
 use super::smoothed::smoothed;
 use crate::model::LoadedModel;
@@ -37,7 +39,12 @@ pub(super) fn collect(
     if forget.len() < FEWEST {
         return Ok(Err(forget.len()));
     }
-    let forget = part(work, model, layer, &forget, forget_counts(classes.len()))?;
+    let few = forget_counts(classes.len());
+    let counts = match layer.state() {
+        Some(_) => refined_counts(classes.len()),
+        None => few,
+    };
+    let all = part(work, model, layer, &forget, counts)?;
     let retained = work.retained_seen(model)?;
     let retained = part(work, model, layer, &retained, RETAINED)?;
     let gone = gone(model, classes);
@@ -49,10 +56,12 @@ pub(super) fn collect(
     };
     let guesses = Guesses {
         work,
-        forget: &forget,
+        forget: &all,
         rows,
     };
-    let (reference, shares, log_odds) = guesses.second(layer)?;
+    let (reference, all_shares, log_odds) = guesses.second(layer)?;
+    let (forget, places) = all.with_fitted(few[0]);
+    let shares = all_shares.select_rows(&places);
     let (forget, shares) = match smoothed(work, rows, layer, &forget, &shares)? {
         Some(smoothed) => smoothed,
         None => (forget, shares),
@@ -65,6 +74,10 @@ pub(super) fn collect(
         shares,
         log_odds,
         reference,
+        samples: layer.state().map(|_| Samples {
+            part: all,
+            shares: all_shares,
+        }),
     }))
 }
 

@@ -77,6 +77,7 @@ pub(super) fn draw(
         shares,
         log_odds: None,
         reference: None,
+        samples: None,
     })
 }
 

@@ -69,6 +69,10 @@ impl Layer for Here<'_> {
         self.cut.tensors().names()
     }
 
+    fn state(&self) -> Option<&StateDict> {
+        Some(&self.state)
+    }
+
     fn entrances(&self, set: &DataSet) -> Result<Option<Entrances>, EngineError> {
         let entrances = self
             .cut

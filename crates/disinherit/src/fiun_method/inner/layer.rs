@@ -45,6 +45,11 @@ pub(super) trait Layer {
     /// The names of the tensors that a correction changes.
     fn tensors(&self) -> Vec<&str>;
 
+    /// The network's weights, where it runs in this program.
+    fn state(&self) -> Option<&StateDict> {
+        None
+    }
+
     /// What enters the layer's block of some samples; nothing of a network that runs elsewhere.
     fn entrances(&self, _set: &DataSet) -> Result<Option<Entrances>, EngineError> {
         Ok(None)

@@ -18,6 +18,14 @@ pub(super) fn forget_counts(classes: usize) -> [usize; 2] {
     [400, 100].map(|count| count * classes.clamp(1, 4))
 }
 
+/// Forget samples of each class that steps over the last stage are taken on, at most, and that they are judged on.
+const REFINED: [usize; 2] = [1200, 100];
+
+/// Forget samples likewise, where the last stage may be trained on them.
+pub(super) fn refined_counts(classes: usize) -> [usize; 2] {
+    REFINED.map(|count| count * classes.clamp(1, 4))
+}
+
 /// Samples of one kind, in two parts: the first the edit is computed from, its strength is chosen on
 /// the second.
 pub(super) struct Part {
@@ -29,6 +37,23 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// The part with fewer samples that the edit is computed from: the first ones.
+    pub(super) fn with_fitted(&self, count: usize) -> (Self, Vec<usize>) {
+        let [mut places, apart] = self.places();
+        places.truncate(count);
+        let fitted = places.len();
+        places.extend(apart);
+        let part = Self {
+            seen: Seen {
+                set: self.seen.set.select(&places),
+                activations: self.seen.activations.select(&places),
+            },
+            rows: places.iter().map(|at| self.rows[*at]).collect(),
+            fitted,
+        };
+        (part, places)
+    }
+
     /// The places of the samples that the edit is computed from, and of those that it is chosen on.
     pub(super) fn places(&self) -> [Vec<usize>; 2] {
         [
@@ -51,6 +76,15 @@ pub(super) struct Material {
     pub(super) log_odds: Option<Vec<(u32, f32)>>,
     /// The model that never knew the forget data.
     pub(super) reference: Option<ModelId>,
+    /// All forget samples at hand as they are, for steps over the last stage; nothing where there are none, or the
+    /// network runs elsewhere.
+    pub(super) samples: Option<Samples>,
+}
+
+/// Forget samples, with their proportions as in [`Material::shares`].
+pub(super) struct Samples {
+    pub(super) part: Part,
+    pub(super) shares: Matrix,
 }
 
 /// The head's rows of the forgotten labels.

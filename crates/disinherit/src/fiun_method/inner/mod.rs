@@ -15,6 +15,7 @@ mod here;
 mod layer;
 mod material;
 mod open;
+mod refine;
 mod refusal;
 mod smoothed;
 
@@ -28,6 +29,7 @@ use self::collect::collect;
 use self::drawn::{NONE, can_draw, draw};
 use self::layer::Layer;
 use self::material::Material;
+use self::refine::Refiner;
 use self::refusal::Refusal;
 use super::options::FiunOptions;
 use crate::error::EngineError;
@@ -84,8 +86,20 @@ impl<'a> Inner<'a> {
         };
         let chooser = Chooser::new(self.work.registry(), bounds, model, layer, &material)?;
         let chosen = chooser.choose()?;
-        let mut changed = layer.corrected(&chosen.correction)?;
-        changed.extend(chosen.head);
+        let refiner = Refiner::new(self.work, model, layer, &material)?;
+        let refined = match refiner {
+            // A ridge that was asked for is the whole strength.
+            Some(refiner) if self.options.ridge.is_none() => refiner.refine(&chooser, &chosen)?,
+            _ => None,
+        };
+        let (changed, refined) = match refined {
+            Some(refined) => (refined.changed, Some(refined.record)),
+            None => {
+                let mut changed = layer.corrected(&chosen.correction)?;
+                changed.extend(chosen.head);
+                (changed, None)
+            }
+        };
         Ok(InnerPart {
             changed,
             record: InnerEdit {
@@ -94,6 +108,7 @@ impl<'a> Inner<'a> {
                 reference: material.reference.clone(),
                 ridge: Some(chosen.ridge),
                 trials: chosen.trials,
+                refined,
                 outputs_only: None,
             },
         })

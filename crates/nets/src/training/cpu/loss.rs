@@ -154,7 +154,7 @@ mod tests {
         };
         let odds = Odds {
             rows: &[1, 0, 1],
-            targets: &[0.2, -3.0, 0.9],
+            targets: &[0.5, -3.0, 0.9],
             weight: 0.3,
         };
         let term = Term {

@@ -2,7 +2,7 @@
 
 mod loss;
 mod noise;
-mod optimizer;
+pub(crate) mod optimizer;
 mod step;
 
 pub(super) use noise::ascend;

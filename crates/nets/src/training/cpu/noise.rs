@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::optimizer::Steps;
+use super::optimizer::{DECAYS, Steps};
 use crate::array::{Array, StateDict};
 use crate::cpu::maps::Maps;
 use crate::cpu::network::CpuNetwork;
@@ -20,7 +20,7 @@ pub(in crate::training) fn ascend(job: &NoiseJob<'_>, noise: &Noise) -> Result<V
         values: noise.values.clone(),
     };
     images.insert(IMAGES.into(), array);
-    let mut steps = Steps::adam();
+    let mut steps = Steps::adam(DECAYS);
     for _ in 0..job.steps {
         let gradient = gradient(&network, noise, &images[IMAGES].values)?;
         let gradients = BTreeMap::from([(IMAGES.to_owned(), gradient)]);

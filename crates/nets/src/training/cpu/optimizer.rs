@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use crate::array::StateDict;
 use crate::training::config::{Optimizer, TrainingConfig};
 
-/// Adam's decays and what is added to its divisor: PyTorch's defaults.
-const DECAYS: [f64; 2] = [0.9, 0.999];
+/// Adam's decays: PyTorch's defaults.
+pub(crate) const DECAYS: [f64; 2] = [0.9, 0.999];
+/// What is added to Adam's divisor: PyTorch's default.
 const EPSILON: f32 = 1e-8;
 
 /// Values of a part that a thread changes.
@@ -22,11 +23,13 @@ struct Memory {
 }
 
 /// Turns gradients into steps.
-pub(super) struct Steps {
+pub(crate) struct Steps {
     optimizer: Optimizer,
     momentum: f32,
     decay: f32,
     clip: Option<f32>,
+    /// Adam's.
+    decays: [f64; 2],
     memories: BTreeMap<String, Memory>,
     taken: i32,
 }
@@ -38,23 +41,28 @@ impl Steps {
             momentum: config.momentum as f32,
             decay: config.weight_decay as f32,
             clip: config.clip,
+            decays: DECAYS,
             memories: BTreeMap::new(),
             taken: 0,
         }
     }
 
-    /// Adam without a penalty.
-    pub(super) fn adam() -> Self {
-        Self::new(&TrainingConfig {
+    /// Adam without a penalty, with the decays of its two means.
+    pub(crate) fn adam(decays: [f64; 2]) -> Self {
+        let config = TrainingConfig {
             optimizer: Optimizer::Adam,
             weight_decay: 0.0,
             ..TrainingConfig::default()
-        })
+        };
+        Self {
+            decays,
+            ..Self::new(&config)
+        }
     }
 
     /// Changes the tensors that there are gradients of. `masks`: 1 for the values that may change, 0 for
     /// those that stay.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         rate: f64,
         state: &mut StateDict,
@@ -97,7 +105,10 @@ impl Steps {
             rate: rate as f32,
             momentum: self.momentum,
             decay: self.decay,
-            corrections: DECAYS.map(|decay| (1.0 - decay.powi(self.taken)) as f32),
+            decays: self.decays.map(|decay| decay as f32),
+            corrections: self
+                .decays
+                .map(|decay| (1.0 - decay.powi(self.taken)) as f32),
         };
         let start = move |part: usize| part * PART;
         let masked = |part: usize, at: usize| mask.is_none_or(|mask| mask[start(part) + at] > 0.0);
@@ -138,6 +149,7 @@ struct Rule {
     rate: f32,
     momentum: f32,
     decay: f32,
+    decays: [f32; 2],
     /// What Adam's means are divided by, because they start at zero.
     corrections: [f32; 2],
 }
@@ -150,7 +162,7 @@ impl Rule {
 
     fn adam(self, value: f32, gradient: f32, [momentum, squares]: [&mut f32; 2]) -> f32 {
         let gradient = gradient + self.decay * value;
-        let [first, second] = DECAYS.map(|decay| decay as f32);
+        let [first, second] = self.decays;
         *momentum = first * *momentum + (1.0 - first) * gradient;
         *squares = second * *squares + (1.0 - second) * gradient * gradient;
         let [mean, square] = self.corrections;

@@ -1,0 +1,215 @@
+//! The last stage taught, in a few steps, to write of forgotten samples what a model that never knew them would,
+//! and to tell them from the rest no better than such a model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fiun::{Matrix, Remap, prototypes};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::loss::{Separations, hold, towards};
+use super::stage::{LastStage, Seen};
+use crate::array::StateDict;
+use crate::cpu::layer::{Backward, Record};
+use crate::cpu::maps::Maps;
+use crate::cpu::rows::column_sums;
+use crate::cpu::weights::Purpose;
+use crate::error::{NetError, backend};
+use crate::penultimate::entrances::Entrances;
+use crate::training::cpu::optimizer::Steps;
+use crate::training::turns::Turns;
+
+/// Forgotten and retained samples of a step.
+const BATCH: [usize; 2] = [128, 256];
+
+/// Steps in which the rate goes up to the whole; after them it falls along half a cosine.
+const WARM_UP: f64 = 4.0;
+const RATE: f64 = 1e-3;
+
+/// Adam's decays: the second one forgets within the few steps that there are.
+const DECAYS: [f64; 2] = [0.9, 0.99];
+
+/// What a refinement is made from.
+pub struct RefineJob<'a> {
+    /// The network's weights.
+    pub state: &'a StateDict,
+    /// What enters the stage of forgotten samples.
+    pub forget: &'a Entrances,
+    /// The head row of each one's label.
+    pub forget_rows: &'a [u32],
+    /// For each the proportions in which it goes to the head's rows, `[samples, rows]`; each row sums to 1.
+    pub shares: &'a Matrix,
+    /// What enters the stage of retained samples.
+    pub retained: &'a Entrances,
+    /// The head row of each one's label.
+    pub retained_rows: &'a [u32],
+    /// The head rows of the forgotten labels.
+    pub gone: &'a BTreeSet<u32>,
+    /// The part of its own deviation that a sample keeps, as in [`fiun::Remap`].
+    pub keep: f32,
+    /// The weight of Fisher's criterion ([`fiun::Separation`]).
+    pub weight: f32,
+    /// Steps.
+    pub steps: usize,
+    /// Decides which samples make a batch.
+    pub seed: u64,
+}
+
+/// What is aimed at: the streams, and what retained samples were taken for.
+struct Aim {
+    forget: Vec<f32>,
+    retained: Seen,
+    /// Of each channel of the stream, over retained samples.
+    variances: Vec<f32>,
+}
+
+impl LastStage {
+    /// The stage's tensors ([`LastStage::tensors`]) after a few steps of Adam on
+    ///
+    /// ```text
+    /// mean_f (s - t)^2 / v + mean_r (s - s_0)^2 / v + mean_r KL(p_0 || p) + weight sum J
+    /// ```
+    ///
+    /// `s`: the stream, `s_0` before; `t`: REMAP's targets ([`fiun::Remap`]); `v`: the variance of each channel of the
+    /// stream on retained samples; `p`: the answer over retained labels; `J`: Fisher's criterion of the features
+    /// of each forgotten label beside the retained ones. Batch norms keep their statistics and factors.
+    ///
+    /// # Errors
+    /// [`NetError`] when what it is made from does not fit together, or nothing finite comes out.
+    pub fn refine(&self, job: &RefineJob<'_>) -> Result<StateDict, NetError> {
+        let names: BTreeSet<String> = self.tensors().into_iter().collect();
+        let aim = self.aim(job)?;
+        let mut state = job.state.clone();
+        let mut rng = ChaCha8Rng::seed_from_u64(job.seed);
+        let mut turns = Turns::new(job.forget.samples());
+        turns.shuffle(&mut rng);
+        let mut adam = Steps::adam(DECAYS);
+        let mut separations = Separations::default();
+        for step in 0..job.steps {
+            let forget = turns.take(BATCH[0], &mut rng);
+            let draw = |_| rng.random_range(0..job.retained.samples());
+            let retained: Vec<usize> = (0..BATCH[1]).map(draw).collect();
+            let batch = [&forget[..], &retained[..]];
+            let gradients = self.gradients(job, &aim, &state, batch, &mut separations)?;
+            let wanted = gradients
+                .into_iter()
+                .filter(|(name, _)| names.contains(name));
+            let falling =
+                0.5 * (1.0 + (std::f64::consts::PI * step as f64 / job.steps as f64).cos());
+            let rate = RATE * falling * ((step + 1) as f64 / WARM_UP).min(1.0);
+            adam.step(rate, &mut state, wanted.collect(), &BTreeMap::new());
+        }
+        state.retain(|name, _| names.contains(name));
+        if let Some((name, array)) = state
+            .iter()
+            .find(|(_, array)| array.values.iter().any(|v| !v.is_finite()))
+        {
+            let index = array.values.iter().position(|v| !v.is_finite());
+            let index = index.unwrap_or_default();
+            return Err(NetError::NotFinite {
+                name: name.clone(),
+                value: array.values[index],
+                index,
+            });
+        }
+        Ok(state)
+    }
+
+    fn aim(&self, job: &RefineJob<'_>) -> Result<Aim, NetError> {
+        let forget = self.run(job.state, job.forget)?;
+        let retained = self.run(job.state, job.retained)?;
+        let classes = retained.logits.cols();
+        let (means, _) =
+            prototypes(retained.rows()?, job.retained_rows, classes).map_err(backend)?;
+        let channels = forget.stream.channels;
+        let corrections = Remap {
+            stream: forget.rows()?,
+            shares: job.shares.view(),
+            prototypes: means.view(),
+            labels: job.forget_rows,
+            keep: job.keep,
+            scale: &vec![1.0; channels],
+        }
+        .corrections()
+        .map_err(backend)?;
+        let mut targets = forget.stream.values;
+        let pairs = targets.iter_mut().zip(corrections.values());
+        pairs.for_each(|(t, d)| *t += d);
+        Ok(Aim {
+            forget: targets,
+            variances: variances(&retained.stream),
+            retained,
+        })
+    }
+
+    /// The gradients of one batch, by full name.
+    fn gradients(
+        &self,
+        job: &RefineJob<'_>,
+        aim: &Aim,
+        state: &StateDict,
+        [forget, retained]: [&[usize]; 2],
+        separations: &mut Separations,
+    ) -> Result<BTreeMap<String, Vec<f32>>, NetError> {
+        let pieces = self.pieces(state, Purpose::Gradients)?;
+        let threads = rayon::current_num_threads();
+        let mut input = job.forget.select(forget);
+        input.append(job.retained.select(retained));
+        let [mut below, mut above] = [Record::new(threads), Record::new(threads)];
+        let stream = below.layers(&pieces.stage, input).map_err(backend)?;
+        let features = above
+            .layers(&pieces.above, stream.clone())
+            .map_err(backend)?;
+        let logits = pieces.head.record(features.clone(), &mut above);
+        let logits = logits.map_err(backend)?;
+
+        let first = forget.len() * logits.channels;
+        let count = retained.len();
+        let now = fiun::MatrixRef::new(count, logits.channels, &logits.values[first..]);
+        let before = aim.retained.logits.select_rows(retained);
+        let mut at_logits = vec![0.0; first];
+        at_logits.extend(hold(now.map_err(backend)?, before.view(), job.gone));
+
+        let labels: Vec<u32> = forget.iter().map(|at| job.forget_rows[*at]).collect();
+        let at_features = separations.gradient(&features, &labels, job.weight)?;
+
+        let each = stream.per_sample();
+        let picked = |all: &[f32], places: &[usize]| -> Vec<f32> {
+            let rows = places.iter().map(|at| &all[at * each..(at + 1) * each]);
+            rows.flatten().copied().collect()
+        };
+        let (own, rest) = stream.values.split_at(forget.len() * each);
+        let mut at_stream = vec![0.0; stream.values.len()];
+        let (at_own, at_rest) = at_stream.split_at_mut(own.len());
+        towards(own, &picked(&aim.forget, forget), &aim.variances, at_own);
+        let held = picked(&aim.retained.stream.values, retained);
+        towards(rest, &held, &aim.variances, at_rest);
+
+        let mut gradients = BTreeMap::new();
+        let mut pass_on = |_: crate::cpu::layer::Tapped<'_>| Ok(true);
+        let mut pass = Backward::new(above, &mut pass_on);
+        let ended = || NetError::Backend("the backward pass ended before the stream".into());
+        let back = pieces.head.backward(logits.with(at_logits), &mut pass)?;
+        let mut back = back.ok_or_else(ended)?;
+        back.add(&features.with(at_features), false);
+        let mut back = pass.layers(&pieces.above, back)?.ok_or_else(ended)?;
+        back.add(&stream.with(at_stream), false);
+        let mut collect = |layer: crate::cpu::layer::Tapped<'_>| {
+            for (part, gradient) in (layer.gradients)().map_err(backend)? {
+                gradients.insert(format!("{}.{part}", layer.name), gradient);
+            }
+            Ok(true)
+        };
+        Backward::new(below, &mut collect).layers(&pieces.stage, back)?;
+        Ok(gradients)
+    }
+}
+
+/// The variance of each channel over samples and positions.
+fn variances(maps: &Maps) -> Vec<f32> {
+    let rows = (maps.values.len() / maps.channels.max(1)).max(1) as f32;
+    let mean: Vec<f32> = maps.sums().iter().map(|sum| sum / rows).collect();
+    let centred = |value: f32, _, c: usize| (value - mean[c]).powi(2);
+    let sums = column_sums(&maps.values, &maps.values, maps.channels, centred);
+    sums.iter().map(|sum| (sum / rows).max(1e-6)).collect()
+}
