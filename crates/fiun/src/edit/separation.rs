@@ -214,7 +214,7 @@ mod tests {
                 >> 16)
                 % 1000;
             let noise = noise as f32 / 500.0 - 1.0;
-            noise + if at % 3 == 0 { shift } else { 0.0 }
+            noise + if at.is_multiple_of(3) { shift } else { 0.0 }
         };
         Matrix::new(rows, 3, (0..rows * 3).map(value).collect()).unwrap()
     }

@@ -31,7 +31,7 @@ pub(crate) fn change_alone(values: &mut [f32], width: usize, change: impl Fn(&mu
     if values.len() <= part {
         return change(values);
     }
-    values.par_chunks_mut(part).for_each(|part| change(part));
+    values.par_chunks_mut(part).for_each(&change);
 }
 
 /// The sums of `term(value, value beside, column)` over rows, column by column.
