@@ -156,7 +156,9 @@ fn sabotaged_edits_reach_outputs_at_most() {
     let same = bench.judged(&retrained, &reference);
     assert_eq!(same.judgement, Judgement::Indistinguishable, "{same:?}");
 
-    let half = between(&bench.before, &retrained, 0.5);
+    // The edit below the head, half of the way.
+    let deep = after(&engine, &recipe, MethodKind::Fiun, model);
+    let half = between(&bench.before, &deep, 0.5);
     // The head of the retrained model on the features of the one before.
     let head = model.head_tensors();
     let replaced = |(name, array): (&String, &Array)| {
