@@ -96,6 +96,29 @@ fn training_learns_and_repeats_itself() {
     assert!(accuracy > 0.85, "{accuracy}");
 }
 
+/// Sums over samples are made in the same parts however many threads there are.
+#[test]
+fn the_number_of_threads_does_not_matter() {
+    let splits = open("digits", &OpenOptions::default()).unwrap();
+    let architecture = architecture(Kind::ResNet8, 1, 8);
+    let fresh = initial_state(&architecture, 5).unwrap();
+    let set = splits.train.sample(100, 1);
+    let config = TrainingConfig {
+        epochs: 1,
+        batch_size: 50,
+        ..TrainingConfig::default()
+    };
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let train = || run(&architecture, &fresh, &set, &config, &|_| false).unwrap();
+        pool.build().unwrap().install(train)
+    };
+    let one = with(1);
+    for threads in [2, 5] {
+        assert_eq!(one, with(threads), "{threads}");
+    }
+}
+
 #[test]
 fn random_changes_repeat_themselves() {
     let splits = open("digits", &OpenOptions::default()).unwrap();

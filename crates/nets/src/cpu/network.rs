@@ -77,10 +77,8 @@ impl CpuNetwork {
         input: Maps,
         dropout: Option<ChaCha8Rng>,
     ) -> Result<Recorded<'_>, NetError> {
-        self.recorded(
-            input,
-            Record::training(rayon::current_num_threads(), dropout),
-        )
+        let parts = training_parts(input.samples);
+        self.recorded(input, Record::training(parts, dropout))
     }
 
     fn recorded(&self, input: Maps, mut record: Record) -> Result<Recorded<'_>, NetError> {
@@ -115,6 +113,16 @@ impl CpuNetwork {
             .ok_or_else(|| NetError::Backend("a pass lost what it watched".into()))
     }
 }
+
+/// The parts that a batch of a training is cut into, as if there were so many threads: the same on every machine,
+/// since products of other sizes may add in another order, and the same seed is to give the same weights.
+pub(crate) fn training_parts(samples: usize) -> usize {
+    (samples / PART).clamp(1, PARTS)
+}
+
+/// Samples of a part, at least, and parts at most.
+const PART: usize = 8;
+const PARTS: usize = 16;
 
 /// A forward pass with everything that the backward pass needs.
 pub(crate) struct Recorded<'a> {

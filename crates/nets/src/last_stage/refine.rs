@@ -12,6 +12,7 @@ use super::stage::{LastStage, Seen};
 use crate::array::StateDict;
 use crate::cpu::layer::{Backward, Record};
 use crate::cpu::maps::Maps;
+use crate::cpu::network::training_parts;
 use crate::cpu::rows::column_sums;
 use crate::cpu::weights::Purpose;
 use crate::error::{NetError, backend};
@@ -152,7 +153,7 @@ impl LastStage {
         separations: &mut Separations,
     ) -> Result<BTreeMap<String, Vec<f32>>, NetError> {
         let pieces = self.pieces(state, Purpose::Gradients)?;
-        let threads = rayon::current_num_threads();
+        let threads = training_parts(forget.len() + retained.len());
         let mut input = job.forget.select(forget);
         input.append(job.retained.select(retained));
         let [mut below, mut above] = [Record::new(threads), Record::new(threads)];

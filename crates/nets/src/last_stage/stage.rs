@@ -1,7 +1,8 @@
 //! Where the last stage is, and what it makes of samples.
 
 use disinherit_data::DataSet;
-use fiun::{Matrix, MatrixRef};
+use fiun::{FisherError, Matrix, MatrixRef};
+use rayon::prelude::*;
 
 use crate::architecture::description::Architecture;
 use crate::array::StateDict;
@@ -92,13 +93,15 @@ impl LastStage {
         let inputs = Inputs::new(set, self.architecture.input, preprocessing)?;
         let weights = Weights::new(state, Purpose::Outputs);
         let below = cpu_layers(&self.program[..self.bounds[0]], &weights)?;
-        let threads = rayon::current_num_threads();
         let all: Vec<usize> = (0..set.len()).collect();
         let mut parts = Vec::new();
-        for batch in all.chunks(BATCH * threads) {
-            let maps = inputs.maps(batch, batch.len());
-            parts.push(forward(&below, maps, threads).map_err(backend)?);
-            progress(batch.len());
+        for round in all.chunks(BATCH * rayon::current_num_threads()) {
+            let done = round
+                .par_chunks(BATCH)
+                .map(|batch| forward(&below, inputs.maps(batch, batch.len()), 1));
+            let done: Vec<Maps> = done.collect::<Result<_, _>>().map_err(backend)?;
+            parts.extend(done);
+            progress(round.len());
         }
         Ok(Entrances::together(parts))
     }
@@ -125,19 +128,17 @@ impl LastStage {
 
     pub(super) fn run(&self, state: &StateDict, entrances: &Entrances) -> Result<Seen, NetError> {
         let pieces = self.pieces(state, Purpose::Outputs)?;
-        let threads = rayon::current_num_threads();
         let all: Vec<usize> = (0..entrances.samples()).collect();
+        let done = all.par_chunks(BATCH).map(|batch| {
+            let written = forward(&pieces.stage, entrances.select(batch), 1)?;
+            let above = forward(&pieces.above, written.clone(), 1)?.flattened();
+            let said = pieces.head.forward(above.clone(), 1)?;
+            Ok((written, above, said))
+        });
+        let done: Vec<_> = done.collect::<Result<_, FisherError>>().map_err(backend)?;
         let mut stream = Maps::default();
         let (mut features, mut logits) = (Vec::new(), Vec::new());
-        for batch in all.chunks(BATCH * threads) {
-            let written = forward(&pieces.stage, entrances.select(batch), threads);
-            let written = written.map_err(backend)?;
-            let above = forward(&pieces.above, written.clone(), threads).map_err(backend)?;
-            let above = above.flattened();
-            let said = pieces
-                .head
-                .forward(above.clone(), threads)
-                .map_err(backend)?;
+        for (written, above, said) in done {
             features.extend(above.values);
             logits.extend(said.values);
             if stream.samples == 0 {
