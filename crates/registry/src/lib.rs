@@ -95,7 +95,6 @@ pub use log::record::{
     AddRecord, FisherImportRecord, FisherRecord, FsckRecord, GrowRecord, ImportRecord,
     OperationRecord, PurgeRecord, Subject, UndoRecord, UnlearnRecord,
 };
-pub use log::retired::retired_versions;
 pub use maintenance::fsck::{Damage, Health};
 pub use maintenance::gc::Garbage;
 pub use maintenance::purge::{Purge, Purged};
