@@ -6,6 +6,7 @@ mod models;
 mod open;
 pub(crate) mod samples;
 mod service;
+pub(crate) mod streams;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -355,6 +356,10 @@ impl Registry {
 impl ReadObject for Registry {
     fn object(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
         self.runtime.block_on(self.blobs.get(digest))
+    }
+
+    fn object_file(&self, digest: Digest) -> Result<Option<PathBuf>, RegistryError> {
+        self.blobs.file(digest)
     }
 }
 
