@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use disinherit_formats::{Checkpoint, TensorSource, to_safetensors};
+use disinherit_formats::{Checkpoint, FormatError, TensorSource, to_safetensors};
 
 use crate::cards::card::FisherCard;
 use crate::cards::file::{INNER, SCALE};
@@ -47,7 +47,12 @@ impl CardFile {
     /// # Errors
     /// [`RegistryError`] when it cannot be read, or is no card.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
-        let file = Checkpoint::open(path)?;
+        let file = Checkpoint::open(path).map_err(|error| match error {
+            FormatError::Checkpoint { path, reason } => {
+                RegistryError::Card(format!("{}: {reason}", path.display()))
+            }
+            other => other.into(),
+        })?;
         let names: Vec<String> = file.tensors().into_keys().collect();
         let (inner, other): (Vec<&String>, Vec<&String>) =
             names.iter().partition(|name| name.starts_with(INNER));
