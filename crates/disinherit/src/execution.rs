@@ -185,10 +185,10 @@ impl Execution<'_> {
             let (work, method) = (&self.work, self.method);
             let collect = |model: &Arc<LoadedModel>| method.evidence(work, model.id());
             // Samples are run through one model after the other, since that uses every core; what cards keep of them is
-            // too little for that.
+            // too little for that. On all cores, whatever was asked for: sums of a network depend on how many work on it.
             let evidence: Vec<Result<Option<Evidence>, EngineError>> =
                 match parallel && work.engine.data().is_none() {
-                    true => pool.install(|| models.par_iter().map(collect).collect()),
+                    true => models.par_iter().map(collect).collect(),
                     false => models.iter().map(collect).collect(),
                 };
             let evidence = evidence.into_iter().collect::<Result<Vec<_>, _>>()?;
