@@ -4,11 +4,14 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Instant;
 
 use disinherit::{EditDepth, Engine, Fiun, FiunOptions, RunOptions};
 use disinherit_nets::Compute;
 use disinherit_registry::{Location, Registry};
 use umig::{Forget, ModelId, Request};
+
+use crate::line::{memory, processor_time};
 
 /// The argument that starts a measured process.
 pub(crate) const CHILD: &str = "--forget-apart";
@@ -20,6 +23,8 @@ pub(crate) const WHOLE: &str = "whole";
 pub(crate) struct Measured {
     pub(crate) seconds: f64,
     pub(crate) mebibytes: f64,
+    /// Seconds of processor time, of all threads: on a shared machine they vary less than the clock.
+    pub(crate) processor: f64,
 }
 
 /// Forgets a class in the registry in a folder, from cards alone. `depth` is `outputs` or `features`.
@@ -50,13 +55,17 @@ pub(crate) fn command(
 pub(crate) fn measured(output: Output) -> Result<Measured, Box<dyn Error>> {
     let text = String::from_utf8(output.stdout)?;
     let mut numbers = text.split_whitespace().map(str::parse::<f64>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(seconds)), Some(Ok(mebibytes))) => Ok(Measured { seconds, mebibytes }),
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Ok(seconds)), Some(Ok(mebibytes)), Some(Ok(processor))) => Ok(Measured {
+            seconds,
+            mebibytes,
+            processor,
+        }),
         _ => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
     }
 }
 
-/// Opens the registry, forgets, prints seconds and MiB.
+/// Opens the registry, forgets, prints seconds, MiB and seconds of processor time.
 pub(crate) fn child() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(2);
     let mut next = |what: &str| arguments.next().ok_or_else(|| format!("no {what}"));
@@ -68,7 +77,7 @@ pub(crate) fn child() -> Result<(), Box<dyn Error>> {
     // How shared storage is reached is in the environment.
     let place = Location::parse(&place)?.with_settings(std::env::vars());
     let registry = Registry::open_at(&place)?;
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let request = Request::new(Forget::classes([class])).from_models(from);
     let engine = Engine::new(registry)
         .with_compute(Compute::Cpu)
@@ -85,12 +94,11 @@ pub(crate) fn child() -> Result<(), Box<dyn Error>> {
     let prepared = engine.prepare(&request, &method, RunOptions::default())?;
     if shard != WHOLE {
         prepared.run_shard(shard.parse()?)?;
-        let seconds = start.elapsed().as_secs_f64();
-        println!("{seconds} {}", peak_mebibytes().unwrap_or(f64::NAN));
+        tell(start);
         return Ok(());
     }
     let done = prepared.run()?.unlearned;
-    let seconds = start.elapsed().as_secs_f64();
+    tell(start);
     for model in &done.models {
         let reached = model
             .inner
@@ -100,14 +108,11 @@ pub(crate) fn child() -> Result<(), Box<dyn Error>> {
             return Err(format!("{}: {:?}", model.before, model.inner).into());
         }
     }
-    println!("{seconds} {}", peak_mebibytes().unwrap_or(f64::NAN));
     Ok(())
 }
 
-/// The largest resident size so far, as Linux tells it.
-fn peak_mebibytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kibibytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes / 1024.0)
+/// Prints what the work took.
+fn tell(start: Instant) {
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{seconds} {} {}", memory("VmHWM"), processor_time());
 }

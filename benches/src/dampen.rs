@@ -11,31 +11,49 @@ use crate::line::{Line, in_turn};
 
 const ROWS: usize = 25_000;
 const COLS: usize = 4_000;
-const PARAMETERS: usize = ROWS * COLS;
+pub(crate) const PARAMETERS: usize = ROWS * COLS;
 const ROUNDS: usize = 12;
 
+/// SSD's default; selects 5 % of these.
+const ALPHA: f64 = 10.0;
+
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
+    let [forget, own] = fims()?;
+    let dampening = Dampening::new(ALPHA, 1.0)?;
+    let line = |name, [ours, limit]: [f64; 2]| {
+        Line::milliseconds(name, ours, Some(limit), "copy-and-scale")
+    };
+    Ok(vec![
+        line("dampen 100 M f32", measure::<f32>(&forget, &own, dampening)),
+        line("dampen 100 M f16", measure::<f16>(&forget, &own, dampening)),
+        line(
+            "dampen 100 M bf16",
+            measure::<bf16>(&forget, &own, dampening),
+        ),
+    ])
+}
+
+/// Seconds in single precision.
+pub(crate) fn seconds() -> Result<f64, Box<dyn Error>> {
+    let [forget, own] = fims()?;
+    Ok(measure::<f32>(&forget, &own, Dampening::new(ALPHA, 1.0)?)[0])
+}
+
+fn fims() -> Result<[FisherTensor; 2], Box<dyn Error>> {
     let fim = |step: usize, modulus: usize, least: usize| {
         let value = |i: usize| ((i * step) % modulus + least) as f32 / 128.0;
         let values = (0..PARAMETERS).into_par_iter().map(value).collect();
         FisherTensor::from_parts(vec![ROWS, COLS], values, vec![1.0; ROWS])
     };
-    let (forget, own) = (fim(31, 97, 0)?, fim(17, 89, 1)?);
-    // SSD's default; selects 5 % of these.
-    let dampening = Dampening::new(10.0, 1.0)?;
-    Ok(vec![
-        line::<f32>("dampen 100 M f32", &forget, &own, dampening),
-        line::<f16>("dampen 100 M f16", &forget, &own, dampening),
-        line::<bf16>("dampen 100 M bf16", &forget, &own, dampening),
-    ])
+    Ok([fim(31, 97, 0)?, fim(17, 89, 1)?])
 }
 
-fn line<T: Scalar + Default>(
-    name: &str,
+/// Seconds of ours and of the limit.
+fn measure<T: Scalar + Default>(
     forget: &FisherTensor,
     own: &FisherTensor,
     dampening: Dampening,
-) -> Line {
+) -> [f64; 2] {
     let mut theta = vec![T::default(); PARAMETERS];
     let zeros = [T::default(); BLOCK];
     for block in theta.chunks_mut(BLOCK) {
@@ -48,7 +66,7 @@ fn line<T: Scalar + Default>(
     }
     let mut out = vec![T::default(); PARAMETERS];
     let mut copy = vec![T::default(); PARAMETERS];
-    let [ours, limit] = in_turn(
+    in_turn(
         ROUNDS,
         || {
             std::hint::black_box(dampen(&theta, forget, own, dampening, &mut out).is_ok());
@@ -57,8 +75,7 @@ fn line<T: Scalar + Default>(
             copy_and_scale(&theta, forget.values(), own.values(), &mut copy);
             std::hint::black_box(&copy);
         },
-    );
-    Line::milliseconds(name, ours, Some(limit), "copy-and-scale")
+    )
 }
 
 /// Reads and writes what dampening reads and writes, on all threads, and does next to nothing.

@@ -20,7 +20,8 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     ])
 }
 
-fn rate(compute: Compute, images: usize) -> Result<f64, Box<dyn Error>> {
+/// Images a second.
+pub(crate) fn rate(compute: Compute, images: usize) -> Result<f64, Box<dyn Error>> {
     let network = Network::new(&family::resnet(), &family::state(1)?, compute)?;
     let set = family::images("noise", images, 1)?;
     let preprocessing = Preprocessing::default();

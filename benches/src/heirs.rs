@@ -26,6 +26,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         let name = |what: &str| format!("{descendants} heirs, {what}");
         lines.push(Line::plain(name("unlearn"), measured.seconds, "s"));
         lines.push(Line::plain(name("peak memory"), measured.mebibytes, "MiB"));
+        lines.push(Line::plain(name("processor time"), measured.processor, "s"));
         if descendants == 10 {
             lines.push(Line::plain(
                 "card read for an edit".into(),

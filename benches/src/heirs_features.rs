@@ -51,6 +51,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         let name = |what: &str| format!("{descendants} heirs to the features, {what}");
         lines.push(Line::plain(name("unlearn"), measured.seconds, "s"));
         lines.push(Line::plain(name("peak memory"), measured.mebibytes, "MiB"));
+        lines.push(Line::plain(name("processor time"), measured.processor, "s"));
         if descendants == 100 {
             let name = "activation statistics of a card".into();
             lines.push(Line::plain(name, bytes, "bytes"));

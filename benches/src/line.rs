@@ -88,7 +88,12 @@ pub(crate) fn in_turn(rounds: usize, mut one: impl FnMut(), mut other: impl FnMu
 
 /// What of this process is in memory now, or was at most, in MiB.
 pub(crate) fn memory(what: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    memory_of("self", what)
+}
+
+/// The same of another process.
+pub(crate) fn memory_of(process: &str, what: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(what));
     let number = line.and_then(|line| line.split_whitespace().nth(1));
     number

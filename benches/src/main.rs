@@ -12,13 +12,17 @@ mod heirs;
 mod heirs_features;
 mod import;
 mod layers;
+mod limits;
 mod line;
 mod machines;
+mod memory;
 mod peer;
 mod plan;
 mod procedure;
+mod program;
 mod provenance;
 mod scale;
+mod startup;
 
 use crate::line::Line;
 
@@ -33,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(provenance::CHILD) {
         return provenance::child();
     }
-    let all: [(&str, Benchmark); 12] = [
+    let all: [(&str, Benchmark); 15] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
@@ -46,6 +50,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("provenance", provenance::run),
         ("scale", scale::run),
         ("import", import::run),
+        ("startup", startup::run),
+        ("memory", memory::run),
+        ("limits", limits::run),
     ];
     if let Some(name) = &wanted
         && !all.iter().any(|(known, _)| known == name)

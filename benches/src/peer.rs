@@ -9,18 +9,21 @@ pub(crate) fn number(script: &str, arguments: &[String]) -> Option<f64> {
     Some(number)
 }
 
-/// As [`number`], for a script that prints several. `DISINHERIT_PYTHON` names another interpreter
-/// than `python3`.
+/// The interpreter: `python3`, or the one that `DISINHERIT_PYTHON` names.
+pub(crate) fn interpreter() -> String {
+    std::env::var("DISINHERIT_PYTHON").unwrap_or_else(|_| "python3".into())
+}
+
+/// As [`number`], for a script that prints several.
 pub(crate) fn numbers<const N: usize>(script: &str, arguments: &[String]) -> Option<[f64; N]> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let output =
-        Command::new(std::env::var("DISINHERIT_PYTHON").unwrap_or_else(|_| "python3".into()))
-            .arg(format!("{}/peers/{script}", env!("CARGO_MANIFEST_DIR")))
-            .args(arguments)
-            .arg(threads.to_string())
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
+    let output = Command::new(interpreter())
+        .arg(format!("{}/peers/{script}", env!("CARGO_MANIFEST_DIR")))
+        .args(arguments)
+        .arg(threads.to_string())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let list: Option<Vec<f64>> = text.split_whitespace().map(|n| n.parse().ok()).collect();
     list?.try_into().ok()

@@ -108,7 +108,8 @@ fn manifest() -> Manifest {
     }
 }
 
-fn publication(models: Vec<NewModel>) -> Publication {
+/// An operation that makes models.
+pub(crate) fn publication(models: Vec<NewModel>) -> Publication {
     Publication {
         models,
         ..Publication::new(
@@ -121,19 +122,25 @@ fn publication(models: Vec<NewModel>) -> Publication {
     }
 }
 
-/// How long filling a catalog takes, listing its pages, adding one more model, and reading its graph.
-fn catalog(models: usize) -> Result<Vec<Line>, Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
-    let registry = Registry::create(folder.path())?;
+/// Fills a catalog with models of one and the same tensor, and returns its digest.
+pub(crate) fn fill(registry: &Registry, models: usize) -> Result<Digest, Box<dyn Error>> {
     let tensors = [("fc.weight".to_owned(), Tensor::from_f32(&[1], &[1.0]))];
     let digest = registry.put_model(manifest(), tensors.into())?;
-    let start = Instant::now();
     for first in (0..models).step_by(BATCH) {
         let batch: Vec<NewModel> = (first..models.min(first + BATCH))
             .map(|n| row(n, digest))
             .collect::<Result<_, _>>()?;
         registry.publish(&publication(batch))?;
     }
+    Ok(digest)
+}
+
+/// How long filling a catalog takes, listing its pages, adding one more model, and reading its graph.
+fn catalog(models: usize) -> Result<Vec<Line>, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let registry = Registry::create(folder.path())?;
+    let start = Instant::now();
+    let digest = fill(&registry, models)?;
     let filled = start.elapsed().as_secs_f64();
     let pages = page_times(&registry, models);
     let one = row(models, digest)?;

@@ -57,3 +57,9 @@ def test_the_extra_is_what_the_requirements_say():
     extra = re.search(r"^test = \[\n(.*?)^\]", project, re.S | re.M).group(1)
     lines = (ROOT / "requirements-test.txt").read_text().splitlines()
     assert re.findall(r'"(.*)"', extra) == [line for line in lines if not line.startswith("#")]
+
+
+def test_importing_the_package_leaves_numpy_out():
+    """It takes longer to import than all else, and only arrays need it."""
+    code = "import sys, disinherit; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

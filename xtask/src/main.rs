@@ -23,14 +23,8 @@ struct Chores {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Run the benchmarks and print name, ours, peer or limit, ratio and unit.
-    Bench {
-        /// Only this one.
-        name: Option<String>,
-        /// Print one JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Run the benchmarks and print name, ours, peer or limit, ratio and unit, or compare with a run of before.
+    Bench(bench::BenchArgs),
     /// Check the rooms of the house: arrows between crates, circles between files, imports through a
     /// crate's root, sizes. Exits with 1 when something is found.
     Modules {
@@ -54,7 +48,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Chores::parse().chore {
-        Chore::Bench { name, json } => bench::bench(name, json).map(|()| true),
+        Chore::Bench(args) => bench::bench(&args),
         Chore::Modules { only, json } => modules::modules(&only, json),
         Chore::Exports { json } => exports::exports(json),
         Chore::Features => features::features(),

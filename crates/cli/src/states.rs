@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use disinherit::registry::{ModelRow, Registry, RegistryError, RequestId, State, retired_versions};
+use disinherit::registry::{ModelRow, Registry, RegistryError, RequestId, State};
 use disinherit::umig::ModelId;
 
 /// What has become of versions.
@@ -11,16 +11,12 @@ pub(crate) struct States {
 }
 
 impl States {
-    /// Of some versions; the log is read only where one of them is superseded.
+    /// Of some versions.
     pub(crate) fn of_rows<'a>(
         registry: &Registry,
         rows: impl IntoIterator<Item = &'a ModelRow>,
     ) -> Result<Self, RegistryError> {
-        let mut rows = rows.into_iter();
-        let retired = match rows.any(|row| row.vertex.superseded) {
-            true => retired_versions(&registry.operations()?),
-            false => BTreeMap::new(),
-        };
+        let retired = registry.retired(rows)?;
         Ok(Self { retired })
     }
 

@@ -203,6 +203,7 @@ fn as_onnx(away: &Place, name: &str) {
         documents: template.documents.clone(),
         describe: &|name| known.get(name).cloned(),
         tensor: &|name| weights.tensor(name),
+        copy: None,
     };
     let file = away.path(&format!("{name}.onnx"));
     disinherit_formats::write(&file, &template.format, &parts).unwrap();

@@ -36,6 +36,7 @@ fn as_onnx(place: &Place, template: &str, file: &str) {
             true => weights.tensor(name),
             false => template.tensor(name),
         },
+        copy: None,
     };
     let file = place.path(file);
     fs::create_dir_all(file.parent().unwrap()).unwrap();

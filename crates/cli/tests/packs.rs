@@ -3,6 +3,8 @@
 #![cfg(unix)]
 
 mod common;
+#[path = "packs/large.rs"]
+mod large;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,9 +1,10 @@
 //! Adding a model that was trained elsewhere.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use disinherit_formats::{Dtype, Tensor, TensorSource};
-use disinherit_formats::{HubConfig, ModelFile, find_head};
+use disinherit_formats::{Dtype, FormatError, TensorSource};
+use disinherit_formats::{HubConfig, ModelFile, find_head, for_pieces, widened};
 use disinherit_nets::{Architecture, Input, Kind, Preprocessing, TextShape, check_finite};
 use disinherit_registry::{
     AddRecord, Digest, ModelRow, NewModel, OperationRecord, Publication, Registry,
@@ -329,10 +330,34 @@ fn check(file: &dyn TensorSource, network: &Architecture, id: &str) -> Result<()
         if no_bias && name == bias {
             continue;
         }
-        let values = file.tensor(&name)?.to_f32().unwrap_or_default();
-        check_finite(&name, &values).map_err(EngineError::net(id))?;
+        let Some((dtype, _)) = known.get(&name) else {
+            continue;
+        };
+        let mut before = 0;
+        for_pieces(&mut *file.reader(&name)?, |piece| {
+            let values = widened(*dtype, piece).unwrap_or_default();
+            let checked = check_finite(&name, before, &values).map_err(EngineError::net(id));
+            before += values.len();
+            checked.map_err(Piece::Refused)
+        })
+        .map_err(|error| match error {
+            Piece::Refused(error) => error,
+            Piece::Unread(error) => FormatError::io("read", &name)(error).into(),
+        })?;
     }
     Ok(())
+}
+
+/// What a piece of a tensor came to.
+enum Piece {
+    Refused(EngineError),
+    Unread(io::Error),
+}
+
+impl From<io::Error> for Piece {
+    fn from(error: io::Error) -> Self {
+        Self::Unread(error)
+    }
 }
 
 /// Refuses a head that is another tensor too: its rows cannot be dampened alone.
@@ -342,16 +367,20 @@ fn check_tied(file: &dyn TensorSource, head: &str, id: &str) -> Result<(), Engin
     let Some(own) = tensors.get(&name) else {
         return Ok(());
     };
-    let mut weight: Option<Tensor> = None;
+    let digest = |name: &str| {
+        let digest = Digest::from_reader(&mut *file.reader(name)?);
+        digest.map_err(FormatError::io("read", name))
+    };
+    let mut weight: Option<Digest> = None;
     for (other, shape) in &tensors {
         if *other == name || shape != own {
             continue;
         }
-        let weight = match &weight {
+        let weight = match weight {
             Some(weight) => weight,
-            None => weight.insert(file.tensor(&name)?),
+            None => *weight.insert(digest(&name)?),
         };
-        if file.tensor(other)? == *weight {
+        if digest(other)? == weight {
             return Err(EngineError::CannotAdd {
                 reason: format!(
                     "the head `{head}` of `{id}` is tied to `{other}`: both are the same weights, and \

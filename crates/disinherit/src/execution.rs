@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use disinherit_formats::Tensor;
-use disinherit_registry::{LossCheck, ModelOutcome};
+use disinherit_registry::{LossCheck, ModelOutcome, TensorRef};
 use rayon::prelude::*;
 use umig::{ModelId, Scope, Stage, Task};
 
@@ -182,11 +182,16 @@ impl Execution<'_> {
             let models: Vec<Result<Arc<LoadedModel>, EngineError>> =
                 pool.install(|| ids.par_iter().map(open).collect());
             let models = models.into_iter().collect::<Result<Vec<_>, _>>()?;
-            let evidence: Vec<Option<Evidence>> = models
-                .iter()
-                .map(|model| self.method.evidence(&self.work, model.id()))
-                .collect::<Result<_, _>>()?;
             let (work, method) = (&self.work, self.method);
+            let collect = |model: &Arc<LoadedModel>| method.evidence(work, model.id());
+            // Samples are run through one model after the other, since that uses every core; what cards keep of them is
+            // too little for that. On all cores, whatever was asked for: sums of a network depend on how many work on it.
+            let evidence: Vec<Result<Option<Evidence>, EngineError>> =
+                match parallel && work.engine.data().is_none() {
+                    true => models.par_iter().map(collect).collect(),
+                    false => models.iter().map(collect).collect(),
+                };
+            let evidence = evidence.into_iter().collect::<Result<Vec<_>, _>>()?;
             let edit = |(model, evidence): (&Arc<LoadedModel>, &Option<Evidence>)| {
                 work.engine.go_on()?;
                 let start = Instant::now();
@@ -284,10 +289,18 @@ impl Execution<'_> {
     ) -> Result<(), EngineError> {
         let mut outcomes = Vec::with_capacity(models.len());
         let mut changed = Vec::with_capacity(models.len());
+        let mut manifests = Vec::with_capacity(models.len());
         for (model, (edit, seconds)) in models.iter().zip(edits) {
             let id = model.id();
             let seconds = seconds + self.seconds.get(id).copied().unwrap_or_default();
-            let (edit, loss) = self.checked(model, edit)?;
+            let (mut edit, loss) = self.checked(model, edit)?;
+            let mut manifest = model.manifest.clone();
+            let stored = std::mem::take(&mut edit.stored);
+            if self.options.dry_run {
+                self.unwritten += stored.values().filter_map(TensorRef::bytes).sum::<u64>();
+            }
+            manifest.tensors.extend(stored);
+            manifests.push(manifest);
             let (outcome, tensors) = self.outcome(model, edit, (loss, seconds));
             self.weigh(&outcome);
             if self.options.keep_weights || self.kept.contains(id) {
@@ -300,9 +313,8 @@ impl Execution<'_> {
             let tensors = changed.iter().flat_map(BTreeMap::values);
             self.unwritten += tensors.map(|t| t.bytes.len() as u64).sum::<u64>();
         } else {
-            let manifests = models.iter().map(|model| model.manifest.clone());
             let registry = self.work.engine.registry();
-            let digests = registry.put_models(manifests.zip(changed).collect())?;
+            let digests = registry.put_models(manifests.into_iter().zip(changed).collect())?;
             for (outcome, digest) in outcomes.iter_mut().zip(digests) {
                 outcome.digest_after = Some(digest);
             }

@@ -71,12 +71,16 @@ fn with_parts<T>(
             let tensor = manifest.tensors.get(name).ok_or_else(|| missing(name));
             Ok(tensor.and_then(|tensor| registry.tensor(tensor))?)
         },
+        copy: Some(&|name, out| match manifest.tensors.get(name) {
+            Some(tensor) => Ok(registry.copy_tensor(tensor, out)?.map_err(Into::into)),
+            None => Ok(Err(missing(name).into())),
+        }),
     };
     Ok(use_them(&parts)?)
 }
 
 /// Writes a model in the form that it came in: same files, same names, same types. One that was made
-/// here becomes a safetensors file, as does any when `safetensors` is wanted. No more than one tensor
+/// here becomes a safetensors file, as does any when `safetensors` is wanted. No more than a piece of a tensor
 /// is in memory at a time (ONNX files are put together whole).
 ///
 /// # Errors
@@ -183,6 +187,7 @@ fn graph_of(
             documents: parts.documents.clone(),
             describe: parts.describe,
             tensor: &tensor,
+            copy: None,
         };
         onnx_files(&whole, &parts)
     })?;

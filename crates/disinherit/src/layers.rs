@@ -85,7 +85,8 @@ pub(crate) struct Selected {
 }
 
 impl Layers {
-    /// The tensors of a model that take part; `runner` runs it, where the engine does not.
+    /// The tensors of a model that take part; `runner` runs it, where the engine does not. Of a model of which only
+    /// the head is known, those below it are the ones that its card has, `carded`.
     ///
     /// # Errors
     /// [`EngineError::Layers`] when no tensor fits, or only the head is known.
@@ -93,6 +94,7 @@ impl Layers {
         &self,
         model: &LoadedModel,
         runner: Option<&dyn Runner>,
+        carded: &[String],
     ) -> Result<Selected, EngineError> {
         let head = model.head_tensors();
         if *self == Self::Head {
@@ -101,7 +103,7 @@ impl Layers {
                 inner: Vec::new(),
             });
         }
-        let names = inner_tensors(self, model, runner)?;
+        let names = inner_tensors(self, model, runner, carded)?;
         let Self::Patterns(patterns) = self else {
             return Ok(Selected {
                 head: [true, model.has_bias()],
@@ -140,23 +142,32 @@ impl Layers {
     }
 }
 
+/// Of a model only the head is known.
+pub(crate) fn only_head(layers: &Layers, model: &LoadedModel) -> EngineError {
+    EngineError::Layers {
+        reason: format!(
+            "of `{}` only the head is known here, and `{layers}` names inner layers",
+            model.id()
+        ),
+        hint: Hint::EditWhereNetworkRuns,
+    }
+}
+
 /// The parameters below a model's head.
 fn inner_tensors(
     layers: &Layers,
     model: &LoadedModel,
     runner: Option<&dyn Runner>,
+    carded: &[String],
 ) -> Result<Vec<String>, EngineError> {
     if let Some(runner) = runner {
         return runner.inner_tensors(model);
     }
+    if model.is_head_only() && !carded.is_empty() {
+        return Ok(carded.to_vec());
+    }
     if model.is_head_only() {
-        return Err(EngineError::Layers {
-            reason: format!(
-                "of `{}` only the head is known here, and `{layers}` names inner layers",
-                model.id()
-            ),
-            hint: Hint::EditWhereNetworkRuns,
-        });
+        return Err(only_head(layers, model));
     }
     let tensors = disinherit_nets::inner_tensors(&model.architecture)
         .map_err(EngineError::net(model.id()))?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use disinherit_formats::{Dtype, Tensor};
 use disinherit_nets::StateDict;
-use disinherit_registry::{InnerEdit, MatchedSamples, MethodName, Registry};
+use disinherit_registry::{InnerEdit, MatchedSamples, MethodName, Registry, TensorRef};
 use fiun::{AlphaChoice, Selection};
 use half::{bf16, f16};
 use umig::{Forget, ModelId, Scope, Umig};
@@ -147,6 +147,9 @@ pub trait Method: Sync {
 pub struct Edit {
     /// The tensors that are not what they were, in the model's own number format.
     pub changed: BTreeMap<String, Tensor>,
+    /// Tensors that are not what they were either, and too large to be held: they are in the registry already, or
+    /// would be but for a dry run.
+    pub stored: BTreeMap<String, TensorRef>,
     /// What was done to each tensor.
     pub tensors: BTreeMap<String, Selection>,
     /// The threshold, for a method that dampens.

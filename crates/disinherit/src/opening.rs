@@ -6,10 +6,12 @@ use disinherit_registry::{CardRow, Digest, ModelRow, Registry};
 use rayon::prelude::*;
 use umig::{Forget, ModelId, Scope, Umig};
 
+use crate::cards::FisherOptions;
 use crate::cards::source::Sources;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::features::Features;
+use crate::layers::Layers;
 use crate::method::Method;
 use crate::model::LoadedModel;
 use crate::models::{FEW, Models, Touched};
@@ -98,17 +100,21 @@ impl Opening<'_> {
         let Some(options) = self.method.fisher() else {
             return Ok((id.clone(), touched(model), None));
         };
-        let selected = options.layers.of(&model, runner)?;
+        let cards = match rows {
+            Some(rows) => rows.cards.get(&model.digest).cloned().unwrap_or_default(),
+            None => registry.cards(model.digest)?,
+        };
+        let carded = match model.is_head_only() && options.layers != Layers::Head {
+            true => carded(registry, options, &cards)?,
+            false => Vec::new(),
+        };
+        let selected = options.layers.of(&model, runner, &carded)?;
         let sources = Sources {
             engine: self.engine,
             graph: self.graph,
             options,
             features: self.features,
             dry_run: self.options.dry_run,
-        };
-        let cards = match rows {
-            Some(rows) => rows.cards.get(&model.digest).cloned().unwrap_or_default(),
-            None => registry.cards(model.digest)?,
         };
         let found = sources.find(&model, &cards, &selected, !self.options.plan_only)?;
         let known = Known {
@@ -117,6 +123,20 @@ impl Opening<'_> {
         };
         Ok((id.clone(), touched(model), Some(known)))
     }
+}
+
+/// The layers below its head that a model's card has.
+fn carded(
+    registry: &Registry,
+    options: &FisherOptions,
+    cards: &[CardRow],
+) -> Result<Vec<String>, EngineError> {
+    let estimator = options.estimator.to_string();
+    let row = cards.iter().find(|row| row.estimator == estimator);
+    let card = row.map(|row| registry.card_of(row)).transpose()?;
+    Ok(card
+        .map(|card| card.header().layers.clone())
+        .unwrap_or_default())
 }
 
 /// Threads for work on many models.

@@ -150,7 +150,7 @@ fn forget_fishers(planning: &Planning<'_>, initial: &BTreeSet<ModelId>) -> Vec<T
             let head_only = known.is_some_and(|k| k.selected.inner.is_empty());
             let touched = planning.models.get(id);
             let whole = || touched.is_some_and(|model| model.is_all_forgotten);
-            let reads = if head_only && (classes || whole()) {
+            let reads = if head_only && classes || whole() {
                 Reads::Card
             } else {
                 Reads::ForgetData

@@ -366,6 +366,7 @@ impl<'a> Prepared<'a> {
             forget: &self.plan.request.forget,
             retired: &self.retired,
             learns_retained: self.method.learns_retained(),
+            options: self.options,
             forgotten: OnceLock::new(),
             models: &self.models,
             selected: &self.selected,

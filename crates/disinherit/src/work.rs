@@ -19,6 +19,7 @@ use crate::model::LoadedModel;
 use crate::models::Models;
 use crate::progress::Progress;
 use crate::provenance::{forget_mask, forget_samples, lineage, own_places, own_samples};
+use crate::run_options::RunOptions;
 
 /// A request while it is executed: what it is about, what is at hand, and what finished tasks made.
 pub struct Work<'a> {
@@ -31,6 +32,7 @@ pub struct Work<'a> {
     pub(crate) retired: &'a BTreeMap<ModelId, RetiredModel>,
     /// Whether the method trains on all of the retained samples, so that none is kept apart.
     pub(crate) learns_retained: bool,
+    pub(crate) options: RunOptions,
     /// Which training samples any model lists as forgotten.
     pub(crate) forgotten: OnceLock<Vec<bool>>,
     /// Every touched model.

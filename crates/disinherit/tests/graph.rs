@@ -32,6 +32,7 @@ fn written(model: &ModelFile, changed: &StateDict) -> Vec<u8> {
             Some(array) => Ok(Tensor::from_f32(&array.shape, &array.values)),
             None => model.tensor(name),
         },
+        copy: None,
     };
     let mut files = onnx_files(&model.format, &parts).unwrap();
     files.remove(&model.format.files[0].name).unwrap()

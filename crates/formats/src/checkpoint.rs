@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use safetensors::serialize;
@@ -96,6 +97,48 @@ impl Checkpoint {
         places.into_iter().map(|(_, name)| name).collect()
     }
 
+    fn info(&self, name: &str) -> Result<&TensorInfo, FormatError> {
+        self.header
+            .info(name)
+            .ok_or_else(|| FormatError::Checkpoint {
+                path: self.path.clone(),
+                reason: format!("it has no tensor `{name}`"),
+            })
+    }
+
+    /// Bytes of the tensors' part of the file.
+    fn section(&self, from: usize, to: usize) -> Section<'_> {
+        Section {
+            file: &self.file,
+            at: self.start + from as u64,
+            end: self.start + to as u64,
+        }
+    }
+
+    /// What the file says of itself.
+    pub fn metadata(&self) -> HashMap<String, String> {
+        self.header.metadata().clone().unwrap_or_default()
+    }
+
+    /// Some bytes of one tensor.
+    ///
+    /// # Errors
+    /// As [`TensorSource::tensor`], or [`FormatError::Checkpoint`] when the tensor ends before.
+    pub fn part(&self, name: &str, bytes: Range<usize>) -> Result<Vec<u8>, FormatError> {
+        let (from, to) = self.info(name)?.data_offsets;
+        if bytes.start > bytes.end || bytes.end > to - from {
+            return Err(FormatError::Checkpoint {
+                path: self.path.clone(),
+                reason: format!("`{name}` has no bytes {bytes:?}"),
+            });
+        }
+        let mut read = vec![0; bytes.len()];
+        self.section(from + bytes.start, from + bytes.end)
+            .read_exact(&mut read)
+            .map_err(FormatError::io("read", &self.path))?;
+        Ok(read)
+    }
+
     fn length(&self, name: &str) -> usize {
         let info = self.header.info(name);
         info.map_or(0, |info| info.data_offsets.1 - info.data_offsets.0)
@@ -111,24 +154,39 @@ impl TensorSource for Checkpoint {
     }
 
     fn tensor(&self, name: &str) -> Result<Tensor, FormatError> {
-        let info = self
-            .header
-            .info(name)
-            .ok_or_else(|| FormatError::Checkpoint {
-                path: self.path.clone(),
-                reason: format!("it has no tensor `{name}`"),
-            })?;
+        let info = self.info(name)?;
         let (from, to) = info.data_offsets;
-        let mut bytes = vec![0; to - from];
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(self.start + from as u64))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(FormatError::io("read", &self.path))?;
+        let bytes = self.part(name, 0..to - from)?;
         Ok(Tensor {
             dtype: info.dtype,
             shape: info.shape.clone(),
             bytes,
         })
+    }
+
+    fn reader(&self, name: &str) -> Result<Box<dyn Read + '_>, FormatError> {
+        let (from, to) = self.info(name)?.data_offsets;
+        Ok(Box::new(self.section(from, to)))
+    }
+}
+
+/// A part of a file, to be read in order.
+struct Section<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let wanted = (self.end - self.at).min(buffer.len() as u64);
+        self.file.seek(SeekFrom::Start(self.at))?;
+        let read = self.file.read(&mut buffer[..wanted as usize])?;
+        if read == 0 && wanted > 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        self.at += read as u64;
+        Ok(read)
     }
 }
 

@@ -12,6 +12,7 @@ mod hub;
 mod model_file;
 mod onnx;
 mod open;
+mod parts;
 mod pytorch;
 mod source;
 mod tensor;
@@ -29,9 +30,10 @@ pub use hub::merge_config::MERGE_CONFIG;
 pub use model_file::{FileFormat, ModelFile, ModelFormat, WeightFile};
 pub use onnx::{Cut, GraphInput, GraphLayer, GraphNorm, OnnxFormat, layer_below, up_to_head};
 pub use open::open;
-pub use source::{Describe, TensorSource};
-pub use tensor::{Dtype, Tensor, byte_length};
-pub use write::{Parts, onnx_files, write};
+pub use parts::{CopyTensor, Parts};
+pub use source::{Describe, PIECE, TensorSource, for_pieces};
+pub use tensor::{Dtype, Tensor, byte_length, widened};
+pub use write::{onnx_files, write};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -237,6 +237,11 @@ impl TensorSource for ModelFile {
         let place = self.places.get(name).copied().unwrap_or(0);
         self.sources[place].source().tensor(name)
     }
+
+    fn reader(&self, name: &str) -> Result<Box<dyn Read + '_>, FormatError> {
+        let place = self.places.get(name).copied().unwrap_or(0);
+        self.sources[place].source().reader(name)
+    }
 }
 
 fn cut_names(cuts: &[Cut]) -> Vec<String> {

@@ -27,26 +27,30 @@ impl Tensor {
     /// The values in single precision; `None` for types that are no floating-point numbers of 16,
     /// 32 or 64 bits.
     pub fn to_f32(&self) -> Option<Vec<f32>> {
-        fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
-            bytes.chunks_exact(N).map(|chunk| {
-                let mut word = [0; N];
-                word.copy_from_slice(chunk);
-                word
-            })
-        }
-        let bytes = &self.bytes;
-        Some(match self.dtype {
-            Dtype::F32 => words(bytes).map(f32::from_le_bytes).collect(),
-            Dtype::F16 => words(bytes)
-                .map(|w| f16::from_le_bytes(w).to_f32())
-                .collect(),
-            Dtype::BF16 => words(bytes)
-                .map(|w| bf16::from_le_bytes(w).to_f32())
-                .collect(),
-            Dtype::F64 => words(bytes).map(|w| f64::from_le_bytes(w) as f32).collect(),
-            _ => return None,
+        widened(self.dtype, &self.bytes)
+    }
+}
+
+/// Numbers in single precision; `None` for types that are no floating-point numbers of 16, 32 or 64 bits.
+pub fn widened(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
+        bytes.chunks_exact(N).map(|chunk| {
+            let mut word = [0; N];
+            word.copy_from_slice(chunk);
+            word
         })
     }
+    Some(match dtype {
+        Dtype::F32 => words(bytes).map(f32::from_le_bytes).collect(),
+        Dtype::F16 => words(bytes)
+            .map(|w| f16::from_le_bytes(w).to_f32())
+            .collect(),
+        Dtype::BF16 => words(bytes)
+            .map(|w| bf16::from_le_bytes(w).to_f32())
+            .collect(),
+        Dtype::F64 => words(bytes).map(|w| f64::from_le_bytes(w) as f32).collect(),
+        _ => return None,
+    })
 }
 
 /// The bytes that a shape needs; `None` when no tensor can be so large.

@@ -9,19 +9,8 @@ use crate::checkpoint::write_file;
 use crate::error::FormatError;
 use crate::model_file::{FileFormat, ModelFormat, WeightFile};
 use crate::onnx;
+use crate::parts::Parts;
 use crate::pytorch::pickle::{self, PickleError};
-use crate::source::Describe;
-use crate::tensor::Tensor;
-
-/// Where the parts of a model come from when it is written.
-pub struct Parts<'a> {
-    /// Headers, configuration and whatever else belongs to the format.
-    pub documents: BTreeMap<String, Vec<u8>>,
-    /// The type and the shape of a tensor.
-    pub describe: &'a Describe<'a>,
-    /// A tensor; asked for one at a time.
-    pub tensor: &'a dyn Fn(&str) -> Result<Tensor, FormatError>,
-}
 
 /// The files of an ONNX model with their tensors in place, by their names.
 ///
@@ -147,7 +136,7 @@ fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<
             })?;
             out.write_all(header).map_err(io)?;
             for name in &file.tensors {
-                out.write_all(&(parts.tensor)(name)?.bytes).map_err(io)?;
+                parts.write_tensor(name, &mut out).map_err(io)??;
             }
         }
         FileFormat::Onnx(_) | FileFormat::OnnxData { .. } => {
@@ -155,13 +144,7 @@ fn one(out: &File, path: &Path, file: &WeightFile, parts: &Parts<'_>) -> Result<
             out.write_all(&bytes).map_err(io)?;
         }
         FileFormat::Pytorch { key } => {
-            let written = pickle::write(
-                &mut out,
-                key.as_deref(),
-                &file.tensors,
-                parts.describe,
-                parts.tensor,
-            );
+            let written = pickle::write(&mut out, key.as_deref(), &file.tensors, parts);
             written.map_err(|trouble| match trouble {
                 PickleError::Format(error) => error,
                 other => FormatError::file(path, other.to_string()),

@@ -24,6 +24,7 @@ fn give_back(model: &ModelFile, path: &Path) {
         documents: model.documents.clone(),
         describe: &|name| known.get(name).cloned(),
         tensor: &|name| model.tensor(name),
+        copy: None,
     };
     write(path, &model.format, &parts).unwrap();
 }

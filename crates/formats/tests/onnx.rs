@@ -35,6 +35,7 @@ fn give_changed(
         documents: model.documents.clone(),
         describe: &|name| known.get(name).cloned(),
         tensor: &|name| Ok(change(name, model.tensor(name)?)),
+        copy: None,
     };
     write(path, &model.format, &parts)
 }

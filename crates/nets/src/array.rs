@@ -97,13 +97,13 @@ pub fn add_change(state: &mut StateDict, change: &StateDict, share: f32) {
 ///
 /// # Errors
 /// [`NetError::NotFinite`] naming the tensor and the first value that is not.
-pub fn check_finite(name: &str, values: &[f32]) -> Result<(), NetError> {
+pub fn check_finite(name: &str, first: usize, values: &[f32]) -> Result<(), NetError> {
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(index) => Err(NetError::NotFinite {
             name: name.to_owned(),
             value: values[index],
-            index,
+            index: first + index,
         }),
     }
 }

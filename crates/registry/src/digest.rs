@@ -1,8 +1,10 @@
 //! Content digests.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
+use disinherit_formats::for_pieces;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -19,6 +21,33 @@ impl Digest {
     /// The digest of some content.
     pub fn from_content(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The digest of content that comes piece by piece.
+    pub(crate) fn from_hasher(hasher: &blake3::Hasher) -> Self {
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// The digest of all that can be read.
+    ///
+    /// # Errors
+    /// What reading says.
+    pub fn from_reader(reader: &mut dyn Read) -> io::Result<Self> {
+        Self::from_pieces(reader, |_| {})
+    }
+
+    /// The digest of all that can be read, and a look at each piece of it ([`disinherit_formats::PIECE`]) on the way.
+    ///
+    /// # Errors
+    /// What reading says.
+    pub fn from_pieces(reader: &mut dyn Read, mut look: impl FnMut(&[u8])) -> io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        for_pieces(reader, |piece| {
+            hasher.update(piece);
+            look(piece);
+            Ok::<_, io::Error>(())
+        })?;
+        Ok(Self::from_hasher(&hasher))
     }
 
     /// A digest from its bytes.

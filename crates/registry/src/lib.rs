@@ -68,6 +68,8 @@ pub use cards::reader::CardReader;
 #[cfg(feature = "fuzzing")]
 pub use cards::reader::read_card_index;
 pub use cards::row::CardRow;
+pub use cards::rows::FisherRows;
+pub use cards::values::{CardFile, CardValues};
 pub use catalog::contract::{Answer, Catalog, Snapshot};
 pub use catalog::publication::Publication;
 pub use catalog::rows::{Draft, Edge, ModelRow, NewModel, Page, State};
@@ -95,7 +97,6 @@ pub use log::record::{
     AddRecord, FisherImportRecord, FisherRecord, FsckRecord, GrowRecord, ImportRecord,
     OperationRecord, PurgeRecord, Subject, UndoRecord, UnlearnRecord,
 };
-pub use log::retired::retired_versions;
 pub use maintenance::fsck::{Damage, Health};
 pub use maintenance::gc::Garbage;
 pub use maintenance::purge::{Purge, Purged};
@@ -110,6 +111,7 @@ pub use objects::read::ReadObject;
 pub use place::location::Location;
 pub use place::marker::FORMAT;
 pub use registry::Registry;
+pub use registry::streams::{StoredTensor, TensorWriter};
 #[cfg(feature = "fuzzing")]
 pub use samples::read_sample_list;
 pub use service::answer::KeptAnswer;

@@ -10,7 +10,8 @@ from typing import Any, Dict, List, Optional, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from ._data import Data, Floats, sample_ids
+from ._arrays import Floats
+from ._data import Data, sample_ids
 from ._disinherit import DisinheritError
 
 

@@ -6,17 +6,17 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Iterable, List, Optional, Protocol, Sequence, Tuple, Union
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Protocol, Sequence, Tuple, Union
 
 from ._arguments import PathLike
 from ._disinherit import Data as _Data
 from ._disinherit import DisinheritError
 
-#: An array of single precision.
-Floats = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ._arrays import Floats
 
 
 class Networks(Protocol):
@@ -150,6 +150,8 @@ class Data:
         the order in which they stand in the arrays; those without ids are numbered.
         """
 
+        import numpy as np
+
         def rows(array: Any) -> Floats:
             return np.ascontiguousarray(array, dtype=np.float32)
 
@@ -229,6 +231,8 @@ class Data:
 
 def _marked(labels: Any, heldout: Optional[Any]) -> Tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Labels, and which samples are held out."""
+    import numpy as np
+
     whole = np.ascontiguousarray(labels, dtype=np.int64)
     marks = np.zeros(len(whole), bool) if heldout is None else np.ascontiguousarray(heldout, dtype=bool)
     if marks.shape != whole.shape:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ._arguments import (
     Labels,
@@ -48,6 +45,10 @@ from .results import (
     Verdict,
 )
 from .umig import Umig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def _somebody() -> str:
@@ -468,6 +469,8 @@ class Registry:
 
         Where the head has no bias, zeros stand for it.
         """
+        import numpy as np
+
         manifest = self.show(model).manifest
         parts: List[NDArray[np.float32]] = []
         for part in ("weight", "bias"):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Dict, List, Tuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 from ._disinherit import DisinheritError
 
@@ -27,12 +24,18 @@ TYPES: Dict[str, str] = {
     "bool": "BOOL",
 }
 
-#: A tensor: name, type, shape, bytes.
-Given = Tuple[str, str, List[int], NDArray[np.uint8]]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    #: A tensor: name, type, shape, bytes.
+    Given = Tuple[str, str, List[int], NDArray[np.uint8]]
 
 
 def floats(dtype: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The values of a floating-point tensor in single precision."""
+    import numpy as np
+
     if dtype == "BF16":
         # The upper half of a single-precision number.
         widened = raw.view(np.uint16).astype(np.uint32)
@@ -55,6 +58,8 @@ def _bytes(value: Any) -> Tuple[str, List[int], NDArray[np.uint8]]:
         flat = tensor.reshape(-1).view(torch.uint8) if tensor.numel() else tensor.new_empty(0, dtype=torch.uint8)
         shape, raw = list(tensor.shape), flat.numpy()
     else:
+        import numpy as np
+
         array = np.asarray(value)
         kind, shape = str(array.dtype), list(array.shape)
         raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)

@@ -21,8 +21,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from ._arguments import Labels
+from ._arrays import Floats
 from ._capture import Capture, data_from
-from ._data import Floats
 from ._disinherit import DisinheritError
 from ._forgotten import Forgotten, forget_alone, known
 from ._registry import Registry

@@ -2,7 +2,7 @@
 
 use disinherit_data::DataSet;
 use disinherit_formats::Dtype;
-use disinherit_registry::{CardHeader, FisherCard, Registry, RegistryError};
+use disinherit_registry::{CardHeader, CardValues, Registry, RegistryError};
 use fiun::{MatrixRef, linear};
 
 use crate::error::EngineError;
@@ -91,22 +91,28 @@ pub(crate) fn check_card(model: &LoadedModel, header: &CardHeader) -> Result<(),
 }
 
 /// Checks that the tensors of a card have the shapes of the model's.
-pub(crate) fn check_values(model: &LoadedModel, card: &FisherCard) -> Result<(), EngineError> {
+pub(crate) fn check_values(model: &LoadedModel, card: &dyn CardValues) -> Result<(), EngineError> {
     let [weight, bias] = model.head_tensors();
-    let total = &card.fisher.total;
+    let total = &card.head().fisher.total;
     let head = [(&weight, &total.weight), (&bias, &total.bias)];
     let parts = if model.has_bias() { 2 } else { 1 };
-    for (name, fisher) in head.into_iter().take(parts).chain(&card.inner) {
+    let head = head.into_iter().take(parts);
+    let mut shapes: Vec<(&String, Vec<usize>)> = head
+        .map(|(name, fisher)| (name, fisher.shape().to_vec()))
+        .collect();
+    for name in &card.head().header.layers {
+        shapes.push((name, card.layer(name)?.shape().to_vec()));
+    }
+    for (name, shape) in shapes {
         let tensor = model.manifest.tensors.get(name);
         let own = tensor.map(|t| match *name == weight {
             true => matrix_shape(&t.shape),
             false => &t.shape[..],
         });
-        if own != Some(fisher.shape()) {
+        if own != Some(&shape[..]) {
             let found = own.map_or("no such tensor".into(), |shape| format!("{shape:?}"));
             return Err(EngineError::Registry(RegistryError::Card(format!(
-                "its FIM of `{name}` is {:?}, `{}` has {found}",
-                fisher.shape(),
+                "its FIM of `{name}` is {shape:?}, `{}` has {found}",
                 model.id()
             ))));
         }

@@ -14,7 +14,7 @@ use fiun::{
 use crate::cards::options::FisherOptions;
 use crate::error::{EngineError, Hint};
 use crate::features::Features;
-use crate::layers::Selected;
+use crate::layers::{Selected, only_head};
 use crate::model::{LoadedModel, now};
 use crate::progress::{Progress, Silent, Stage};
 use crate::runner::{Runner, runner_of};
@@ -58,7 +58,7 @@ impl CardMaker<'_> {
         model: &LoadedModel,
         own: &DataSet,
     ) -> Result<FisherCard, EngineError> {
-        let selected = self.options.layers.of(model, self.features.runner())?;
+        let selected = self.options.layers.of(model, self.features.runner(), &[])?;
         let Estimate {
             set,
             fisher,
@@ -114,6 +114,9 @@ impl CardMaker<'_> {
             .stage(&format!("FIM of {}", model.id()), set.len() as u64);
         if let Some(runner) = runner_of(self.features.runner(), set)? {
             return self.pass_elsewhere(runner, model, set, selected, stage.as_ref());
+        }
+        if model.is_head_only() {
+            return Err(only_head(&self.options.layers, model));
         }
         let wanted = |name: &str| selected.inner.iter().any(|known| known == name);
         let job = InnerJob {

@@ -10,8 +10,8 @@ pub(crate) mod source;
 use std::collections::BTreeMap;
 
 use disinherit_registry::{
-    CardRow, Digest, FisherCard, FisherImportRecord, FisherRecord, OperationRecord, Publication,
-    Registry,
+    CardRow, CardValues, Digest, FisherCard, FisherImportRecord, FisherRecord, OperationRecord,
+    Publication, Registry,
 };
 use umig::{ModelId, Umig};
 
@@ -68,7 +68,7 @@ pub fn compute_cards(
             // Another process may have made it meanwhile.
             None => registry.card(model.digest, options.estimator)?,
         };
-        let selected = options.layers.of(model, features.runner())?;
+        let selected = options.layers.of(model, features.runner(), &[])?;
         let enough = kept.filter(|card| !again && covers(card.header(), &selected));
         let card = match enough {
             Some(card) if !options.activations || card.has_activations() => continue,
@@ -148,7 +148,8 @@ fn keep(registry: &Registry, row: CardRow, record: OperationRecord) -> Result<()
     Ok(())
 }
 
-/// Adds a card that was computed elsewhere. It must speak of a model of this registry: of the one
+/// Adds a card that was computed elsewhere, from memory or from a file, of which large inner layers are read some rows
+/// at a time. It must speak of a model of this registry: of the one
 /// that is named, where one is.
 ///
 /// # Errors
@@ -156,11 +157,11 @@ fn keep(registry: &Registry, row: CardRow, record: OperationRecord) -> Result<()
 pub fn import_card(
     registry: &Registry,
     graph: &Umig,
-    card: &FisherCard,
+    card: &dyn CardValues,
     model: Option<&ModelId>,
 ) -> Result<ModelId, EngineError> {
     let digests = registry.digests()?;
-    let header = &card.header;
+    let header = &card.head().header;
     let id = match model {
         Some(id) => {
             let own = digests.get(id);

@@ -1,8 +1,8 @@
 //! Where the Fisher information of one touched model comes from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit_registry::{CardReader, CardRow, Registry};
+use disinherit_registry::{CardReader, CardRow, FisherRows, Registry};
 use fiun::{FisherTensor, LayerFisher};
 use serde_json::json;
 use umig::{Forget, ModelId, Relation, SampleSet, Training, Umig};
@@ -25,9 +25,32 @@ const CARD: &str = "card";
 /// The FIM of the forget data on an initial model.
 pub(crate) struct ForgetFisher {
     pub(crate) head: LayerFisher,
-    pub(crate) inner: Tensors,
+    inner: Inner,
     /// The mean of the model's own FIM over the selected tensors.
     pub(crate) scale: f64,
+}
+
+/// The FIM of the forget data below the head.
+enum Inner {
+    Held(Tensors),
+    /// The model's own: all of its data is forgotten. Read when it is asked for.
+    OfCard(KeptCard),
+}
+
+impl ForgetFisher {
+    /// Of one tensor below the head, if it is known.
+    pub(crate) fn layer(
+        &self,
+        registry: &Registry,
+        name: &str,
+    ) -> Result<Option<FisherRows>, EngineError> {
+        let card = match &self.inner {
+            Inner::Held(tensors) => return Ok(tensors.get(name).cloned().map(Into::into)),
+            Inner::OfCard(card) => card.reader(registry)?,
+        };
+        let known = card.header().layers.iter().any(|layer| layer == name);
+        known.then(|| Ok(card.layer(registry, name)?)).transpose()
+    }
 }
 
 /// The card that a model is edited by.
@@ -84,13 +107,13 @@ impl CardUse {
         }
     }
 
-    /// The model's own FIM of its selected tensors, and the mean of all their entries.
-    pub(crate) fn own(
+    /// The model's own FIM of the selected tensors of its head.
+    pub(crate) fn own_head(
         &self,
         registry: &Registry,
         model: &LoadedModel,
         selected: &Selected,
-    ) -> Result<(Tensors, f64), EngineError> {
+    ) -> Result<Tensors, EngineError> {
         let wrap = EngineError::fisher(model.id(), &model.manifest.head);
         let reader = self.card.reader(registry)?;
         let total = match &self.fallback {
@@ -108,8 +131,45 @@ impl CardUse {
         if selected.head[1] {
             tensors.insert(bias, total.bias);
         }
+        Ok(tensors)
+    }
+
+    /// The mean of all entries of the model's own FIM of its selected tensors, with no more of it in memory at a time
+    /// than is read.
+    pub(crate) fn mean(
+        &self,
+        registry: &Registry,
+        model: &LoadedModel,
+        selected: &Selected,
+    ) -> Result<f64, EngineError> {
+        let reader = self.card.reader(registry)?;
+        if !reader.is_split() {
+            return Ok(self.own(registry, model, selected)?.1);
+        }
+        let head = self.own_head(registry, model, selected)?.into_iter();
+        let mut sums: BTreeMap<String, (usize, f64)> = head
+            .map(|(name, fisher)| (name, (fisher.len(), fisher.sum())))
+            .collect();
+        for name in &selected.inner {
+            let layer = reader.layer(registry, name)?;
+            let count = layer.shape().iter().product();
+            sums.insert(name.clone(), (count, layer.sum()?));
+        }
+        let count: usize = sums.values().map(|(count, _)| count).sum();
+        let sum: f64 = sums.values().map(|(_, sum)| sum).sum();
+        Ok(sum / count.max(1) as f64)
+    }
+
+    /// The model's own FIM of its selected tensors, and the mean of all their entries.
+    pub(crate) fn own(
+        &self,
+        registry: &Registry,
+        model: &LoadedModel,
+        selected: &Selected,
+    ) -> Result<(Tensors, f64), EngineError> {
+        let mut tensors = self.own_head(registry, model, selected)?;
         if !selected.inner.is_empty() {
-            let inner = reader.inner(registry)?;
+            let inner = self.card.reader(registry)?.inner(registry)?;
             let wanted = |name: &String| selected.inner.contains(name);
             tensors.extend(inner.into_iter().filter(|(name, _)| wanted(name)));
         }
@@ -266,7 +326,7 @@ impl Sources<'_> {
     }
 
     /// The FIM of the forget data on an initial model: of the head for classes a slice of its card, for the source
-    /// of all of its data the card, otherwise one pass over just those samples.
+    /// of all of its data the card with all of its layers, otherwise one pass over just those samples.
     pub(crate) fn forget_fisher(
         &self,
         forget: &Forget,
@@ -275,17 +335,17 @@ impl Sources<'_> {
         selected: &Selected,
     ) -> Result<ForgetFisher, EngineError> {
         let registry = self.engine.registry();
-        let scale = card.own(registry, model, selected)?.1;
+        let scale = card.mean(registry, model, selected)?;
         let of_card = match forget {
             Forget::Classes(labels) => Some(of_classes(registry, model, card, labels)?),
             // The card is of what is forgotten, and of nothing else.
-            _ if is_all_of(forget, model) => Some(card.card.reader(registry)?.total(registry)?),
+            _ if is_all_of(forget, model) => return self.whole(card, scale),
             _ => None,
         };
         if let (Some(head), true) = (&of_card, selected.inner.is_empty()) {
             return Ok(ForgetFisher {
                 head: head.clone(),
-                inner: Tensors::new(),
+                inner: Inner::Held(Tensors::new()),
                 scale,
             });
         }
@@ -300,7 +360,21 @@ impl Sources<'_> {
         let (head, inner) = self.maker().total(model, &set, selected)?;
         Ok(ForgetFisher {
             head: of_card.unwrap_or(head),
-            inner,
+            inner: Inner::Held(inner),
+            scale,
+        })
+    }
+
+    /// All that a card says, as the FIM of the forget data.
+    fn whole(&self, card: &CardUse, scale: f64) -> Result<ForgetFisher, EngineError> {
+        let registry = self.engine.registry();
+        let reader = card.card.reader(registry)?;
+        Ok(ForgetFisher {
+            head: reader.total(registry)?,
+            inner: match reader.is_split() {
+                true => Inner::OfCard(card.card.clone()),
+                false => Inner::Held(reader.inner(registry)?),
+            },
             scale,
         })
     }

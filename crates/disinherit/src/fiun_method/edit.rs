@@ -37,18 +37,18 @@ pub(super) struct Dampen<'a> {
 }
 
 /// The FIMs that decide one model's edit, tensor by tensor.
-struct Decision {
-    forget: Tensors,
-    own: Tensors,
+pub(super) struct Decision {
+    pub(super) forget: Tensors,
+    pub(super) own: Tensors,
 }
 
 /// What an edit made.
 #[derive(Default)]
-struct Edited {
+pub(super) struct Edited {
     /// The tensors that are not what they were.
-    changed: BTreeMap<String, Tensor>,
+    pub(super) changed: BTreeMap<String, Tensor>,
     /// What was done to each tensor.
-    selections: BTreeMap<String, Selection>,
+    pub(super) selections: BTreeMap<String, Selection>,
 }
 
 impl Dampen<'_> {
@@ -81,6 +81,7 @@ impl Dampen<'_> {
         }
         Ok(Edit {
             changed: edited.changed,
+            stored: BTreeMap::new(),
             tensors: edited.selections,
             alpha: Some(alpha),
             lambda: Some(lambda),
@@ -98,7 +99,7 @@ impl Dampen<'_> {
 
     /// The FIMs of the forget data that reach a model, merged tensor by tensor; the head's rows put
     /// where the model's own labels are.
-    fn merged(
+    pub(super) fn merged(
         &self,
         initial: &BTreeSet<ModelId>,
         own: &Tensors,
@@ -133,8 +134,8 @@ impl Dampen<'_> {
                 } else if *name == bias {
                     head.bias.clone()
                 } else {
-                    let inner = forget.inner.get(name).cloned();
-                    inner.ok_or_else(|| self.lacks(source, name))?
+                    let inner = forget.layer(registry, name)?;
+                    inner.ok_or_else(|| self.lacks(source, name))?.whole()?
                 };
                 parts
                     .entry(name)
@@ -155,7 +156,7 @@ impl Dampen<'_> {
     }
 
     /// An initial model whose Fisher information does not have a tensor of this one.
-    fn lacks(&self, initial: &ModelId, tensor: &str) -> EngineError {
+    pub(super) fn lacks(&self, initial: &ModelId, tensor: &str) -> EngineError {
         EngineError::Layers {
             reason: format!(
                 "`{}` has a tensor `{tensor}`, the initial model `{initial}` has not",
@@ -167,7 +168,7 @@ impl Dampen<'_> {
 
     /// A FIM on the scale of the comparison: divided by the mean of its own model's FIM, or raw. A
     /// mean of 0 (a model without any gradient) leaves it as it is.
-    fn scaled(&self, fisher: FisherTensor, mean: f64) -> FisherTensor {
+    pub(super) fn scaled(&self, fisher: FisherTensor, mean: f64) -> FisherTensor {
         match self.options.scale {
             Scale::Common if mean > 0.0 => fisher.times(1.0 / mean),
             _ => fisher,
@@ -175,7 +176,11 @@ impl Dampen<'_> {
     }
 
     /// Selects and dampens in copies of the model's tensors.
-    fn edited(&self, decision: &Decision, dampening: Dampening) -> Result<Edited, EngineError> {
+    pub(super) fn edited(
+        &self,
+        decision: &Decision,
+        dampening: Dampening,
+    ) -> Result<Edited, EngineError> {
         let model = self.model;
         let mut edited = Edited::default();
         for (name, own) in &decision.own {
@@ -219,7 +224,7 @@ impl Dampen<'_> {
         Ok(())
     }
 
-    fn alpha(
+    pub(super) fn alpha(
         &self,
         decision: &Decision,
         evidence: Option<&Strength>,

@@ -4,6 +4,7 @@
 //! in every touched model, each on its own. Source: Liu et al., arXiv:2408.08493, Section 4.
 
 mod edit;
+mod in_parts;
 mod inner;
 mod options;
 mod tensor;
@@ -178,7 +179,11 @@ impl Method for Fiun {
             card,
             selected,
         };
-        let outputs = dampen.edit(evidence.and_then(|evidence| evidence.strength.as_ref()))?;
+        let strength = evidence.and_then(|evidence| evidence.strength.as_ref());
+        let outputs = match strength.is_none() && dampen.is_large()? {
+            true => dampen.in_parts()?,
+            false => dampen.edit(strength)?,
+        };
         Ok(Edit {
             inner: inner.map(|part| part.record.clone()),
             ..outputs

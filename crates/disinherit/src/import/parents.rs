@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit_formats::{Dtype, FormatError, TensorSource};
+use disinherit_formats::{Dtype, FormatError, TensorSource, widened};
 use disinherit_registry::Digest;
 use umig::Relation;
 
@@ -36,6 +36,34 @@ struct TensorSketch {
 }
 
 impl TensorSketch {
+    fn read(
+        source: &dyn TensorSource,
+        name: &str,
+        dtype: Dtype,
+        shape: Vec<usize>,
+    ) -> Result<Self, FormatError> {
+        let step = shape.iter().product::<usize>().div_ceil(VALUES).max(1);
+        let mut kept = Vec::new();
+        // How many values from here the next one is kept.
+        let mut next = 0;
+        let digest = Digest::from_pieces(&mut *source.reader(name)?, |piece| {
+            let values = widened(dtype, piece).unwrap_or_default();
+            kept.extend(values.iter().skip(next).step_by(step));
+            let over = values.len().saturating_sub(next) % step;
+            next = match (values.len() > next, over) {
+                (false, _) => next - values.len(),
+                (true, 0) => 0,
+                (true, over) => step - over,
+            };
+        });
+        Ok(Self {
+            dtype,
+            shape,
+            digest: digest.map_err(FormatError::io("read", name))?,
+            values: kept,
+        })
+    }
+
     fn weight(&self) -> f64 {
         self.shape.iter().map(|length| *length as f64).product()
     }
@@ -60,7 +88,7 @@ pub struct ParentProposal {
 }
 
 impl WeightSketch {
-    /// Reads a model's tensors, one at a time, and keeps what comparing needs.
+    /// Reads a model's tensors, piece by piece, and keeps what comparing needs.
     ///
     /// # Errors
     /// [`FormatError`] when a tensor cannot be read.
@@ -70,16 +98,8 @@ impl WeightSketch {
         source: &dyn TensorSource,
     ) -> Result<Self, FormatError> {
         let mut tensors = BTreeMap::new();
-        for name in source.tensors().into_keys() {
-            let tensor = source.tensor(&name)?;
-            let values = tensor.to_f32().unwrap_or_default();
-            let step = values.len().div_ceil(VALUES).max(1);
-            let sketch = TensorSketch {
-                dtype: tensor.dtype,
-                digest: Digest::from_content(&tensor.bytes),
-                values: values.into_iter().step_by(step).collect(),
-                shape: tensor.shape,
-            };
+        for (name, (dtype, shape)) in source.tensors() {
+            let sketch = TensorSketch::read(source, &name, dtype, shape)?;
             tensors.insert(name, sketch);
         }
         Ok(Self {

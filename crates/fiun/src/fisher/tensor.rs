@@ -1,5 +1,7 @@
 //! The Fisher information of one parameter tensor.
 
+use std::ops::Range;
+
 use crate::error::FisherError;
 use crate::error::{expect_finite, expect_len};
 use crate::labels::RowMatch;
@@ -160,14 +162,37 @@ impl FisherTensor {
         })
     }
 
-    /// The sum of all entries.
+    /// The sum of all entries: that of the rows' sums, one after the other.
     pub fn sum(&self) -> f64 {
-        (0..self.rows())
-            .map(|row| {
-                let (values, scale) = self.row(row);
-                scale * values.iter().map(|value| f64::from(*value)).sum::<f64>()
-            })
-            .sum()
+        self.row_sums().fold(0.0, |sum, row| sum + row)
+    }
+
+    /// The sum of each row.
+    pub fn row_sums(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.rows()).map(|row| {
+            let (values, scale) = self.row(row);
+            scale * values.iter().map(|value| f64::from(*value)).sum::<f64>()
+        })
+    }
+
+    /// Some of the rows.
+    ///
+    /// # Panics
+    /// When there are not as many rows.
+    #[must_use]
+    pub fn part(&self, rows: Range<usize>) -> Self {
+        let cols = self.cols();
+        let mut shape = self.shape.clone();
+        match shape.first_mut() {
+            Some(first) => *first = rows.len(),
+            // A single number has no rows.
+            None => return self.clone(),
+        }
+        Self {
+            shape,
+            values: self.values[rows.start * cols..rows.end * cols].to_vec(),
+            scales: self.scales[rows].to_vec(),
+        }
     }
 
     /// Every entry multiplied by a positive factor. Costs one operation a row.
@@ -246,6 +271,12 @@ mod tests {
         assert_eq!(tensor.scales()[1], 0.0);
         assert_eq!((tensor.rows(), tensor.cols()), (3, 2));
         assert!((tensor.sum() - 10.0).abs() < 1e-6);
+        let parts = [tensor.part(0..1), tensor.part(1..3)];
+        assert_eq!(parts[1].shape(), [2, 2]);
+        let sums = parts.iter().flat_map(FisherTensor::row_sums);
+        assert_eq!(sums.fold(0.0, |sum, row| sum + row), tensor.sum());
+        let entries: Vec<f64> = parts.iter().flat_map(FisherTensor::entries).collect();
+        assert_eq!(entries, tensor.entries().collect::<Vec<f64>>());
         let again = FisherTensor::from_parts(
             vec![3, 2],
             tensor.values().to_vec(),

@@ -4,11 +4,10 @@
 use std::io::{Seek, Write};
 
 use crate::error::FormatError;
-use crate::tensor::{Dtype, Tensor};
+use crate::parts::Parts;
+use crate::tensor::Dtype;
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
-
-use crate::source::Describe;
 
 /// The folder that all files of the archive are in, as in `torch.save`.
 const FOLDER: &str = "archive";
@@ -103,8 +102,7 @@ pub(crate) fn write(
     out: &mut (impl Write + Seek),
     key: Option<&str>,
     names: &[String],
-    describe: &Describe<'_>,
-    tensor: &dyn Fn(&str) -> Result<Tensor, FormatError>,
+    parts: &Parts<'_>,
 ) -> Result<(), PickleError> {
     let mut pickle = Pickle(vec![0x80, 2]);
     if let Some(key) = key {
@@ -114,7 +112,7 @@ pub(crate) fn write(
     pickle.ordered_dict();
     pickle.0.push(b'(');
     for (place, name) in names.iter().enumerate() {
-        let (dtype, shape) = describe(name)
+        let (dtype, shape) = (parts.describe)(name)
             .ok_or_else(|| PickleError::Other(format!("it has no tensor `{name}`")))?;
         let class = storage(dtype).ok_or_else(|| {
             PickleError::Other(format!(
@@ -135,19 +133,29 @@ pub(crate) fn write(
         .compression_method(CompressionMethod::Stored)
         .large_file(true)
         .with_alignment(ALIGNMENT);
-    let mut entry = |name: String, bytes: &[u8]| -> Result<(), PickleError> {
+    let mut entry = |name: String, content: Content<'_>| -> Result<(), PickleError> {
         archive.start_file(format!("{FOLDER}/{name}"), options)?;
-        archive.write_all(bytes)?;
+        match content {
+            Content::Bytes(bytes) => archive.write_all(bytes)?,
+            Content::Tensor(name) => parts.write_tensor(name, &mut archive)??,
+        }
         Ok(())
     };
-    entry("data.pkl".into(), &pickle.0)?;
-    entry("byteorder".into(), b"little")?;
+    entry("data.pkl".into(), Content::Bytes(&pickle.0))?;
+    entry("byteorder".into(), Content::Bytes(b"little"))?;
     for (place, name) in names.iter().enumerate() {
-        entry(format!("data/{place}"), &tensor(name)?.bytes)?;
+        entry(format!("data/{place}"), Content::Tensor(name))?;
     }
-    entry("version".into(), b"3\n")?;
+    entry("version".into(), Content::Bytes(b"3\n"))?;
     archive.finish()?;
     Ok(())
+}
+
+/// What an entry of the archive holds.
+enum Content<'a> {
+    Bytes(&'a [u8]),
+    /// The bytes of this tensor.
+    Tensor(&'a str),
 }
 
 /// Why a state dict cannot be written.

@@ -160,7 +160,7 @@ impl Architecture {
         })?;
         for (name, _) in self.tensors()? {
             let values = state.get(&name).map(|array| &array.values[..]);
-            check_finite(&name, values.unwrap_or_default())?;
+            check_finite(&name, 0, values.unwrap_or_default())?;
         }
         Ok(())
     }

@@ -15,10 +15,10 @@ use crate::error::RegistryError;
 const FORMAT_1: &str = "fim-card/1";
 
 /// What the scales of a tensor are called.
-const SCALE: &str = "scale";
+pub(crate) const SCALE: &str = "scale";
 
 /// What the names of inner layers' FIMs start with.
-const INNER: &str = "inner/";
+pub(crate) const INNER: &str = "inner/";
 
 impl FisherCard {
     /// The card as a safetensors file.

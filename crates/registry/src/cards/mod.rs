@@ -8,3 +8,5 @@ pub(crate) mod merged;
 pub(crate) mod parts;
 pub(crate) mod reader;
 pub(crate) mod row;
+pub(crate) mod rows;
+pub(crate) mod values;

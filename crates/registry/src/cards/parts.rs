@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use disinherit_formats::{Tensor, to_safetensors};
+use fiun::FisherTensor;
 use serde::{Deserialize, Serialize};
 
 use crate::cards::card::FisherCard;
@@ -11,6 +12,9 @@ use crate::cards::file::{put_classes, put_inner, put_total};
 use crate::cards::header::{CardHeader, FORMAT};
 use crate::digest::Digest;
 use crate::error::RegistryError;
+
+/// The format of an index whose inner layers have a part each.
+const SPLIT: &str = "fim-card/3";
 
 /// What a part holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,25 +49,43 @@ pub(crate) struct Index {
     #[serde(flatten)]
     pub(crate) header: CardHeader,
     pub(crate) parts: BTreeMap<Part, Digest>,
+    /// The FIM of each inner layer, where all together are too large for one part.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) inner: BTreeMap<String, Digest>,
 }
 
 impl Index {
-    pub(crate) fn new(header: CardHeader, parts: BTreeMap<Part, Digest>) -> Self {
+    pub(crate) fn new(
+        header: CardHeader,
+        parts: BTreeMap<Part, Digest>,
+        inner: BTreeMap<String, Digest>,
+    ) -> Self {
+        // What does not know inner layers in parts of their own must not take the card for one without any.
+        let format = if inner.is_empty() { FORMAT } else { SPLIT };
         Self {
-            format: FORMAT.to_owned(),
+            format: format.to_owned(),
             header,
             parts,
+            inner,
         }
+    }
+
+    /// Whether this version reads it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.format == FORMAT || self.format == SPLIT
     }
 
     /// The objects of its parts.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Digest> + '_ {
-        self.parts.values().copied()
+        self.parts.values().chain(self.inner.values()).copied()
     }
 }
 
-/// The parts of a card, each a safetensors file.
-pub(crate) fn parts(card: &FisherCard) -> Result<Vec<(Part, Vec<u8>)>, RegistryError> {
+/// The parts of a card, each a safetensors file; `inner` holds the layers below the head that go into one part.
+pub(crate) fn parts(
+    card: &FisherCard,
+    inner: &BTreeMap<String, FisherTensor>,
+) -> Result<Vec<(Part, Vec<u8>)>, RegistryError> {
     let file = |fill: &dyn Fn(&mut BTreeMap<String, Tensor>)| {
         let mut tensors = BTreeMap::new();
         fill(&mut tensors);
@@ -77,8 +99,8 @@ pub(crate) fn parts(card: &FisherCard) -> Result<Vec<(Part, Vec<u8>)>, RegistryE
             file(&|t| put_classes(t, &fisher.per_class, &fisher.total))?,
         ),
     ];
-    if !card.inner.is_empty() {
-        list.push((Part::Inner, file(&|t| put_inner(t, &card.inner))?));
+    if !inner.is_empty() {
+        list.push((Part::Inner, file(&|t| put_inner(t, inner))?));
     }
     if let Some(activations) = &card.activations {
         let (mut tensors, mut metadata) = (BTreeMap::new(), HashMap::new());

@@ -9,6 +9,7 @@ use crate::cards::card::{FisherCard, check_classes, check_total};
 use crate::cards::file::Parts;
 use crate::cards::header::{CardHeader, FORMAT};
 use crate::cards::parts::{Index, Part};
+use crate::cards::rows::FisherRows;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::objects::read::ReadObject;
@@ -41,7 +42,7 @@ impl CardReader {
         }
         let index: Index = serde_json::from_slice(bytes)
             .map_err(|error| RegistryError::Card(error.to_string()))?;
-        if index.format != FORMAT {
+        if !index.is_known() {
             return Err(RegistryError::Card(format!(
                 "it has format `{}`, this version reads `{FORMAT}`",
                 index.format
@@ -116,12 +117,45 @@ impl CardReader {
     ) -> Result<BTreeMap<String, FisherTensor>, RegistryError> {
         match &self.source {
             Source::Whole(card) => Ok(card.inner.clone()),
+            Source::Parts(index) if !index.inner.is_empty() => {
+                let layers = index.inner.keys();
+                layers
+                    .map(|name| Ok((name.clone(), self.layer(objects, name)?.whole()?)))
+                    .collect()
+            }
             Source::Parts(index) if !index.parts.contains_key(&Part::Inner) => Ok(BTreeMap::new()),
             Source::Parts(index) => {
                 let bytes = part(objects, index, Part::Inner)?;
                 Parts::open(&bytes)?.inner()
             }
         }
+    }
+
+    /// Whether the FIM of each inner layer is kept by itself, so that one can be read after the other.
+    pub fn is_split(&self) -> bool {
+        matches!(&self.source, Source::Parts(index) if !index.inner.is_empty())
+    }
+
+    /// The FIM of one inner layer, to be read some rows at a time.
+    ///
+    /// # Errors
+    /// [`RegistryError`], also where the card does not have it.
+    pub fn layer(&self, objects: &dyn ReadObject, name: &str) -> Result<FisherRows, RegistryError> {
+        let lacks = || RegistryError::Card(format!("it does not have the layer `{name}`"));
+        let digest = match &self.source {
+            Source::Parts(index) if !index.inner.is_empty() => index.inner.get(name),
+            _ => {
+                let whole = self.inner(objects)?.remove(name);
+                return Ok(whole.ok_or_else(lacks)?.into());
+            }
+        };
+        let digest = digest.ok_or_else(lacks)?;
+        if let Some(path) = objects.object_file(*digest)? {
+            return FisherRows::open(&path, name);
+        }
+        let bytes = objects.object(*digest)?;
+        let whole = Parts::open(&bytes)?.inner()?.remove(name);
+        Ok(whole.ok_or_else(lacks)?.into())
     }
 
     /// Whether the card says what the network makes of each class.

@@ -1,5 +1,6 @@
 //! The catalog's contract: which models exist, who inherited from whom, what was done when.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -54,6 +55,10 @@ pub trait Catalog: Send + Sync {
     fn snapshot(&self) -> Answer<'_, Snapshot>;
     /// The cards of a model, or of all models.
     fn cards(&self, model: Option<Digest>) -> Answer<'_, Vec<CardRow>>;
+    /// Those of some versions that unlearning replaced: another version goes on from them.
+    fn replaced<'a>(&'a self, ids: &'a [ModelId]) -> Answer<'a, BTreeSet<ModelId>>;
+    /// Some entries of the log, oldest first.
+    fn operations_of<'a>(&'a self, ids: &'a [OperationId]) -> Answer<'a, Vec<OperationRow>>;
     /// The log, oldest first.
     fn operations(&self) -> Answer<'_, Vec<OperationRow>>;
     /// Makes everything visible at once, or nothing, and returns the operation's number.

@@ -35,6 +35,16 @@ pub(super) fn models(registry: &Registry) {
     let log = registry.operations().unwrap();
     let commands: Vec<&str> = log.iter().map(|row| row.command.as_str()).collect();
     assert_eq!(commands, ["first", "second"]);
+    let catalog = registry.catalog();
+    let second = registry.wait(catalog.operations_of(&[number])).unwrap();
+    assert_eq!(second, log[1..]);
+    assert_eq!(registry.wait(catalog.operations_of(&[])).unwrap(), []);
+    let both = [id("base@1"), id("child@1")];
+    assert_eq!(
+        registry.wait(catalog.replaced(&both)).unwrap(),
+        [].into(),
+        "the child goes on from its parent by fine-tuning"
+    );
     assert_eq!(registry.digest(&id("base@1")).unwrap(), Some(base_digest));
     assert_eq!(registry.digest(&id("base@2")).unwrap(), None);
 }

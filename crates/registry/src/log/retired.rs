@@ -10,7 +10,7 @@ use crate::log::record::OperationRecord;
 
 /// The versions that are retired, by the log, each with the request that did it; those that were brought
 /// back are not among them.
-pub fn retired_versions(log: &[OperationRow]) -> BTreeMap<ModelId, RequestId> {
+pub(crate) fn retired_versions(log: &[OperationRow]) -> BTreeMap<ModelId, RequestId> {
     let mut retired = BTreeMap::new();
     for row in log {
         for id in &row.made.restored {

@@ -42,7 +42,7 @@ pub struct Blobs {
     /// What errors of shared storage are told with.
     site: Arc<Site>,
     /// Bytes read and written so far.
-    traffic: Arc<[AtomicU64; 2]>,
+    pub(super) traffic: Arc<[AtomicU64; 2]>,
 }
 
 /// An object that is there.

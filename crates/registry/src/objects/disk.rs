@@ -70,6 +70,16 @@ impl Disk {
         Ok(found)
     }
 
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where an object lies that lies alone.
+    pub(crate) fn path(&self, digest: Digest) -> PathBuf {
+        self.folder.join(location(digest).as_ref())
+    }
+
     /// What was written and not yet brought to the disk.
     pub(crate) fn unsynced(&self) -> MutexGuard<'_, BTreeSet<Location>> {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)

@@ -12,4 +12,5 @@ pub(crate) mod packs;
 pub(crate) mod read;
 pub(crate) mod remove;
 pub(crate) mod shelf;
+pub(crate) mod stream;
 pub(crate) mod window;

@@ -1,5 +1,7 @@
 //! Reading an object.
 
+use std::path::PathBuf;
+
 use crate::digest::Digest;
 use crate::error::RegistryError;
 
@@ -10,4 +12,12 @@ pub trait ReadObject {
     /// # Errors
     /// [`RegistryError::Missing`], [`RegistryError::Damaged`], or what the storage says.
     fn object(&self, digest: Digest) -> Result<Vec<u8>, RegistryError>;
+
+    /// The file that a large object lies in, where there is one; its bytes are checked.
+    ///
+    /// # Errors
+    /// As [`ReadObject::object`].
+    fn object_file(&self, _digest: Digest) -> Result<Option<PathBuf>, RegistryError> {
+        Ok(None)
+    }
 }

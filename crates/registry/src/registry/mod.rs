@@ -6,9 +6,10 @@ mod models;
 mod open;
 pub(crate) mod samples;
 mod service;
+pub(crate) mod streams;
 mod webhooks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,8 +24,9 @@ use crate::catalog::rows::{Draft, Edge, ModelRow, Page};
 use crate::crash;
 use crate::digest::Digest;
 use crate::error::RegistryError;
-use crate::ids::OperationId;
+use crate::ids::{OperationId, RequestId};
 use crate::log::entry::OperationRow;
+use crate::log::retired::retired_versions;
 use crate::objects::blobs::Blobs;
 use crate::objects::features::FeatureCache;
 use crate::objects::read::ReadObject;
@@ -177,6 +179,39 @@ impl Registry {
         self.runtime.block_on(self.catalog.page(page))
     }
 
+    /// The versions among some rows that were taken out of use and that nothing replaces, each with the request
+    /// that did it. Of the log only the entries are read that may have.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn retired<'r>(
+        &self,
+        rows: impl IntoIterator<Item = &'r ModelRow>,
+    ) -> Result<BTreeMap<ModelId, RequestId>, RegistryError> {
+        let rows = rows.into_iter().filter(|row| row.vertex.superseded);
+        let rows: Vec<&ModelRow> = rows.collect();
+        let ids: Vec<ModelId> = rows.iter().map(|row| row.vertex.id.clone()).collect();
+        let replaced = self.wait(self.catalog.replaced(&ids))?;
+        let gone = rows
+            .into_iter()
+            .filter(|row| !replaced.contains(&row.vertex.id));
+        let gone: BTreeMap<&ModelId, Option<OperationId>> = gone
+            .map(|row| (&row.vertex.id, row.superseded_by))
+            .collect();
+        let by: Option<BTreeSet<OperationId>> = gone.values().copied().collect();
+        let log = match by {
+            Some(by) => {
+                let by: Vec<OperationId> = by.into_iter().collect();
+                self.wait(self.catalog.operations_of(&by))?
+            }
+            // Some were replaced before operations were recorded with their versions.
+            None => self.operations()?,
+        };
+        let mut retired = retired_versions(&log);
+        retired.retain(|id, _| gone.contains_key(id));
+        Ok(retired)
+    }
+
     /// Whether an object is there.
     ///
     /// # Errors
@@ -321,6 +356,10 @@ impl Registry {
 impl ReadObject for Registry {
     fn object(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
         self.runtime.block_on(self.blobs.get(digest))
+    }
+
+    fn object_file(&self, digest: Digest) -> Result<Option<PathBuf>, RegistryError> {
+        self.blobs.file(digest)
     }
 }
 

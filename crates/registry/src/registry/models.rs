@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use disinherit_formats::{Tensor, TensorSource};
+use disinherit_formats::{Tensor, TensorSource, byte_length};
 use futures::StreamExt;
 use futures::stream::{self, TryStreamExt};
 
@@ -11,6 +11,9 @@ use crate::error::RegistryError;
 use crate::objects::manifest::{Manifest, TensorRef};
 use crate::objects::read::ReadObject;
 use crate::registry::Registry;
+
+/// Bytes from which on a tensor on its way to a disk is not held in memory.
+const LARGE: u64 = 16 << 20;
 
 /// Tensors of a model that are written at a time.
 const CONCURRENT: usize = 16;
@@ -63,7 +66,7 @@ impl Registry {
     }
 
     /// Stores a model from where its tensors are, one tensor after the other: no more than one is in memory at a
-    /// time.
+    /// time, and of a large one on its way to a disk no more than a piece.
     ///
     /// # Errors
     /// [`RegistryError`].
@@ -73,12 +76,20 @@ impl Registry {
         file: &dyn TensorSource,
     ) -> Result<Digest, RegistryError> {
         self.writes()?;
-        for name in file.tensors().into_keys() {
-            let tensor = file.tensor(&name)?;
+        for (name, (dtype, shape)) in file.tensors() {
+            let digest = match byte_length(dtype, &shape) {
+                Some(bytes) if bytes > LARGE && self.blobs.on_disk() => {
+                    self.put_large(file, &name, bytes)?
+                }
+                _ => {
+                    let bytes = file.tensor(&name)?.bytes;
+                    self.runtime.block_on(self.blobs.put(bytes))?
+                }
+            };
             let reference = TensorRef {
-                dtype: tensor.dtype,
-                shape: tensor.shape,
-                digest: self.runtime.block_on(self.blobs.put(tensor.bytes))?,
+                dtype,
+                shape,
+                digest,
             };
             manifest.tensors.insert(name, reference);
         }

@@ -13,7 +13,8 @@ from torch import nn
 from .. import Data, DisinheritError
 from .._arguments import progress_bars
 from .._capture import Capture, data_from
-from .._data import Floats, sample_ids
+from .._arrays import Floats
+from .._data import sample_ids
 from ._heads import HeadRecorder, find_head
 from ._modules import called, device_of, evaluating, moved, parted, rows_of
 

@@ -6,7 +6,8 @@ from typing import Any, List, Optional, Tuple
 
 import torch
 
-from .._data import Floats, PenultimateLayer
+from .._arrays import Floats
+from .._data import PenultimateLayer
 from ._heads import HeadRecorder
 from ._modules import called, rows_of
 from ._trace import TRANSPOSED, Finder, Follower, Parameters, Unfit, argument, directions, named_layer

@@ -15,7 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from .. import Data, DisinheritError
-from .._data import Floats, PenultimateLayer, sample_ids
+from .._arrays import Floats
+from .._data import PenultimateLayer, sample_ids
 from ._fisher import add_squares, zeros
 from ._heads import HeadRecorder, head_of
 from ._modules import called, device_of, evaluating, moved, parted, rows_of, single

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use disinherit::registry::FisherCard;
+use disinherit::registry::{CardFile, CardValues};
 use serde_json::json;
 
 use crate::args::model::resolve;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
-use crate::files;
 use crate::output::{self, outln};
 
 /// Add a card that was computed elsewhere, by someone who may not share the data.
@@ -29,15 +28,16 @@ pub(crate) struct ImportCardArgs {
 pub(super) fn run(context: &Context, args: &ImportCardArgs) -> Result<Outcome, CliError> {
     let registry = context.registry()?;
     let graph = registry.graph()?;
-    let card = FisherCard::from_bytes(&files::read_bytes(&args.file)?)?;
+    let card = CardFile::open(&args.file)?;
     let named = args.model.as_deref();
     let named = named.map(|text| resolve(&graph, text)).transpose()?;
     let id = disinherit::cards::import_card(&registry, &graph, &card, named.as_ref())?;
-    let estimator = card.header.estimator;
+    let header = &card.head().header;
+    let estimator = header.estimator;
     if context.json {
         output::json(&json!({"model": id, "estimator": estimator.to_string()}))?;
     } else {
-        let samples = output::grouped(card.header.samples());
+        let samples = output::grouped(header.samples());
         outln!("kept the card of {id}: {estimator}, {samples} samples");
     }
     Ok(Outcome::Done)

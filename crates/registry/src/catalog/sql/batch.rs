@@ -25,6 +25,12 @@ pub(super) fn places(rows: usize, columns: usize, bound: usize) -> String {
     rows.join(", ")
 }
 
+/// `$1, $2` for so many values.
+pub(super) fn listed(values: usize) -> String {
+    let places: Vec<String> = (1..=values).map(|place| format!("${place}")).collect();
+    places.join(", ")
+}
+
 /// Binds the names and versions of models.
 pub(super) fn bind_ids<'q>(query: Bound<'q>, ids: &'q [ModelId]) -> Bound<'q> {
     ids.iter().fold(query, |query, id| {
@@ -68,5 +74,6 @@ mod tests {
     fn places_are_numbered_through() {
         assert_eq!(places(2, 2, 0), "($1, $2), ($3, $4)");
         assert_eq!(places(1, 3, 2), "($3, $4, $5)");
+        assert_eq!(listed(3), "$1, $2, $3");
     }
 }

@@ -1,5 +1,6 @@
 //! The contract, over a database.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -103,6 +104,14 @@ impl Catalog for SqlCatalog {
 
     fn cards(&self, model: Option<Digest>) -> Answer<'_, Vec<CardRow>> {
         self.patiently(move || read::cards(self.pool(), model))
+    }
+
+    fn replaced<'a>(&'a self, ids: &'a [ModelId]) -> Answer<'a, BTreeSet<ModelId>> {
+        self.patiently(|| self.replaced_of(ids))
+    }
+
+    fn operations_of<'a>(&'a self, ids: &'a [OperationId]) -> Answer<'a, Vec<OperationRow>> {
+        self.patiently(|| self.entries_of(ids))
     }
 
     fn operations(&self) -> Answer<'_, Vec<OperationRow>> {

@@ -210,9 +210,11 @@ impl SqlCatalog {
 
     /// Entries that were made before there was a chain are put into it as they are.
     async fn chain_old_entries(&self) -> Result<(), RegistryError> {
-        let unchained = "SELECT COUNT(*) FROM operations WHERE hash = ''";
-        let count: i64 = sqlx::query_scalar(unchained).fetch_one(&self.pool).await?;
-        if count == 0 {
+        // They are the first ones and are chained together, so the very first tells. Looking at all would read
+        // the whole log: hashes stand behind the texts.
+        let first = "SELECT hash FROM operations ORDER BY id LIMIT 1";
+        let first: Option<String> = sqlx::query_scalar(first).fetch_optional(&self.pool).await?;
+        if first.is_none_or(|hash| !hash.is_empty()) {
             return Ok(());
         }
         let mut transaction = self.begin().await?;

@@ -1,15 +1,22 @@
 //! What a catalog answers.
 
+use std::collections::BTreeSet;
+
 use sqlx::{AssertSqlSafe, Row};
-use umig::ModelId;
+use umig::{ModelId, Relation};
 
 use crate::catalog::contract::Snapshot;
 use crate::catalog::rows::{Draft, Edge, ModelRow, Page, State};
+use crate::catalog::sql::batch::{ROWS, listed};
 use crate::catalog::sql::erasures;
 use crate::catalog::sql::json::from_json;
 use crate::catalog::sql::pool::SqlCatalog;
-use crate::catalog::sql::read::{MODEL, cards, edges, model, models, operations};
+use crate::catalog::sql::read::{
+    MODEL, OPERATION, cards, edges, id, model, models, operation, operations,
+};
 use crate::error::RegistryError;
+use crate::ids::OperationId;
+use crate::log::entry::OperationRow;
 
 impl SqlCatalog {
     pub(super) async fn models_of(&self, page: &Page) -> Result<Vec<ModelRow>, RegistryError> {
@@ -49,6 +56,55 @@ impl SqlCatalog {
         .fetch_optional(self.pool())
         .await?;
         row.as_ref().map(model).transpose()
+    }
+
+    pub(super) async fn replaced_of(
+        &self,
+        ids: &[ModelId],
+    ) -> Result<BTreeSet<ModelId>, RegistryError> {
+        let mut replaced = BTreeSet::new();
+        for ids in ids.chunks(ROWS) {
+            // A base may have a hundred thousand edges of other kinds.
+            let text = format!(
+                "SELECT parent, relation FROM edges WHERE parent IN ({}) \
+                 AND relation LIKE '%unlearned_from%'",
+                listed(ids.len())
+            );
+            let query = ids
+                .iter()
+                .fold(sqlx::query(AssertSqlSafe(text)), |query, id| {
+                    query.bind(id.to_string())
+                });
+            for row in &query.fetch_all(self.pool()).await? {
+                let relation: Relation = from_json("relation", row.try_get(1)?)?;
+                if matches!(relation, Relation::UnlearnedFrom { .. }) {
+                    replaced.insert(id(row.try_get(0)?)?);
+                }
+            }
+        }
+        Ok(replaced)
+    }
+
+    pub(super) async fn entries_of(
+        &self,
+        ids: &[OperationId],
+    ) -> Result<Vec<OperationRow>, RegistryError> {
+        let mut entries = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(ROWS) {
+            let text = format!(
+                "{OPERATION} WHERE id IN ({}) ORDER BY id",
+                listed(ids.len())
+            );
+            let query = ids
+                .iter()
+                .fold(sqlx::query(AssertSqlSafe(text)), |query, id| {
+                    query.bind(id.get())
+                });
+            for row in &query.fetch_all(self.pool()).await? {
+                entries.push(operation(row)?);
+            }
+        }
+        Ok(entries)
     }
 
     pub(super) async fn everything(&self) -> Result<Snapshot, RegistryError> {

@@ -102,7 +102,7 @@ pub(super) fn operation(row: &AnyRow) -> Result<OperationRow, RegistryError> {
     })
 }
 
-fn id(text: &str) -> Result<ModelId, RegistryError> {
+pub(super) fn id(text: &str) -> Result<ModelId, RegistryError> {
     text.parse()
         .map_err(|error: umig::IdError| RegistryError::Document {
             what: "edge".into(),
