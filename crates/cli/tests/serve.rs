@@ -69,12 +69,22 @@ fn a_request_goes_its_way_over_http() {
         (&json!("closed"), &json!(4))
     );
 
+    let bundle = server.get(&admin, "/api/v1/requests/1/bundle");
+    assert_eq!(
+        (bundle.status, bundle.headers["content-type"].as_str()),
+        (200, "application/zip")
+    );
+    let report = server.get(&admin, "/requests/1/report");
+    for words in ["membership inference", "with key", "Every step", "bob"] {
+        assert!(report.text.contains(words), "the report lacks: {words}");
+    }
     let page = server.get(&admin, "/requests/1").text;
     for words in [
         "forget class `3`",
         "Whom it touches",
         "request certify",
         "certificate",
+        "/api/v1/requests/1/bundle",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -115,6 +125,11 @@ fn a_request_goes_its_way_over_http() {
         ".",
     ];
     place.run(&check).success();
+    place
+        .run(&["request", "bundle", "1", "--out", "bundle.zip"])
+        .success();
+    let by_command = std::fs::read(place.path("bundle.zip")).unwrap();
+    assert!(bundle.bytes == by_command, "the command makes another one");
     place.run(&["fsck"]).success();
 }
 
