@@ -39,6 +39,11 @@ impl<'a> Excerpt<'a> {
         files.add(SUMS, sums);
     }
 
+    /// Whether an entry is among them.
+    pub(super) fn has(&self, number: OperationId) -> bool {
+        self.entries.iter().any(|row| row.id == number)
+    }
+
     /// The runs of entries that are left out, each with its first and its last one.
     pub(super) fn gaps(&self) -> Vec<(i64, i64)> {
         let numbers = self.entries.iter().map(|row| row.id.get());

@@ -19,6 +19,10 @@ pub(super) const LINKS: &str = r#"find log -name '*.json' -exec cat {} + | jq -e
 pub(super) const CERTIFIED: &str =
     r#"jq -r '.predicate.log | "\(.hash)  log/\(.operation).json"' statement.json | b3sum --check"#;
 
+/// That, and the hash of the last entry when it was signed.
+pub(super) const CERTIFIED_TO_LAST: &str = r#"jq -r '.predicate.log | "\(.hash)  log/\(.operation).json", "\(.last_hash)  log/\(.last).json"' statement.json |
+  b3sum --check"#;
+
 /// Who did what, by the log.
 pub(super) const STEPS: &str = r#"find log -name '*.json' -exec cat {} + |
   jq -s 'sort_by(.[2])[] | "\(.[2])  \(.[3] / 1000 | floor | todate)  \(.[4])  \(.[5])"'"#;

@@ -8,7 +8,7 @@ mod readme;
 
 use std::path::Path;
 
-use disinherit::certificate::{Envelope, PublicKey};
+use disinherit::certificate::{Envelope, PublicKey, Statement};
 use disinherit::registry::{ErasureId, OperationId};
 use disinherit_desk::Desk;
 use disinherit_report::Inventory;
@@ -57,18 +57,19 @@ impl Bundle {
         if let Some(verdicts) = verdicts {
             files.add("verdicts.json", registry.document(verdicts)?);
         }
-        let certificate = match desk.certificate(erasure)? {
-            Some(bytes) => Some((Envelope::read(&bytes)?, bytes)),
-            None => None,
-        };
-        if let Some((envelope, bytes)) = &certificate {
-            files.add("certificate.json", bytes.clone());
+        let mut certified = None;
+        if let Some(bytes) = desk.certificate(erasure)? {
+            let envelope = Envelope::read(&bytes)?;
+            // What the key did not sign is not believed; the checks of the bundle tell.
+            let opened = key.as_ref().and_then(|key| envelope.open(key).ok());
             files.add("statement.json", envelope.payload()?);
+            files.add("certificate.json", bytes.clone());
+            certified = opened.map(|statement| (statement, bytes));
         }
         if let Some(key) = &key {
             files.add(&format!("keys/{}.pem", key.id()), key.to_pem()?);
         }
-        if let Some(bill) = bill(desk, &evidence, certificate.as_ref().zip(key.as_ref()))? {
+        if let Some(bill) = bill(desk, &evidence, certified.as_ref())? {
             files.add_json("ml-bom.cdx.json", &bill)?;
         }
         let excerpt = Excerpt::of(&evidence, options.whole_chain);
@@ -77,6 +78,7 @@ impl Bundle {
             evidence: &evidence,
             excerpt: &excerpt,
             key: key.as_ref(),
+            statement: certified.as_ref().map(|(statement, _)| statement),
             files: &files,
         };
         let readme = readme.text();
@@ -144,16 +146,14 @@ fn steps(desk: &Desk<'_>, evidence: &Evidence) -> Result<serde_json::Value, Audi
 fn bill(
     desk: &Desk<'_>,
     evidence: &Evidence,
-    certificate: Option<(&(Envelope, Vec<u8>), &PublicKey)>,
+    certified: Option<&(Statement, Vec<u8>)>,
 ) -> Result<Option<serde_json::Value>, AuditError> {
     let record = &evidence.record;
     let (Some((_, run)), Some(last)) = (record.published.last(), record.history.last()) else {
         return Ok(None);
     };
-    let opened = certificate.map(|((envelope, bytes), key)| (envelope.open(key), bytes));
     let mut inventory = Inventory::new(desk.registry())?;
-    // A certificate that the key did not sign is no attestation; the checks of the bundle tell.
-    if let Some((Ok(statement), bytes)) = &opened {
+    if let Some((statement, bytes)) = certified {
         inventory = inventory.with_certificate(&statement.predicate, "certificate.json", bytes);
     }
     Ok(Some(inventory.of_request(run.id.as_ref(), last.time)?))

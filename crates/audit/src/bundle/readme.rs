@@ -1,6 +1,6 @@
 //! The page that says what a bundle holds, and how it is checked.
 
-use disinherit::certificate::PublicKey;
+use disinherit::certificate::{PublicKey, Statement};
 
 use super::chain::{self, Excerpt};
 use super::checks;
@@ -40,6 +40,8 @@ pub(super) struct Readme<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) excerpt: &'a Excerpt<'a>,
     pub(super) key: Option<&'a PublicKey>,
+    /// What the key signed.
+    pub(super) statement: Option<&'a Statement>,
     /// All files but the page itself and the digests.
     pub(super) files: &'a Files,
 }
@@ -62,6 +64,12 @@ impl Readme<'_> {
 
     fn certified(&self) -> bool {
         self.files.has("certificate.json")
+    }
+
+    /// Whether the last entry that the statement names is at hand.
+    fn names_last(&self) -> bool {
+        let log = self.statement.map(|statement| &statement.predicate.log);
+        log.is_some_and(|log| self.excerpt.has(log.last))
     }
 
     fn head(&self) -> String {
@@ -161,8 +169,12 @@ impl Readme<'_> {
             ));
         }
         if self.certified() {
-            text.push_str("The signed statement names the hash of the entry that published the new versions:\n\n");
-            text.push_str(&shell(checks::CERTIFIED));
+            text.push_str("The signed statement names the hash of the entry that published the new versions, and of the last entry when \
+                           it was signed:\n\n");
+            text.push_str(&shell(match self.names_last() {
+                true => checks::CERTIFIED_TO_LAST,
+                false => checks::CERTIFIED,
+            }));
         }
         let named = [
             ("plan", "scope", "scope.json"),
@@ -188,13 +200,13 @@ impl Readme<'_> {
             text.push_str(
                 "- The signature: the holder of the key states what `statement.json` says. What was measured, and what each word \
                  of the judgement means, the report says beside it, with its limits.\n\
-                 - The entry that the statement names cannot be changed, nor those before it, without another hash in a signed \
+                 - The entries that the statement names cannot be changed, nor those before them, without another hash in a signed \
                  statement.\n",
             );
         }
         if let Some(last) = self.evidence.last() {
             text.push_str(&format!(
-                "- Entries after that rest on the hashes alone. When this folder was made, the last entry of the log was {} with \
+                "- Later entries rest on the hashes alone. When this folder was made, the last entry of the log was {} with \
                  the hash `{}`. Keep it: a log that is rewritten later has another, which `disinherit log --operations --json` shows.\n",
                 last.id, last.hash
             ));
