@@ -19,6 +19,7 @@ mod plan;
 mod procedure;
 mod provenance;
 mod scale;
+mod service;
 
 use crate::line::Line;
 
@@ -33,7 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(provenance::CHILD) {
         return provenance::child();
     }
-    let all: [(&str, Benchmark); 12] = [
+    if wanted.as_deref() == Some(service::CHILD) {
+        return service::child();
+    }
+    let all: [(&str, Benchmark); 13] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
@@ -45,6 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("procedure", procedure::run),
         ("provenance", provenance::run),
         ("scale", scale::run),
+        ("service", service::run),
         ("import", import::run),
     ];
     if let Some(name) = &wanted
