@@ -91,7 +91,7 @@ pub(crate) fn memory(what: &str) -> f64 {
     memory_of("self", what)
 }
 
-/// The same of another process.
+/// The same of another process, by its number.
 pub(crate) fn memory_of(process: &str, what: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(what));
@@ -104,7 +104,12 @@ pub(crate) fn memory_of(process: &str, what: &str) -> f64 {
 
 /// Seconds of processor time that this process took so far: on a shared machine they vary less than the clock.
 pub(crate) fn processor_time() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    processor_time_of("self")
+}
+
+/// The same of another process, by its number.
+pub(crate) fn processor_time_of(process: &str) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // After the name, which may hold spaces: fields 14 and 15 of all, in hundredths of a second.
     let fields = text.rsplit(')').next().unwrap_or_default();
     let ticks = fields.split_whitespace().skip(11).take(2);

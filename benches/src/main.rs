@@ -22,6 +22,7 @@ mod procedure;
 mod program;
 mod provenance;
 mod scale;
+mod service;
 mod startup;
 
 use crate::line::Line;
@@ -37,7 +38,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(provenance::CHILD) {
         return provenance::child();
     }
-    let all: [(&str, Benchmark); 15] = [
+    if wanted.as_deref() == Some(service::CHILD) {
+        return service::child();
+    }
+    let all: [(&str, Benchmark); 16] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
@@ -49,6 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("procedure", procedure::run),
         ("provenance", provenance::run),
         ("scale", scale::run),
+        ("service", service::run),
         ("import", import::run),
         ("startup", startup::run),
         ("memory", memory::run),

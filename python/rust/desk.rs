@@ -1,5 +1,6 @@
 //! The desk for erasure requests, for Python: thin, over `disinherit-desk`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use disinherit::certificate::SecretKey;
@@ -8,7 +9,9 @@ use disinherit::model::now;
 use disinherit::registry::{
     ErasureId, ErasureOrder, ErasurePage, ErasureState, ErasureStep, LossBound, months_after,
 };
+use disinherit_audit::{AuditError, Bundle, BundleOptions};
 use disinherit_desk::{Bar, DeskError, Filed, LAST_EXTENSION, Terms};
+use pyo3::exceptions::{PyFileExistsError, PyOSError};
 use pyo3::prelude::*;
 
 use crate::arguments::Asked;
@@ -249,6 +252,31 @@ impl Desk {
     fn certificate(&self, py: Python<'_>, request: i64) -> PyResult<Option<Vec<u8>>> {
         self.at(py, None, None, |desk| {
             desk.certificate(&self.registry.erasure(ErasureId::new(request))?)
+        })
+    }
+
+    /// Writes what an auditor takes along; the names of its files.
+    fn bundle(
+        &self,
+        py: Python<'_>,
+        request: i64,
+        path: PathBuf,
+        whole_chain: bool,
+    ) -> PyResult<Vec<String>> {
+        let shown = Shown(None);
+        let made = py.detach(|| {
+            let engine = engine::engine(&self.registry, None, &shown);
+            let desk = disinherit_desk::Desk::new(&engine);
+            let options = BundleOptions { whole_chain };
+            let bundle = Bundle::new(&desk, ErasureId::new(request), options)?;
+            bundle.save(&path)?;
+            Ok(bundle.names().map(str::to_owned).collect())
+        });
+        made.map_err(|error| match error {
+            AuditError::Desk(error) => at_desk(error, None),
+            error @ AuditError::Exists(_) => PyFileExistsError::new_err(error.to_string()),
+            AuditError::Io { .. } => PyOSError::new_err(error.to_string()),
+            other => refused(other),
         })
     }
 

@@ -1,5 +1,9 @@
 """Erasure requests from Python: a whole life, and what is refused on the way."""
 
+import json
+import subprocess
+import sys
+import zipfile
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -17,6 +21,20 @@ def samples(seed):
     chance = np.random.default_rng(seed)
     labels = np.arange(240) % 3
     return (3 * np.eye(3, 8)[labels] + 0.3 * chance.normal(size=(240, 8))).astype(np.float32), labels
+
+
+def checked_by_library(bundle):
+    """The Python that the bundle's README shows, as it stands, with the certificate as it is and altered."""
+    pytest.importorskip("securesystemslib")
+    readme = (bundle / "README.md").read_text()
+    program = readme.split("```python\n")[1].split("```")[0]
+    run = [sys.executable, "-c", program]
+    subprocess.run(run, cwd=bundle, check=True)
+    certificate = bundle / "certificate.json"
+    document = json.loads(certificate.read_text())
+    document["payload"] = document["payload"].replace("A", "B", 1)
+    certificate.write_text(json.dumps(document))
+    assert subprocess.run(run, cwd=bundle, capture_output=True).returncode != 0
 
 
 def data():
@@ -85,6 +103,17 @@ def test_a_request_from_its_arrival_to_its_end(tmp_path):
     check = verify_certificate(kept, tmp_path / "proof.pem.pub", registry=registry)
     assert check.problems == [] and {model.after for model in check.certificate.models} == {"base@2", "child@2"}
 
+    names = requests.bundle(1, tmp_path / "taken")
+    assert {"README.md", "SHA256SUMS", "certificate.json", "report.html", "request.json", "log/B3SUMS"} <= set(names)
+    with pytest.raises(FileExistsError, match="taken"):
+        requests.bundle(1, tmp_path / "taken")
+    with pytest.raises(UnknownRequest):
+        requests.bundle(7, tmp_path / "none.zip")
+    assert requests.bundle(1, tmp_path / "taken.zip", whole_chain=True) == names
+    with zipfile.ZipFile(tmp_path / "taken.zip") as archive:
+        assert archive.testzip() is None
+        assert archive.read("request-1/certificate.json") == kept
+
     would = requests.purge(1, dry_run=True)
     assert {model for model, _ in would.models} == {"base@1", "child@1"} and requests.show(1).state == "certified"
     gone = requests.purge(1)
@@ -98,6 +127,7 @@ def test_a_request_from_its_arrival_to_its_end(tmp_path):
     assert registry.check().is_sound
     with pytest.raises(StepRefused, match=r"Requests\.show\(1\)"):
         requests.run(1, seen)
+    checked_by_library(tmp_path / "taken")
 
 
 def test_lists_deadlines_and_other_ends(tmp_path):

@@ -22,6 +22,7 @@ const USERS: &[&str] = &[
     "disinherit-lab",
     "disinherit-report",
     "disinherit-desk",
+    "disinherit-audit",
 ];
 
 /// Counts the engine's exports and prints those that none of its users needs. Gives whether they are

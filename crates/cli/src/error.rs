@@ -11,6 +11,8 @@ use disinherit::formats::FormatError;
 use disinherit::import::ImportError;
 use disinherit::registry::RegistryError;
 use disinherit::umig::{GraphError, IdError, RequestError};
+#[cfg(feature = "audit")]
+use disinherit_audit::AuditError;
 use disinherit_desk::DeskError;
 use disinherit_lab::LabError;
 use disinherit_report::ReportError;
@@ -166,6 +168,19 @@ impl From<DeskError> for CliError {
         match error {
             DeskError::Engine(error) => error.into(),
             other => Cause::Desk(other).into(),
+        }
+    }
+}
+
+#[cfg(feature = "audit")]
+impl From<AuditError> for CliError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Desk(error) => error.into(),
+            error @ AuditError::Exists(_) => {
+                Self::new(error.to_string()).help("give another name with `--out`")
+            }
+            other => Self::new(other.to_string()),
         }
     }
 }

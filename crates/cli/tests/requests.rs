@@ -3,6 +3,10 @@
 
 mod common;
 
+#[cfg(all(unix, feature = "audit"))]
+#[path = "requests/bundle.rs"]
+mod bundle;
+
 use std::fs;
 use std::process::{Command, Stdio};
 

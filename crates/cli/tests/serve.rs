@@ -69,12 +69,22 @@ fn a_request_goes_its_way_over_http() {
         (&json!("closed"), &json!(4))
     );
 
+    let bundle = server.get(&admin, "/api/v1/requests/1/bundle");
+    assert_eq!(
+        (bundle.status, bundle.headers["content-type"].as_str()),
+        (200, "application/zip")
+    );
+    let report = server.get(&admin, "/requests/1/report");
+    for words in ["membership inference", "with key", "Every step", "bob"] {
+        assert!(report.text.contains(words), "the report lacks: {words}");
+    }
     let page = server.get(&admin, "/requests/1").text;
     for words in [
         "forget class `3`",
         "Whom it touches",
         "request certify",
         "certificate",
+        "/api/v1/requests/1/bundle",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -115,6 +125,11 @@ fn a_request_goes_its_way_over_http() {
         ".",
     ];
     place.run(&check).success();
+    place
+        .run(&["request", "bundle", "1", "--out", "bundle.zip"])
+        .success();
+    let by_command = std::fs::read(place.path("bundle.zip")).unwrap();
+    assert!(bundle.bytes == by_command, "the command makes another one");
     place.run(&["fsck"]).success();
 }
 
@@ -581,4 +596,110 @@ fn killed_servers_lose_no_job_in_postgres() {
         .success();
     place.run(&["key", "proof.pem"]).success();
     survives_kills(&place);
+}
+
+/// A step of request 1 that is sent to a server which is killed: before it commits, after it, or, of what is a job, after
+/// it has answered.
+struct Doomed<'a> {
+    step: &'static str,
+    body: Value,
+    points: &'a [&'a str],
+}
+
+const COMMITS: [&str; 2] = ["publish before commit", "publish after commit"];
+const PURGES: [&str; 1] = ["purge after commit"];
+const JOB: [&str; 0] = [];
+
+fn doomed() -> [Doomed<'static>; 8] {
+    let step = |step, body, points| Doomed { step, body, points };
+    [
+        step("new", filing(), &COMMITS),
+        step("plan", plan(), &COMMITS),
+        step("approve", json!({}), &COMMITS),
+        step("run", json!({}), &JOB),
+        step("verify", json!({}), &JOB),
+        step("certify", json!({}), &COMMITS),
+        step("purge", json!({}), &PURGES),
+        step("close", json!({}), &COMMITS),
+    ]
+}
+
+/// Three servers of one registry: at every step one of them is killed, and the two others go on from what is committed.
+#[test]
+fn a_replica_is_killed_at_every_step_in_postgres() {
+    let database = match Postgres::start() {
+        Ok(database) => database,
+        Err(why) => return skipped("replicas over PostgreSQL", &why),
+    };
+    let place = place_in(&database);
+    place
+        .run(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"])
+        .success();
+    place.run(&["key", "proof.pem"]).success();
+    let admin = token(&place, "ann", "admin");
+    let bearer = format!("Bearer {admin}");
+    let passive = [&FLAGS[..], &["--executor", "none"]].concat();
+    let others = [
+        Server::start(&place, &passive, None),
+        Server::start(&place, &FLAGS, None),
+    ];
+    let seen = || {
+        let lists = others.each_ref().map(|server| {
+            server.get(&admin, "/api/v1/requests?state=all").json()["requests"].clone()
+        });
+        assert_eq!(lists[0], lists[1], "replicas differ");
+        lists[0].clone()
+    };
+    for Doomed { step, body, points } in doomed() {
+        let path = match step {
+            "new" => "/api/v1/requests".to_owned(),
+            step => format!("/api/v1/requests/1/{step}"),
+        };
+        for point in points {
+            let before = seen();
+            let mut third = Server::start(&place, &passive, Some(point));
+            let key = format!("{step}: {point}");
+            let headers = [
+                ("authorization", bearer.as_str()),
+                ("content-type", "application/json"),
+                ("idempotency-key", &key),
+            ];
+            let lost = third.try_call("POST", &path, &headers, &body.to_string());
+            assert!(
+                lost.is_err() && !third.child.wait().unwrap().success(),
+                "{key}"
+            );
+            assert_eq!(seen() != before, point.ends_with("after commit"), "{key}");
+            // Nothing tells whether the call was answered: it is not done again by the way.
+            let again = others[0].call("POST", &path, &headers, &body.to_string());
+            assert_eq!(again.status, 409, "{key}: {}", again.text);
+        }
+        if points.is_empty() {
+            let mut third = Server::start(&place, &passive, None);
+            third.step(&admin, step, &body);
+            third.child.kill().unwrap();
+            third.child.wait().unwrap();
+            assert_eq!(others[0].job(&admin)["state"], "done", "{step}");
+        }
+    }
+    assert_eq!(seen().as_array().unwrap().len(), 1);
+    assert_eq!(seen()[0]["state"], "closed");
+    let log = place.json(&["log", "--operations", "--json"]);
+    let rows = log["operations"].as_array().or(log.as_array()).unwrap();
+    for once in [
+        "request new",
+        "request approve",
+        "unlearn",
+        "request verify",
+        "request certify",
+        "purge",
+        "request close",
+    ] {
+        let count = rows.iter().filter(|row| row["command"] == once).count();
+        assert_eq!(count, 1, "{once}: {log}");
+    }
+    for server in others {
+        assert!(server.stop());
+    }
+    place.run(&["fsck"]).success();
 }

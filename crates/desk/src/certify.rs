@@ -29,6 +29,7 @@ impl Desk<'_> {
         let step = ErasureStep::Certify {
             certificate: registry.put_document(text.into_bytes())?,
             key: key.public().id(),
+            public_key: Some(key.public().to_pem()?),
         };
         let seen = Some(erasure.last.operation);
         Ok((registry.step_erasure(id, step, seen)?, envelope))

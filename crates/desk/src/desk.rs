@@ -19,7 +19,8 @@ impl<'a> Desk<'a> {
         Self { engine }
     }
 
-    pub(crate) fn registry(&self) -> &'a Registry {
+    /// The registry whose requests it takes on.
+    pub fn registry(&self) -> &'a Registry {
         self.engine.registry()
     }
 

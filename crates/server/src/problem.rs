@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use disinherit::EngineError;
 use disinherit::registry::{ErasureRefusal, Hint, RegistryError};
+use disinherit_audit::AuditError;
 use disinherit_desk::DeskError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -129,6 +130,15 @@ impl From<DeskError> for Problem {
             DeskError::Engine(EngineError::Registry(error)) => error.into(),
             DeskError::Engine(error) => of_engine(&error),
             _ => Self::conflict(detail).with_hint(again),
+        }
+    }
+}
+
+impl From<AuditError> for Problem {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Desk(error) => error.into(),
+            other => Self::fault(&other),
         }
     }
 }

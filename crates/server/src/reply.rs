@@ -21,3 +21,13 @@ impl<T: Serialize> IntoResponse for Json<T> {
         }
     }
 }
+
+/// An answer that browsers keep as a file of this name.
+pub(crate) fn attached(mut answer: Response, name: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_DISPOSITION, value);
+    }
+    answer
+}

@@ -14,7 +14,7 @@ pub enum Role {
     Operator,
     /// Approves and rejects.
     Approver,
-    /// Reads the log, scopes, verdicts and certificates.
+    /// Reads the log, scopes, verdicts, certificates and bundles.
     Auditor,
     /// May everything.
     Admin,
@@ -142,6 +142,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/requests/{id}/history", Right::Audit),
     get("/api/v1/requests/{id}/verdicts", Right::Audit),
     get("/api/v1/requests/{id}/certificate", Right::Audit),
+    get("/api/v1/requests/{id}/bundle", Right::Audit),
     post("/api/v1/requests/{id}/comment", Right::Comment),
     post("/api/v1/requests/{id}/plan", Right::Operate),
     post("/api/v1/requests/{id}/approve", Right::Approve),

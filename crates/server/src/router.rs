@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::list::MOST;
-use crate::api::{events, log, models, requests, steps, webhooks};
+use crate::api::{bundle, events, log, models, requests, steps, webhooks};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::quota::body;
@@ -66,6 +66,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(requests::history))
         .routes(routes!(requests::verdicts))
         .routes(routes!(requests::certificate))
+        .routes(routes!(bundle::bundle))
         .routes(routes!(steps::comment))
         .routes(routes!(steps::plan))
         .routes(routes!(steps::approve))

@@ -1,28 +1,11 @@
 //! Times as people read and write them.
 
 use disinherit::model::now;
-use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
 /// A day, in milliseconds.
 pub(crate) const DAY: u64 = 24 * 3_600_000;
-
-/// A time, to the minute.
-pub(crate) fn time(milliseconds: u64) -> String {
-    let time = i64::try_from(milliseconds)
-        .ok()
-        .and_then(|time| Timestamp::from_millisecond(time).ok());
-    time.map_or_else(
-        || "-".into(),
-        |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-    )
-}
-
-/// A day.
-pub(crate) fn day(milliseconds: u64) -> String {
-    time(milliseconds).chars().take(10).collect()
-}
 
 /// The end of a day that a form gives.
 pub(crate) fn end_of(date: &str) -> Result<u64, String> {
@@ -50,6 +33,8 @@ pub(crate) fn left(deadline: u64) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use disinherit_audit::{day, time};
+
     use super::*;
 
     #[test]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence, Union
 
@@ -112,6 +113,16 @@ class Requests:
     def certificate(self, request: int) -> Optional[bytes]:
         """The certificate of a request, as :func:`disinherit.verify_certificate` reads it; ``None`` before that."""
         return self._inner.certificate(request)
+
+    def bundle(self, request: int, path: PathLike, *, whole_chain: bool = False) -> List[str]:
+        """Write what an auditor takes along: certificate, report, entries of the log, public key, digests, and how to check
+        all of it offline (``README.md``). Returns the names of the files.
+
+        ``path`` becomes an archive where it ends with ``.zip``, otherwise a folder; :class:`FileExistsError` is raised
+        where something is there. With ``whole_chain`` the log's entries of others between those of the request are in it,
+        which may name other people.
+        """
+        return self._inner.bundle(request, os.fspath(path), whole_chain)
 
     def comment(self, request: int, text: str) -> ErasureRequest:
         """Say something about a request. The log keeps it for good: no names."""

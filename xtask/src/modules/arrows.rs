@@ -1,4 +1,4 @@
-//! Arrows between crates: `cli, server, python -> report, desk -> lab -> disinherit -> registry, nets ->
+//! Arrows between crates: `cli, server, python -> audit -> report, desk -> lab -> disinherit -> registry, nets ->
 //! formats, data, umig, fiun`. Tests may know everybody.
 
 use crate::finding::{Finding, Rule};
@@ -19,6 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["disinherit"],
     &["disinherit-lab"],
     &["disinherit-report", "disinherit-desk"],
+    &["disinherit-audit"],
     &["disinherit-server"],
     &["disinherit-cli", "disinherit-python", "benches"],
 ];
@@ -29,6 +30,7 @@ const DOORS: &[&str] = &[
     "disinherit-lab",
     "disinherit-report",
     "disinherit-desk",
+    "disinherit-audit",
     // The command line starts it.
     "disinherit-server",
 ];
@@ -78,8 +80,8 @@ pub(super) fn check(package: &Package, manifest: &str) -> Vec<Finding> {
             found.push(finding(
                 line,
                 format!("the front end `{name}` needs `{need}`"),
-                "come in by a door: let `disinherit`, `disinherit-lab`, `disinherit-report` or `disinherit-desk` \
-                 give what is needed",
+                "come in by a door: let `disinherit`, `disinherit-lab`, `disinherit-report`, `disinherit-desk` or \
+                 `disinherit-audit` give what is needed",
             ));
         } else if floor(need).is_none_or(|floor| floor >= own) {
             let up = floor(need).is_some_and(|floor| floor == own);

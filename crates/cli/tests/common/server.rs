@@ -25,6 +25,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -71,6 +72,17 @@ impl Server {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        self.try_call(method, path, headers, body).unwrap()
+    }
+
+    /// A call to a server that may be killed before it has answered.
+    pub(crate) fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer, ureq::Error> {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.address));
@@ -78,11 +90,8 @@ impl Server {
             request = request.header(*name, *value);
         }
         let mut answer = match method {
-            "GET" => self.agent.run(request.body(()).unwrap()).unwrap(),
-            _ => self
-                .agent
-                .run(request.body(body.to_owned()).unwrap())
-                .unwrap(),
+            "GET" => self.agent.run(request.body(()).unwrap())?,
+            _ => self.agent.run(request.body(body.to_owned()).unwrap())?,
         };
         let headers = answer.headers().iter().map(|(name, value)| {
             (
@@ -93,15 +102,16 @@ impl Server {
         let headers: BTreeMap<String, String> = headers.collect();
         // A stream has no end that could be waited for.
         let kind = headers.get("content-type");
-        let text = match kind.is_some_and(|kind| kind == "text/event-stream") {
-            true => String::new(),
-            false => answer.body_mut().read_to_string().unwrap(),
+        let bytes = match kind.is_some_and(|kind| kind == "text/event-stream") {
+            true => Vec::new(),
+            false => answer.body_mut().read_to_vec()?,
         };
-        Answer {
+        Ok(Answer {
             status: answer.status().as_u16(),
             headers,
-            text,
-        }
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
+        })
     }
 
     pub(crate) fn get(&self, token: &str, path: &str) -> Answer {

@@ -78,6 +78,14 @@ impl Envelope {
         serde_json::to_string_pretty(self).map_err(refuse)
     }
 
+    /// What is signed, as it was written; nothing in it is believed yet.
+    ///
+    /// # Errors
+    /// [`EngineError::Certificate`] when it cannot be decoded.
+    pub fn payload(&self) -> Result<Vec<u8>, EngineError> {
+        STANDARD.decode(&self.payload).map_err(refuse)
+    }
+
     /// The ids of the keys that signed it, as it says itself.
     pub fn key_ids(&self) -> Vec<&str> {
         self.signatures.iter().map(|s| s.keyid.as_str()).collect()
@@ -89,7 +97,7 @@ impl Envelope {
     /// [`EngineError::Certificate`] when the signature is not this key's, or the statement has been
     /// altered or is of another kind.
     pub fn open(&self, key: &PublicKey) -> Result<Statement, EngineError> {
-        let payload = STANDARD.decode(&self.payload).map_err(refuse)?;
+        let payload = self.payload()?;
         let bytes = signed_bytes(&payload);
         let signed = self.signatures.iter().any(|signature| {
             STANDARD

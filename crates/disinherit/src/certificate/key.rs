@@ -150,6 +150,14 @@ impl PublicKey {
         .map_err(|error| EngineError::Key(format!("the public key cannot be written: {error}")))
     }
 
+    /// What is signed with.
+    pub fn kind(&self) -> KeyKind {
+        match self.0 {
+            Public::Ed25519(_) => KeyKind::Ed25519,
+            Public::P256(_) => KeyKind::P256,
+        }
+    }
+
     /// A short name: the first 16 digits of the BLAKE3 digest of the key, which is 32 bytes for Ed25519 and
     /// the 65 bytes of the point, not compressed, for P-256.
     pub fn id(&self) -> String {

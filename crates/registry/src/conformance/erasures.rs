@@ -234,8 +234,16 @@ fn finish(registry: &Registry, request: ErasureId, operation: OperationId) {
     let operation = unlearn(registry, run).unwrap();
     step(registry, request, verify);
     let certificate = registry.put_document(b"a certificate".to_vec()).unwrap();
-    let key = "0011223344556677".into();
-    step(registry, request, ErasureStep::Certify { certificate, key });
+    let (key, public_key) = ("0011223344556677".into(), None);
+    step(
+        registry,
+        request,
+        ErasureStep::Certify {
+            certificate,
+            key,
+            public_key,
+        },
+    );
     let purged = registry.purge(&Purge {
         models: vec![id("child@1")],
         reason: "request 1".into(),

@@ -80,6 +80,9 @@ pub enum ErasureStep {
         certificate: Digest,
         /// The id of the key that signed it.
         key: String,
+        /// The public key to check it with (SPKI, PEM); nothing in entries from before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        public_key: Option<String>,
     },
     /// Nothing is left of the weights that remember: they were purged one by one, or never superseded.
     Purge,

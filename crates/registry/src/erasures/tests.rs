@@ -76,6 +76,7 @@ fn step(kind: StepKind, deadline: u64) -> Option<ErasureStep> {
         StepKind::Certify => ErasureStep::Certify {
             certificate: digest(),
             key: "0011".into(),
+            public_key: None,
         },
         StepKind::Purge => ErasureStep::Purge,
         StepKind::Close => ErasureStep::Close,

@@ -126,7 +126,12 @@ impl OperationRow {
 
     /// The hash that this entry must have.
     pub fn expected_hash(&self) -> String {
-        // An array of JSON strings and numbers: no two entries have the same text.
+        Digest::from_content(self.hashed_text().as_bytes()).to_string()
+    }
+
+    /// The text that the hash is over: a JSON array of strings and numbers, so that no two entries have the
+    /// same. The second one is the hash of the entry before.
+    pub fn hashed_text(&self) -> String {
         let text = serde_json::json!([
             "disinherit operation 1",
             self.previous,
@@ -137,7 +142,7 @@ impl OperationRow {
             self.stored.detail,
             self.stored.made,
         ]);
-        Digest::from_content(text.to_string().as_bytes()).to_string()
+        text.to_string()
     }
 }
 

@@ -5,6 +5,11 @@ pub(crate) mod body;
     unused_qualifications,
     reason = "utoipa's macro qualifies what is in scope"
 )]
+pub(crate) mod bundle;
+#[allow(
+    unused_qualifications,
+    reason = "utoipa's macro qualifies what is in scope"
+)]
 pub(crate) mod events;
 pub(crate) mod list;
 #[allow(

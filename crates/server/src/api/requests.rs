@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::reply::Json;
+use crate::reply::{Json, attached};
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -257,15 +257,9 @@ pub(crate) async fn certificate(
         let found = desk.certificate(&registry.erasure(id)?)?;
         found.ok_or_else(|| Problem::missing("this request has no certificate yet"))
     });
-    let mut answer = found.await?.into_response();
-    let headers = answer.headers_mut();
-    let kind = HeaderValue::from_static("application/json");
-    headers.insert(header::CONTENT_TYPE, kind);
-    let name = format!("attachment; filename=\"request-{id}-certificate.json\"");
-    if let Ok(name) = HeaderValue::from_str(&name) {
-        headers.insert(header::CONTENT_DISPOSITION, name);
-    }
-    Ok(answer)
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    let answer = (kind, found.await?).into_response();
+    Ok(attached(answer, &format!("request-{id}-certificate.json")))
 }
 
 /// One request by the number in a path.

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use crate::app::Caller;
 use crate::problem::Problem;
@@ -39,7 +39,7 @@ impl Frame<'_> {
                 }
             }
         };
-        let mut answer = html_answer(page);
+        let mut answer = html_answer(page.into_string());
         if self.changing {
             answer
                 .headers_mut()
@@ -78,28 +78,18 @@ impl Frame<'_> {
 
 /// The style of all pages.
 pub(super) fn style() -> String {
-    [disinherit_report::DRAWING_STYLE, include_str!("style.css")].concat()
+    [
+        disinherit_report::DRAWING_STYLE,
+        disinherit_audit::STYLE,
+        include_str!("style.css"),
+    ]
+    .concat()
 }
 
-/// A page that needs nothing else: for a file that is taken along.
-pub(super) fn alone(title: &str, body: &Markup) -> Response {
-    html_answer(html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) " - disinherit" }
-                style { (PreEscaped(style())) }
-            }
-            body { main { (body) } }
-        }
-    })
-}
-
-fn html_answer(page: Markup) -> Response {
+/// A page as an answer.
+pub(super) fn html_answer(page: String) -> Response {
     let kind = "text/html; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], page.into_string()).into_response()
+    ([(header::CONTENT_TYPE, kind)], page).into_response()
 }
 
 /// A problem as a page.

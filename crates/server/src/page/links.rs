@@ -22,6 +22,11 @@ pub(super) fn path_of(model: &ModelId) -> String {
     format!("/models/{}", encoded(&model.to_string()))
 }
 
+/// The path of a model's page, where every model has one.
+pub(super) fn model_link(id: &ModelId) -> Option<String> {
+    Some(path_of(id))
+}
+
 /// A model as a link to its page.
 pub(super) fn model(id: &ModelId) -> Markup {
     html! { a href=(path_of(id)) { (id) } }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
+use disinherit_audit::time;
 use maud::html;
 
 use super::frame::{Frame, problem};
 use crate::api::log::{LogQuery, read};
 use crate::app::{App, Caller};
 use crate::query::Query;
-use crate::when::time;
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Form;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use disinherit_audit::{counts, graph_of, models, still, unreached};
 use disinherit_desk::{ErasureScope, Terms};
 use disinherit_report::ScopeGraph;
 use maud::html;
 use serde::Deserialize;
 
 use super::frame::{Frame, problem, told};
-use super::scope::{counts, graph_of, still, table, unreached};
+use super::links::model_link;
 use crate::api::requests::{ForgetBody, NewBody, known};
 use crate::app::{App, Caller};
 use crate::problem::Problem;
@@ -147,7 +148,7 @@ fn form(
                     Some(Ok((scope, graph))) => {
                         (counts(scope))
                         (still(graph))
-                        details { summary { "Each model with the reason" } (table(scope, false)) }
+                        details { summary { "Each model with the reason" } (models(scope, false, &model_link)) }
                         h3 { "What it cannot reach" }
                         (unreached(scope))
                         p.soft { "Nothing is filed yet." }

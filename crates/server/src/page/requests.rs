@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
+use disinherit_audit::state;
 use maud::{Markup, html};
 
 use super::frame::{Frame, problem};
@@ -65,7 +66,7 @@ pub(super) async fn show(
                 tbody { @for erasure in &list { tr {
                     td.soft { (erasure.id) }
                     td.what { a href={ "/requests/" (erasure.id) } { (erasure.asked) } }
-                    td { (words::state(erasure.state)) }
+                    td { (state(erasure.state)) }
                     td { (words::deadline(erasure)) }
                     td.on-wide { (erasure.requester.as_deref().unwrap_or("-")) }
                     td.on-wide { @match &erasure.plan { Some(plan) => (plan.initial + plan.inherited), None => "-" } }

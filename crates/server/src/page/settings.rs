@@ -7,6 +7,7 @@ use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use disinherit::model::now;
 use disinherit::registry::AccessToken;
+use disinherit_audit::{day, time};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -16,7 +17,7 @@ use crate::app::{App, Caller};
 use crate::identity::{Made, make_token};
 use crate::problem::Problem;
 use crate::rights::Role;
-use crate::when::{DAY, day, time};
+use crate::when::DAY;
 
 /// For how many days a token holds where nothing is said, and at most.
 const USUAL: u64 = 90;

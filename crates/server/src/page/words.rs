@@ -1,23 +1,10 @@
 //! Requests in words.
 
-use disinherit::registry::{ErasureRequest, ErasureState};
+use disinherit::registry::ErasureRequest;
+use disinherit_audit::day;
 use maud::{Markup, html};
 
-use crate::when::{DAY, day, left, time};
-
-/// A state, with a mark that tells what kind it is without colour.
-pub(super) fn state(state: ErasureState) -> Markup {
-    let mark = match state {
-        ErasureState::Rejected | ErasureState::Failed | ErasureState::Cancelled => "✕",
-        ErasureState::Verified
-        | ErasureState::Certified
-        | ErasureState::Purged
-        | ErasureState::Closed => "✓",
-        ErasureState::Running => "◐",
-        ErasureState::Received | ErasureState::Planned | ErasureState::Approved => "○",
-    };
-    html! { span class={ "state " (state) } { span aria-hidden="true" { (mark) } " " (state) } }
-}
+use crate::when::{DAY, left};
 
 /// A deadline, and how far it is where that matters.
 pub(super) fn deadline(erasure: &ErasureRequest) -> Markup {
@@ -32,8 +19,4 @@ pub(super) fn deadline(erasure: &ErasureRequest) -> Markup {
         span.day { (day(erasure.deadline)) }
         @if erasure.state.is_open() { " " span class=(class) { (left(erasure.deadline)) } }
     }
-}
-
-pub(super) fn moment(by: &str, at: u64) -> Markup {
-    html! { (time(at)) " by " (if by.is_empty() { "-" } else { by }) }
 }

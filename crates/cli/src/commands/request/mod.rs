@@ -7,6 +7,8 @@ use crate::error::CliError;
 use crate::exit::Outcome;
 
 mod approve;
+#[cfg(feature = "audit")]
+mod bundle;
 mod cancel;
 mod certify;
 mod close;
@@ -37,6 +39,7 @@ Examples:
   disinherit request run 1 --data photos/
   disinherit request verify 1 --data photos/
   disinherit request certify 1 --key proof.pem
+  disinherit request bundle 1
   disinherit request purge 1
   disinherit request close 1
   disinherit request list --due-soon")]
@@ -59,6 +62,8 @@ enum RequestCommand {
     Cancel(cancel::CancelArgs),
     Verify(Box<verify::VerifyRequestArgs>),
     Certify(certify::CertifyRequestArgs),
+    #[cfg(feature = "audit")]
+    Bundle(bundle::BundleArgs),
     Purge(purge::PurgeRequestArgs),
     Close(close::CloseArgs),
     FourEyes(four_eyes::FourEyesArgs),
@@ -78,6 +83,8 @@ pub(super) fn run(context: &Context, args: &RequestCommandArgs) -> Result<Outcom
         RequestCommand::Cancel(args) => cancel::run(context, args),
         RequestCommand::Verify(args) => verify::run(context, args),
         RequestCommand::Certify(args) => certify::run(context, args),
+        #[cfg(feature = "audit")]
+        RequestCommand::Bundle(args) => bundle::run(context, args),
         RequestCommand::Purge(args) => purge::run(context, args),
         RequestCommand::Close(args) => close::run(context, args),
         RequestCommand::FourEyes(args) => four_eyes::run(context, args),

@@ -10,6 +10,7 @@ use disinherit::registry::{
     State as ModelState,
 };
 use disinherit::umig::ModelId;
+use disinherit_audit::time;
 use disinherit_desk::Desk;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -21,7 +22,6 @@ use crate::page::frame::{Frame, problem};
 use crate::page::links::{encoded, model};
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::when::time;
 
 /// How many models a page shows.
 const SHOWN: usize = 50;

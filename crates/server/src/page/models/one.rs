@@ -9,6 +9,7 @@ use disinherit::registry::{
     CardRow, ErasureId, Manifest, ModelRow, OperationId, OperationRecord, Page, Registry,
 };
 use disinherit::umig::{ModelId, Umig};
+use disinherit_audit::{plural, time, training_in_words};
 use disinherit_report::{Place, ScopeGraph, ScopeModel, View};
 use maud::{Markup, html};
 
@@ -17,11 +18,9 @@ use super::{manifest, network};
 use crate::app::{App, Caller};
 use crate::page::frame::{Frame, problem};
 use crate::page::links::{model, path_of, request};
-use crate::page::request::in_words;
-use crate::page::scope::{ViewQuery, plural};
+use crate::page::scope::ViewQuery;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::when::time;
 
 /// How many generations of ancestors are drawn.
 const GENERATIONS: usize = 3;
@@ -183,7 +182,7 @@ fn facts(shown: &Shown) -> Markup {
             @if !row.vertex.labels.is_empty() { dt { "Labels" } dd { (labels(&row.vertex.labels)) } }
             dt { "Trained on" } dd {
                 @if row.vertex.training.is_empty() { "nothing of its own, as far as is on record" }
-                @for training in &row.vertex.training { div { (in_words(training)) } }
+                @for training in &row.vertex.training { div { (training_in_words(training)) } }
             }
         }
     }

@@ -1,8 +1,5 @@
 //! One request: how far it is, whom it touches, what it reached, what comes next.
 
-mod evidence;
-mod history;
-mod record;
 mod report;
 pub(super) mod steps;
 
@@ -11,22 +8,21 @@ use std::sync::Arc;
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use disinherit::registry::{ErasureRequest, ErasureState, ErasureVerdict, Job};
+use disinherit_audit::{Record, counts, history, models, moment, plural, state, time, unreached};
 use disinherit_report::{View, judgement, plots};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-pub(super) use self::evidence::in_words;
-use self::record::Record;
 pub(super) use self::report::report;
 use crate::api::body::number;
 use crate::app::{App, Caller};
 use crate::page::frame::{Frame, problem};
-use crate::page::scope::{ViewQuery, counts, drawn, plural, table, unreached};
+use crate::page::links::model_link;
+use crate::page::scope::{ViewQuery, drawn};
 use crate::page::words;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::rights::Right;
-use crate::when::time;
 
 /// How the page is to be shown.
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -45,10 +41,12 @@ pub(super) async fn show(
     let failed = |error: Problem| problem(caller.as_ref(), &error);
     let id = number(&id).map_err(failed)?;
     let view = query.view().map_err(failed)?;
-    let record = app.at_desk("", move |desk, registry| Record::read(desk, registry, id));
-    let record = record.await.map_err(failed)?;
+    let read = app.at_desk("", move |desk, registry| {
+        Ok((Record::read(desk, id)?, registry.jobs(id)?))
+    });
+    let (record, jobs) = read.await.map_err(failed)?;
     let may = |right| caller.as_ref().is_some_and(|caller| caller.role.may(right));
-    let working = record.jobs.last().filter(|job| job.state.is_open());
+    let working = jobs.last().filter(|job| job.state.is_open());
     let erasure = &record.erasure;
     let title = match working {
         Some(job) => format!("Request {id}: {} {}", job.kind, job.state),
@@ -63,15 +61,15 @@ pub(super) async fn show(
     let touched = touched(&record, &view).map_err(failed)?;
     Ok(frame.around(&html! {
         h1 { "Request " (id) ": forget " (erasure.asked) }
-        p.soft { (words::state(erasure.state)) " · due " (words::deadline(erasure)) }
+        p.soft { (state(erasure.state)) " · due " (words::deadline(erasure)) }
         (way(erasure))
         @if let Some(reason) = &erasure.reason { div.panel.problem role="status" { (reason) } }
-        @if let Some(job) = record.jobs.last() { (job_panel(job, erasure, still.still, &may)) }
+        @if let Some(job) = jobs.last() { (job_panel(job, erasure, still.still, &may)) }
         @if working.is_none() { (steps::next(erasure, &may)) }
         (facts(erasure, &may))
         (touched)
         @if let Some(verdict) = &erasure.verdict { (found(verdict, &record, &may)) }
-        @if may(Right::Audit) { section { h2 { "History" } (history::table(&record.history, false)) } }
+        @if may(Right::Audit) { section { h2 { "History" } (history(&record.history, false)) } }
         (steps::others(erasure, &may))
     }))
 }
@@ -120,8 +118,8 @@ fn facts(erasure: &ErasureRequest, may: &dyn Fn(Right) -> bool) -> Markup {
             dt { "Legal basis" } dd { (erasure.basis.as_deref().unwrap_or("not given")) }
             dt { "Received" } dd { (time(erasure.received)) }
             @if let Some(reason) = &erasure.extended { dt { "Extended" } dd { (reason) } }
-            dt { "Filed" } dd { (words::moment(&erasure.filed.by, erasure.filed.time)) }
-            @if let Some(stamp) = &erasure.approved { dt { "Approved" } dd { (words::moment(&stamp.by, stamp.time)) } }
+            dt { "Filed" } dd { (moment(&erasure.filed.by, erasure.filed.time)) }
+            @if let Some(stamp) = &erasure.approved { dt { "Approved" } dd { (moment(&stamp.by, stamp.time)) } }
             dt { "Downloads" } dd { (downloads(erasure, may)) }
         }
     }
@@ -137,6 +135,7 @@ fn downloads(erasure: &ErasureRequest, may: &dyn Fn(Right) -> bool) -> Markup {
                 @if erasure.certificate.is_some() {
                     li { a href={ (api) "/certificate" } download=(file("-certificate")) { "Certificate" } }
                 }
+                li { a href={ (api) "/bundle" } { "Bundle for auditors" } }
                 li { a href={ "/requests/" (erasure.id) "/report" } { "Report for auditors" }
                     " (" a href={ "/requests/" (erasure.id) "/report?download=true" } { "HTML file" } ")" }
                 @if erasure.verdict.is_some() {
@@ -163,7 +162,7 @@ fn touched(record: &Record, view: &View) -> Result<Markup, Problem> {
             (counts(scope))
             (drawn)
             details { summary { (plural(scope.models.len(), "model")) ", each with the reason" }
-                (table(scope, false)) }
+                (models(scope, false, &model_link)) }
             h3 { "What it cannot reach" }
             (unreached(scope))
         }

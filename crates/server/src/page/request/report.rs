@@ -1,25 +1,20 @@
-//! The auditor's report: what was asked, done, found and deleted, on one page that can be printed or taken along.
+//! The auditor's report as a page, and as a file that is taken along.
 
 use std::sync::Arc;
 
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use disinherit::model::now;
-use disinherit_report::{judgement, plots};
-use maud::{Markup, html};
+use axum::response::Response;
+use disinherit_audit::{Evidence, report_file};
+use maud::html;
 use serde::Deserialize;
 
-use super::evidence::Evidence;
-use super::history;
 use crate::api::body::number;
 use crate::app::{App, Caller};
-use crate::page::frame::{Frame, alone, problem};
-use crate::page::scope::{counts, still, table, unreached};
-use crate::page::words;
+use crate::page::frame::{Frame, html_answer, problem};
+use crate::page::links::model_link;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::when::{day, time};
+use crate::reply::attached;
 
 /// How the report is wanted.
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -37,202 +32,24 @@ pub(in crate::page) async fn report(
 ) -> Result<Response, Response> {
     let failed = |error: Problem| problem(caller.as_ref(), &error);
     let id = number(&id).map_err(failed)?;
-    let evidence = app.at_desk("", move |desk, registry| Evidence::read(desk, registry, id));
+    let evidence = app.at_desk("", move |desk, _| Ok(Evidence::read(desk, id)?));
     let evidence = evidence.await.map_err(failed)?;
+    if wanted.download {
+        let answer = html_answer(report_file(&evidence));
+        return Ok(attached(answer, &format!("request-{id}-report.html")));
+    }
     let title = format!("Report on request {id}");
-    let body = html! {
-        @if !wanted.download {
-            p.actions.no-print { a href={ "/requests/" (id) } { "To the request" }
-                a href={ "/requests/" (id) "/report?download=true" } { "As a file" }
-                span.soft { "or print this page." } }
-        }
-        (drawn(&evidence))
+    let frame = Frame {
+        title: &title,
+        at: "/",
+        caller: caller.as_ref(),
+        changing: false,
     };
-    if !wanted.download {
-        let frame = Frame {
-            title: &title,
-            at: "/",
-            caller: caller.as_ref(),
-            changing: false,
-        };
-        return Ok(frame.around(&body));
-    }
-    let mut answer = alone(&title, &body).into_response();
-    let name = format!("attachment; filename=\"request-{id}-report.html\"");
-    if let Ok(name) = HeaderValue::from_str(&name) {
-        answer
-            .headers_mut()
-            .insert(header::CONTENT_DISPOSITION, name);
-    }
-    Ok(answer)
-}
-
-fn drawn(evidence: &Evidence) -> Markup {
-    let record = &evidence.record;
-    let erasure = &record.erasure;
-    html! {
-        article.report {
-            h1 { "Report on erasure request " (erasure.id) }
-            p.soft { "Written " (time(now())) " from what is on record. It follows from the log and the objects of the \
-                registry; nothing was measured for it." }
-            (request(evidence))
-            @if let Some((scope, graph)) = &record.scope {
-                section { h2 { "Whom it touches" } (counts(scope)) (still(graph)) (table(scope, true)) }
-                section { h2 { "What it cannot reach" } (unreached(scope)) }
-            }
-            (data(evidence))
-            (done(evidence))
-            (found(evidence))
-            (deleted(evidence))
-            (signed(evidence))
-            section {
-                h2 { "Every step" }
-                (history::table(&record.history, true))
-                (log(evidence))
-            }
-        }
-    }
-}
-
-/// What was asked, by whom, until when, and who took part.
-fn request(evidence: &Evidence) -> Markup {
-    let erasure = &evidence.record.erasure;
-    html! {
-        section { h2 { "The request" } dl {
-            dt { "To forget" } dd { (erasure.asked) }
-            dt { "For" } dd { (erasure.requester.as_deref().unwrap_or("not given")) }
-            dt { "Legal basis" } dd { (erasure.basis.as_deref().unwrap_or("not given")) }
-            dt { "Received" } dd { (time(erasure.received)) }
-            dt { "Deadline" } dd { (day(erasure.deadline))
-                @if let Some(reason) = &erasure.extended { ", extended: " (reason) } }
-            dt { "State" } dd { (words::state(erasure.state))
-                @if let Some(reason) = &erasure.reason { " " (reason) } }
-            dt { "Filed" } dd { (words::moment(&erasure.filed.by, erasure.filed.time)) }
-            dt { "Approved" } dd { @match &erasure.approved {
-                Some(stamp) => (words::moment(&stamp.by, stamp.time)), None => "not yet" } }
-        } }
-    }
-}
-
-/// What the models that were trained on the forget data had learnt.
-fn data(evidence: &Evidence) -> Markup {
-    html! {
-        section { h2 { "Data touched" }
-            @if evidence.data.is_empty() {
-                p { "It is not on record what the initial models were trained on." }
-            } @else {
-                ul { @for (model, training) in &evidence.data { li { strong { (model) } ": " (training) } } }
-            }
-        }
-    }
-}
-
-/// By which method, with which cards, at what cost.
-fn done(evidence: &Evidence) -> Markup {
-    let record = &evidence.record;
-    let plan = record.erasure.plan.as_ref();
-    html! {
-        section { h2 { "What was done" }
-            dl {
-                dt { "Method" } dd { @match plan { Some(plan) => (plan.method), None => "not planned yet" } }
-                @if let Some(plan) = plan {
-                    dt { "Loss bound" } dd { (format!("{:.1} points of retained accuracy", 100.0 * plan.loss_bound.target))
-                        @if let Some(accepted) = plan.loss_bound.accepted {
-                            (format!(", {:.1} accepted", 100.0 * accepted)) } }
-                }
-                @if let Some((largest, count)) = evidence.loss() {
-                    dt { "Largest loss" } dd { (format!("{largest:.1} points, over {count} models that it was measured of")) }
-                }
-                dt { "FIM cards" } dd {
-                    @if evidence.cards.is_empty() { "none of the initial models is kept" }
-                    @for (model, card) in &evidence.cards {
-                        div { (model) ": " (card.estimator) ", " code { (card.blob) } }
-                    }
-                }
-            }
-            @for (operation, run) in &record.published {
-                p { "Published by entry " (operation) " of the log, as request " code { (run.id) } "." }
-                @if !run.retired.is_empty() {
-                    p { "Retired, without a successor:" }
-                    ul { @for gone in &run.retired { li { (gone.model) " (" (gone.role) "), digest " code { (gone.digest) } } } }
-                }
-                @if !run.warnings.is_empty() {
-                    p { "It warned:" }
-                    ul { @for warning in &run.warnings { li { (warning) } } }
-                }
-            }
-            @if record.outcomes.is_empty() { p { "Nothing was published yet." } }
-            @else { (record.reached().models()) }
-        }
-    }
-}
-
-/// What the evaluator found, with failures.
-fn found(evidence: &Evidence) -> Markup {
-    let record = &evidence.record;
-    html! {
-        section { h2 { "What was found" }
-            @match &record.erasure.verdict {
-                None => p { "Nothing was judged yet." },
-                Some(verdict) => {
-                    @if let Some(why) = &verdict.not_judged { p { "Nothing was judged: " (why) } }
-                    @else {
-                        p { (verdict.judged) " models were judged; " (verdict.recognised) " of them still recognise the \
-                            forget data." @if let Some(required) = &verdict.required { " Every model had to reach: " (required) "." } }
-                        (judgement(record.reached()))
-                        @for (title, plot) in plots(record.reached()) { section.plot-section { h3 { (title) } (plot) } }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// What was deleted, and what that does not reach.
-fn deleted(evidence: &Evidence) -> Markup {
-    html! {
-        section { h2 { "What was deleted" }
-            @match &evidence.purge {
-                None => p { "No weights were purged for this request yet." },
-                Some((row, purge)) => {
-                    p { "By entry " (row.id) " of the log, " (words::moment(&row.actor, row.time)) ": the weights of "
-                        (purge.models.len()) " versions, " (purge.cards) " FIM cards, " (purge.objects) " objects, "
-                        (purge.bytes) " bytes. Reason: " (purge.reason) "." }
-                    ul { @for (model, digest) in purge.models.iter().take(200) { li { (model) " " code { (digest) } } } }
-                }
-            }
-            p { "Features of forgotten samples went from the cache of the registry with the run. Backups of the storage, \
-                earlier versions that it keeps, and caches of other programs are not reached: delete them by their own rules." }
-        }
-    }
-}
-
-fn signed(evidence: &Evidence) -> Markup {
-    let erasure = &evidence.record.erasure;
-    html! {
-        section { h2 { "Signature" }
-            @match &erasure.certificate {
-                None => p { "No certificate was signed yet." },
-                Some(digest) => {
-                    dl {
-                        dt { "Certificate" } dd { code { (digest) } }
-                        @if let Some(key) = &evidence.key { dt { "Key" } dd { code { (key) } } }
-                    }
-                    p { "An in-toto statement in a DSSE envelope. It can be checked without this service and without the registry, \
-                        with the public key alone: " code { "disinherit verify" } "." }
-                }
-            }
-        }
-    }
-}
-
-fn log(evidence: &Evidence) -> Markup {
-    html! {
-        @if let Some(last) = &evidence.last {
-            p { "The log has " (last.id) " entries. The hash of the last one, which covers all before it, is "
-                code { (last.hash) } "." }
-        }
-        @if evidence.altered.is_empty() { p.good { "The chain of hashes is whole." } }
-        @else { p.late { "The log has been altered:" } ul { @for what in &evidence.altered { li { (what) } } } }
-    }
+    Ok(frame.around(&html! {
+        p.actions.no-print { a href={ "/requests/" (id) } { "To the request" }
+            a href={ "/requests/" (id) "/report?download=true" } { "As a file" }
+            a href={ "/api/v1/requests/" (id) "/bundle" } { "With all that proves it" }
+            span.soft { "or print this page." } }
+        (disinherit_audit::report(&evidence, &model_link))
+    }))
 }

@@ -1,64 +1,87 @@
 //! What an auditor wants to see of a request besides its record: the data that its models learnt, their cards,
 //! the purge, the signature, the whole log's chain.
 
+use disinherit::certificate::PublicKey;
 use disinherit::registry::{
     CardRow, ErasureId, ErasureStep, LossCheck, OperationRecord, OperationRow, PurgeRecord,
-    Registry, check_chain,
+    check_chain,
 };
 use disinherit::umig::{ModelId, Role, SampleSet, Training};
 use disinherit_desk::Desk;
 
-use super::record::Record;
-use crate::problem::Problem;
+use crate::error::AuditError;
+use crate::record::Record;
 
 /// The most initial models whose data and cards are listed.
 const LISTED: usize = 100;
 
 /// A request with all that proves something.
-pub(super) struct Evidence {
-    pub(super) record: Record,
-    /// The data that initial models were trained on.
-    pub(super) data: Vec<(ModelId, String)>,
+pub struct Evidence {
+    /// The request itself.
+    pub record: Record,
+    /// The data that initial models were trained on, in words.
+    pub data: Vec<(ModelId, String)>,
     /// The FIM cards of initial models that are there.
-    pub(super) cards: Vec<(ModelId, CardRow)>,
+    pub cards: Vec<(ModelId, CardRow)>,
     /// What was deleted, by which entry of the log.
-    pub(super) purge: Option<(OperationRow, PurgeRecord)>,
-    /// The id of the key that signed the certificate.
-    pub(super) key: Option<String>,
-    /// The last entry of the log.
-    pub(super) last: Option<OperationRow>,
-    /// What is wrong with the log.
-    pub(super) altered: Vec<String>,
+    pub purge: Option<(OperationRow, PurgeRecord)>,
+    /// The key that signed the certificate.
+    pub key: Option<SigningKey>,
+    /// What is wrong with the log; nothing where its chain is whole.
+    pub altered: Vec<String>,
+    /// The whole log.
+    pub(crate) log: Vec<OperationRow>,
+}
+
+/// The key that signed a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningKey {
+    /// Its id.
+    pub id: String,
+    /// The public key, where the log has it.
+    pub public: Option<PublicKey>,
 }
 
 impl Evidence {
-    pub(super) fn read(
-        desk: &Desk<'_>,
-        registry: &Registry,
-        id: ErasureId,
-    ) -> Result<Self, Problem> {
-        let record = Record::read(desk, registry, id)?;
-        let mut log = registry.operations()?;
+    /// Reads all that proves something of a request.
+    ///
+    /// # Errors
+    /// [`AuditError`] when there is no such request, or something of it cannot be read.
+    pub fn read(desk: &Desk<'_>, id: ErasureId) -> Result<Self, AuditError> {
+        let registry = desk.registry();
+        let record = Record::read(desk, id)?;
+        let log = registry.operations()?;
         let altered = check_chain(&log);
         let (mut purge, mut key) = (None, None);
         for row in &record.history {
             match row.record()? {
                 OperationRecord::Purge(deleted) => purge = Some((row.clone(), deleted)),
                 OperationRecord::Erasure(step) => {
-                    if let ErasureStep::Certify { key: id, .. } = step.step {
-                        key = Some(id);
+                    if let ErasureStep::Certify {
+                        key: id,
+                        public_key,
+                        ..
+                    } = step.step
+                    {
+                        // One that cannot be read was altered, which the chain tells.
+                        let public = public_key.and_then(|text| PublicKey::from_pem(&text).ok());
+                        key = Some(SigningKey { id, public });
                     }
                 }
                 _ => {}
             }
         }
+        // What was signed for a run that was undone is no certificate of the request any more.
+        key = key.filter(|_| record.erasure.certificate.is_some());
         let (mut data, mut cards) = (Vec::new(), Vec::new());
         let scoped = record.scope.iter().flat_map(|(scope, _)| &scope.models);
         let initial = scoped.filter(|model| model.role == Role::Initial);
         for model in initial.take(LISTED) {
             let row = registry.model(&model.model)?;
             let trainings = row.iter().flat_map(|row| &row.vertex.training);
-            data.extend(trainings.map(|training| (model.model.clone(), in_words(training))));
+            data.extend(
+                trainings.map(|training| (model.model.clone(), training_in_words(training))),
+            );
             let own = registry.cards(model.digest)?.into_iter();
             cards.extend(own.map(|card| (model.model.clone(), card)));
         }
@@ -68,13 +91,18 @@ impl Evidence {
             cards,
             purge,
             key,
-            last: log.pop(),
             altered,
+            log,
         })
     }
 
+    /// The last entry of the log.
+    pub fn last(&self) -> Option<&OperationRow> {
+        self.log.last()
+    }
+
     /// The largest loss of retained accuracy that was measured, in points, and for how many models there is one.
-    pub(super) fn loss(&self) -> Option<(f64, usize)> {
+    pub fn loss(&self) -> Option<(f64, usize)> {
         let losses = self.record.outcomes.iter();
         let losses =
             losses.filter_map(|outcome| outcome.loss.as_ref().and_then(LossCheck::measured));
@@ -84,8 +112,8 @@ impl Evidence {
     }
 }
 
-/// What a model was trained on.
-pub(in crate::page) fn in_words(training: &Training) -> String {
+/// What a model was trained on, in words.
+pub fn training_in_words(training: &Training) -> String {
     let samples = match &training.samples {
         SampleSet::All => "all samples".to_owned(),
         SampleSet::Unknown => "samples not recorded".to_owned(),

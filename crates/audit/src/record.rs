@@ -1,34 +1,38 @@
-//! All that is on record of one request, read for its pages.
+//! All that is on record of one request.
 
 use disinherit::evaluation::CertifiedVerdict;
 use disinherit::registry::{
-    ErasureId, ErasureRequest, Job, ModelOutcome, OperationId, OperationRow, Registry,
-    UnlearnRecord,
+    ErasureId, ErasureRequest, ModelOutcome, OperationId, OperationRow, UnlearnRecord,
 };
 use disinherit_desk::{Desk, ErasureScope};
 use disinherit_report::{Recorded, ScopeGraph};
 
-use crate::page::scope::graph_of;
-use crate::problem::Problem;
+use crate::error::AuditError;
+use crate::report::scope::graph_of;
 
 /// What is on record of a request.
-pub(super) struct Record {
-    pub(super) erasure: ErasureRequest,
-    pub(super) scope: Option<(ErasureScope, ScopeGraph)>,
-    pub(super) jobs: Vec<Job>,
-    pub(super) history: Vec<OperationRow>,
+pub struct Record {
+    /// The request as of its last step.
+    pub erasure: ErasureRequest,
+    /// Whom it touches, as planned, and the graph of those.
+    pub scope: Option<(ErasureScope, ScopeGraph)>,
+    /// The operations that concern it, oldest first.
+    pub history: Vec<OperationRow>,
     /// What was published for it, oldest first.
-    pub(super) published: Vec<(OperationId, UnlearnRecord)>,
-    pub(super) outcomes: Vec<ModelOutcome>,
-    pub(super) verdicts: Vec<CertifiedVerdict>,
+    pub published: Vec<(OperationId, UnlearnRecord)>,
+    /// What was done to each model.
+    pub outcomes: Vec<ModelOutcome>,
+    /// The verdict on each new version; none where nothing was judged.
+    pub verdicts: Vec<CertifiedVerdict>,
 }
 
 impl Record {
-    pub(super) fn read(
-        desk: &Desk<'_>,
-        registry: &Registry,
-        id: ErasureId,
-    ) -> Result<Self, Problem> {
+    /// Reads what is on record of a request.
+    ///
+    /// # Errors
+    /// [`AuditError`] when there is no such request, or something of it cannot be read.
+    pub fn read(desk: &Desk<'_>, id: ErasureId) -> Result<Self, AuditError> {
+        let registry = desk.registry();
         let erasure = registry.erasure(id)?;
         let scope = erasure.plan.as_ref().map(|plan| desk.scope(plan));
         let scope = match scope.transpose()? {
@@ -46,14 +50,13 @@ impl Record {
             published,
             verdicts: verdicts.transpose()?.unwrap_or_default(),
             scope,
-            jobs: registry.jobs(id)?,
             history: registry.erasure_history(id)?,
             erasure,
         })
     }
 
     /// What it reached, for the judgement and the plots.
-    pub(super) fn reached(&self) -> Recorded<'_> {
+    pub fn reached(&self) -> Recorded<'_> {
         Recorded {
             verdicts: &self.verdicts,
             outcomes: &self.outcomes,

@@ -5,8 +5,9 @@ use maud::{Markup, html};
 
 use crate::when::{day, time};
 
-/// The entries, oldest first; with their hashes where those are asked for.
-pub(super) fn table(rows: &[OperationRow], hashes: bool) -> Markup {
+/// The entries of the log that concern a request, oldest first, as a table; with their hashes where those are asked
+/// for.
+pub fn history(rows: &[OperationRow], hashes: bool) -> Markup {
     html! {
         div.wide tabindex="0" role="group" aria-label="History" { table {
             thead { tr { th { "Entry" } th { "Time" } th { "Who" } th { "What" } @if hashes { th { "Hash" } } } }
