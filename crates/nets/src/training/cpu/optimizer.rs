@@ -89,15 +89,7 @@ impl Steps {
         mask: Option<&[f32]>,
     ) {
         if let Some(bound) = self.clip {
-            let norm = gradient
-                .iter()
-                .map(|g| f64::from(*g).powi(2))
-                .sum::<f64>()
-                .sqrt();
-            if norm > f64::from(bound) {
-                let factor = (f64::from(bound) / norm) as f32;
-                gradient.iter_mut().for_each(|g| *g *= factor);
-            }
+            shorten(&mut gradient, bound);
         }
         let memory = self.memories.entry(name.to_owned()).or_default();
         memory.momentum.resize(values.len(), 0.0);
@@ -140,6 +132,16 @@ impl Steps {
                     });
             }
         }
+    }
+}
+
+/// Brings a gradient that is longer than a bound to that length.
+fn shorten(gradient: &mut [f32], bound: f32) {
+    let squares = gradient.iter().map(|g| f64::from(*g).powi(2));
+    let norm = squares.sum::<f64>().sqrt();
+    if norm > f64::from(bound) {
+        let factor = (f64::from(bound) / norm) as f32;
+        gradient.iter_mut().for_each(|g| *g *= factor);
     }
 }
 
