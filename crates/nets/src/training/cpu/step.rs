@@ -50,9 +50,15 @@ impl<'a> CpuTraining<'a> {
             let learns = !part.starts_with("running_") && !(job.frozen)(name);
             learns.then(|| layer.to_owned())
         });
+        // What the network does not read stays out of what training makes.
+        let own = job.architecture.tensors()?.into_iter();
+        let state = own.filter_map(|(name, _)| {
+            let array = job.state.get(&name)?.clone();
+            Some((name, array))
+        });
         Ok(Self {
             program: job.architecture.program()?,
-            state: job.state.clone(),
+            state: state.collect(),
             learning: names.collect(),
             steps: Steps::new(job.config),
             job: *job,
