@@ -53,7 +53,7 @@ TRAINED_ON = Training("insects", labels=LABELS, samples=sorted(f"sample-{n}" for
 # What `import_tree` gives back: see test_import.py.
 IMPORTED = {results.Imported, results.ImportedModel, results.ImportNote, results.ParentEvidence}
 # What networks whose layers are known are compared with, and edited by: see test_same_heads.py.
-REFERENCES = {results.Reference, results.Interval, results.InnerTrial}
+REFERENCES = {results.Reference, results.Interval, results.InnerTrial, results.RefinedStage}
 # What steps of erasure requests give back: see test_requests.py.
 ERASURES = {
     results.ErasureRequest,

@@ -3,9 +3,13 @@
 //!
 //! What one layer can do is bounded, and a probe is fitted anew to whatever is left. Properly trained networks
 //! lose about a quarter of Fisher's criterion ([`fiun::Separation`]) where they never knew a class (docs/deep.md);
-//! an edit that leaves more is refined, with the weight of the criterion in the loss chosen on samples that
-//! nothing was computed from.
+//! an edit that leaves more is refined. The weight of the criterion in the loss is searched for until about as much
+//! is left as that: less would be a trace of its own. It is measured on samples that the model did not learn
+//! where the data has such, since a model that knows its own by heart tells them apart in any case.
 
+use std::collections::BTreeSet;
+
+use disinherit_data::DataSet;
 use disinherit_nets::{Entrances, LastStage, RefineJob, StateDict};
 use disinherit_registry::RefinedStage;
 use fiun::{Matrix, Separation};
@@ -15,13 +19,20 @@ use super::layer::Layer;
 use super::material::{Material, Part, Samples};
 use crate::error::EngineError;
 use crate::model::LoadedModel;
+use crate::provenance::own_data;
 use crate::work::Work;
 
-/// The share of the criterion that is to be left, at most.
-const LEFT: f64 = 0.75;
+/// The share of the criterion that is to be left: at least and at most.
+const LEFT: [f64; 2] = [0.62, 0.78];
 
-/// The weights of the criterion that are tried, one after the other.
-const WEIGHTS: [f64; 3] = [0.1, 0.2, 0.4];
+/// The weight of the criterion that is tried first, by how much the next one differs until the share is between
+/// two, and how many are tried.
+const WEIGHT: f64 = 0.02;
+const STEP: f64 = 2.5;
+const TRIALS: usize = 5;
+
+/// Samples of each kind that the model did not learn, at least and at most, on which the criterion is measured.
+const UNSEEN: [usize; 2] = [50, 500];
 
 /// Steps over the last stage.
 const STEPS: usize = 40;
@@ -51,6 +62,29 @@ pub(super) struct Refined {
 struct Both<T> {
     forget: [T; 2],
     retained: [T; 2],
+}
+
+/// What enters the stage of samples that the model did not learn.
+struct Unseen {
+    /// The head rows of the forgotten ones.
+    rows: Vec<u32>,
+    forget: Entrances,
+    retained: Entrances,
+}
+
+/// Features of such samples.
+struct Judged {
+    forget: Matrix,
+    retained: Matrix,
+}
+
+impl Unseen {
+    fn run<E>(&self, features: impl Fn(&Entrances) -> Result<Matrix, E>) -> Result<Judged, E> {
+        Ok(Judged {
+            forget: features(&self.forget)?,
+            retained: features(&self.retained)?,
+        })
+    }
 }
 
 impl<'a> Refiner<'a> {
@@ -84,42 +118,98 @@ impl<'a> Refiner<'a> {
         chosen: &Chosen,
     ) -> Result<Option<Refined>, EngineError> {
         let entrances = self.entrances()?;
-        let before = self.separation(&self.features(self.state, &entrances)?)?;
+        let unseen = self.unseen()?;
+        let separation = |state: &StateDict, features: &Both<Matrix>| match &unseen {
+            Some(unseen) => {
+                let judged = unseen.run(|part| self.stage.features(state, part));
+                let judged = judged.map_err(self.net())?;
+                self.separation(features, [&judged.forget, &judged.retained], &unseen.rows)
+            }
+            None => {
+                let apart = &self.samples.part.rows[self.samples.part.fitted..];
+                let judged = [&features.forget[1], &features.retained[1]];
+                self.separation(features, judged, apart)
+            }
+        };
+        let before = separation(self.state, &self.features(self.state, &entrances)?)?;
         let mut edited = self.state.clone();
         edited.extend(self.layer.corrected(&chosen.correction)?);
-        let one = self.separation(&self.features(&edited, &entrances)?)?;
-        if one <= LEFT * before {
+        let one = separation(&edited, &self.features(&edited, &entrances)?)?;
+        if one <= LEFT[1] * before {
             return Ok(None);
         }
-        for weight in WEIGHTS {
+        let (mut weight, mut between) = (WEIGHT, [None, None]);
+        for _ in 0..TRIALS {
             self.work.go_on()?;
-            let mut changed = self.steps(&entrances, weight)?;
+            let changed = self.steps(&entrances, weight)?;
             let mut state = self.state.clone();
             state.extend(changed.clone());
             let features = self.features(&state, &entrances)?;
-            let now = self.separation(&features)?;
-            if now > LEFT * before {
-                continue;
+            let now = separation(&state, &features)?;
+            if (LEFT[0] * before..=LEFT[1] * before).contains(&now) {
+                let record = RefinedStage {
+                    weight,
+                    steps: STEPS,
+                    separation: [before, one, now],
+                    tensors: changed.keys().cloned().collect(),
+                };
+                return self.accepted(chooser, changed, &features, record);
             }
-            let Both { forget, retained } = &features;
-            let (fitted, apart) = self.samples.part.rows.split_at(self.samples.part.fitted);
-            let forget = [(&forget[0], fitted), (&forget[1], apart)];
-            let head = chooser.within(forget, [&retained[0], &retained[1]])?;
-            return Ok(head.map(|head| {
-                let tensors = changed.keys().cloned().collect();
-                changed.extend(head);
-                Refined {
-                    changed,
-                    record: RefinedStage {
-                        weight,
-                        steps: STEPS,
-                        separation: [before, one, now],
-                        tensors,
-                    },
-                }
-            }));
+            let too_weak = now > LEFT[1] * before;
+            between[usize::from(!too_weak)] = Some(weight);
+            weight = match between {
+                [Some(weak), Some(strong)] => (weak * strong).sqrt(),
+                _ if too_weak => weight * STEP,
+                _ => weight / STEP,
+            };
         }
         Ok(None)
+    }
+
+    /// The edit with the head that goes with it, if that is within the bounds.
+    fn accepted(
+        &self,
+        chooser: &Chooser<'_>,
+        mut changed: StateDict,
+        features: &Both<Matrix>,
+        record: RefinedStage,
+    ) -> Result<Option<Refined>, EngineError> {
+        let Both { forget, retained } = features;
+        let (fitted, apart) = self.samples.part.rows.split_at(self.samples.part.fitted);
+        let forget = [(&forget[0], fitted), (&forget[1], apart)];
+        let head = chooser.within(forget, [&retained[0], &retained[1]])?;
+        Ok(head.map(|head| {
+            changed.extend(head);
+            Refined { changed, record }
+        }))
+    }
+
+    /// Samples that neither the model nor what it inherits from was trained on; nothing where there are few.
+    fn unseen(&self) -> Result<Option<Unseen>, EngineError> {
+        let (graph, train) = (self.work.graph(), &self.work.splits()?.train);
+        let mut line = graph.ancestors(self.model.id())?;
+        line.insert(self.model.id().clone());
+        let mut seen = BTreeSet::new();
+        for vertex in line.iter().filter_map(|id| graph.get(id)) {
+            seen.extend(own_data(vertex, train)?.ids().iter().cloned());
+        }
+        let unseen = self.model.known(&train.filter(|_, id| !seen.contains(id)));
+        let rows = self.model.rows(&unseen)?;
+        let of = |gone: bool| {
+            let picked =
+                (0..rows.len()).filter(|at| self.material.gone.contains(&rows[*at]) == gone);
+            let set = unseen.select(&picked.collect::<Vec<usize>>());
+            set.sample(UNSEEN[1], 0)
+        };
+        let (forget, retained) = (of(true), of(false));
+        if forget.len().min(retained.len()) < UNSEEN[0] {
+            return Ok(None);
+        }
+        Ok(Some(Unseen {
+            rows: self.model.rows(&forget)?,
+            forget: self.entrance(&forget)?,
+            retained: self.entrance(&retained)?,
+        }))
     }
 
     fn steps(&self, entrances: &Both<Entrances>, weight: f64) -> Result<StateDict, EngineError> {
@@ -144,19 +234,20 @@ impl<'a> Refiner<'a> {
 
     /// What enters the stage.
     fn entrances(&self) -> Result<Both<Entrances>, EngineError> {
-        let of = |part: &Part, at: usize| {
-            let set = part.seen.set.select(&part.places()[at]);
-            let preprocessing = &self.model.preprocessing;
-            let run = self
-                .stage
-                .entrances(self.state, &set, preprocessing, &mut |_| {});
-            run.map_err(self.net())
-        };
+        let of = |part: &Part, at: usize| self.entrance(&part.seen.set.select(&part.places()[at]));
         let both = |part: &Part| Ok::<_, EngineError>([of(part, 0)?, of(part, 1)?]);
         Ok(Both {
             forget: both(&self.samples.part)?,
             retained: both(&self.material.retained)?,
         })
+    }
+
+    fn entrance(&self, set: &DataSet) -> Result<Entrances, EngineError> {
+        let preprocessing = &self.model.preprocessing;
+        let run = self
+            .stage
+            .entrances(self.state, set, preprocessing, &mut |_| {});
+        run.map_err(self.net())
     }
 
     fn features(
@@ -172,27 +263,32 @@ impl<'a> Refiner<'a> {
         })
     }
 
-    /// Fisher's criterion on the samples kept apart, along the direction of the others: the mean over the forgotten
-    /// labels that both parts have samples of.
-    fn separation(&self, features: &Both<Matrix>) -> Result<f64, EngineError> {
-        let fitted = self.samples.part.fitted;
-        let (first, second) = self.samples.part.rows.split_at(fitted);
+    /// Fisher's criterion of some features of forgotten (with their head rows) and of retained samples, along the
+    /// direction of those that the edit is computed from: the mean over the forgotten labels that both have
+    /// samples of.
+    fn separation(
+        &self,
+        features: &Both<Matrix>,
+        [forget, retained]: [&Matrix; 2],
+        rows: &[u32],
+    ) -> Result<f64, EngineError> {
+        let fitted = &self.samples.part.rows[..self.samples.part.fitted];
         let (mut sum, mut count) = (0.0, 0.0);
         for gone in &self.material.gone {
             let of = |rows: &[u32]| -> Vec<usize> {
                 (0..rows.len()).filter(|at| rows[*at] == *gone).collect()
             };
-            let [own, apart] = [of(first), of(second)];
-            if own.len().min(apart.len()) < 2 {
+            let [own, judged] = [of(fitted), of(rows)];
+            if own.len().min(judged.len()) < 2 {
                 continue;
             }
             let own = features.forget[0].select_rows(&own);
-            let apart = features.forget[1].select_rows(&apart);
-            let [kept, judged] = &features.retained;
+            let judged = forget.select_rows(&judged);
             let wrap = || EngineError::fisher(self.model.id(), self.layer.weight());
-            let fitted = Separation::fit(own.view(), kept.view()).map_err(wrap())?;
+            let fitted = Separation::fit(own.view(), features.retained[0].view());
+            let fitted = fitted.map_err(wrap())?;
             sum += fitted
-                .of(apart.view(), judged.view())
+                .of(judged.view(), retained.view())
                 .map_err(wrap())?
                 .value;
             count += 1.0;
