@@ -121,10 +121,10 @@ impl Known {
             steps,
             seed: 1,
         };
-        let changed = self.stage.refine(&job).unwrap();
+        let changed = self.stage.refine(&job, &mut || ()).unwrap();
         assert_eq!(
             changed,
-            self.stage.refine(&job).unwrap(),
+            self.stage.refine(&job, &mut || ()).unwrap(),
             "it repeats itself"
         );
         let mut state = self.state.clone();

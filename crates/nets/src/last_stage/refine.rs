@@ -73,11 +73,16 @@ impl LastStage {
     ///
     /// `s`: the stream, `s_0` before; `t`: REMAP's targets ([`fiun::Remap`]); `v`: the variance of each channel of the
     /// stream on retained samples; `p`: the answer over retained labels; `J`: Fisher's criterion of the features
-    /// of each forgotten label beside the retained ones. Batch norms keep their statistics and factors.
+    /// of each forgotten label beside the retained ones. Batch norms keep their statistics and factors. `progress` is
+    /// told of every step.
     ///
     /// # Errors
     /// [`NetError`] when what it is made from does not fit together, or nothing finite comes out.
-    pub fn refine(&self, job: &RefineJob<'_>) -> Result<StateDict, NetError> {
+    pub fn refine(
+        &self,
+        job: &RefineJob<'_>,
+        progress: &mut dyn FnMut(),
+    ) -> Result<StateDict, NetError> {
         let names: BTreeSet<String> = self.tensors().into_iter().collect();
         let aim = self.aim(job)?;
         let mut state = job.state.clone();
@@ -99,6 +104,7 @@ impl LastStage {
                 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / job.steps as f64).cos());
             let rate = RATE * falling * ((step + 1) as f64 / WARM_UP).min(1.0);
             adam.step(rate, &mut state, wanted.collect(), &BTreeMap::new());
+            progress();
         }
         state.retain(|name, _| names.contains(name));
         if let Some((name, array)) = state

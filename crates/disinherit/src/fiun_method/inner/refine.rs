@@ -229,7 +229,10 @@ impl<'a> Refiner<'a> {
             steps: STEPS,
             seed: 1,
         };
-        self.stage.refine(&job).map_err(self.net())
+        let title = format!("last stage of {}", self.model.id());
+        let stage = self.work.progress().stage(&title, STEPS as u64);
+        let refined = self.stage.refine(&job, &mut || stage.advance(1));
+        refined.map_err(self.net())
     }
 
     /// What enters the stage.
