@@ -8,10 +8,9 @@ const HEAD_ONLY: &str = "Only the last layer was edited: even where the outputs 
 forgotten class, the inner features still tell its samples apart, so anyone who trains a new last \
 layer on such samples can bring it back.";
 
-/// The same of the penultimate layer.
-const FEATURES: &str = "The penultimate layer was edited too, and what lies below it is as it was. How far \
-that reaches, the probe and relearning in the verdicts measure, beside the retrained models or an untouched \
-root where there is one.";
+/// How far edits below the head reach.
+const REACH: &str = "How far that reaches, the probe and relearning in the verdicts measure, beside the \
+retrained models or an untouched root where there is one.";
 
 /// The same of more layers.
 const MORE: &str = "More than the last layer was edited. Whether the inner features still tell the forgotten \
@@ -32,7 +31,18 @@ pub(crate) fn limits(outcomes: &[&ModelOutcome]) -> String {
     };
     let count = outcomes.iter().filter(deep).count();
     match outcomes.first() {
-        Some(_) if count == outcomes.len() => FEATURES.to_owned(),
+        Some(_) if count == outcomes.len() => {
+            let inner = outcomes.iter().filter_map(|outcome| outcome.inner.as_ref());
+            match inner.filter(|inner| inner.refined.is_some()).count() {
+                0 => format!(
+                    "The penultimate layer was edited too, and what lies below it is as it was. {REACH}"
+                ),
+                refined => format!(
+                    "The penultimate layer was edited too, in {refined} of {count} models all layers of the \
+                     last stage, and what lies below is as it was. {REACH}"
+                ),
+            }
+        }
         Some(_) if count > 0 => format!(
             "In {count} of {} models the penultimate layer was edited too. {HEAD_ONLY}",
             outcomes.len()

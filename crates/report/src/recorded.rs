@@ -314,13 +314,13 @@ fn most_recognising(verdicts: &[CertifiedVerdict]) -> Vec<&CertifiedVerdict> {
 /// What of a model was changed: parameters that were dampened, or a layer that was edited as a whole.
 fn changed(outcome: &ModelOutcome) -> Markup {
     let selection = outcome.selection();
-    let layer = outcome
-        .inner
-        .as_ref()
-        .and_then(|inner| inner.layer.as_ref());
+    let inner = outcome.inner.as_ref();
+    let layer = inner.and_then(|inner| inner.layer.as_ref());
+    let stage = inner.and_then(|inner| inner.refined.as_ref());
     html! {
-        @match (selection.selected, layer) {
-            (0, Some(layer)) => { "head and " code { (layer) } },
+        @match (selection.selected, layer, stage) {
+            (0, Some(_), Some(stage)) => { "head and " (stage.tensors.len()) " tensors of the last stage" },
+            (0, Some(layer), None) => { "head and " code { (layer) } },
             _ => { (selection.selected) " of " (selection.parameters) },
         }
     }

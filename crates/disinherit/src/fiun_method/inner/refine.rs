@@ -1,8 +1,8 @@
 //! A few steps over the network's last stage, where an edit of its one last layer leaves the features as
 //! telling as before.
 //!
-//! What one layer can do is bounded, and a probe is fitted anew to whatever is left. Properly trained networks
-//! lose about a quarter of Fisher's criterion ([`fiun::Separation`]) where they never knew a class (docs/deep.md);
+//! What one layer can do is bounded, and a probe is fitted anew to whatever is left. A properly trained network
+//! that never knew a class lost about a quarter of Fisher's criterion ([`fiun::Separation`]; docs/deep.md);
 //! an edit that leaves more is refined. The weight of the criterion in the loss is searched for until about as much
 //! is left as that: less would be a trace of its own. It is measured on samples that the model did not learn
 //! where the data has such, since a model that knows its own by heart tells them apart in any case.
