@@ -11,9 +11,13 @@ use fiun::{Factor, FisherError, Product, Threads};
 use rayon::prelude::*;
 
 use super::maps::Maps;
+use super::turn::Order;
 
 /// Unfolded values held at a time; they should stay in the second cache.
 const UNFOLDED: usize = 1 << 17;
+
+/// Rows of a share of the samples, at least.
+const ROWS: usize = 128;
 
 /// A convolution with square kernels, with the kernel laid out for products.
 pub(crate) struct Convolution {
@@ -51,23 +55,15 @@ impl Convolution {
     /// output channel multiplied by its factor.
     pub(crate) fn layout(
         weight: &[f32],
-        [from, to]: [usize; 2],
+        channels: [usize; 2],
         kernel: usize,
         factors: Option<&[f32]>,
     ) -> Vec<f32> {
-        let area = kernel * kernel;
-        let mut out = vec![0.0; weight.len()];
-        let factor = |channel: usize| factors.map_or(1.0, |f| f[channel]);
-        out.par_chunks_mut((from * to).max(1))
-            .enumerate()
-            .for_each(|(tap, plane)| {
-                for (input, row) in plane.chunks_exact_mut(to).enumerate() {
-                    for (channel, value) in row.iter_mut().enumerate() {
-                        *value = weight[(channel * from + input) * area + tap] * factor(channel);
-                    }
-                }
-            });
-        out
+        let order = Order {
+            channels,
+            area: kernel * kernel,
+        };
+        order.to_products(weight, |channel| factors.map_or(1.0, |f| f[channel]))
     }
 
     pub(crate) fn output(&self, size: [usize; 2]) -> [usize; 2] {
@@ -77,8 +73,8 @@ impl Convolution {
     pub(crate) fn forward(&self, input: &Maps, threads: usize) -> Result<Maps, FisherError> {
         let size = self.output(input.size);
         let mut out = Maps::zeros(input.samples, size, self.channels[1]);
-        let pass = Pass::new(self, input.size, size);
-        let share = input.samples.div_ceil(threads.max(1)).max(1);
+        let pass = Pass::new(self, input.size, size, threads, input.samples);
+        let share = input.samples.div_ceil(pass.parts).max(1);
         let (from, to) = (input.per_sample(), out.per_sample());
         input
             .values
@@ -96,8 +92,8 @@ impl Convolution {
         threads: usize,
     ) -> Result<Maps, FisherError> {
         let mut out = Maps::zeros(delta.samples, input, self.channels[0]);
-        let pass = Pass::new(self, input, delta.size);
-        let share = delta.samples.div_ceil(threads.max(1)).max(1);
+        let pass = Pass::new(self, input, delta.size, threads, delta.samples);
+        let share = delta.samples.div_ceil(pass.parts).max(1);
         let (from, to) = (out.per_sample(), delta.per_sample());
         delta
             .values
@@ -148,15 +144,34 @@ struct Pass<'a> {
     input: [usize; 2],
     output: [usize; 2],
     regions: Vec<Region>,
+    /// What the samples are cut into.
+    parts: usize,
+    /// Of each product.
+    threads: Threads,
 }
 
 impl<'a> Pass<'a> {
-    fn new(convolution: &'a Convolution, input: [usize; 2], output: [usize; 2]) -> Self {
+    /// Samples are shared out unless each share would have few rows: every product reads the whole kernel, which
+    /// would be most of the work.
+    fn new(
+        convolution: &'a Convolution,
+        input: [usize; 2],
+        output: [usize; 2],
+        threads: usize,
+        samples: usize,
+    ) -> Self {
+        let rows = samples * output[0] * output[1];
+        let parts = threads.clamp(1, (rows / ROWS).max(1));
         Self {
             convolution,
             input,
             output,
             regions: convolution.regions(input, output),
+            parts,
+            threads: match parts == 1 && threads > 1 {
+                true => Threads::All,
+                false => Threads::One,
+            },
         }
     }
 
@@ -199,7 +214,7 @@ impl<'a> Pass<'a> {
                         shape: [rows, part.depth, outputs],
                         left,
                         right: Factor::rows(part.weight, outputs),
-                        threads: Threads::One,
+                        threads: self.threads,
                     };
                     if part.first == 0 {
                         product_of.store(&mut product, outputs)
@@ -228,7 +243,7 @@ impl<'a> Pass<'a> {
                         shape: [rows, outputs, part.depth],
                         left: Factor::rows(&rows_of_delta, outputs),
                         right: Factor::rows(part.weight, outputs).transposed(),
-                        threads: Threads::One,
+                        threads: self.threads,
                     }
                     .store(&mut unfolded[part.first..], part.stride)
                 })?;

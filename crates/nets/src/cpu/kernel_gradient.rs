@@ -7,16 +7,19 @@ use rayon::prelude::*;
 
 use super::convolution::Convolution;
 use super::maps::Maps;
+use super::rows::change;
+use super::turn::Order;
 
-/// Unfolded values held at a time in a part. The product's result, as large as the kernel, is gone over
-/// once for each, so that there should be many rows.
+/// Unfolded values held at a time. The product's result, as large as the kernel, is gone over once for each,
+/// so that there should be many rows.
 const UNFOLDED: usize = 1 << 21;
 
-/// Samples are cut into so many parts whatever the number of threads, so that sums add in the same order.
-/// Each has a kernel's gradient of its own: there are fewer where kernels are large.
+/// Work is cut into so many parts whatever the number of threads, so that sums add in the same order.
 const PARTS: usize = 8;
-const FEW_PARTS: usize = 4;
-const LARGE: usize = 1 << 19;
+
+/// Kernels of so many values are cut into parts; of smaller ones the samples are, and each part has a gradient of
+/// its own.
+const LARGE: usize = 1 << 18;
 
 impl Convolution {
     /// The gradient of the kernel, summed over the samples, from the gradient at the output: in PyTorch's
@@ -29,28 +32,41 @@ impl Convolution {
         input: &Maps,
         delta: &Maps,
     ) -> Result<Vec<f32>, FisherError> {
-        let parts = match self.weight.len() >= LARGE {
-            true => FEW_PARTS,
-            false => PARTS,
-        };
-        let share = input.samples.div_ceil(parts).max(1);
-        let (from, to) = (input.per_sample().max(1), delta.per_sample().max(1));
         let sizes = [input.size, delta.size];
+        let order = Order {
+            channels: self.channels,
+            area: self.kernel * self.kernel,
+        };
+        if self.weight.len() >= LARGE {
+            let sum = self.part_gradient(&input.values, &delta.values, sizes, PARTS)?;
+            return Ok(order.to_pytorch(&sum));
+        }
+        let share = input.samples.div_ceil(PARTS).max(1);
+        let (from, to) = (input.per_sample().max(1), delta.per_sample().max(1));
         let sums: Vec<Vec<f32>> = input
             .values
             .par_chunks(share * from)
             .zip(delta.values.par_chunks(share * to))
-            .map(|(input, delta)| self.part_gradient(input, delta, sizes))
+            .map(|(input, delta)| self.part_gradient(input, delta, sizes, 1))
             .collect::<Result<_, _>>()?;
-        Ok(self.in_pytorchs_order(&sums))
+        let mut sums = sums.into_iter();
+        let mut sum = sums.next().unwrap_or_default();
+        for more in sums {
+            change(&mut sum, &more, 1, |sum, more| {
+                sum.iter_mut().zip(more).for_each(|(s, m)| *s += m);
+            });
+        }
+        Ok(order.to_pytorch(&sum))
     }
 
-    /// The gradient over some samples, `[kernel row, kernel column, channel in, channel out]`.
+    /// The gradient over some samples, `[kernel row, kernel column, channel in, channel out]`, by products of
+    /// so many parts of the kernel.
     fn part_gradient(
         &self,
         input: &[f32],
         delta: &[f32],
         [size, output]: [[usize; 2]; 2],
+        parts: usize,
     ) -> Result<Vec<f32>, FisherError> {
         let [from, to] = self.channels;
         let mut sum = vec![0.0f32; self.weight.len()];
@@ -59,20 +75,28 @@ impl Convolution {
             let rows = seen.places[0].len() * seen.places[1].len();
             let step = (UNFOLDED / (rows * depth).max(1)).max(1);
             let (mut unfolded, mut picked) = (Vec::new(), Vec::new());
-            let mut product = vec![0.0f32; depth * to];
+            let whole = depth * to == sum.len();
+            let mut apart = vec![0.0f32; if whole { 0 } else { depth * to }];
+            let target = if whole { &mut sum } else { &mut apart };
             let inputs = input.chunks(step * size[0] * size[1] * from);
             for (input, delta) in inputs.zip(delta.chunks(step * output[0] * output[1] * to)) {
                 self.unfold_seen(&seen, input, size, &mut unfolded);
                 pick(&seen, delta, output, to, &mut picked);
-                Product {
-                    shape: [depth, picked.len() / to.max(1), to],
-                    left: Factor::rows(&unfolded, depth).transposed(),
-                    right: Factor::rows(&picked, to),
-                    threads: Threads::One,
-                }
-                .add_to(&mut product, to)?;
+                let share = depth.div_ceil(parts).max(1);
+                let products = target.par_chunks_mut((share * to).max(1)).enumerate();
+                products.try_for_each(|(part, target)| {
+                    Product {
+                        shape: [target.len() / to.max(1), picked.len() / to.max(1), to],
+                        left: Factor::rows(&unfolded[part * share..], depth).transposed(),
+                        right: Factor::rows(&picked, to),
+                        threads: Threads::One,
+                    }
+                    .add_to(target, to)
+                })?;
             }
-            self.add_seen(&seen, &product, &mut sum);
+            if !whole {
+                self.add_seen(&seen, &apart, &mut sum);
+            }
         }
         Ok(sum)
     }
@@ -108,33 +132,49 @@ impl Convolution {
     /// For every sample and position the values under the taps, zeros outside of the map.
     fn unfold_seen(&self, seen: &Seen, input: &[f32], size: [usize; 2], out: &mut Vec<f32>) {
         let from = self.channels[0];
-        let [height, width] = size;
-        out.clear();
-        for sample in input.chunks_exact((height * width * from).max(1)) {
-            for y in seen.places[0].clone() {
-                for x in seen.places[1].clone() {
-                    for tap in seen.taps[0].clone() {
-                        let row = (y * self.stride + tap).checked_sub(self.padding);
-                        let row = row.filter(|row| *row < height);
-                        let first = x * self.stride + seen.taps[1].start;
-                        let last = first + seen.taps[1].len();
-                        let place = |column: usize| {
-                            column.clamp(self.padding, self.padding + width) - self.padding
-                        };
-                        let inside = place(first)..place(last);
-                        let before = self.padding.saturating_sub(first).min(last - first);
-                        let Some(row) = row.filter(|_| !inside.is_empty()) else {
-                            out.resize(out.len() + (last - first) * from, 0.0);
-                            continue;
-                        };
-                        let after = last - first - before - inside.len();
-                        out.resize(out.len() + before * from, 0.0);
-                        let line = row * width;
-                        out.extend_from_slice(
-                            &sample[(line + inside.start) * from..(line + inside.end) * from],
-                        );
-                        out.resize(out.len() + after * from, 0.0);
-                    }
+        let each = (size[0] * size[1] * from).max(1);
+        let [places, taps] = [&seen.places, &seen.taps].map(|side| side[0].len() * side[1].len());
+        let unfolded = places * taps * from;
+        out.resize(input.len() / each * unfolded, 0.0);
+        let samples = out.par_chunks_exact_mut(unfolded.max(1));
+        let samples = samples.zip(input.par_chunks_exact(each));
+        samples.for_each(|(out, sample)| self.unfold_sample(seen, sample, size, out));
+    }
+
+    fn unfold_sample(
+        &self,
+        seen: &Seen,
+        sample: &[f32],
+        [height, width]: [usize; 2],
+        out: &mut [f32],
+    ) {
+        let from = self.channels[0];
+        let mut runs = out.chunks_exact_mut((seen.taps[1].len() * from).max(1));
+        for y in seen.places[0].clone() {
+            for x in seen.places[1].clone() {
+                for tap in seen.taps[0].clone() {
+                    let Some(run) = runs.next() else { return };
+                    let row = (y * self.stride + tap).checked_sub(self.padding);
+                    let row = row.filter(|row| *row < height);
+                    let first = x * self.stride + seen.taps[1].start;
+                    let last = first + seen.taps[1].len();
+                    let place = |column: usize| {
+                        column.clamp(self.padding, self.padding + width) - self.padding
+                    };
+                    let inside = place(first)..place(last);
+                    let before = self.padding.saturating_sub(first).min(last - first);
+                    let Some(row) = row.filter(|_| !inside.is_empty()) else {
+                        run.fill(0.0);
+                        continue;
+                    };
+                    let (left, rest) = run.split_at_mut(before * from);
+                    let (middle, right) = rest.split_at_mut(inside.len() * from);
+                    let line = row * width;
+                    left.fill(0.0);
+                    middle.copy_from_slice(
+                        &sample[(line + inside.start) * from..(line + inside.end) * from],
+                    );
+                    right.fill(0.0);
                 }
             }
         }
@@ -149,24 +189,6 @@ impl Convolution {
             let target = &mut sum[start..start + run];
             target.iter_mut().zip(values).for_each(|(t, v)| *t += v);
         }
-    }
-
-    /// The sum of parts, from the order of products to PyTorch's.
-    fn in_pytorchs_order(&self, parts: &[Vec<f32>]) -> Vec<f32> {
-        let [from, to] = self.channels;
-        let area = self.kernel * self.kernel;
-        let mut out = vec![0.0f32; self.weight.len()];
-        out.par_chunks_mut((from * area).max(1))
-            .enumerate()
-            .for_each(|(channel, filter)| {
-                for (input, taps) in filter.chunks_exact_mut(area.max(1)).enumerate() {
-                    for (tap, value) in taps.iter_mut().enumerate() {
-                        let at = (tap * from + input) * to + channel;
-                        *value = parts.iter().map(|part| part[at]).sum();
-                    }
-                }
-            });
-        out
     }
 }
 

@@ -68,9 +68,8 @@ impl Maps {
 
     /// The sum of every channel, over samples and positions.
     pub(crate) fn sums(&self) -> Vec<f32> {
-        column_sums(&self.values, &self.values, self.channels, |value, _, _| {
-            value
-        })
+        let none = vec![0.0; self.channels];
+        column_sums(&self.values, &self.values, &none, |value, _, _| value)
     }
 
     /// Its channels, then those of another, position by position.

@@ -11,5 +11,6 @@ pub(crate) mod layer;
 pub(crate) mod maps;
 pub(crate) mod network;
 pub(crate) mod rows;
+pub(crate) mod turn;
 pub(crate) mod weights;
 pub(crate) mod window;

@@ -1,5 +1,7 @@
-//! Work on rows of values that is shared out over threads, in parts that do not depend on their number.
+//! Work on rows of values that is shared out over threads, in parts that do not depend on their number, each with
+//! the widest registers that the machine has.
 
+use pulp::Arch;
 use rayon::prelude::*;
 
 /// Values of a part, at least: below, threads cost more than they give.
@@ -17,51 +19,55 @@ pub(crate) fn change(
     width: usize,
     change: impl Fn(&mut [f32], &[f32]) + Sync,
 ) {
-    let part = part(width);
+    let (part, arch) = (part(width), Arch::new());
+    let wide = |(values, beside): (&mut [f32], &[f32])| arch.dispatch(|| change(values, beside));
     if values.len() <= part {
-        return change(values, beside);
+        return wide((values, beside));
     }
     let parts = values.par_chunks_mut(part).zip(beside.par_chunks(part));
-    parts.for_each(|(values, beside)| change(values, beside));
+    parts.for_each(wide);
 }
 
 /// Changes values, part after part; parts have whole rows of `width` values.
 pub(crate) fn change_alone(values: &mut [f32], width: usize, change: impl Fn(&mut [f32]) + Sync) {
-    let part = part(width);
+    let (part, arch) = (part(width), Arch::new());
+    let wide = |values: &mut [f32]| arch.dispatch(|| change(values));
     if values.len() <= part {
-        return change(values);
+        return wide(values);
     }
-    values.par_chunks_mut(part).for_each(&change);
+    values.par_chunks_mut(part).for_each(wide);
 }
 
-/// The sums of `term(value, value beside, column)` over rows, column by column.
+/// The sums of `term(value, value beside, centre)` over rows, column by column; each column has a centre.
 pub(crate) fn column_sums(
     values: &[f32],
     beside: &[f32],
-    columns: usize,
-    term: impl Fn(f32, f32, usize) -> f32 + Sync,
+    centres: &[f32],
+    term: impl Fn(f32, f32, f32) -> f32 + Sync,
 ) -> Vec<f32> {
-    let columns = columns.max(1);
+    let (columns, arch) = (centres.len(), Arch::new());
+    if columns == 0 {
+        return Vec::new();
+    }
     let rows = |(values, beside): (&[f32], &[f32])| {
         let mut sums = vec![0.0f32; columns];
-        let rows = values.chunks_exact(columns);
-        for (row, beside) in rows.zip(beside.chunks_exact(columns)) {
-            let pairs = row.iter().zip(beside).enumerate();
-            for (sum, (column, (a, b))) in sums.iter_mut().zip(pairs) {
-                *sum += term(*a, *b, column);
+        arch.dispatch(|| {
+            let rows = values.chunks_exact(columns);
+            for (row, beside) in rows.zip(beside.chunks_exact(columns)) {
+                let pairs = row.iter().zip(beside).zip(centres);
+                for (sum, ((a, b), centre)) in sums.iter_mut().zip(pairs) {
+                    *sum += term(*a, *b, *centre);
+                }
             }
-        }
+        });
         sums
     };
     let part = part(columns);
     if values.len() <= part {
         return rows((values, beside));
     }
-    let parts: Vec<Vec<f32>> = values
-        .par_chunks(part)
-        .zip(beside.par_chunks(part))
-        .map(rows)
-        .collect();
+    let parts = values.par_chunks(part).zip(beside.par_chunks(part));
+    let parts: Vec<Vec<f32>> = parts.map(rows).collect();
     let sum = |column: usize| {
         parts
             .iter()
@@ -79,7 +85,7 @@ mod tests {
     fn sums_are_those_of_the_columns_however_many_rows_there_are() {
         for rows in [3usize, 40_000] {
             let values: Vec<f32> = (0..rows * 3).map(|at| (at % 3) as f32 + 1.0).collect();
-            let sums = column_sums(&values, &values, 3, |a, b, column| a * b * column as f32);
+            let sums = column_sums(&values, &values, &[0.0, 1.0, 2.0], |a, b, c| a * b * c);
             let expected = [0.0, 4.0 * rows as f32, 18.0 * rows as f32];
             assert_eq!(sums, expected);
         }

@@ -216,7 +216,7 @@ impl LastStage {
 fn variances(maps: &Maps) -> Vec<f32> {
     let rows = (maps.values.len() / maps.channels.max(1)).max(1) as f32;
     let mean: Vec<f32> = maps.sums().iter().map(|sum| sum / rows).collect();
-    let centred = |value: f32, _, c: usize| (value - mean[c]).powi(2);
-    let sums = column_sums(&maps.values, &maps.values, maps.channels, centred);
+    let centred = |value: f32, _, mean: f32| (value - mean).powi(2);
+    let sums = column_sums(&maps.values, &maps.values, &mean, centred);
     sums.iter().map(|sum| (sum / rows).max(1e-6)).collect()
 }

@@ -112,16 +112,16 @@ struct CpuNorm {
 impl CpuLayer for CpuNorm {
     fn forward(&self, mut maps: Maps, _threads: usize) -> Result<Maps, FisherError> {
         let Affine { factor, shift } = &self.affine;
-        for row in maps.values.chunks_exact_mut(factor.len().max(1)) {
+        for_rows(&mut maps, |row| {
             for ((value, factor), shift) in row.iter_mut().zip(factor).zip(shift) {
                 *value = *value * factor + shift;
             }
-        }
+        });
         Ok(maps)
     }
 
     fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
-        let out = self.forward(input.clone(), record.threads)?;
+        let out = scaled(&input, &self.affine.factor, &self.affine.shift);
         record.keep(input);
         Ok(out)
     }
@@ -135,9 +135,8 @@ impl CpuLayer for CpuNorm {
         };
         let squares = |groups| layer.squares(groups, &input.values, &delta.values);
         let gradients = || {
-            let channels = self.mean.len();
-            let centred = |value: f32, delta: f32, c: usize| (value - self.mean[c]) * delta;
-            let mut weight = column_sums(&input.values, &delta.values, channels, centred);
+            let centred = |value: f32, delta: f32, mean: f32| (value - mean) * delta;
+            let mut weight = column_sums(&input.values, &delta.values, &self.mean, centred);
             let variances = weight.iter_mut().zip(&self.variance);
             variances.for_each(|(sum, variance)| *sum /= (variance + EPSILON).sqrt());
             Ok(vec![("weight", weight), ("bias", delta.sums())])
@@ -151,11 +150,10 @@ impl CpuLayer for CpuNorm {
             return Ok(None);
         }
         let factor = &self.affine.factor;
-        for row in delta.values.chunks_exact_mut(factor.len().max(1)) {
-            row.iter_mut()
-                .zip(factor)
-                .for_each(|(value, factor)| *value *= factor);
-        }
+        for_rows(&mut delta, |row| {
+            let pairs = row.iter_mut().zip(factor);
+            pairs.for_each(|(value, factor)| *value *= factor);
+        });
         Ok(Some(delta))
     }
 }
@@ -173,8 +171,8 @@ impl BatchNormOfBatch {
         let rows = (maps.values.len() / maps.channels.max(1)).max(1) as f32;
         let mut mean = maps.sums();
         mean.iter_mut().for_each(|sum| *sum /= rows);
-        let centred = |value: f32, _, c: usize| (value - mean[c]).powi(2);
-        let mut variance = column_sums(&maps.values, &maps.values, maps.channels, centred);
+        let centred = |value: f32, _, mean: f32| (value - mean).powi(2);
+        let mut variance = column_sums(&maps.values, &maps.values, &mean, centred);
         variance.iter_mut().for_each(|sum| *sum /= rows);
         [mean, variance]
     }
@@ -192,15 +190,20 @@ impl BatchNormOfBatch {
         });
         inverse
     }
+}
 
-    fn output(&self, mut normal: Maps) -> Maps {
-        for_rows(&mut normal, |row| {
-            for ((value, weight), bias) in row.iter_mut().zip(&self.weight).zip(&self.bias) {
-                *value = *value * weight + bias;
-            }
-        });
-        normal
-    }
+/// What maps become with a factor and a shift of each channel.
+fn scaled(maps: &Maps, factors: &[f32], shifts: &[f32]) -> Maps {
+    let channels = maps.channels.max(1);
+    let mut out = maps.with(vec![0.0; maps.values.len()]);
+    change(&mut out.values, &maps.values, channels, |out, values| {
+        let rows = out.chunks_exact_mut(channels);
+        for (out, values) in rows.zip(values.chunks_exact(channels)) {
+            let each = out.iter_mut().zip(values).zip(factors).zip(shifts);
+            each.for_each(|(((out, value), factor), shift)| *out = value * factor + shift);
+        }
+    });
+    out
 }
 
 /// Changes every position of some maps.
@@ -215,7 +218,7 @@ impl CpuLayer for BatchNormOfBatch {
     fn forward(&self, mut maps: Maps, _threads: usize) -> Result<Maps, FisherError> {
         let [mean, variance] = Self::statistics(&maps);
         Self::normalise(&mut maps, &mean, &variance);
-        Ok(self.output(maps))
+        Ok(scaled(&maps, &self.weight, &self.bias))
     }
 
     fn record(&self, mut maps: Maps, record: &mut Record) -> Result<Maps, FisherError> {
@@ -230,7 +233,7 @@ impl CpuLayer for BatchNormOfBatch {
             mean,
             variance,
         });
-        let out = self.output(maps.clone());
+        let out = scaled(&maps, &self.weight, &self.bias);
         record.keep_factors(maps, inverse);
         Ok(out)
     }
@@ -238,7 +241,7 @@ impl CpuLayer for BatchNormOfBatch {
     fn backward(&self, mut delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
         let kept = pass.kept()?;
         let (normal, channels) = (&kept.maps.values, delta.channels);
-        let along = column_sums(normal, &delta.values, channels, |x, d, _| x * d);
+        let along = column_sums(normal, &delta.values, &vec![0.0; channels], |x, d, _| x * d);
         let sum = delta.sums();
         let shown = Tapped {
             name: &self.name,
@@ -255,8 +258,14 @@ impl CpuLayer for BatchNormOfBatch {
         change(&mut delta.values, normal, channels, |part, normal| {
             let pairs = part.chunks_exact_mut(channels);
             for (row, normal) in pairs.zip(normal.chunks_exact(channels)) {
-                for (c, (d, x)) in row.iter_mut().zip(normal).enumerate() {
-                    *d = factor[c] * (*d - (sum[c] + x * along[c]) / rows);
+                let each = row
+                    .iter_mut()
+                    .zip(normal)
+                    .zip(&factor)
+                    .zip(&sum)
+                    .zip(&along);
+                for ((((d, x), factor), sum), along) in each {
+                    *d = factor * (*d - (sum + x * along) / rows);
                 }
             }
         });

@@ -6,6 +6,7 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use disinherit_data::ImageShape;
 use fiun::FisherError;
+use rayon::prelude::*;
 
 use super::operation::{Following, Op, Operation, windows};
 use crate::cpu::layer::{Backward, CpuLayer, Record};
@@ -89,7 +90,7 @@ impl DeviceLayer for MaxPool {
 fn largest(
     input: &Maps,
     [kernel, stride, padding]: [usize; 3],
-    mut places: Option<&mut Vec<u32>>,
+    places: Option<&mut Vec<u32>>,
 ) -> Maps {
     let side = |side: usize| (side + 2 * padding).saturating_sub(kernel) / stride + 1;
     let [height, width] = input.size;
@@ -97,60 +98,86 @@ fn largest(
     let channels = input.channels;
     let mut out = Maps::zeros(input.samples, size, channels);
     out.values.fill(f32::NEG_INFINITY);
-    if let Some(places) = places.as_deref_mut() {
-        places.resize(out.values.len(), 0);
-    }
-    let (from, to) = (input.per_sample(), out.per_sample());
-    for sample in 0..input.samples {
-        let source = &input.values[sample * from..(sample + 1) * from];
-        for y in 0..size[0] {
-            for x in 0..size[1] {
-                let start = sample * to + (y * size[1] + x) * channels;
-                let best = &mut out.values[start..start + channels];
-                let window = |place: usize, side: usize| {
-                    let first = (place * stride).saturating_sub(padding);
-                    first..(place * stride + kernel).saturating_sub(padding).min(side)
-                };
-                for row in window(y, height) {
-                    for col in window(x, width) {
-                        let at = (row * width + col) * channels;
-                        let values = &source[at..at + channels];
-                        match places.as_deref_mut() {
-                            None => {
-                                for (best, value) in best.iter_mut().zip(values) {
-                                    *best = best.max(*value);
-                                }
-                            }
-                            Some(places) => {
-                                let places = &mut places[start..start + channels];
-                                for (c, value) in values.iter().enumerate() {
-                                    if *value > best[c] {
-                                        best[c] = *value;
-                                        places[c] = (at + c) as u32;
-                                    }
-                                }
-                            }
+    let (from, to) = (input.per_sample().max(1), out.per_sample().max(1));
+    let length = out.values.len();
+    let samples = input.values.par_chunks_exact(from);
+    let samples = samples.zip(out.values.par_chunks_exact_mut(to));
+    let windows = Windows {
+        from: input.size,
+        to: size,
+        channels,
+        window: [kernel, stride, padding],
+    };
+    match places {
+        None => samples.for_each(|(source, best)| {
+            windows.visit(|at, start| {
+                let pairs = best[start..start + channels].iter_mut();
+                let pairs = pairs.zip(&source[at..at + channels]);
+                pairs.for_each(|(best, value)| *best = best.max(*value));
+            });
+        }),
+        Some(places) => {
+            places.resize(length, 0);
+            let samples = samples.zip(places.par_chunks_exact_mut(to));
+            samples.for_each(|((source, best), places)| {
+                windows.visit(|at, start| {
+                    let values = source[at..at + channels].iter().enumerate();
+                    let best = &mut best[start..start + channels];
+                    let places = places[start..start + channels].iter_mut();
+                    for ((best, place), (c, value)) in best.iter_mut().zip(places).zip(values) {
+                        if *value > *best {
+                            *best = *value;
+                            *place = (at + c) as u32;
                         }
+                    }
+                });
+            });
+        }
+    }
+    out
+}
+
+/// The windows of one sample.
+struct Windows {
+    from: [usize; 2],
+    to: [usize; 2],
+    channels: usize,
+    window: [usize; 3],
+}
+
+impl Windows {
+    /// Every position of every window, as places of its first channel in the input and in the output.
+    fn visit(&self, mut visit: impl FnMut(usize, usize)) {
+        let [kernel, stride, padding] = self.window;
+        let [height, width] = self.from;
+        let range = |place: usize, side: usize| {
+            let first = (place * stride).saturating_sub(padding);
+            first..(place * stride + kernel).saturating_sub(padding).min(side)
+        };
+        for y in 0..self.to[0] {
+            for x in 0..self.to[1] {
+                let start = (y * self.to[1] + x) * self.channels;
+                for row in range(y, height) {
+                    for col in range(x, width) {
+                        visit((row * width + col) * self.channels, start);
                     }
                 }
             }
         }
     }
-    out
 }
 
 /// Every gradient goes to where the largest value was.
 fn largest_backward(delta: &Maps, places: &[u32], input: &Maps) -> Maps {
     let mut out = Maps::zeros(delta.samples, input.size, input.channels);
     let (from, to) = (out.per_sample().max(1), delta.per_sample().max(1));
-    let samples = out.values.chunks_exact_mut(from);
-    for ((out, delta), places) in samples
-        .zip(delta.values.chunks_exact(to))
-        .zip(places.chunks_exact(to))
-    {
+    let samples = out.values.par_chunks_exact_mut(from);
+    let samples = samples.zip(delta.values.par_chunks_exact(to));
+    let samples = samples.zip(places.par_chunks_exact(to));
+    samples.for_each(|((out, delta), places)| {
         for (value, place) in delta.iter().zip(places) {
             out[*place as usize] += value;
         }
-    }
+    });
     out
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::array::StateDict;
@@ -102,35 +103,31 @@ impl Steps {
                 .decays
                 .map(|decay| (1.0 - decay.powi(self.taken)) as f32),
         };
-        let start = move |part: usize| part * PART;
-        let masked = |part: usize, at: usize| mask.is_none_or(|mask| mask[start(part) + at] > 0.0);
+        if let Optimizer::Adam = self.optimizer {
+            memory.squares.resize(values.len(), 0.0);
+        }
+        let before = mask.map(|_| values.to_vec());
+        let arch = Arch::new();
         match self.optimizer {
             Optimizer::Sgd => (values.par_chunks_mut(PART))
                 .zip(gradient.par_chunks(PART))
                 .zip(memory.momentum.par_chunks_mut(PART))
-                .enumerate()
-                .for_each(|(part, ((values, gradient), momentum))| {
-                    let pairs = values.iter_mut().zip(gradient).zip(momentum).enumerate();
-                    for (at, ((value, gradient), momentum)) in pairs {
-                        let by = rule.descent(*value, *gradient, momentum);
-                        *value -= if masked(part, at) { by } else { 0.0 };
-                    }
+                .for_each(|((values, gradient), momentum)| {
+                    arch.dispatch(|| rule.descend(values, gradient, momentum));
                 }),
-            Optimizer::Adam => {
-                memory.squares.resize(values.len(), 0.0);
-                (values.par_chunks_mut(PART))
-                    .zip(gradient.par_chunks(PART))
-                    .zip(memory.momentum.par_chunks_mut(PART))
-                    .zip(memory.squares.par_chunks_mut(PART))
-                    .enumerate()
-                    .for_each(|(part, (((values, gradient), momentum), squares))| {
-                        let pairs = values.iter_mut().zip(gradient).zip(momentum).zip(squares);
-                        for (at, (((value, gradient), momentum), squares)) in pairs.enumerate() {
-                            let by = rule.adam(*value, *gradient, [momentum, squares]);
-                            *value -= if masked(part, at) { by } else { 0.0 };
-                        }
-                    });
-            }
+            Optimizer::Adam => (values.par_chunks_mut(PART))
+                .zip(gradient.par_chunks(PART))
+                .zip(memory.momentum.par_chunks_mut(PART))
+                .zip(memory.squares.par_chunks_mut(PART))
+                .for_each(|(((values, gradient), momentum), squares)| {
+                    arch.dispatch(|| rule.adapt(values, gradient, [momentum, squares]));
+                }),
+        }
+        // What is masked stays; its memories go on.
+        for (mask, before) in mask.into_iter().zip(before) {
+            let held = values.iter_mut().zip(mask).zip(before);
+            let held = held.filter(|((_, mask), _)| **mask <= 0.0);
+            held.for_each(|((value, _), before)| *value = before);
         }
     }
 }
@@ -145,7 +142,7 @@ fn shorten(gradient: &mut [f32], bound: f32) {
     }
 }
 
-/// How one value is changed.
+/// How values are changed.
 #[derive(Clone, Copy)]
 struct Rule {
     rate: f32,
@@ -157,18 +154,26 @@ struct Rule {
 }
 
 impl Rule {
-    fn descent(self, value: f32, gradient: f32, momentum: &mut f32) -> f32 {
-        *momentum = self.momentum * *momentum + gradient + self.decay * value;
-        self.rate * *momentum
+    #[inline(always)]
+    fn descend(self, values: &mut [f32], gradient: &[f32], momentum: &mut [f32]) {
+        let all = values.iter_mut().zip(gradient).zip(momentum);
+        for ((value, gradient), momentum) in all {
+            *momentum = self.momentum * *momentum + gradient + self.decay * *value;
+            *value -= self.rate * *momentum;
+        }
     }
 
-    fn adam(self, value: f32, gradient: f32, [momentum, squares]: [&mut f32; 2]) -> f32 {
-        let gradient = gradient + self.decay * value;
+    #[inline(always)]
+    fn adapt(self, values: &mut [f32], gradient: &[f32], [momentum, squares]: [&mut [f32]; 2]) {
         let [first, second] = self.decays;
-        *momentum = first * *momentum + (1.0 - first) * gradient;
-        *squares = second * *squares + (1.0 - second) * gradient * gradient;
         let [mean, square] = self.corrections;
-        self.rate * (*momentum / mean) / ((*squares / square).sqrt() + EPSILON)
+        let all = values.iter_mut().zip(gradient).zip(momentum).zip(squares);
+        for (((value, gradient), momentum), squares) in all {
+            let gradient = gradient + self.decay * *value;
+            *momentum = first * *momentum + (1.0 - first) * gradient;
+            *squares = second * *squares + (1.0 - second) * gradient * gradient;
+            *value -= self.rate * (*momentum / mean) / ((*squares / square).sqrt() + EPSILON);
+        }
     }
 }
 
