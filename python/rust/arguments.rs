@@ -55,6 +55,7 @@ pub(crate) struct Options {
     dry_run: bool,
     dampen_only: bool,
     depth: String,
+    last_stage: bool,
     activations: bool,
     method: Option<String>,
     shard: Option<String>,
@@ -116,6 +117,7 @@ impl Options {
                     )));
                 }
             },
+            last_stage: self.last_stage,
             ..default
         };
         let run = RunOptions {

@@ -23,6 +23,8 @@ pub(crate) struct Touched {
     pub(crate) digest: Digest,
     /// Whether it is edited below its last layer.
     pub(crate) edits_features: bool,
+    /// Whether training steps over its last stage may follow.
+    pub(crate) trains_last_stage: bool,
     /// Whether all that it learnt is to be forgotten.
     pub(crate) is_all_forgotten: bool,
     /// The bytes of its head.
@@ -46,16 +48,13 @@ struct Recent {
 }
 
 impl Touched {
-    /// A model that stays open where `keep`, and that is edited below its last layer where `edits_features`.
-    pub(crate) fn new(
-        model: LoadedModel,
-        forget: &Forget,
-        edits_features: bool,
-        keep: bool,
-    ) -> Self {
+    /// A model that stays open where `keep`; `reach`: whether it is edited below its last layer, and whether
+    /// steps over its last stage may follow.
+    pub(crate) fn new(model: LoadedModel, forget: &Forget, reach: [bool; 2], keep: bool) -> Self {
         Self {
             digest: model.digest,
-            edits_features,
+            edits_features: reach[0],
+            trains_last_stage: reach[1],
             is_all_forgotten: is_all_of(forget, &model),
             head_bytes: model.head_bytes(),
             cost_of_passes: model.cost_of_passes(),

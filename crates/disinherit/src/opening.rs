@@ -93,10 +93,10 @@ impl Opening<'_> {
             None => LoadedModel::open(registry, self.graph, id)?,
         };
         let runner = self.features.runner();
-        let deep = self
-            .method
-            .edits_features(self.forget, &model, self.engine.runner());
-        let touched = |model| Touched::new(model, self.forget, deep, keep);
+        let (method, elsewhere) = (self.method, self.engine.runner());
+        let deep = method.edits_features(self.forget, &model, elsewhere);
+        let steps = deep && elsewhere.is_none() && method.trains_last_stage(&model);
+        let touched = |model| Touched::new(model, self.forget, [deep, steps], keep);
         let Some(options) = self.method.fisher() else {
             return Ok((id.clone(), touched(model), None));
         };

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use common::{architecture, close};
 use disinherit_data::{DataSet, OpenOptions, open};
 use disinherit_nets::{
-    Compute, Kind, LastStage, Network, Preprocessing, RefineJob, StateDict, TrainingConfig,
+    Compute, Course, Kind, LastStage, Network, Preprocessing, RefineJob, StateDict, TrainingConfig,
     TrainingJob, capture, initial_state, train,
 };
 use fiun::{Matrix, Separation, linear};
@@ -117,16 +117,23 @@ impl Known {
             retained_rows: self.retained.labels(),
             gone: &BTreeSet::from([GONE]),
             keep: 0.7,
-            weight,
-            steps,
             seed: 1,
         };
-        let changed = self.stage.refine(&job, &mut || ()).unwrap();
-        assert_eq!(
-            changed,
-            self.stage.refine(&job, &mut || ()).unwrap(),
-            "it repeats itself"
-        );
+        let refinement = self.stage.refinement(job).unwrap();
+        let course = Course {
+            weight,
+            steps,
+            from: None,
+        };
+        let changed = refinement.run(course, &mut || ()).unwrap();
+        let again = refinement.run(course, &mut || ()).unwrap();
+        assert_eq!(changed, again, "it repeats itself");
+        let no_more = Course {
+            steps: 0,
+            from: Some(&changed),
+            ..course
+        };
+        assert_eq!(refinement.run(no_more, &mut || ()).unwrap(), changed);
         let mut state = self.state.clone();
         state.extend(changed);
         state

@@ -51,3 +51,44 @@ pub(crate) fn limits(outcomes: &[&ModelOutcome]) -> String {
         _ => HEAD_ONLY.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn outcome(inner: &Value) -> ModelOutcome {
+        let outcome = json!({
+            "before": "a@1", "after": "a@2", "role": "initial", "initial": ["a@1"],
+            "digest_before": "00".repeat(32), "digest_after": null,
+            "alpha": null, "lambda": null, "choice": null, "tensors": {}, "unmatched": [],
+            "stand_in": null, "inner": inner, "seconds": 0.1,
+        });
+        serde_json::from_value(outcome).unwrap()
+    }
+
+    #[test]
+    fn it_says_how_deep_edits_went() {
+        let layer = json!({"basis": "own", "layer": "fc1.weight", "ridge": 0.04});
+        let mut stage = layer.clone();
+        stage["refined"] = json!({
+            "weight": 0.02, "steps": 40, "separation": [4.0, 3.9, 2.8], "tensors": ["fc1.weight"],
+        });
+        let outputs = json!({"basis": "none", "outputs_only": "no data"});
+        let [layer, stage, outputs] = [&layer, &stage, &outputs].map(outcome);
+        let one = limits(&[&layer, &layer]);
+        assert!(
+            one.contains("penultimate layer") && !one.contains("last stage"),
+            "{one}"
+        );
+        let some = limits(&[&layer, &stage]);
+        assert!(
+            some.contains("in 1 of 2 models all layers of the last stage"),
+            "{some}"
+        );
+        assert!(limits(&[&stage, &outputs]).contains("In 1 of 2 models the penultimate layer"));
+        assert_eq!(limits(&[&outputs]), HEAD_ONLY);
+    }
+}

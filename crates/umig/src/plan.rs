@@ -61,6 +61,9 @@ pub enum Task {
         /// is given.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         activations: bool,
+        /// Whether training steps over the network's last stage may follow, where the training data is at hand.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        last_stage: bool,
     },
 }
 
@@ -107,6 +110,7 @@ impl Stage {
             fallback_card: None,
             features: false,
             activations: false,
+            last_stage: false,
         };
         Self {
             purpose: "merge, select and dampen in every touched model".into(),

@@ -91,6 +91,7 @@ class Options:
     dry_run: bool = False
     dampen_only: bool = False
     depth: str = "auto"
+    last_stage: bool = True
     activations: bool = True
     method: Optional[str] = None
     shard: Optional[str] = None

@@ -257,6 +257,7 @@ class Registry:
         layers: Optional[Labels] = None,
         estimator: Optional[str] = None,
         depth: str = "auto",
+        last_stage: bool = True,
         method: Optional[str] = None,
         shards: int = 0,
     ) -> Plan:
@@ -265,7 +266,9 @@ class Registry:
         No sample is read: ``data`` says whether modules of yours are run, whose features are edited then. With
         ``shards`` the plan also says how the work falls to so many processes (:meth:`unlearn_shard`).
         """
-        options = Options(layers=patterns(layers), estimator=estimator, depth=depth, method=method)
+        options = Options(
+            layers=patterns(layers), estimator=estimator, depth=depth, last_stage=last_stage, method=method
+        )
         asked = request(classes, source, samples, initial)
         return self._inner.plan(asked, None if data is None else data._inner, options, shards)
 
@@ -292,6 +295,7 @@ class Registry:
         dry_run: bool = False,
         dampen_only: bool = False,
         depth: str = "auto",
+        last_stage: bool = True,
         method: Optional[str] = None,
     ) -> Unlearned:
         """Forget classes, a source or samples, in every model that is concerned.
@@ -308,7 +312,9 @@ class Registry:
         needs the training data, or activation statistics in FIM cards, and a model for which it cannot be done keeps
         to its outputs, with a warning. ``"auto"`` is ``"features"`` for whole classes in networks that are run, in the
         engine or by Python (:func:`disinherit.torch.samples`), unless anything about dampening is asked for;
-        ``"outputs"`` is dampening alone.
+        ``"outputs"`` is dampening alone. Where the edit of that layer leaves a class as easy to find as before, a few
+        training steps over the network's last stage follow, in image networks that the engine runs; with
+        ``last_stage=False`` none do.
 
         No model may lose more of its accuracy on the retained data than ``target_loss`` (0.01 when not given):
         :class:`disinherit.LosesTooMuch` is raised then, its ``models`` say which would, and nothing is published.
@@ -334,6 +340,7 @@ class Registry:
             dry_run=dry_run,
             dampen_only=dampen_only,
             depth=depth,
+            last_stage=last_stage,
             method=method,
         )
         asked = request(classes, source, samples, initial)

@@ -39,6 +39,11 @@ pub(crate) struct UnlearningArgs {
     /// more. Chosen for each model when not given.
     #[arg(long, value_name = "X")]
     pub(crate) ridge: Option<f64>,
+    /// Take no training steps over a network's last stage. Without it they follow, given the training data, where
+    /// the edit of the features leaves a class as easy to find there as before; they take seconds to minutes for a
+    /// model (`plan` says of which).
+    #[arg(long)]
+    pub(crate) no_last_stage: bool,
     /// Models edited at the same time; one per core when 0.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) jobs: usize,
@@ -85,6 +90,7 @@ impl UnlearningArgs {
             suppress: !self.dampen_only,
             depth: self.depth,
             ridge: self.ridge,
+            last_stage: !self.no_last_stage,
         }
     }
 }

@@ -220,6 +220,22 @@ fn needed(plan: &Plan) -> Vec<String> {
             joined(&from_cards)
         ));
     }
+    let steps = of(&|task| {
+        matches!(
+            task,
+            Task::Edit {
+                last_stage: true,
+                ..
+            }
+        )
+    });
+    if !steps.is_empty() {
+        lines.push(format!(
+            "given the training data, may take 40 to 104 training steps over the last stage of {}: where the edit \
+             of one layer leaves the class as easy to find as before (`unlearn --no-last-stage` takes none)",
+            joined(&steps)
+        ));
+    }
     lines.extend(plan.tasks().filter_map(fallback));
     let edits = plan.tasks().any(|task| matches!(task, Task::Edit { .. }));
     if !edits {

@@ -9,7 +9,7 @@ mod inner;
 mod options;
 mod tensor;
 
-use disinherit_nets::StateDict;
+use disinherit_nets::{LastStage, StateDict};
 use disinherit_registry::{InnerEdit, MethodName};
 use fiun::Dampening;
 use serde_json::{Value, json};
@@ -111,6 +111,11 @@ impl Method for Fiun {
         runner: Option<&dyn Runner>,
     ) -> bool {
         self.options.goes_to_features(forget, model, runner)
+    }
+
+    fn trains_last_stage(&self, model: &LoadedModel) -> bool {
+        self.options.trains_last_stage()
+            && LastStage::of(&model.architecture).is_ok_and(|stage| stage.is_some())
     }
 
     fn runs_in_parallel(&self) -> bool {

@@ -78,6 +78,9 @@ pub struct FiunOptions {
     /// How strong the edit of the features is, above 0: the ridge of its regression, of which a larger
     /// one changes less. When not given, it is chosen for each model.
     pub ridge: Option<f64>,
+    /// Whether, where that edit leaves the features as telling as before, a few training steps over the
+    /// network's last stage follow ([`disinherit_nets::Refinement`]). None do where a ridge is given.
+    pub last_stage: bool,
 }
 
 impl FiunOptions {
@@ -88,6 +91,12 @@ impl FiunOptions {
             EditDepth::Features => true,
             EditDepth::Auto => self.leaves_dampening_alone(),
         }
+    }
+
+    /// Whether steps over the last stage may follow.
+    pub(super) fn trains_last_stage(&self) -> bool {
+        // A ridge that was asked for is the whole strength.
+        self.last_stage && self.ridge.is_none()
     }
 
     /// Whether nothing about dampening was asked for.
@@ -128,6 +137,7 @@ impl Default for FiunOptions {
             suppress: true,
             depth: EditDepth::default(),
             ridge: None,
+            last_stage: true,
         }
     }
 }

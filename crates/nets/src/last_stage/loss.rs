@@ -49,18 +49,28 @@ pub(super) fn hold(now: MatrixRef<'_>, before: MatrixRef<'_>, gone: &BTreeSet<u3
 
 /// How far the features of a batch separate each forgotten label from the retained ones, followed from batch to
 /// batch.
-#[derive(Default)]
-pub(super) struct Separations(BTreeMap<u32, Separation>);
+pub(super) struct Separations {
+    running: BTreeMap<u32, Separation>,
+    /// Of their sum in the loss.
+    weight: f32,
+}
 
 impl Separations {
-    /// The gradient at the features of `weight` times the sum over labels. `labels`: of the forgotten samples, which
-    /// come first; the others are retained.
+    pub(super) fn new(weight: f32) -> Self {
+        Self {
+            running: BTreeMap::new(),
+            weight,
+        }
+    }
+
+    /// The gradient at the features of the weight times the sum over labels. `labels`: of the forgotten samples,
+    /// which come first; the others are retained.
     pub(super) fn gradient(
         &mut self,
         features: &Maps,
         labels: &[u32],
-        weight: f32,
     ) -> Result<Vec<f32>, NetError> {
+        let weight = self.weight;
         let width = features.channels;
         let all = MatrixRef::new(features.samples, width, &features.values).map_err(backend)?;
         let retained: Vec<usize> = (labels.len()..features.samples).collect();
@@ -81,12 +91,12 @@ impl Separations {
             }
             let forget = select(all, &places)?;
             let batch = Separation::fit(forget.view(), rest.view()).map_err(backend)?;
-            let running = match self.0.get_mut(label) {
+            let running = match self.running.get_mut(label) {
                 Some(running) => {
                     running.follow(&batch, FOLLOW).map_err(backend)?;
                     running
                 }
-                None => self.0.entry(*label).or_insert(batch),
+                None => self.running.entry(*label).or_insert(batch),
             };
             let found = running.of(forget.view(), rest.view()).map_err(backend)?;
             add(&places, &found.forget);

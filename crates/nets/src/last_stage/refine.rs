@@ -48,12 +48,26 @@ pub struct RefineJob<'a> {
     pub gone: &'a BTreeSet<u32>,
     /// The part of its own deviation that a sample keeps, as in [`fiun::Remap`].
     pub keep: f32,
-    /// The weight of Fisher's criterion ([`fiun::Separation`]).
-    pub weight: f32,
-    /// Steps.
-    pub steps: usize,
     /// Decides which samples make a batch.
     pub seed: u64,
+}
+
+/// Steps over the last stage.
+#[derive(Clone, Copy)]
+pub struct Course<'a> {
+    /// The weight of Fisher's criterion ([`fiun::Separation`]).
+    pub weight: f32,
+    /// How many there are.
+    pub steps: usize,
+    /// What they begin from, in place of the network's weights: the stage's tensors after other steps.
+    pub from: Option<&'a StateDict>,
+}
+
+/// A refinement of one network, with what it aims at; any number of courses can be tried.
+pub struct Refinement<'a> {
+    stage: &'a LastStage,
+    job: RefineJob<'a>,
+    aim: Aim,
 }
 
 /// What is aimed at: the streams, and what retained samples were taken for.
@@ -65,61 +79,17 @@ struct Aim {
 }
 
 impl LastStage {
-    /// The stage's tensors ([`LastStage::tensors`]) after a few steps of Adam on
-    ///
-    /// ```text
-    /// mean_f (s - t)^2 / v + mean_r (s - s_0)^2 / v + mean_r KL(p_0 || p) + weight sum J
-    /// ```
-    ///
-    /// `s`: the stream, `s_0` before; `t`: REMAP's targets ([`fiun::Remap`]); `v`: the variance of each channel of the
-    /// stream on retained samples; `p`: the answer over retained labels; `J`: Fisher's criterion of the features
-    /// of each forgotten label beside the retained ones. Batch norms keep their statistics and factors. `progress` is
-    /// told of every step.
+    /// A refinement of the network's last stage.
     ///
     /// # Errors
-    /// [`NetError`] when what it is made from does not fit together, or nothing finite comes out.
-    pub fn refine(
-        &self,
-        job: &RefineJob<'_>,
-        progress: &mut dyn FnMut(),
-    ) -> Result<StateDict, NetError> {
-        let names: BTreeSet<String> = self.tensors().into_iter().collect();
-        let aim = self.aim(job)?;
-        let mut state = job.state.clone();
-        let mut rng = ChaCha8Rng::seed_from_u64(job.seed);
-        let mut turns = Turns::new(job.forget.samples());
-        turns.shuffle(&mut rng);
-        let mut adam = Steps::adam(DECAYS);
-        let mut separations = Separations::default();
-        for step in 0..job.steps {
-            let forget = turns.take(BATCH[0], &mut rng);
-            let draw = |_| rng.random_range(0..job.retained.samples());
-            let retained: Vec<usize> = (0..BATCH[1]).map(draw).collect();
-            let batch = [&forget[..], &retained[..]];
-            let gradients = self.gradients(job, &aim, &state, batch, &mut separations)?;
-            let wanted = gradients
-                .into_iter()
-                .filter(|(name, _)| names.contains(name));
-            let falling =
-                0.5 * (1.0 + (std::f64::consts::PI * step as f64 / job.steps as f64).cos());
-            let rate = RATE * falling * ((step + 1) as f64 / WARM_UP).min(1.0);
-            adam.step(rate, &mut state, wanted.collect(), &BTreeMap::new());
-            progress();
-        }
-        state.retain(|name, _| names.contains(name));
-        if let Some((name, array)) = state
-            .iter()
-            .find(|(_, array)| array.values.iter().any(|v| !v.is_finite()))
-        {
-            let index = array.values.iter().position(|v| !v.is_finite());
-            let index = index.unwrap_or_default();
-            return Err(NetError::NotFinite {
-                name: name.clone(),
-                value: array.values[index],
-                index,
-            });
-        }
-        Ok(state)
+    /// [`NetError`] when what it is made from does not fit together.
+    pub fn refinement<'a>(&'a self, job: RefineJob<'a>) -> Result<Refinement<'a>, NetError> {
+        let aim = self.aim(&job)?;
+        Ok(Refinement {
+            stage: self,
+            job,
+            aim,
+        })
     }
 
     fn aim(&self, job: &RefineJob<'_>) -> Result<Aim, NetError> {
@@ -148,17 +118,65 @@ impl LastStage {
             retained,
         })
     }
+}
+
+impl Refinement<'_> {
+    /// The stage's tensors ([`LastStage::tensors`]) after a few steps of Adam on
+    ///
+    /// ```text
+    /// mean_f (s - t)^2 / v + mean_r (s - s_0)^2 / v + mean_r KL(p_0 || p) + weight sum J
+    /// ```
+    ///
+    /// `s`: the stream, `s_0` before; `t`: REMAP's targets ([`fiun::Remap`]); `v`: the variance of each channel of the
+    /// stream on retained samples; `p`: the answer over retained labels; `J`: Fisher's criterion of the features
+    /// of each forgotten label beside the retained ones. Batch norms keep their statistics and factors. `progress` is
+    /// told of every step.
+    ///
+    /// # Errors
+    /// [`NetError`] when a product is refused, or nothing finite comes out.
+    pub fn run(
+        &self,
+        course: Course<'_>,
+        progress: &mut dyn FnMut(),
+    ) -> Result<StateDict, NetError> {
+        let (stage, job) = (self.stage, &self.job);
+        let names: BTreeSet<String> = stage.tensors().into_iter().collect();
+        let mut state = job.state.clone();
+        state.extend(course.from.cloned().unwrap_or_default());
+        let mut rng = ChaCha8Rng::seed_from_u64(job.seed);
+        let mut turns = Turns::new(job.forget.samples());
+        turns.shuffle(&mut rng);
+        let mut adam = Steps::adam(DECAYS);
+        let mut separations = Separations::new(course.weight);
+        for step in 0..course.steps {
+            let forget = turns.take(BATCH[0], &mut rng);
+            let draw = |_| rng.random_range(0..job.retained.samples());
+            let retained: Vec<usize> = (0..BATCH[1]).map(draw).collect();
+            let batch = [&forget[..], &retained[..]];
+            let gradients = self.gradients(&state, batch, &mut separations)?;
+            let wanted = gradients
+                .into_iter()
+                .filter(|(name, _)| names.contains(name));
+            let part = step as f64 / course.steps as f64;
+            let falling = 0.5 * (1.0 + (std::f64::consts::PI * part).cos());
+            let rate = RATE * falling * ((step + 1) as f64 / WARM_UP).min(1.0);
+            adam.step(rate, &mut state, wanted.collect(), &BTreeMap::new());
+            progress();
+        }
+        state.retain(|name, _| names.contains(name));
+        finite(&state)?;
+        Ok(state)
+    }
 
     /// The gradients of one batch, by full name.
     fn gradients(
         &self,
-        job: &RefineJob<'_>,
-        aim: &Aim,
         state: &StateDict,
         [forget, retained]: [&[usize]; 2],
         separations: &mut Separations,
     ) -> Result<BTreeMap<String, Vec<f32>>, NetError> {
-        let pieces = self.pieces(state, Purpose::Gradients)?;
+        let (job, aim) = (&self.job, &self.aim);
+        let pieces = self.stage.pieces(state, Purpose::Gradients)?;
         let threads = training_parts(forget.len() + retained.len());
         let mut input = job.forget.select(forget);
         input.append(job.retained.select(retained));
@@ -178,7 +196,7 @@ impl LastStage {
         at_logits.extend(hold(now.map_err(backend)?, before.view(), job.gone));
 
         let labels: Vec<u32> = forget.iter().map(|at| job.forget_rows[*at]).collect();
-        let at_features = separations.gradient(&features, &labels, job.weight)?;
+        let at_features = separations.gradient(&features, &labels)?;
 
         let each = stream.per_sample();
         let picked = |all: &[f32], places: &[usize]| -> Vec<f32> {
@@ -210,6 +228,20 @@ impl LastStage {
         Backward::new(below, &mut collect).layers(&pieces.stage, back)?;
         Ok(gradients)
     }
+}
+
+/// Refuses weights that are not finite.
+fn finite(state: &StateDict) -> Result<(), NetError> {
+    for (name, array) in state {
+        if let Some(index) = array.values.iter().position(|v| !v.is_finite()) {
+            return Err(NetError::NotFinite {
+                name: name.clone(),
+                value: array.values[index],
+                index,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The variance of each channel over samples and positions.

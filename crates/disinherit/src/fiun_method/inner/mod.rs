@@ -18,6 +18,7 @@ mod open;
 mod refine;
 mod refusal;
 mod smoothed;
+mod weight;
 
 use std::collections::BTreeSet;
 
@@ -88,8 +89,9 @@ impl<'a> Inner<'a> {
         let chosen = chooser.choose()?;
         let refiner = Refiner::new(self.work, model, layer, &material)?;
         let refined = match refiner {
-            // A ridge that was asked for is the whole strength.
-            Some(refiner) if self.options.ridge.is_none() => refiner.refine(&chooser, &chosen)?,
+            Some(refiner) if self.options.trains_last_stage() => {
+                refiner.refine(&chooser, &chosen)?
+            }
             _ => None,
         };
         let (changed, refined) = match refined {

@@ -10,32 +10,27 @@
 use std::collections::BTreeSet;
 
 use disinherit_data::DataSet;
-use disinherit_nets::{Entrances, LastStage, RefineJob, StateDict};
+use disinherit_nets::{Course, Entrances, LastStage, RefineJob, Refinement, StateDict};
 use disinherit_registry::RefinedStage;
 use fiun::{Matrix, Separation};
 
 use super::choose::{Chooser, Chosen, KEEP};
 use super::layer::Layer;
 use super::material::{Material, Part, Samples};
+use super::weight::{LEFT, WeightSearch};
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::provenance::own_data;
 use crate::work::Work;
 
-/// The share of the criterion that is to be left: at least and at most.
-const LEFT: [f64; 2] = [0.62, 0.78];
-
-/// The weight of the criterion that is tried first, by how much the next one differs until the share is between
-/// two, and how many are tried.
-const WEIGHT: f64 = 0.02;
-const STEP: f64 = 2.5;
+/// Weights that are tried.
 const TRIALS: usize = 5;
 
 /// Samples of each kind that the model did not learn, at least and at most, on which the criterion is measured.
 const UNSEEN: [usize; 2] = [50, 500];
 
-/// Steps over the last stage.
-const STEPS: usize = 40;
+/// Steps over the last stage with the first weight, and with each further one, from where the steps before led.
+const STEPS: [usize; 2] = [40, 16];
 
 /// Forget samples without which steps would be taken on noise.
 const FEWEST: usize = 64;
@@ -49,6 +44,8 @@ pub(super) struct Refiner<'a> {
     samples: &'a Samples,
     state: &'a StateDict,
     stage: LastStage,
+    /// Of the samples that the edit is computed from.
+    shares: Matrix,
 }
 
 /// What replaces the edit of one layer.
@@ -100,7 +97,9 @@ impl<'a> Refiner<'a> {
         };
         let stage = LastStage::of(&model.architecture).map_err(EngineError::net(model.id()))?;
         let enough = samples.part.fitted >= FEWEST;
+        let fitted: Vec<usize> = (0..samples.part.fitted).collect();
         Ok(stage.filter(|_| enough).map(|stage| Self {
+            shares: samples.shares.select_rows(&fitted),
             work,
             model,
             layer,
@@ -138,30 +137,34 @@ impl<'a> Refiner<'a> {
         if one <= LEFT[1] * before {
             return Ok(None);
         }
-        let (mut weight, mut between) = (WEIGHT, [None, None]);
+        let refinement = self.refinement(&entrances)?;
+        let mut search = WeightSearch::new();
+        let mut led: Option<StateDict> = None;
+        let mut taken = 0;
         for _ in 0..TRIALS {
             self.work.go_on()?;
-            let changed = self.steps(&entrances, weight)?;
+            let course = Course {
+                weight: search.weight() as f32,
+                steps: STEPS[usize::from(led.is_some())],
+                from: led.as_ref(),
+            };
+            let changed = self.steps(&refinement, course)?;
+            taken += course.steps;
             let mut state = self.state.clone();
             state.extend(changed.clone());
             let features = self.features(&state, &entrances)?;
             let now = separation(&state, &features)?;
-            if (LEFT[0] * before..=LEFT[1] * before).contains(&now) {
+            let weight = search.weight();
+            if search.told(now / before) {
                 let record = RefinedStage {
                     weight,
-                    steps: STEPS,
+                    steps: taken,
                     separation: [before, one, now],
                     tensors: changed.keys().cloned().collect(),
                 };
                 return self.accepted(chooser, changed, &features, record);
             }
-            let too_weak = now > LEFT[1] * before;
-            between[usize::from(!too_weak)] = Some(weight);
-            weight = match between {
-                [Some(weak), Some(strong)] => (weak * strong).sqrt(),
-                _ if too_weak => weight * STEP,
-                _ => weight / STEP,
-            };
+            led = Some(changed);
         }
         Ok(None)
     }
@@ -212,26 +215,33 @@ impl<'a> Refiner<'a> {
         }))
     }
 
-    fn steps(&self, entrances: &Both<Entrances>, weight: f64) -> Result<StateDict, EngineError> {
-        let fitted = self.samples.part.fitted;
-        let places: Vec<usize> = (0..fitted).collect();
+    fn refinement<'b>(
+        &'b self,
+        entrances: &'b Both<Entrances>,
+    ) -> Result<Refinement<'b>, EngineError> {
         let retained = &self.material.retained;
         let job = RefineJob {
             state: self.state,
             forget: &entrances.forget[0],
-            forget_rows: &self.samples.part.rows[..fitted],
-            shares: &self.samples.shares.select_rows(&places),
+            forget_rows: &self.samples.part.rows[..self.samples.part.fitted],
+            shares: &self.shares,
             retained: &entrances.retained[0],
             retained_rows: &retained.rows[..retained.fitted],
             gone: &self.material.gone,
             keep: KEEP,
-            weight: weight as f32,
-            steps: STEPS,
             seed: 1,
         };
+        self.stage.refinement(job).map_err(self.net())
+    }
+
+    fn steps(
+        &self,
+        refinement: &Refinement<'_>,
+        course: Course<'_>,
+    ) -> Result<StateDict, EngineError> {
         let title = format!("last stage of {}", self.model.id());
-        let stage = self.work.progress().stage(&title, STEPS as u64);
-        let refined = self.stage.refine(&job, &mut || stage.advance(1));
+        let stage = self.work.progress().stage(&title, course.steps as u64);
+        let refined = refinement.run(course, &mut || stage.advance(1));
         refined.map_err(self.net())
     }
 
