@@ -186,6 +186,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/settings/retention", Right::Administer),
     get("/sign-in", Right::Public),
     post("/sign-in", Right::Public),
+    get("/sign-in/issuer", Right::Public),
+    get("/sign-in/callback", Right::Public),
     post("/sign-out", Right::Public),
     get("/style.css", Right::Public),
 ];

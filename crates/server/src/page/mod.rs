@@ -48,6 +48,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/settings/retention", post(settings::retention))
         .route("/log", get(log::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::send))
+        .route("/sign-in/issuer", get(sign_in::begin))
+        .route("/sign-in/callback", get(sign_in::end))
         .route("/sign-out", post(sign_in::leave))
 }
 
