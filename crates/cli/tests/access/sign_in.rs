@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use disinherit_testkit::skipped;
 use jsonwebtoken::Algorithm;
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use crate::common::Place;

@@ -192,13 +192,13 @@ mod tests {
 
     #[test]
     fn only_its_own_state_fits() {
-        let (key, flow) = (key(), flow());
+        let (key, other, flow) = (key(), flow(), flow());
         let state = flow.parameters(&key).unwrap().state;
         let check = |flow: &Flow, state: &str, now| flow.check(&key, state, now);
         assert_eq!(check(&flow, &state, BEGUN + FLOW_TIME), Ok(()));
         let late = check(&flow, &state, BEGUN + FLOW_TIME + 1);
         assert_eq!(late, Err(Stray::Late));
-        let other = super::tests::flow().parameters(&key).unwrap().state;
+        let other = other.parameters(&key).unwrap().state;
         for wrong in [&other, "", "?", &state[1..]] {
             assert_eq!(check(&flow, wrong, BEGUN), Err(Stray::Foreign), "{wrong}");
         }
