@@ -11,6 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use common::Place;
+use common::browser::Browser;
 use disinherit::registry::{
     Asked, Digest, ErasurePlan, ErasureStep, Filing, ImportRecord, LossBound, Manifest, MethodName,
     ModelRow, NewModel, OperationRecord, Publication,
@@ -57,51 +58,28 @@ impl Drop for Server {
     }
 }
 
-/// Chromium, where the machine has it.
-fn chromium() -> Option<String> {
-    let names = ["chromium", "chromium-browser", "google-chrome"].into_iter();
-    let mut found = names.filter(|name| Command::new(name).arg("--version").output().is_ok());
-    std::env::var("CHROMIUM").ok().or_else(|| {
-        let name = found.next()?;
-        let path = Command::new("which").arg(name).output().ok()?;
-        Some(String::from_utf8(path.stdout).ok()?.trim().to_owned())
-    })
-}
-
 /// From `serve --demo` to a certificate and a closed request by clicking, in Chromium: no console error, no request
 /// to elsewhere, no finding of axe, everything reachable with the keyboard. `DISINHERIT_PICTURES` names a folder for the
 /// pictures of `docs/serve.md`.
 #[test]
 fn a_request_goes_its_way_by_clicking() {
-    let what = "the page in a browser";
-    let python = std::env::var("DISINHERIT_PYTHON").unwrap_or_else(|_| "python3".into());
-    let imports = "import axe_playwright_python, playwright";
-    let has = Command::new(&python).args(["-c", imports]).output();
-    if !has.is_ok_and(|output| output.status.success()) {
-        let why = format!("`{python}` has not both playwright and axe-playwright-python");
-        return skipped(what, &why);
-    }
-    let Some(chromium) = chromium() else {
-        return skipped(what, "there is no Chromium");
+    let browser = match Browser::find() {
+        Ok(browser) => browser,
+        Err(why) => return skipped("the page in a browser", &why),
     };
     let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut server = Server::start(folder.path(), &["--demo", "--deep"]);
     let token = server.says("token: ");
     let address = server.says("listening on ");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/life.py");
-    let mut life = Command::new(python);
-    life.arg(script)
-        .args([&address, &token, &begun.as_secs_f64().to_string()])
-        .env("CHROMIUM", chromium);
-    if let Ok(pictures) = std::env::var("DISINHERIT_PICTURES") {
-        life.args(["--pictures", &pictures]);
+    let begun = begun.as_secs_f64().to_string();
+    let pictures = std::env::var("DISINHERIT_PICTURES").ok();
+    let mut arguments = vec![address.as_str(), &token, &begun];
+    if let Some(pictures) = &pictures {
+        arguments.extend(["--pictures", pictures]);
     }
-    let output = life.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let wrong = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{wrong}");
-    note(&format!("the page: {}", said.trim()));
+    let said = browser.run("life.py", &arguments);
+    note(&format!("the page: {said}"));
 }
 
 /// A base, models that were tuned from it, and models that were tuned from those; ten thousand in all.

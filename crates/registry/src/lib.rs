@@ -117,4 +117,6 @@ pub use samples::read_sample_list;
 pub use service::answer::KeptAnswer;
 pub use service::job::{Job, JobKind, JobState};
 pub use service::token::AccessToken;
-pub use service::webhook::{Delivery, DeliveryEnd, Webhook, WebhookTally};
+pub use service::webhook::{
+    Delivery, DeliveryEnd, MessageFate, Webhook, WebhookMessage, WebhookTally,
+};

@@ -15,7 +15,7 @@ use crate::equipment::Equipment;
 use crate::error::ServeError;
 use crate::events::feed::Feed;
 pub(crate) use crate::identity::Caller;
-use crate::identity::{Issuer, OidcSettings};
+use crate::identity::{FlowKey, Issuer, OidcSettings};
 use crate::listen::tls::TlsFiles;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -23,6 +23,9 @@ use crate::quota::{Limiter, Limits};
 
 /// The most calls that use the registry at a time.
 const AT_A_TIME: usize = 32;
+
+/// The setting of the registry with the key for sign-ins that are under way.
+const FLOW_KEY: &str = "sign-in key";
 
 /// How a server works.
 pub struct Settings {
@@ -75,7 +78,11 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(settings: Settings) -> Result<Arc<Self>, ServeError> {
-        let issuer = settings.oidc.clone().map(Issuer::new).transpose()?;
+        let registry = Arc::clone(&settings.equipment.registry);
+        let issuer = match settings.oidc.clone() {
+            Some(oidc) => Some(Issuer::new(oidc, || flow_key(&registry))?),
+            None => None,
+        };
         Ok(Arc::new(Self {
             limiter: Limiter::new(&settings.limits),
             audit: Audit::new(settings.audit_log.clone()),
@@ -133,4 +140,12 @@ impl App {
         drop(turn);
         done.unwrap_or_else(|error| Err(Problem::fault(&error)))
     }
+}
+
+/// The key for sign-ins that are under way: the first server that needs it makes it, and all others of the registry use
+/// the same.
+fn flow_key(registry: &Registry) -> Result<FlowKey, ServeError> {
+    let new = FlowKey::new_text().map_err(ServeError::SignIn)?;
+    let kept = registry.setting_or(FLOW_KEY, &new)?;
+    Ok(FlowKey::from_text(kept))
 }

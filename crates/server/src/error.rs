@@ -31,6 +31,9 @@ pub enum ServeError {
     /// Tokens of an issuer cannot be checked.
     #[error("cannot take tokens of the issuer: {0}")]
     Issuer(String),
+    /// People cannot sign in through the issuer.
+    #[error("cannot offer the issuer's sign-in: {0}")]
+    SignIn(String),
     /// A webhook that cannot be made.
     #[error("cannot make a webhook: {0}")]
     Webhook(String),

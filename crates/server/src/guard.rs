@@ -11,13 +11,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::{App, Caller};
 use crate::audit::Call;
-use crate::identity::{Unknown, hash, holder, is_registrys};
+use crate::cookies::{SESSION, cookie};
+use crate::destination::Destination;
+use crate::identity::{Carrier, Unknown, hash, holder, is_registrys};
 use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::rights::{Right, right_of};
-
-/// The cookie of the page.
-pub(crate) const COOKIE: &str = "disinherit_token";
 
 /// The longest token that is looked at.
 const LONGEST: usize = 8192;
@@ -45,6 +44,8 @@ pub(crate) async fn guard(
             .address(request.extensions().get::<Peer>(), request.headers()),
     };
     let for_people = !path.starts_with("/api/") && path != "/metrics";
+    let asked = request.uri().path_and_query().map(|asked| asked.as_str());
+    let to = Destination::read(asked.unwrap_or_default());
     let answer = match admitted(&app, &call, &path, request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
@@ -58,7 +59,7 @@ pub(crate) async fn guard(
             let body = to_bytes(request.into_body(), FEW);
             let _ = tokio::time::timeout(MOMENT, body).await;
             if for_people && problem.status == 401 && call.method == Method::GET {
-                Redirect::to("/sign-in").into_response()
+                Redirect::to(&to.after("/sign-in")).into_response()
             } else {
                 problem.into_response()
             }
@@ -98,9 +99,9 @@ async fn admitted(
     let Some(right) = right_of(call.method.as_str(), path) else {
         return Err(forbidden("nobody may do this").into());
     };
-    let (secret, from_cookie) = secret_of(headers);
+    let (secret, carrier) = secret_of(headers);
     let writes = !matches!(call.method, Method::GET | Method::HEAD);
-    if writes && (from_cookie || right == Right::Public) && !is_own(headers) {
+    if writes && (carrier == Carrier::Page || right == Right::Public) && !is_own(headers) {
         return Err(forbidden("this call comes from another page").into());
     }
     if right != Right::Public || writes {
@@ -109,7 +110,7 @@ async fn admitted(
     if right == Right::Public {
         return Ok(None);
     }
-    let caller = identified(app, call, secret.as_deref()).await?;
+    let caller = identified(app, call, secret.as_deref(), carrier).await?;
     let refused = match app.limiter.call_by(&caller.identity) {
         Err(problem) => problem,
         Ok(()) if caller.role.may(right) => return Ok(Some(caller)),
@@ -129,32 +130,38 @@ pub(crate) async fn identified(
     app: &Arc<App>,
     call: &Call,
     secret: Option<&str>,
+    carrier: Carrier,
 ) -> Result<Caller, Problem> {
-    let unknown = |detail: String| {
-        let status = StatusCode::UNAUTHORIZED;
-        Problem::new(status, "/problems/unauthorized", detail)
-    };
     let Some(secret) = secret.filter(|secret| !secret.is_empty()) else {
-        return Err(unknown("a token is needed".into()));
+        return Err(unauthorized("a token is needed"));
     };
     let known = match secret.len() <= LONGEST {
-        true => caller(app, secret).await,
+        true => caller(app, secret, carrier).await,
         false => Err(Unknown::Forged("this token is too long".into())),
     };
-    known.map_err(|reason| match reason {
+    known.map_err(|reason| refusal(app, call, reason))
+}
+
+/// Why somebody is not let in, as a problem. What was never given out counts against the address that sent it.
+pub(crate) fn refusal(app: &App, call: &Call, reason: Unknown) -> Problem {
+    match reason {
         Unknown::Forged(reason) => {
             app.limiter.failed(call.address);
-            unknown(reason)
+            unauthorized(reason)
         }
-        Unknown::Lapsed(reason) => unknown(reason),
+        Unknown::Lapsed(reason) => unauthorized(reason),
         Unknown::Failed(problem) => problem,
-    })
+    }
+}
+
+fn unauthorized(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "/problems/unauthorized", detail)
 }
 
 /// Whose secret it is.
-async fn caller(app: &Arc<App>, secret: &str) -> Result<Caller, Unknown> {
+async fn caller(app: &Arc<App>, secret: &str, carrier: Carrier) -> Result<Caller, Unknown> {
     match &app.issuer {
-        Some(issuer) if !is_registrys(secret) => issuer.caller(secret).await,
+        Some(issuer) if !is_registrys(secret) => issuer.caller(secret, carrier).await,
         _ => {
             let hash = hash(secret);
             let found = app.read(move |registry| Ok(registry.token(&hash)?)).await;
@@ -175,30 +182,20 @@ pub(crate) fn denied(app: &App, call: &Call, caller: Option<&Caller>, problem: &
     }
 }
 
-/// The secret of a call, and whether a browser sent it by itself.
-fn secret_of(headers: &HeaderMap) -> (Option<String>, bool) {
+/// The secret of a call, and how it came: a browser sends its cookie by itself.
+fn secret_of(headers: &HeaderMap) -> (Option<String>, Carrier) {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     if let Some(value) = headers.get(header::AUTHORIZATION).and_then(text) {
-        return match value.split_once(' ') {
-            Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => {
-                (Some(secret.trim().to_owned()), false)
-            }
-            _ => (None, false),
-        };
+        let bearer = value.split_once(' ').and_then(|(scheme, secret)| {
+            let known = scheme.eq_ignore_ascii_case("bearer");
+            known.then(|| secret.trim().to_owned())
+        });
+        return (bearer, Carrier::Header);
     }
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(text);
-    let pairs: Vec<String> = cookies
-        .flat_map(|line| {
-            line.split(';')
-                .map(|pair| pair.trim().to_owned())
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let own = pairs
-        .iter()
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(name, _)| *name == COOKIE);
-    (own.map(|(_, secret)| secret.to_owned()), own.is_some())
+    match cookie(headers, SESSION) {
+        Some(secret) => (Some(secret), Carrier::Page),
+        None => (None, Carrier::Header),
+    }
 }
 
 /// Whether a form was sent by a page of this server. Browsers say so; what says nothing is no browser's.

@@ -153,9 +153,10 @@ impl From<ServeError> for Problem {
                 Self::new(StatusCode::BAD_GATEWAY, "/problems/not-delivered", detail)
             }
             ServeError::Webhook(_) | ServeError::Token(_) => Self::bad(detail),
-            ServeError::Io { .. } | ServeError::Tls { .. } | ServeError::Issuer(_) => {
-                Self::fault(&detail)
-            }
+            ServeError::Io { .. }
+            | ServeError::Tls { .. }
+            | ServeError::Issuer(_)
+            | ServeError::SignIn(_) => Self::fault(&detail),
         }
     }
 }

@@ -82,6 +82,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(log::list))
         .routes(routes!(webhooks::list, webhooks::add))
         .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::pause))
+        .routes(routes!(webhooks::resume))
         .routes(routes!(webhooks::remove))
 }
 

@@ -1,6 +1,7 @@
-//! A small OpenID Connect issuer: discovery, keys, tokens.
+//! A small OpenID Connect issuer: discovery, keys, tokens, and people who sign in.
 
-use std::io::{BufRead, BufReader, Write};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,8 @@ use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, PublicKeyData};
 use serde_json::{Value, json};
+
+use crate::grants::Grants;
 
 /// A key of an issuer.
 pub(crate) struct Key {
@@ -72,12 +75,47 @@ impl Key {
     }
 }
 
+/// A call as it came.
+pub(crate) struct Call {
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+/// An answer: the status line, a header, the body.
+pub(crate) struct Reply {
+    pub(crate) status: &'static str,
+    pub(crate) header: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    pub(crate) fn json(status: &'static str, body: &Value) -> Self {
+        Self {
+            status,
+            header: "content-type: application/json".into(),
+            body: body.to_string(),
+        }
+    }
+
+    pub(crate) fn to(place: &str) -> Self {
+        Self {
+            status: "302 Found",
+            header: format!("location: {place}"),
+            body: String::new(),
+        }
+    }
+}
+
 /// An issuer that answers on a thread of its own.
 pub(crate) struct Issuer {
     pub(crate) url: String,
     keys: Arc<Mutex<Vec<Jwk>>>,
     /// How often its keys were read.
     read: Arc<AtomicUsize>,
+    /// Who signs in, and how.
+    pub(crate) grants: Arc<Mutex<Grants>>,
 }
 
 impl Issuer {
@@ -86,23 +124,32 @@ impl Issuer {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let keys: Arc<Mutex<Vec<Jwk>>> = Arc::default();
         let read = Arc::new(AtomicUsize::new(0));
+        let grants: Arc<Mutex<Grants>> = Arc::default();
         let issuer = Self {
             url: url.clone(),
             keys: Arc::clone(&keys),
             read: Arc::clone(&read),
+            grants: Arc::clone(&grants),
         };
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let discovery = json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
-                answer(stream, |path| match path {
-                    "/.well-known/openid-configuration" => Some(discovery),
+                let discovery = json!({
+                    "issuer": url, "jwks_uri": format!("{url}/keys"),
+                    "authorization_endpoint": format!("{url}/authorize"),
+                    "token_endpoint": format!("{url}/token"),
+                    "end_session_endpoint": format!("{url}/leave"),
+                });
+                answer(stream, |call| match call.path.as_str() {
+                    "/.well-known/openid-configuration" => Reply::json("200 OK", &discovery),
                     // One that speaks for another.
-                    "/other/.well-known/openid-configuration" => Some(discovery),
+                    "/other/.well-known/openid-configuration" => Reply::json("200 OK", &discovery),
                     "/keys" => {
                         read.fetch_add(1, Ordering::SeqCst);
-                        Some(json!({"keys": *keys.lock().unwrap()}))
+                        Reply::json("200 OK", &json!({"keys": *keys.lock().unwrap()}))
                     }
-                    _ => None,
+                    "/authorize" => grants.lock().unwrap().authorize(&call.query),
+                    "/token" => grants.lock().unwrap().token(call),
+                    _ => Reply::json("404 Not Found", &json!({})),
                 });
             }
         });
@@ -135,22 +182,37 @@ pub(crate) fn now() -> u64 {
         .as_secs()
 }
 
-fn answer(mut stream: TcpStream, find: impl FnOnce(&str) -> Option<Value>) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    let first = lines.next().and_then(Result::ok).unwrap_or_default();
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    while lines
-        .next()
-        .and_then(Result::ok)
-        .is_some_and(|line| !line.is_empty())
-    {}
-    let (status, body) = match find(&path) {
-        Some(body) => ("200 OK", body.to_string()),
-        None => ("404 Not Found", String::new()),
-    };
-    let length = body.len();
-    let head =
-        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+fn answer(mut stream: TcpStream, find: impl FnOnce(&Call) -> Reply) {
+    let reply = find(&call(&stream));
+    let (status, header, length) = (reply.status, reply.header, reply.body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{header}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
     // A client that has gone away is none of an issuer's business.
-    let _ = stream.write_all(format!("{head}{body}").as_bytes());
+    let _ = stream.write_all(format!("{head}{}", reply.body).as_bytes());
+}
+
+fn call(stream: &TcpStream) -> Call {
+    let mut reader = BufReader::new(stream);
+    let mut line = || {
+        let mut text = String::new();
+        let _ = reader.read_line(&mut text);
+        text.trim_end().to_owned()
+    };
+    let first = line();
+    let asked = first.split(' ').nth(1).unwrap_or_default();
+    let (path, query) = asked.split_once('?').unwrap_or((asked, ""));
+    let mut headers = BTreeMap::new();
+    while let Some((name, value)) = line().split_once(':') {
+        headers.insert(name.to_lowercase(), value.trim().to_owned());
+    }
+    let length = headers.get("content-length");
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    let _ = reader.read_exact(&mut body);
+    Call {
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body: String::from_utf8(body).unwrap(),
+    }
 }

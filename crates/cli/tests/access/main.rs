@@ -1,4 +1,4 @@
-//! Access to the service: limits, configuration, TLS, tokens of an issuer.
+//! Access to the service: limits, configuration, TLS, tokens of an issuer, sign-in through it.
 #![allow(clippy::unwrap_used, missing_docs)]
 #![cfg(all(unix, feature = "server"))]
 
@@ -6,7 +6,9 @@
 mod common;
 mod config;
 mod described;
+mod grants;
 mod issuer;
 mod limits;
 mod oidc;
+mod sign_in;
 mod tls;

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
 #[cfg(all(unix, feature = "server"))]
+pub(crate) mod browser;
+#[cfg(all(unix, feature = "server"))]
 pub(crate) mod server;
 
 use std::collections::{BTreeMap, HashMap};

@@ -24,6 +24,8 @@ pub(crate) struct Server {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
+    /// What browsers are to keep.
+    pub(crate) cookies: Vec<String>,
     pub(crate) text: String,
     pub(crate) bytes: Vec<u8>,
 }
@@ -36,11 +38,20 @@ impl Answer {
 
 impl Server {
     pub(crate) fn start(place: &Place, flags: &[&str], crash: Option<&str>) -> Self {
+        Self::start_at("127.0.0.1:0", place, flags, crash)
+    }
+
+    pub(crate) fn start_at(
+        address: &str,
+        place: &Place,
+        flags: &[&str],
+        crash: Option<&str>,
+    ) -> Self {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("disinherit"));
         command
             .current_dir(place.folder.path())
             .env("DISINHERIT_ACTOR", "host")
-            .args(["serve", "--listen", "127.0.0.1:0", "--quiet"])
+            .args(["serve", "--listen", address, "--quiet"])
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
@@ -100,6 +111,10 @@ impl Server {
             )
         });
         let headers: BTreeMap<String, String> = headers.collect();
+        let cookies = answer.headers().get_all("set-cookie").iter();
+        let cookies = cookies
+            .map(|cookie| String::from_utf8_lossy(cookie.as_bytes()).into_owned())
+            .collect();
         // A stream has no end that could be waited for.
         let kind = headers.get("content-type");
         let bytes = match kind.is_some_and(|kind| kind == "text/event-stream") {
@@ -109,6 +124,7 @@ impl Server {
         Ok(Answer {
             status: answer.status().as_u16(),
             headers,
+            cookies,
             text: String::from_utf8_lossy(&bytes).into_owned(),
             bytes,
         })

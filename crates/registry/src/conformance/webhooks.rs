@@ -9,7 +9,7 @@ use crate::error::RegistryError;
 use crate::ids::{ErasureId, OperationId};
 use crate::registry::Registry;
 use crate::service::job::{Job, JobKind, JobState};
-use crate::service::webhook::{DeliveryEnd, Webhook, WebhookTally};
+use crate::service::webhook::{DeliveryEnd, MessageFate, Webhook, WebhookTally};
 use crate::time::now;
 use umig::Forget;
 
@@ -23,6 +23,7 @@ fn webhook(states: &[ErasureState]) -> Webhook {
         pause: 1000,
         created_by: "ann".into(),
         created: now(),
+        paused: None,
         tally: WebhookTally::default(),
     }
 }
@@ -64,6 +65,7 @@ pub(super) fn messages(registry: &Registry) {
 
     told(registry, request, before);
     assert_eq!(registry.last_erasure_event().unwrap(), last);
+    paused(registry, [all, ends]);
 
     let taken = registry.take_webhook("w").unwrap().unwrap();
     assert_eq!((taken.id, taken.secret.as_str()), (all, "whsec_AAAA"));
@@ -89,6 +91,7 @@ pub(super) fn messages(registry: &Registry) {
     let late = registry.due_delivery(ends).unwrap();
     assert_eq!(late, None, "what was still to be delivered goes too");
     assert!(registry.remove_webhook(all).unwrap());
+    assert_eq!(registry.webhook_messages(10).unwrap(), []);
 }
 
 /// What happened after an operation is told, of one request or of all.
@@ -109,6 +112,23 @@ fn told(registry: &Registry, request: ErasureId, before: OperationId) {
         registry.erasure_events(before, None, 2).unwrap(),
         events[..2]
     );
+}
+
+/// What is paused is taken by no server, and its messages wait.
+fn paused(registry: &Registry, ids: [i64; 2]) {
+    let marked = |id, paused| registry.pause_webhook(id, paused).unwrap();
+    assert_eq!([true, true], ids.map(|id| marked(id, true)));
+    assert!(!marked(ids[1] + 1, true));
+    assert!(registry.webhooks().unwrap()[0].paused.is_some());
+    assert_eq!(registry.take_webhook("w").unwrap(), None);
+    assert_eq!(registry.due_delivery(ids[0]).unwrap(), None);
+    let waiting = registry.webhook_messages(2).unwrap();
+    assert_eq!(waiting.len(), 2, "no more than were asked for");
+    assert_eq!(waiting[0].state, ErasureState::Rejected, "the newest first");
+    let due = MessageFate::Waiting { due: 0 };
+    assert_eq!((&waiting[0].fate, waiting[0].attempts), (&due, 0));
+    assert_eq!([true, true], ids.map(|id| marked(id, false)));
+    assert_eq!(registry.webhooks().unwrap()[0].paused, None);
 }
 
 fn tried_again(registry: &Registry, id: i64, last: OperationId) {
@@ -139,6 +159,17 @@ fn tried_again(registry: &Registry, id: i64, last: OperationId) {
     assert_eq!((tally.waiting, tally.delivered, tally.given_up), (0, 1, 1));
     assert_eq!(tally.said, "answered 500");
     assert!(tally.last.is_some());
+    let messages = registry.webhook_messages(10).unwrap();
+    let own = messages.iter().filter(|message| message.webhook == id);
+    let ends: Vec<_> = own.map(|own| (own.attempts, &own.fate)).collect();
+    assert!(
+        matches!(
+            ends[..],
+            [(2, MessageFate::GivenUp { said, .. }), (1, MessageFate::Arrived { .. })]
+                if said == "answered 500"
+        ),
+        "{ends:?}"
+    );
 }
 
 /// What waits is cancelled with its job, in one transaction; where nothing waits, nothing is.

@@ -305,6 +305,18 @@ impl Registry {
         self.runtime.block_on(self.catalog.set(name, value))
     }
 
+    /// A setting of the registry, which is this value where it had none. Of several who ask at once, all get the same.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn setting_or(&self, name: &str, first: &str) -> Result<String, RegistryError> {
+        self.runtime.block_on(async {
+            self.catalog.set_first(name, first).await?;
+            let kept = self.catalog.setting(name).await?;
+            Ok(kept.unwrap_or_else(|| first.to_owned()))
+        })
+    }
+
     /// How long superseded versions are kept before they are due for a purge, as it was written (`30d`); `None`
     /// where they are kept until they are purged by name.
     ///

@@ -2,7 +2,7 @@
 
 use crate::error::RegistryError;
 use crate::registry::Registry;
-use crate::service::webhook::{Delivery, DeliveryEnd, Webhook};
+use crate::service::webhook::{Delivery, DeliveryEnd, Webhook, WebhookMessage};
 use crate::time::now;
 
 /// How long a server may be silent before another one delivers the messages of its webhook, in milliseconds.
@@ -32,6 +32,24 @@ impl Registry {
     /// [`RegistryError`].
     pub fn remove_webhook(&self, id: i64) -> Result<bool, RegistryError> {
         self.wait(self.catalog().remove_webhook(id))
+    }
+
+    /// Pauses a webhook, whose messages wait from now on, or has them delivered again; false where there is none.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn pause_webhook(&self, id: i64, paused: bool) -> Result<bool, RegistryError> {
+        let since = if paused { now() } else { 0 };
+        self.wait(self.catalog().pause_webhook(id, since))
+    }
+
+    /// The last messages of all webhooks and what has become of them, the newest first. Of those that have ended, the
+    /// last fifty of each webhook are kept.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn webhook_messages(&self, limit: u32) -> Result<Vec<WebhookMessage>, RegistryError> {
+        self.wait(self.catalog().webhook_messages(limit))
     }
 
     /// Takes a webhook that has something to deliver. No other worker gets it before this one has been silent

@@ -25,6 +25,8 @@ pub struct Webhook {
     pub created_by: String,
     /// When, in milliseconds since 1970-01-01 UTC.
     pub created: u64,
+    /// Since when its messages wait because it was paused, in milliseconds since 1970-01-01 UTC, if it was.
+    pub paused: Option<u64>,
     /// What has become of its messages.
     #[serde(flatten)]
     pub tally: WebhookTally,
@@ -83,6 +85,45 @@ pub enum DeliveryEnd {
     /// It did not, and is not tried again.
     GivenUp {
         /// Why it did not.
+        said: String,
+    },
+}
+
+/// A message of a webhook, and what has become of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookMessage {
+    /// The webhook.
+    pub webhook: i64,
+    /// The operation that it tells of.
+    pub operation: OperationId,
+    /// The request.
+    pub request: ErasureId,
+    /// What the request became.
+    pub state: ErasureState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What has become of it.
+    pub fate: MessageFate,
+}
+
+/// What has become of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageFate {
+    /// It is still to be delivered.
+    Waiting {
+        /// From when on, in milliseconds since 1970-01-01 UTC; 0 for at once.
+        due: u64,
+    },
+    /// It arrived.
+    Arrived {
+        /// When, in milliseconds since 1970-01-01 UTC.
+        time: u64,
+    },
+    /// It was given up.
+    GivenUp {
+        /// When, in milliseconds since 1970-01-01 UTC.
+        time: u64,
+        /// Why the last attempt failed.
         said: String,
     },
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use disinherit::registry::{ErasureState, Webhook};
+use disinherit::registry::Webhook;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::body::{Body, positive};
+use crate::api::body::Body;
 use crate::api::requests::known;
 use crate::api::steps::NoBody;
 use crate::app::{App, Caller};
 use crate::problem::Problem;
 use crate::query::Path;
 use crate::reply::Json;
-use crate::webhooks::make::{NewWebhook, make_webhook, test_webhook};
+use crate::webhooks::make::NewWebhook;
+use crate::webhooks::steps;
 
 /// A webhook that is to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -54,6 +55,8 @@ pub(crate) struct WebhookView {
     created_by: String,
     /// In milliseconds since 1970-01-01 UTC.
     created: u64,
+    /// Since when its messages wait because it was paused, if it was.
+    paused: Option<u64>,
     /// How many messages are still to be delivered.
     waiting: u64,
     delivered: u64,
@@ -88,6 +91,7 @@ impl From<&Webhook> for WebhookView {
             pause: webhook.pause,
             created_by: webhook.created_by.clone(),
             created: webhook.created,
+            paused: webhook.paused,
             waiting: tally.waiting,
             delivered: tally.delivered,
             last: tally.last,
@@ -99,13 +103,10 @@ impl From<&Webhook> for WebhookView {
 
 impl WebhookBody {
     fn read(self) -> Result<NewWebhook, Problem> {
-        let states = self.states.iter().map(|state| state.parse());
         Ok(NewWebhook {
             url: self.url,
             secret: self.secret,
-            states: states
-                .collect::<Result<Vec<ErasureState>, _>>()
-                .map_err(Problem::bad)?,
+            states: steps::states(self.states.iter().map(String::as_str))?,
             attempts: self.attempts.unwrap_or(NewWebhook::ATTEMPTS),
             pause: self.pause.unwrap_or(NewWebhook::PAUSE),
             allow_http: self.allow_http,
@@ -134,9 +135,7 @@ pub(crate) async fn add(
     Body(body): Body<WebhookBody>,
 ) -> Result<Response, Problem> {
     let (caller, new) = (known(caller)?, body.read()?);
-    let made = app
-        .read(move |registry| Ok(make_webhook(registry, &caller.name, new)?))
-        .await?;
+    let made = steps::add(&app, &caller, new).await?;
     let made = MadeWebhook {
         webhook: (&made).into(),
         secret: made.secret,
@@ -156,11 +155,36 @@ pub(crate) async fn test(
     Path(id): Path,
     Body(_): Body<NoBody>,
 ) -> Result<Json<WebhookView>, Problem> {
-    let id = number(&id)?;
-    let tested = app
-        .read(move |registry| Ok(test_webhook(registry, id)?))
-        .await?;
+    let tested = steps::test(&app, &id).await?;
     Ok(Json((&tested).into()))
+}
+
+/// Pauses a webhook: its messages wait from now on.
+#[utoipa::path(post, path = "/api/v1/webhooks/{id}/pause", params(("id" = i64, Path)),
+    request_body = NoBody, tag = "webhooks",
+    responses((status = 200, body = WebhookView),
+        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn pause(
+    State(app): State<Arc<App>>,
+    Path(id): Path,
+    Body(_): Body<NoBody>,
+) -> Result<Json<WebhookView>, Problem> {
+    let paused = steps::pause(&app, &id, true).await?;
+    Ok(Json((&paused).into()))
+}
+
+/// Has the messages of a webhook that was paused delivered again, those that have waited first.
+#[utoipa::path(post, path = "/api/v1/webhooks/{id}/resume", params(("id" = i64, Path)),
+    request_body = NoBody, tag = "webhooks",
+    responses((status = 200, body = WebhookView),
+        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn resume(
+    State(app): State<Arc<App>>,
+    Path(id): Path,
+    Body(_): Body<NoBody>,
+) -> Result<Json<WebhookView>, Problem> {
+    let resumed = steps::pause(&app, &id, false).await?;
+    Ok(Json((&resumed).into()))
 }
 
 /// Removes a webhook, with what is still to be delivered.
@@ -173,20 +197,6 @@ pub(crate) async fn remove(
     Path(id): Path,
     Body(_): Body<NoBody>,
 ) -> Result<StatusCode, Problem> {
-    let id = number(&id)?;
-    match app
-        .read(move |registry| Ok(registry.remove_webhook(id)?))
-        .await?
-    {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(missing()),
-    }
-}
-
-fn number(text: &str) -> Result<i64, Problem> {
-    positive(text).ok_or_else(missing)
-}
-
-fn missing() -> Problem {
-    Problem::missing("no webhook has this number")
+    steps::remove(&app, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

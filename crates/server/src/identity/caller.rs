@@ -18,6 +18,15 @@ pub(crate) struct Caller {
     pub(crate) role: Roles,
 }
 
+/// How a token came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// In the header `Authorization`.
+    Header,
+    /// From the page: in its cookie, or its form.
+    Page,
+}
+
 /// Why a token gives nobody in.
 #[derive(Debug)]
 pub(crate) enum Unknown {

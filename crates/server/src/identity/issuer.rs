@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
+use url::Url;
 
-use super::caller::{Caller, Roles, Unknown};
-use super::keyset::{KeyError, KeySet};
+use super::caller::{Caller, Carrier, Roles, Unknown};
+use super::documents::{AskError, Documents};
+use super::flow::{Flow, FlowKey, Stray};
+use super::keyset::KeySet;
+use super::sign_in::{self, ExchangeError, SignIn, SignInSettings};
+use crate::destination::Destination;
 use crate::error::ServeError;
 use crate::problem::Problem;
 use crate::rights::Role;
@@ -32,39 +38,143 @@ pub struct OidcSettings {
     pub roles_claim: String,
     /// What values of the claim stand for. Without any, they are the names of roles.
     pub roles: BTreeMap<String, Role>,
+    /// How people sign in on the page through the issuer, where they can.
+    pub sign_in: Option<SignInSettings>,
 }
+
+/// What a token says of whom and how.
+type Claims = Map<String, Value>;
 
 /// An issuer that is trusted.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     settings: OidcSettings,
+    documents: Documents,
     keys: KeySet,
+    sign_in: Option<SignIn>,
 }
 
 impl Issuer {
-    pub(crate) fn new(settings: OidcSettings) -> Result<Self, ServeError> {
-        let keys = KeySet::new(&settings.issuer).map_err(ServeError::Issuer)?;
-        Ok(Self { settings, keys })
+    /// An issuer. `key` is asked for where people sign in through it.
+    pub(crate) fn new(
+        mut settings: OidcSettings,
+        key: impl FnOnce() -> Result<FlowKey, ServeError>,
+    ) -> Result<Self, ServeError> {
+        let documents = Documents::new().map_err(ServeError::Issuer)?;
+        let keys = KeySet::new(&settings.issuer, documents.clone()).map_err(ServeError::Issuer)?;
+        let sign_in = match settings.sign_in.take() {
+            Some(how) => Some(SignIn::new(how, key()?)?),
+            None => None,
+        };
+        Ok(Self {
+            settings,
+            documents,
+            keys,
+            sign_in,
+        })
     }
 
     /// Reads the issuer's keys before the first call. One that cannot be reached now is asked again later.
     pub(crate) async fn prepare(&self) -> Result<(), ServeError> {
         match self.keys.fetch().await {
-            Err(KeyError::Wrong(reason)) => Err(ServeError::Issuer(reason)),
-            Err(KeyError::Unreachable(reason)) => {
+            Err(AskError::Wrong(reason)) => return Err(ServeError::Issuer(reason)),
+            Err(AskError::Unreachable(reason)) => {
                 tracing::error!(
                     issuer = self.settings.issuer,
                     reason,
                     "the issuer cannot be reached"
                 );
-                Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {}
+        }
+        match (&self.sign_in, self.keys.known_endpoints()) {
+            (Some(_), Some(endpoints)) => {
+                let wrong = |error: AskError| ServeError::SignIn(error.reason().to_owned());
+                sign_in::check(&endpoints).map_err(wrong)
+            }
+            _ => Ok(()),
         }
     }
 
+    /// The issuer's URL.
+    pub(crate) fn url(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// Sign-in through the issuer, where it is set up.
+    pub(crate) fn sign_in(&self) -> Option<&SignIn> {
+        self.sign_in.as_ref()
+    }
+
+    /// Begins a sign-in: what the browser keeps, and where it goes.
+    pub(crate) async fn begin(
+        &self,
+        sign_in: &SignIn,
+        to: Destination,
+        again: bool,
+    ) -> Result<(Flow, Url), Problem> {
+        let flow = Flow::begin(to, disinherit::model::now());
+        let flow = flow.map_err(|reason| Problem::fault(&reason))?;
+        let endpoints = self.keys.endpoints().await.map_err(unreadable)?;
+        let url = sign_in.authorization(&endpoints, &flow, again);
+        Ok((flow, url.map_err(misfit)?))
+    }
+
+    /// Whether a visitor who comes back with this `state` began the sign-in, in time.
+    pub(crate) fn check(&self, sign_in: &SignIn, flow: &Flow, state: &str) -> Result<(), Stray> {
+        flow.check(sign_in.key(), state, disinherit::model::now())
+    }
+
+    /// Ends a sign-in: the ID token that the issuer gives for a code, and whose it is.
+    pub(crate) async fn finish(
+        &self,
+        sign_in: &SignIn,
+        flow: &Flow,
+        code: &str,
+    ) -> Result<(String, Caller), Unknown> {
+        let endpoints = self.keys.endpoints().await;
+        let endpoints = endpoints.map_err(|error| Unknown::Failed(unreadable(error)))?;
+        let exchanged = sign_in.exchange(&self.documents, &endpoints, code, flow);
+        let token = exchanged.await.map_err(|error| match error {
+            ExchangeError::Code(reason) => Unknown::Forged(reason),
+            ExchangeError::Issuer(error) => Unknown::Failed(misfit(error)),
+        })?;
+        let claims = self.claims(&token, &[sign_in.client_id()]).await?;
+        let named = |name: &str| claims.get(name).and_then(Value::as_str);
+        let nonce = flow.nonce(sign_in.key());
+        let nonce = nonce.map_err(|reason| Unknown::Failed(Problem::fault(&reason)))?;
+        if named("nonce") != Some(&nonce) {
+            let reason = "the token is of another sign-in";
+            return Err(Unknown::Forged(reason.into()));
+        }
+        // Where it is said to whom the token was given, it was given to this service.
+        if claims.contains_key("azp") && named("azp") != Some(sign_in.client_id()) {
+            let reason = "the token was given to another service";
+            return Err(Unknown::Forged(reason.into()));
+        }
+        let caller = self.caller_of(&claims)?;
+        Ok((token, caller))
+    }
+
+    /// Where somebody who has signed out here can sign out of the issuer too, as far as that is known.
+    pub(crate) fn way_out(&self) -> Option<Url> {
+        let sign_in = self.sign_in.as_ref()?;
+        sign_in.way_out(&self.keys.known_endpoints()?)
+    }
+
     /// Whose token it is.
-    pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Unknown> {
+    pub(crate) async fn caller(&self, secret: &str, carrier: Carrier) -> Result<Caller, Unknown> {
+        let mut audiences = vec![self.settings.audience.as_str()];
+        // What the page keeps of a sign-in is for the client. Programs send tokens that are for the audience.
+        if let (Carrier::Page, Some(sign_in)) = (carrier, &self.sign_in) {
+            audiences.push(sign_in.client_id());
+        }
+        let claims = self.claims(secret, &audiences).await?;
+        self.caller_of(&claims)
+    }
+
+    /// What a token says that holds, and is for one of these.
+    async fn claims(&self, secret: &str, audiences: &[&str]) -> Result<Claims, Unknown> {
         let forged = |reason: String| Unknown::Forged(reason);
         let header = decode_header(secret).map_err(|_| forged("this is no token".into()))?;
         if !ALGORITHMS.contains(&header.alg) {
@@ -77,28 +187,31 @@ impl Issuer {
             return Err(forged("this token has critical headers".into()));
         }
         let kid = header.kid.as_deref();
-        let found = self.keys.find(kid, header.alg).await.map_err(unreachable)?;
+        let found = self.keys.find(kid, header.alg).await;
+        let found = found.map_err(|error| Unknown::Failed(unreadable(error)))?;
         let key = found.ok_or_else(|| forged("the issuer has no such key".into()))?;
-        let claims = decode::<Map<String, Value>>(secret, &key, &self.rules(header.alg));
-        let claims = claims.map_err(|error| refused(error.kind()))?.claims;
+        let claims = decode::<Claims>(secret, &key, &self.rules(header.alg, audiences));
+        Ok(claims.map_err(|error| refused(error.kind()))?.claims)
+    }
+
+    /// Of whom a token speaks that holds.
+    fn caller_of(&self, claims: &Claims) -> Result<Caller, Unknown> {
         let subject = claims
             .get("sub")
             .and_then(Value::as_str)
             .unwrap_or_default();
         let plain = !subject.is_empty() && !subject.chars().any(char::is_control);
         if !plain || subject.chars().count() > LONGEST {
-            return Err(forged("the token names no subject that can be kept".into()));
+            let reason = "the token names no subject that can be kept";
+            return Err(Unknown::Forged(reason.into()));
         }
-        let role = self.roles(&claims);
+        let role = self.roles(claims);
         if role.is_empty() {
             let claim = &self.settings.roles_claim;
             let detail = format!("the claim `{claim}` of this token names no role of this server");
-            let status = axum::http::StatusCode::FORBIDDEN;
-            return Err(Unknown::Failed(Problem::new(
-                status,
-                "/problems/forbidden",
-                detail,
-            )));
+            let problem = Problem::new(StatusCode::FORBIDDEN, "/problems/forbidden", detail);
+            let hint = "ask those who administer the issuer for a role";
+            return Err(Unknown::Failed(problem.with_hint(hint)));
         }
         let name = format!("{}#{subject}", self.settings.issuer);
         Ok(Caller {
@@ -109,17 +222,17 @@ impl Issuer {
         })
     }
 
-    fn rules(&self, algorithm: Algorithm) -> Validation {
+    fn rules(&self, algorithm: Algorithm, audiences: &[&str]) -> Validation {
         let mut rules = Validation::new(algorithm);
         rules.leeway = LEEWAY;
         rules.validate_nbf = true;
         rules.set_issuer(&[&self.settings.issuer]);
-        rules.set_audience(&[&self.settings.audience]);
+        rules.set_audience(audiences);
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         rules
     }
 
-    fn roles(&self, claims: &Map<String, Value>) -> Roles {
+    fn roles(&self, claims: &Claims) -> Roles {
         let Some(value) = claim(claims, &self.settings.roles_claim) else {
             return Roles::from_iter([]);
         };
@@ -146,13 +259,34 @@ fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claim(claims.get(outer)?.as_object()?, inner)
 }
 
-fn unreachable(error: KeyError) -> Unknown {
-    let (KeyError::Wrong(reason) | KeyError::Unreachable(reason)) = error;
-    tracing::error!(reason, "the issuer's keys cannot be read");
-    let status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+/// The issuer's keys and places are not known.
+fn unreadable(error: AskError) -> Problem {
+    tracing::error!(reason = error.reason(), "the issuer's keys cannot be read");
     let detail = "the keys of the tokens' issuer cannot be read now";
-    let problem = Problem::new(status, "/problems/issuer", detail);
-    Unknown::Failed(problem.with_hint("try again soon; tokens of this registry still hold"))
+    away(detail)
+}
+
+/// The issuer does not do its part of a sign-in.
+fn misfit(error: AskError) -> Problem {
+    tracing::error!(
+        reason = error.reason(),
+        "the issuer cannot be used for a sign-in"
+    );
+    match error {
+        AskError::Unreachable(_) => away("the issuer does not answer now"),
+        AskError::Wrong(_) => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "/problems/issuer",
+            "the issuer and this server do not agree on how to sign in",
+        )
+        .with_hint("the log of the server says why: show it to those who administer it"),
+    }
+}
+
+fn away(detail: &str) -> Problem {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new(status, "/problems/issuer", detail)
+        .with_hint("try again soon; tokens of this registry still hold")
 }
 
 fn refused(kind: &ErrorKind) -> Unknown {
@@ -176,7 +310,7 @@ mod tests {
     use crate::rights::Right;
 
     fn issuer(claim: &str, roles: &[(&str, Role)]) -> Issuer {
-        Issuer::new(OidcSettings {
+        let settings = OidcSettings {
             issuer: "https://id.example".into(),
             audience: "desk".into(),
             roles_claim: claim.into(),
@@ -184,8 +318,9 @@ mod tests {
                 .iter()
                 .map(|(name, role)| ((*name).to_owned(), *role))
                 .collect(),
-        })
-        .unwrap()
+            sign_in: None,
+        };
+        Issuer::new(settings, || Err(ServeError::SignIn("no key".into()))).unwrap()
     }
 
     fn roles(issuer: &Issuer, claims: &str) -> String {

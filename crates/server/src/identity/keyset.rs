@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
-use reqwest::{Client, Url, redirect};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
+
+use super::documents::{AskError, Documents, secure};
 
 /// How old keys may be before they are read again.
 const OLD: Duration = Duration::from_secs(3600);
@@ -16,32 +16,34 @@ const OLD: Duration = Duration::from_secs(3600);
 /// How often the issuer is asked at most: forged tokens must not make this server ask at their pace.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// How long the issuer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The longest document that is read, in bytes.
-const LONGEST: usize = 1 << 20;
-
-/// Why there are no keys.
-#[derive(Debug, Clone)]
-pub(super) enum KeyError {
-    /// What the issuer says cannot be used.
-    Wrong(String),
-    /// It does not answer.
-    Unreachable(String),
-}
-
 /// What discovery says.
 #[derive(Deserialize)]
 struct Discovered {
     issuer: String,
     jwks_uri: String,
+    #[serde(flatten)]
+    endpoints: Endpoints,
+}
+
+/// Where the issuer signs people in and out, as far as it says so.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Endpoints {
+    #[serde(default)]
+    pub(super) authorization_endpoint: Option<String>,
+    #[serde(default)]
+    pub(super) token_endpoint: Option<String>,
+    #[serde(default)]
+    pub(super) end_session_endpoint: Option<String>,
+    /// How clients say who they are at the token endpoint; with a header where this is not said.
+    #[serde(default)]
+    pub(super) token_endpoint_auth_methods_supported: Option<Vec<String>>,
 }
 
 /// Keys that were read.
 #[derive(Debug)]
 struct Known {
     keys: JwkSet,
+    endpoints: Endpoints,
     read: Instant,
 }
 
@@ -49,26 +51,35 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct KeySet {
     issuer: String,
-    client: Client,
+    documents: Documents,
     known: RwLock<Option<Arc<Known>>>,
     /// When the issuer was asked last. Held while it is asked, so that it is asked once for all who wait.
     asked: Mutex<Option<Instant>>,
 }
 
 impl KeySet {
-    pub(super) fn new(issuer: &str) -> Result<Self, String> {
+    pub(super) fn new(issuer: &str, documents: Documents) -> Result<Self, String> {
         secure(issuer)?;
-        let client = Client::builder()
-            .timeout(PATIENCE)
-            .redirect(redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
         Ok(Self {
             issuer: issuer.to_owned(),
-            client,
+            documents,
             known: RwLock::default(),
             asked: Mutex::default(),
         })
+    }
+
+    /// Where the issuer signs people in and out.
+    pub(super) async fn endpoints(&self) -> Result<Endpoints, AskError> {
+        if self.known().is_none() {
+            self.read_again().await?;
+        }
+        let unknown = || AskError::Unreachable("it did not answer a moment ago".into());
+        self.known_endpoints().ok_or_else(unknown)
+    }
+
+    /// The same, as far as it was read already.
+    pub(super) fn known_endpoints(&self) -> Option<Endpoints> {
+        self.known().map(|known| known.endpoints.clone())
     }
 
     /// The key of this name for this signature. One that is not known is looked for at the issuer.
@@ -76,7 +87,7 @@ impl KeySet {
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<Option<DecodingKey>, KeyError> {
+    ) -> Result<Option<DecodingKey>, AskError> {
         let known = self.known();
         let fresh = known
             .as_ref()
@@ -112,10 +123,10 @@ impl KeySet {
     }
 
     /// Reads the keys, unless the issuer was asked a moment ago.
-    async fn read_again(&self) -> Result<(), KeyError> {
+    async fn read_again(&self) -> Result<(), AskError> {
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|asked| asked.elapsed() < SELDOM) {
-            let reason = || KeyError::Unreachable("it did not answer a moment ago".into());
+            let reason = || AskError::Unreachable("it did not answer a moment ago".into());
             return self.known().map(|_| ()).ok_or_else(reason);
         }
         *asked = Some(Instant::now());
@@ -123,20 +134,20 @@ impl KeySet {
     }
 
     /// Reads the keys.
-    pub(super) async fn fetch(&self) -> Result<(), KeyError> {
+    pub(super) async fn fetch(&self) -> Result<(), AskError> {
         let place = format!(
             "{}/.well-known/openid-configuration",
             self.issuer.trim_end_matches('/')
         );
-        let found: Discovered = self.read(&place).await?;
+        let found: Discovered = self.documents.get(&place).await?;
         if found.issuer != self.issuer {
-            return Err(KeyError::Wrong(format!(
+            return Err(AskError::Wrong(format!(
                 "{place} speaks for `{}`, not for `{}`",
                 found.issuer, self.issuer
             )));
         }
-        secure(&found.jwks_uri).map_err(KeyError::Wrong)?;
-        let keys: JwkSet = self.read(&found.jwks_uri).await?;
+        secure(&found.jwks_uri).map_err(AskError::Wrong)?;
+        let keys: JwkSet = self.documents.get(&found.jwks_uri).await?;
         tracing::info!(
             issuer = self.issuer,
             keys = keys.keys.len(),
@@ -144,33 +155,11 @@ impl KeySet {
         );
         let known = Known {
             keys,
+            endpoints: found.endpoints,
             read: Instant::now(),
         };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(known));
         Ok(())
-    }
-
-    async fn read<T: DeserializeOwned>(&self, place: &str) -> Result<T, KeyError> {
-        let away = |error: reqwest::Error| KeyError::Unreachable(format!("{place}: {error}"));
-        let answer = self.client.get(place).send().await.map_err(away)?;
-        let status = answer.status();
-        if status.is_server_error() || status.as_u16() == 429 {
-            return Err(KeyError::Unreachable(format!("{place} answers {status}")));
-        }
-        if !status.is_success() {
-            return Err(KeyError::Wrong(format!("{place} answers {status}")));
-        }
-        let mut answer = answer;
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(away)? {
-            body.extend_from_slice(&piece);
-            if body.len() > LONGEST {
-                let reason = format!("{place} says more than {LONGEST} bytes");
-                return Err(KeyError::Wrong(reason));
-            }
-        }
-        serde_json::from_slice(&body)
-            .map_err(|error| KeyError::Wrong(format!("{place} cannot be read: {error}")))
     }
 }
 
@@ -203,47 +192,5 @@ fn name(algorithm: Algorithm) -> &'static str {
         Algorithm::ES256 => "ES256",
         Algorithm::EdDSA => "EdDSA",
         _ => "",
-    }
-}
-
-/// Refuses addresses whose answers others could alter on their way.
-fn secure(place: &str) -> Result<(), String> {
-    let url = Url::parse(place).map_err(|error| format!("`{place}` is no URL: {error}"))?;
-    let host = url.host_str().unwrap_or_default();
-    let here = host == "localhost"
-        || host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    match url.scheme() {
-        "https" => Ok(()),
-        "http" if here => Ok(()),
-        _ => Err(format!("`{place}` must begin with https://")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn issuers_speak_tls_or_are_on_this_machine() {
-        for good in [
-            "https://id.example/realms/a",
-            "http://127.0.0.1:9",
-            "http://[::1]:9",
-            "http://localhost/x",
-        ] {
-            assert_eq!(secure(good), Ok(()), "{good}");
-        }
-        for wrong in [
-            "http://id.example",
-            "http://127.0.0.1.evil.example",
-            "ftp://id.example",
-            "id.example",
-            "",
-        ] {
-            assert!(secure(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -44,10 +44,17 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/settings", get(settings::show))
         .route("/settings/tokens", post(settings::new_token))
         .route("/settings/tokens/{id}/revoke", post(settings::revoke))
+        .route("/settings/webhooks", post(settings::new_webhook))
+        .route("/settings/webhooks/{id}/test", post(settings::test))
+        .route("/settings/webhooks/{id}/pause", post(settings::pause))
+        .route("/settings/webhooks/{id}/resume", post(settings::resume))
+        .route("/settings/webhooks/{id}/remove", post(settings::remove))
         .route("/settings/four-eyes", post(settings::four_eyes))
         .route("/settings/retention", post(settings::retention))
         .route("/log", get(log::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::send))
+        .route("/sign-in/issuer", get(sign_in::begin))
+        .route("/sign-in/callback", get(sign_in::end))
         .route("/sign-out", post(sign_in::leave))
 }
 

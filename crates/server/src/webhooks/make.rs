@@ -44,6 +44,18 @@ impl NewWebhook {
 
     /// The pause after the first attempt where nothing is said, in milliseconds.
     pub const PAUSE: u64 = 5000;
+
+    /// A webhook to an address, with what is usual for everything else: all states are told.
+    pub fn to(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            secret: None,
+            states: Vec::new(),
+            attempts: Self::ATTEMPTS,
+            pause: Self::PAUSE,
+            allow_http: false,
+        }
+    }
 }
 
 /// Makes a webhook; `by` made it. What is returned has the secret.
@@ -73,10 +85,21 @@ pub fn make_webhook(registry: &Registry, by: &str, new: NewWebhook) -> Result<We
         pause: new.pause,
         created_by: by.to_owned(),
         created: now(),
+        paused: None,
         tally: WebhookTally::default(),
     };
     webhook.id = registry.add_webhook(&webhook)?;
     Ok(webhook)
+}
+
+/// A webhook by its number.
+///
+/// # Errors
+/// [`ServeError::NoWebhook`]; the registry's.
+pub(crate) fn find_webhook(registry: &Registry, id: i64) -> Result<Webhook, ServeError> {
+    let mut all = registry.webhooks()?.into_iter();
+    all.find(|known| known.id == id)
+        .ok_or(ServeError::NoWebhook(id))
 }
 
 /// Sends a message of the type `webhook.test`, once, from here.
@@ -85,11 +108,7 @@ pub fn make_webhook(registry: &Registry, by: &str, new: NewWebhook) -> Result<We
 /// [`ServeError::NoWebhook`]; [`ServeError::NotDelivered`] with the reason why it has not arrived; the
 /// registry's.
 pub fn test_webhook(registry: &Registry, id: i64) -> Result<Webhook, ServeError> {
-    let found = registry
-        .webhooks()?
-        .into_iter()
-        .find(|known| known.id == id);
-    let webhook = found.ok_or(ServeError::NoWebhook(id))?;
+    let webhook = find_webhook(registry, id)?;
     let mut seed = [0; 16];
     rand::rngs::SysRng
         .try_fill_bytes(&mut seed)

@@ -5,3 +5,4 @@ pub(crate) mod make;
 pub(crate) mod message;
 pub(crate) mod send;
 pub(crate) mod sign;
+pub(crate) mod steps;

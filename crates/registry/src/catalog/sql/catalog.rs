@@ -28,7 +28,7 @@ use crate::log::entry::OperationRow;
 use crate::service::answer::KeptAnswer;
 use crate::service::job::{Job, JobState};
 use crate::service::token::AccessToken;
-use crate::service::webhook::{Delivery, DeliveryEnd, Webhook};
+use crate::service::webhook::{Delivery, DeliveryEnd, Webhook, WebhookMessage};
 
 impl SqlCatalog {
     /// An answer that outlasts a database that is away for a while. What is asked must not matter when it is
@@ -300,6 +300,14 @@ impl Catalog for SqlCatalog {
 
     fn remove_webhook(&self, id: i64) -> Answer<'_, bool> {
         Box::pin(self.delete_webhook(id))
+    }
+
+    fn pause_webhook(&self, id: i64, since: u64) -> Answer<'_, bool> {
+        Box::pin(self.mark_paused(id, since))
+    }
+
+    fn webhook_messages(&self, limit: u32) -> Answer<'_, Vec<WebhookMessage>> {
+        self.patiently(move || self.last_messages(limit))
     }
 
     fn take_webhook<'a>(

@@ -7,6 +7,7 @@ mod erasures;
 mod events;
 mod json;
 mod leases;
+mod messages;
 mod patience;
 pub(crate) mod pool;
 mod query;

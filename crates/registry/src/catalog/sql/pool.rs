@@ -59,6 +59,11 @@ const SQLITE: &[Step] = &[
         "webhooks",
         include_str!("../../../migrations/sqlite/0007_webhooks.sql"),
     ),
+    (
+        8,
+        "messages",
+        include_str!("../../../migrations/sqlite/0008_messages.sql"),
+    ),
 ];
 #[cfg(feature = "postgres")]
 const POSTGRES: &[Step] = &[
@@ -91,6 +96,11 @@ const POSTGRES: &[Step] = &[
         6,
         "webhooks",
         include_str!("../../../migrations/postgres/0006_webhooks.sql"),
+    ),
+    (
+        7,
+        "messages",
+        include_str!("../../../migrations/postgres/0007_messages.sql"),
     ),
 ];
 

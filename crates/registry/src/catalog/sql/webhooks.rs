@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use crate::catalog::sql::events::{state, step};
+use crate::catalog::sql::messages;
 use crate::catalog::sql::pool::SqlCatalog;
 use crate::catalog::sql::service::{as_time, next, time};
 use crate::catalog::sql::write::Writer;
@@ -13,7 +14,7 @@ use crate::ids::{ErasureId, OperationId};
 use crate::service::webhook::{Delivery, DeliveryEnd, Webhook, WebhookTally};
 
 const WEBHOOK: &str = "SELECT id, url, secret, states, attempts, pause, created_by, created, delivered, last, given_up, \
-                       said, (SELECT COUNT(*) FROM deliveries d WHERE d.webhook = w.id) FROM webhooks w";
+                       said, (SELECT COUNT(*) FROM deliveries d WHERE d.webhook = w.id), paused FROM webhooks w";
 
 impl Writer {
     /// Notes that a request changed its state, for every webhook that is to be told. It is in the same
@@ -71,15 +72,29 @@ impl SqlCatalog {
 
     pub(super) async fn delete_webhook(&self, id: i64) -> Result<bool, RegistryError> {
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM deliveries WHERE webhook = $1")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
+        for messages in [
+            "DELETE FROM deliveries WHERE webhook = $1",
+            "DELETE FROM ended_deliveries WHERE webhook = $1",
+        ] {
+            sqlx::query(messages)
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+        }
         let done = sqlx::query("DELETE FROM webhooks WHERE id = $1")
             .bind(id)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    pub(super) async fn mark_paused(&self, id: i64, since: u64) -> Result<bool, RegistryError> {
+        let done = sqlx::query("UPDATE webhooks SET paused = $1 WHERE id = $2")
+            .bind(as_time(since))
+            .bind(id)
+            .execute(self.pool())
+            .await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -90,7 +105,8 @@ impl SqlCatalog {
         until: u64,
     ) -> Result<Option<Webhook>, RegistryError> {
         // Most of the time there is nothing, and writers are not to wait for the answer.
-        let due = "SELECT COUNT(*) FROM deliveries WHERE due <= $1";
+        let due = "SELECT COUNT(*) FROM deliveries d JOIN webhooks w ON w.id = d.webhook \
+                   WHERE d.due <= $1 AND w.paused = 0";
         let due: i64 = sqlx::query_scalar(due)
             .bind(as_time(now))
             .fetch_one(self.pool())
@@ -100,7 +116,7 @@ impl SqlCatalog {
         }
         let mut transaction = self.begin().await?;
         let text = AssertSqlSafe(format!(
-            "{WEBHOOK} WHERE lease < $1 AND EXISTS \
+            "{WEBHOOK} WHERE lease < $1 AND paused = 0 AND EXISTS \
              (SELECT 1 FROM deliveries e WHERE e.webhook = w.id AND e.due <= $1) ORDER BY id LIMIT 1"
         ));
         let found = sqlx::query(text)
@@ -126,8 +142,8 @@ impl SqlCatalog {
         now: u64,
     ) -> Result<Option<Delivery>, RegistryError> {
         let text = "SELECT d.webhook, d.operation, o.hash, d.erasure, o.command, d.before, d.state, o.time, d.attempt \
-                    FROM deliveries d JOIN operations o ON o.id = d.operation \
-                    WHERE d.webhook = $1 AND d.due <= $2 ORDER BY d.operation LIMIT 1";
+                    FROM deliveries d JOIN operations o ON o.id = d.operation JOIN webhooks w ON w.id = d.webhook \
+                    WHERE d.webhook = $1 AND d.due <= $2 AND w.paused = 0 ORDER BY d.operation LIMIT 1";
         let row = sqlx::query(text)
             .bind(webhook)
             .bind(as_time(now))
@@ -176,6 +192,7 @@ impl SqlCatalog {
             }
         }
         leave(&mut transaction, delivery, end).await?;
+        messages::note(&mut transaction, delivery, end).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -232,6 +249,7 @@ fn webhook(row: &AnyRow) -> Result<Webhook, RegistryError> {
             said: row.try_get(11)?,
             waiting: count(12)?,
         },
+        paused: Some(time(row, 13)?).filter(|time| *time > 0),
     })
 }
 
