@@ -100,22 +100,26 @@ fn training_learns_and_repeats_itself() {
 #[test]
 fn the_number_of_threads_does_not_matter() {
     let splits = open("digits", &OpenOptions::default()).unwrap();
-    let architecture = architecture(Kind::ResNet8, 1, 8);
-    let fresh = initial_state(&architecture, 5).unwrap();
-    let set = splits.train.sample(100, 1);
-    let config = TrainingConfig {
-        epochs: 1,
-        batch_size: 50,
-        ..TrainingConfig::default()
-    };
-    let with = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        let train = || run(&architecture, &fresh, &set, &config, &|_| false).unwrap();
-        pool.build().unwrap().install(train)
-    };
-    let one = with(1);
-    for threads in [2, 5] {
-        assert_eq!(one, with(threads), "{threads}");
+    let narrow = architecture(Kind::ResNet8, 1, 8);
+    // Has layers whose kernels are cut into parts instead of the samples.
+    let wide = architecture(Kind::ResNet18, 3, 32);
+    let images = samples(24, wide.input);
+    for (network, set) in [(narrow, splits.train.sample(100, 1)), (wide, images)] {
+        let fresh = initial_state(&network, 5).unwrap();
+        let config = TrainingConfig {
+            epochs: 1,
+            batch_size: set.len().div_ceil(2),
+            ..TrainingConfig::default()
+        };
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let train = || run(&network, &fresh, &set, &config, &|_| false).unwrap();
+            pool.build().unwrap().install(train)
+        };
+        let one = with(1);
+        for threads in [2, 5] {
+            assert_eq!(one, with(threads), "{threads}");
+        }
     }
 }
 

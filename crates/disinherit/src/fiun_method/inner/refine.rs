@@ -75,6 +75,13 @@ struct Judged {
     retained: Matrix,
 }
 
+/// What enters the stage of the samples that the edit is made from, and of those that it is judged on where there
+/// are such.
+struct Views {
+    entrances: Both<Entrances>,
+    unseen: Option<Unseen>,
+}
+
 impl Unseen {
     fn run<E>(&self, features: impl Fn(&Entrances) -> Result<Matrix, E>) -> Result<Judged, E> {
         Ok(Judged {
@@ -116,45 +123,30 @@ impl<'a> Refiner<'a> {
         chooser: &Chooser<'_>,
         chosen: &Chosen,
     ) -> Result<Option<Refined>, EngineError> {
-        let entrances = self.entrances()?;
-        let unseen = self.unseen()?;
-        let separation = |state: &StateDict, features: &Both<Matrix>| match &unseen {
-            Some(unseen) => {
-                let judged = unseen.run(|part| self.stage.features(state, part));
-                let judged = judged.map_err(self.net())?;
-                self.separation(features, [&judged.forget, &judged.retained], &unseen.rows)
-            }
-            None => {
-                let apart = &self.samples.part.rows[self.samples.part.fitted..];
-                let judged = [&features.forget[1], &features.retained[1]];
-                self.separation(features, judged, apart)
-            }
+        let views = Views {
+            entrances: self.entrances()?,
+            unseen: self.unseen()?,
         };
-        let before = separation(self.state, &self.features(self.state, &entrances)?)?;
-        let mut edited = self.state.clone();
-        edited.extend(self.layer.corrected(&chosen.correction)?);
-        let one = separation(&edited, &self.features(&edited, &entrances)?)?;
+        let (_, before) = self.look(&views, StateDict::new())?;
+        let (_, one) = self.look(&views, self.layer.corrected(&chosen.correction)?)?;
         if one <= LEFT[1] * before {
             return Ok(None);
         }
-        let refinement = self.refinement(&entrances)?;
+        let refinement = self.refinement(&views.entrances)?;
         let mut search = WeightSearch::new();
         let mut led: Option<StateDict> = None;
         let mut taken = 0;
         for _ in 0..TRIALS {
             self.work.go_on()?;
+            let weight = search.weight();
             let course = Course {
-                weight: search.weight() as f32,
+                weight: weight as f32,
                 steps: STEPS[usize::from(led.is_some())],
                 from: led.as_ref(),
             };
             let changed = self.steps(&refinement, course)?;
             taken += course.steps;
-            let mut state = self.state.clone();
-            state.extend(changed.clone());
-            let features = self.features(&state, &entrances)?;
-            let now = separation(&state, &features)?;
-            let weight = search.weight();
+            let (features, now) = self.look(&views, changed.clone())?;
             if search.told(now / before) {
                 let record = RefinedStage {
                     weight,
@@ -167,6 +159,27 @@ impl<'a> Refiner<'a> {
             led = Some(changed);
         }
         Ok(None)
+    }
+
+    /// The features of the samples that the edit is made from once some tensors have changed, and how far they still
+    /// tell the forgotten labels from the rest.
+    fn look(&self, views: &Views, changed: StateDict) -> Result<(Both<Matrix>, f64), EngineError> {
+        let mut state = self.state.clone();
+        state.extend(changed);
+        let features = self.features(&state, &views.entrances)?;
+        let separation = match &views.unseen {
+            Some(unseen) => {
+                let judged = unseen.run(|part| self.stage.features(&state, part));
+                let judged = judged.map_err(self.net())?;
+                self.separation(&features, [&judged.forget, &judged.retained], &unseen.rows)
+            }
+            None => {
+                let apart = &self.samples.part.rows[self.samples.part.fitted..];
+                let judged = [&features.forget[1], &features.retained[1]];
+                self.separation(&features, judged, apart)
+            }
+        }?;
+        Ok((features, separation))
     }
 
     /// The edit with the head that goes with it, if that is within the bounds.
