@@ -39,7 +39,7 @@ pub use last_stage::stage::LastStage;
 pub use layer_inputs::{LayerInputsJob, layer_inputs};
 pub use ops::operation::Op;
 pub use penultimate::activations::Activations;
-pub use penultimate::entrances::Entrances;
+pub use penultimate::entrances::{Entrances, Positions};
 pub use penultimate::network::Penultimate;
 pub use penultimate::tensors::LayerTensors;
 pub use preprocessing::Preprocessing;

@@ -141,9 +141,10 @@ fn activations(cards: &[FisherCard]) -> Result<Option<ActivationStatistics>, Reg
     let all: Option<Vec<_>> = cards.iter().map(|card| card.activations.as_ref()).collect();
     let Some(all) = all else { return Ok(None) };
     let first = all[0];
+    let kind = (&first.layer, first.shape, &first.positions);
     if all
         .iter()
-        .any(|other| (&other.layer, other.shape) != (&first.layer, first.shape))
+        .any(|other| (&other.layer, other.shape, &other.positions) != kind)
     {
         return Ok(None);
     }
@@ -155,6 +156,7 @@ fn activations(cards: &[FisherCard]) -> Result<Option<ActivationStatistics>, Reg
     Ok(Some(ActivationStatistics {
         layer: first.layer.clone(),
         shape: first.shape,
+        positions: first.positions.clone(),
         classes: merged.collect::<Result<_, _>>()?,
     }))
 }

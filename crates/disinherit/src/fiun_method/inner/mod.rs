@@ -16,7 +16,6 @@ mod layer;
 mod material;
 mod open;
 mod refine;
-mod refusal;
 mod smoothed;
 
 use std::collections::BTreeSet;
@@ -30,12 +29,14 @@ use self::drawn::{NONE, can_draw, draw};
 use self::layer::Layer;
 use self::material::Material;
 use self::refine::Refiner;
-use self::refusal::Refusal;
+
 use super::options::FiunOptions;
 use crate::error::EngineError;
 use crate::evidence::InnerPart;
 use crate::form;
+use crate::graph_layer::undescribed;
 use crate::model::LoadedModel;
+use crate::refusal::Refusal;
 use crate::work::Work;
 
 /// Says that no data was given.
@@ -74,7 +75,7 @@ impl<'a> Inner<'a> {
         let has_data = self.work.splits().is_ok();
         let runs = !model.is_head_only() || form::is_graph(model)?;
         if !has_data && runs && !can_draw(self.work, model) {
-            return Err(Refusal::Reason(format!("{NO_DATA}, and {NONE}")));
+            return Err(self.nothing_to_go_by(model));
         }
         let layer = open::open(self.work, model)?;
         let layer = layer.as_ref();
@@ -112,6 +113,20 @@ impl<'a> Inner<'a> {
                 outputs_only: None,
             },
         })
+    }
+
+    /// Says that there is neither data nor a card that describes classes, and why there can be none.
+    fn nothing_to_go_by(&self, model: &LoadedModel) -> Refusal {
+        let why = match form::is_graph(model) {
+            Ok(true) => undescribed(self.work.registry(), model),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let why = match why {
+            Ok(why) => why.map_or_else(String::new, |why| format!(": {why}")),
+            Err(error) => return error.into(),
+        };
+        Refusal::Reason(format!("{NO_DATA}, and {NONE}{why}"))
     }
 
     /// From samples; where there are none, from what the model's card keeps of their activations.

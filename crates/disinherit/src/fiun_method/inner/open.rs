@@ -4,9 +4,9 @@ use super::elsewhere::Elsewhere;
 use super::graph::OfGraph;
 use super::here::Here;
 use super::layer::Layer;
-use super::refusal::Refusal;
 use crate::form;
 use crate::model::LoadedModel;
+use crate::refusal::Refusal;
 use crate::runner::runner_of;
 use crate::work::Work;
 
