@@ -49,9 +49,8 @@ impl GraphLayer {
         let seen = layer.run(model, &few, &mut |_| {})?;
         layer.check_rows(&seen)?;
         layer.check_features(features, model, &few, &seen)?;
-        let entrances = layer.cut.entrances(&few, &model.preprocessing, &mut |_| {});
-        // Values of another kind than the layer's are no entrance that could be described.
-        let entrances = entrances.ok().flatten();
+        layer.enters = true;
+        let entrances = layer.entrances(model, &few, &mut |_| {});
         layer.enters = entrances.is_some_and(|entrances| layer.cut.follows(&entrances, &seen));
         Ok(layer)
     }
@@ -114,20 +113,19 @@ impl GraphLayer {
         })
     }
 
-    /// What enters its block of some samples; nothing where it does not follow from that.
-    ///
-    /// # Errors
-    /// [`NetError`] when the graph cannot be run on them.
+    /// What enters its block of some samples; nothing where the layer does not follow from that, or where it cannot
+    /// be had: values of another kind than the layer's, or sequences of different lengths.
     pub(crate) fn entrances(
         &self,
         model: &LoadedModel,
         set: &DataSet,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<Option<Entrances>, NetError> {
-        match self.enters {
-            true => self.cut.entrances(set, &model.preprocessing, progress),
-            false => Ok(None),
+    ) -> Option<Entrances> {
+        if !self.enters {
+            return None;
         }
+        let entrances = self.cut.entrances(set, &model.preprocessing, progress);
+        entrances.ok().flatten()
     }
 
     /// What follows from draws of what enters its block.

@@ -262,6 +262,12 @@ fn positions_that_do_not_fit_are_refused() {
     // Values of another size are refused by the graph, not by a panic.
     let wide = Entrances::new([1, 1, 17], Matrix::zeros(2, 17)).unwrap();
     assert!(cut.behind(&wide.at(positions(5, vec![0]))).is_err());
+    let tall = Entrances::new([2, 1, 16], Matrix::zeros(2, 32)).unwrap();
+    assert!(cut.behind(&tall.at(positions(5, vec![0]))).is_err());
+    let (vectors, _) = cut_of("text.onnx");
+    let map = Entrances::new([2, 2, 3], Matrix::zeros(2, 12)).unwrap();
+    let said = vectors.behind(&map).unwrap_err().to_string();
+    assert!(said.contains("no map of 2x2"), "{said}");
     let (mut map, _) = cut_of("residual.onnx");
     assert!(map.settle_as(positions(5, vec![0])).is_err());
 }

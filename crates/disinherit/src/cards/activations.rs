@@ -59,7 +59,7 @@ impl Cut {
     ) -> Result<Option<Entrances>, NetError> {
         match self {
             Self::Here(cut) => cut.entrances(set, &model.preprocessing, progress).map(Some),
-            Self::Graph(layer) => layer.entrances(model, set, progress),
+            Self::Graph(layer) => Ok(layer.entrances(model, set, progress)),
         }
     }
 }
@@ -132,7 +132,8 @@ impl Statistician<'_> {
                 let bytes = size(&layer.state);
                 Ok(Some((Cut::Graph(Box::new(layer)), bytes)))
             }
-            Err(Refusal::Reason(_)) => Ok(None),
+            // A graph that does not run in pieces keeps the rest of its card.
+            Err(Refusal::Reason(_) | Refusal::Error(EngineError::Net { .. })) => Ok(None),
             Err(Refusal::Error(error)) => Err(error),
         }
     }

@@ -105,7 +105,7 @@ pub fn layer_below(file: &[u8], features: &str) -> Result<GraphLayer, String> {
     ways.follow(features, &mut layer, file)?;
     // What is shared cannot be corrected for one layer alone.
     layer.bias = layer.bias.filter(|name| ways.uses(name) == 1);
-    layer.entrance = entrance(&graph, &layer);
+    layer.entrance = entrance(&graph, &layer.reads, &layer.stream);
     Ok(layer)
 }
 

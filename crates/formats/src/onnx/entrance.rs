@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::onnx::below::GraphLayer;
 use crate::onnx::graph::Graph;
 
 /// Operations with graphs in them, which may read values that they do not name.
@@ -13,9 +12,9 @@ const FLOAT: u64 = 1;
 
 /// The last value from which alone both what a layer reads and its stream follow: of a plain network what
 /// the layer reads, of a residual one what enters the block; nothing where there is no such value.
-pub(super) fn entrance(graph: &Graph, layer: &GraphLayer) -> Option<String> {
+pub(super) fn entrance(graph: &Graph, reads: &str, stream: &str) -> Option<String> {
     let values = Values::new(graph);
-    let wanted = [&layer.reads, &layer.stream].map(|name| values.places.get(name.as_str()));
+    let wanted = [reads, stream].map(|name| values.places.get(name));
     let [Some(reads), Some(stream)] = wanted else {
         return None;
     };
@@ -144,18 +143,7 @@ mod tests {
 
     /// What enters the block of a layer that reads `a` and writes `s`.
     fn found(graph: &Graph) -> Option<String> {
-        let layer = GraphLayer {
-            weight: "w".into(),
-            transposed: false,
-            bias: None,
-            norm: None,
-            reads: "a".into(),
-            stream: "s".into(),
-            entrance: None,
-            outputs: 1,
-            window: None,
-        };
-        entrance(graph, &layer)
+        entrance(graph, "a", "s")
     }
 
     #[test]

@@ -83,11 +83,7 @@ impl GraphCut {
         let Some(entrance) = self.entrance else {
             return Ok(None);
         };
-        if entrances.positions() != self.sequence.as_ref() {
-            return Err(NetError::Data(
-                "other positions of its sequences lead to its features".into(),
-            ));
-        }
+        self.check(entrances)?;
         let batch = self.network.batch();
         let all: Vec<usize> = (0..entrances.samples()).collect();
         let (mut read, mut written) = (none(), none());
@@ -106,6 +102,23 @@ impl GraphCut {
             self.append(&stream, rows, places.len(), &mut written)?;
         }
         Activations::new(read, written, self.window).map(Some)
+    }
+
+    /// Whether entrances are of the layer's kind: a map, a vector, or the positions that are kept of a sequence.
+    fn check(&self, entrances: &Entrances) -> Result<(), NetError> {
+        if entrances.positions() != self.sequence.as_ref() {
+            return Err(NetError::Data(
+                "other positions of its sequences lead to its features".into(),
+            ));
+        }
+        let [height, width, _] = entrances.shape();
+        let kept = self.sequence.as_ref().map_or(1, |s| s.kept.len());
+        match self.is_map || [height, width] == [1, kept] {
+            true => Ok(()),
+            false => Err(NetError::Data(format!(
+                "what enters its last block is {kept} vectors, and no map of {height}x{width}"
+            ))),
+        }
     }
 
     /// Whether what the layer reads and writes of some samples follows from what enters its block, at the

@@ -78,8 +78,7 @@ impl Layer for OfGraph<'_> {
     }
 
     fn entrances(&self, set: &DataSet) -> Result<Option<Entrances>, EngineError> {
-        let entrances = self.layer.entrances(self.model, set, &mut |_| {});
-        entrances.map_err(self.net())
+        Ok(self.layer.entrances(self.model, set, &mut |_| {}))
     }
 
     fn behind(&self, entrances: &Entrances) -> Result<Option<Activations>, Refusal> {
