@@ -15,6 +15,7 @@ pub mod cards;
 pub mod certificate;
 mod checks;
 mod cost;
+mod described_layer;
 mod draft;
 mod engine;
 mod error;

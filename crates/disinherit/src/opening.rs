@@ -93,12 +93,15 @@ impl Opening<'_> {
             None => LoadedModel::open(registry, self.graph, id)?,
         };
         let runner = self.features.runner();
-        let deep = self
-            .method
-            .edits_features(self.forget, &model, self.engine.runner());
-        let touched = |model| Touched::new(model, self.forget, deep, keep);
+        let touched = |model: LoadedModel, described| {
+            let runner = self.engine.runner();
+            let deep = self
+                .method
+                .edits_features(self.forget, &model, runner, described);
+            Touched::new(model, self.forget, deep, keep)
+        };
         let Some(options) = self.method.fisher() else {
-            return Ok((id.clone(), touched(model), None));
+            return Ok((id.clone(), touched(model, false), None));
         };
         let cards = match rows {
             Some(rows) => rows.cards.get(&model.digest).cloned().unwrap_or_default(),
@@ -121,7 +124,8 @@ impl Opening<'_> {
             selected,
             found: found.kept_open(keep),
         };
-        Ok((id.clone(), touched(model), Some(known)))
+        let described = known.has_activations();
+        Ok((id.clone(), touched(model, described), Some(known)))
     }
 }
 

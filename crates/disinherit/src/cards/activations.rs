@@ -1,18 +1,21 @@
 //! Activation statistics for a card: one pass over the samples of each label.
 
 use disinherit_data::DataSet;
-use disinherit_nets::{Entrances, NetError, Penultimate, StateDict};
+use disinherit_nets::{Entrances, Penultimate, StateDict};
 use disinherit_registry::{ActivationStatistics, ClassActivations};
 use fiun::{LowRankGaussian, Matrix};
 use umig::Umig;
 
+use crate::described_layer::{self, RunLayerDescribed};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::form;
 use crate::graph_layer::{GraphLayer, to_card};
 use crate::model::LoadedModel;
+use crate::progress::Stage;
 use crate::provenance::{lineage, own_data};
 use crate::refusal::Refusal;
+use crate::runner::runner_of;
 
 /// Directions of each class, at most.
 pub(crate) const RANK: usize = 16;
@@ -37,16 +40,18 @@ pub(super) struct Statistician<'a> {
 }
 
 /// A network cut at its penultimate layer.
-enum Cut {
+enum Cut<'a> {
     Here(Box<Penultimate>),
     Graph(Box<GraphLayer>),
+    Elsewhere(Box<RunLayerDescribed<'a>>),
 }
 
-impl Cut {
+impl Cut<'_> {
     fn weight(&self) -> &str {
         match self {
             Self::Here(cut) => cut.weight(),
             Self::Graph(layer) => layer.weight(),
+            Self::Elsewhere(found) => &found.layer.tensors.weight,
         }
     }
 
@@ -55,11 +60,16 @@ impl Cut {
         &self,
         model: &LoadedModel,
         set: &DataSet,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Option<Entrances>, NetError> {
+        stage: &dyn Stage,
+    ) -> Result<Option<Entrances>, EngineError> {
+        let progress = &mut |n| stage.advance(n as u64);
         match self {
-            Self::Here(cut) => cut.entrances(set, &model.preprocessing, progress).map(Some),
+            Self::Here(cut) => {
+                let entrances = cut.entrances(set, &model.preprocessing, progress);
+                entrances.map(Some).map_err(EngineError::net(model.id()))
+            }
             Self::Graph(layer) => Ok(layer.entrances(model, set, progress)),
+            Self::Elsewhere(found) => found.entrances(model, set, stage),
         }
     }
 }
@@ -87,12 +97,15 @@ impl Statistician<'_> {
             layer: cut.weight().to_owned(),
             shape: [0; 3],
             positions: None,
+            elsewhere: match &cut {
+                Cut::Elsewhere(found) => Some(described_layer::to_card(&found.layer)),
+                _ => None,
+            },
             classes: Vec::new(),
         };
         let count = classes.len();
         for class in classes {
-            let done = &mut |n| stage.advance(n as u64);
-            let entrances = cut.entrances(model, &class.set, done).map_err(net())?;
+            let entrances = cut.entrances(model, &class.set, stage.as_ref())?;
             let Some(entrances) = entrances else {
                 return Ok(None);
             };
@@ -114,7 +127,7 @@ impl Statistician<'_> {
     }
 
     /// A model cut at its penultimate layer, and the bytes of its weights; nothing where that cannot be done.
-    fn cut(&self, model: &LoadedModel) -> Result<Option<(Cut, usize)>, EngineError> {
+    fn cut(&self, model: &LoadedModel) -> Result<Option<(Cut<'_>, usize)>, EngineError> {
         let registry = self.engine.registry();
         let size = |state: &StateDict| state.values().map(|array| array.values.len() * 4).sum();
         if !model.is_head_only() {
@@ -122,6 +135,12 @@ impl Statistician<'_> {
             let cut = Penultimate::new(&model.architecture, &state, self.engine.compute());
             let cut = cut.map_err(EngineError::net(model.id()))?;
             return Ok(cut.map(|cut| (Cut::Here(Box::new(cut)), size(&state))));
+        }
+        if let Some(runner) = runner_of(self.engine.runner(), self.train)? {
+            let state = model.state(registry)?;
+            let bytes = size(&state);
+            let found = RunLayerDescribed::find(runner, state, model, self.train)?;
+            return Ok(found.map(|found| (Cut::Elsewhere(Box::new(found)), bytes)));
         }
         if !form::is_graph(model)? {
             return Ok(None);

@@ -26,6 +26,9 @@ pub struct ActivationStatistics {
     pub shape: [usize; 3],
     /// Which positions of a sequence these are; nothing where all of what enters the block is there.
     pub positions: Option<KeptPositions>,
+    /// Of a network that runs elsewhere: how its layer reads and writes. The values are then what the layer reads
+    /// and, behind that, what its output is added to.
+    pub elsewhere: Option<RunElsewhere>,
     /// One for each label that there were samples of.
     pub classes: Vec<ClassActivations>,
 }
@@ -37,6 +40,28 @@ pub struct KeptPositions {
     pub length: usize,
     /// Those that are kept, in rising order; as many as the statistics' shape has.
     pub kept: Vec<usize>,
+}
+
+/// How the penultimate layer of a network that runs elsewhere reads and writes, so that what lies above it can be run
+/// from draws.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunElsewhere {
+    /// Whether its weight is `[inputs, outputs]`.
+    pub transposed: bool,
+    /// The name of its bias, where it has one of its own.
+    pub bias: Option<String>,
+    /// The bias of the batch norm behind it, and the factor between the layer's output and what that is added to.
+    pub shift: Option<(String, Vec<f32>)>,
+    /// The factor between its output and the stream, by channel.
+    pub scale: Vec<f32>,
+    /// Height, width and channels of what it reads.
+    pub reads: [usize; 3],
+    /// The same of the stream.
+    pub stream: [usize; 3],
+    /// Kernel, stride and padding of its window.
+    pub window: [usize; 3],
+    /// The steps from the stream to the features.
+    pub above: Vec<String>,
 }
 
 /// What a network makes of one class.
@@ -57,6 +82,8 @@ struct Description {
     shape: [usize; 3],
     #[serde(default, skip_serializing_if = "Option::is_none")]
     positions: Option<KeptPositions>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    elsewhere: Option<RunElsewhere>,
     classes: Vec<Class>,
 }
 
@@ -84,6 +111,7 @@ impl ActivationStatistics {
             layer: self.layer.clone(),
             shape: self.shape,
             positions: self.positions.clone(),
+            elsewhere: self.elsewhere.clone(),
             classes: self.classes.iter().map(Class::of).collect(),
         };
         let text = serde_json::to_string(&description);
@@ -165,6 +193,7 @@ impl ActivationStatistics {
             layer: description.layer,
             shape: description.shape,
             positions: description.positions,
+            elsewhere: description.elsewhere,
             classes,
         }))
     }
@@ -244,6 +273,7 @@ mod tests {
             layer: "fc1.weight".into(),
             shape: [1, 2, 2],
             positions: None,
+            elsewhere: None,
             classes: vec![
                 class("a/b.c", 1, 1.0),
                 class("", 0, 1e6),
@@ -284,13 +314,25 @@ mod tests {
     fn positions_are_written_where_there_are_some() {
         let mut statistics = statistics();
         let text = String::from_utf8_lossy(&file(&statistics)).into_owned();
-        assert!(!text.contains("positions"));
+        assert!(!text.contains("positions") && !text.contains("elsewhere"));
+        statistics.elsewhere = Some(RunElsewhere {
+            transposed: true,
+            bias: None,
+            shift: Some(("norm.bias".into(), vec![0.1, 2.0])),
+            scale: vec![1.0, 1e-7],
+            reads: [1, 1, 2],
+            stream: [1, 1, 2],
+            window: [1, 1, 0],
+            above: vec!["relu".into()],
+        });
         statistics.positions = Some(KeptPositions {
             length: 9,
             kept: vec![0, 8],
         });
         let read = ActivationStatistics::read(&file(&statistics)).unwrap();
-        assert_eq!(read.unwrap().positions, statistics.positions);
+        let read = read.unwrap();
+        assert_eq!(read.positions, statistics.positions);
+        assert_eq!(read.elsewhere, statistics.elsewhere);
     }
 
     #[test]

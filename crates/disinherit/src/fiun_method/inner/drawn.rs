@@ -22,7 +22,7 @@ pub(super) const NONE: &str = "no activation statistics in its FIM card say what
 
 /// Whether a model's card says what the network makes of classes. Cheap: neither weights nor the card's
 /// values are read.
-pub(super) fn can_draw(work: &Work<'_>, model: &LoadedModel) -> bool {
+pub(in crate::fiun_method) fn can_draw(work: &Work<'_>, model: &LoadedModel) -> bool {
     let card = work.cards.get(model.id());
     card.is_some_and(|card| card.card.has_activations)
 }
@@ -49,7 +49,10 @@ pub(super) fn draw(
     layer: &dyn Layer,
     classes: &BTreeSet<String>,
 ) -> Result<Material, Refusal> {
-    let statistics = statistics(work, model)?.filter(|found| found.layer == layer.weight());
+    // What is drawn for one layer is nothing that another could go on from.
+    let statistics = statistics(work, model)?.filter(|found| {
+        found.layer == layer.weight() && found.elsewhere.is_some() == layer.is_described()
+    });
     let Some(statistics) = statistics else {
         return Err(NONE.into());
     };

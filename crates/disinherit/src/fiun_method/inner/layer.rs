@@ -47,6 +47,11 @@ pub(super) trait Layer {
         None
     }
 
+    /// Whether all that is known of it is what the model's card says: no samples can be run.
+    fn is_described(&self) -> bool {
+        false
+    }
+
     /// What enters the layer's block of some samples; nothing of a network that runs elsewhere, or
     /// whose layer does not follow from that.
     fn entrances(&self, _set: &DataSet) -> Result<Option<Entrances>, EngineError> {

@@ -7,6 +7,7 @@
 
 mod choose;
 mod collect;
+mod described;
 mod drawn;
 mod elsewhere;
 mod graph;
@@ -25,7 +26,8 @@ use umig::Forget;
 
 use self::choose::{Bounds, Chooser};
 use self::collect::collect;
-use self::drawn::{NONE, can_draw, draw};
+pub(super) use self::drawn::can_draw;
+use self::drawn::{NONE, draw};
 use self::layer::Layer;
 use self::material::Material;
 use self::refine::Refiner;
@@ -143,7 +145,7 @@ impl<'a> Inner<'a> {
                 error => error,
             }
         });
-        if work.splits().is_err() {
+        if work.splits().is_err() || layer.is_described() {
             return draw(work, model, layer, classes).map_err(why(NO_DATA));
         }
         match collect(work, model, layer, classes)? {
