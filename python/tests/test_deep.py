@@ -139,6 +139,35 @@ def test_features_forget(name):
     assert after[1] >= before[1] - 0.05
 
 
+#: Modules whose features follow from the stream by steps that the engine knows, and whose statistics are smaller than they
+#: are themselves.
+CARDED = ["MLP", "basic blocks", "sequence first", "ViT", "BERT", "RoBERTa", "DistilBERT", "Llama", "GPT-2"]
+
+
+@pytest.mark.parametrize("name", [*CARDED, "squeeze"])
+def test_features_forget_from_cards_alone(name):
+    kind, model = KINDS[name], trained(name)
+    before = accuracies(model, kind.data)
+    registry = Registry.memory()
+    registry.add("module", model, labels=LABELS, head=dt.find_head(model, 5), trained_on="set")
+    data = dt.samples(model, loader(model, kind.data, shuffle=True), labels=LABELS, name="set")
+    registry.fisher("module", data=data, progress=False)
+    # Neither samples nor the module are at hand.
+    (outcome,) = registry.unlearn(classes=LABELS[GONE], target_loss=0.05, progress=False).models
+    if name not in CARDED:
+        # A gate behind the layer is no such step: outputs are edited.
+        assert outcome.inner is None
+        return
+    assert outcome.inner.basis == "card" and outcome.inner.outputs_only is None, outcome.inner
+    assert fnmatch.fnmatchcase(outcome.inner.layer, kind.weight)
+    edited = copy.deepcopy(model)
+    dt.load(registry, "module", edited)
+    after = accuracies(edited, kind.data)
+    assert after[0] <= 0.034 and after[1] >= before[1] - 0.06, (before, after)
+    if name == "ViT":
+        assert probed(edited, kind) < probed(model, kind) - 0.03
+
+
 # The small plain CNN tells these patterns apart whatever its last layer writes: a probe says nothing of it.
 @pytest.mark.parametrize("name", ["ViT"])
 def test_a_probe_finds_the_class_less_well_than_after_an_edit_of_the_outputs(name):

@@ -306,6 +306,71 @@ fn onnx_forgets_in_its_features_as_the_network_does() {
     );
 }
 
+/// What verification measured below the heads of the newest versions, by name: the probe's accuracy.
+fn probes(place: &Place) -> BTreeMap<String, f64> {
+    let verdicts = place.json(&["verify", "--data", "digits", "--deep", "--json"]);
+    let verdicts = verdicts["models"].as_array().unwrap();
+    verdicts
+        .iter()
+        .map(|verdict| {
+            let number = |at: &str| verdict.pointer(at).and_then(Value::as_f64).unwrap();
+            assert_eq!(number("/scores/forget/heldout"), 0.0, "{verdict}");
+            assert!(number("/scores/retain/heldout") >= 0.9, "{verdict}");
+            let name = verdict["model"].as_str().unwrap().to_owned();
+            (name, number("/inside/measured/probe/mean"))
+        })
+        .collect()
+}
+
+/// Cards of graphs say what enters the layer's block: without data the features forget as they do in the
+/// network that runs here, from the same draws.
+#[test]
+fn onnx_forgets_in_its_features_from_cards_alone() {
+    let (home, away) = (grown(), Place::new());
+    bring_as_onnx(&home, &away);
+    let flat = Place::new();
+    bring_as_onnx(&home, &flat);
+    for place in [&home, &away] {
+        place.run(&["fisher", "--data", "digits"]).success();
+    }
+    let planned = away.text(&["plan", "--forget", "class=3", "--from", "r1"]);
+    assert!(
+        planned.contains("from the activation statistics in their FIM cards"),
+        "{planned}"
+    );
+    let deep = ["unlearn", "--forget", "class=3", "--from", "r1", "--json"];
+    let (at_home, abroad) = (home.json(&deep), away.json(&deep));
+    let inner = |done: &Value| -> Vec<Value> {
+        let models = done["unlearned"]["models"].as_array().unwrap();
+        models.iter().map(|model| model["inner"].clone()).collect()
+    };
+    for (ours, theirs) in inner(&at_home).iter().zip(inner(&abroad)) {
+        assert_eq!(theirs["basis"], "card", "{theirs}");
+        assert_eq!(theirs["layer"], "fc1.weight", "{theirs}");
+        assert_eq!(theirs["ridge"], ours["ridge"], "{ours} {theirs}");
+        assert!(theirs["outputs_only"].is_null() && theirs["reference"].is_null());
+    }
+    // A card without statistics is enough for the outputs alone, and that is said.
+    flat.run(&["fisher", "--data", "digits", "--no-activations"])
+        .success();
+    let said = flat.json(&[&deep[..], &["--dry-run"]].concat());
+    let warnings = said["unlearned"]["warnings"].to_string();
+    assert!(
+        warnings.contains("no activation statistics in its FIM card"),
+        "{warnings}"
+    );
+    flat.json(&[&deep[..], &["--depth", "outputs", "--data", "digits"]].concat());
+    let (edited, outputs) = (probes(&away), probes(&flat));
+    let mean = |of: &BTreeMap<String, f64>| of.values().sum::<f64>() / of.len() as f64;
+    for (name, probe) in &edited {
+        assert!(*probe < outputs[name], "{edited:?} {outputs:?}");
+    }
+    assert!(
+        mean(&edited) < mean(&outputs) - 0.04,
+        "{edited:?} {outputs:?}"
+    );
+}
+
 /// Of what lies below a head nothing can be changed: the head is matched alone, and that is said.
 #[test]
 fn samples_are_matched_in_heads_alone() {

@@ -244,11 +244,7 @@ pub(crate) fn cut_graph(
         Ok(layer) => layer,
         Err(reason) => return Ok(Err(reason)),
     };
-    let mut values = vec![&form.features[..], &layer.reads];
-    if layer.stream != form.features {
-        values.push(&layer.stream);
-    }
-    let bytes = up_to_head(&bytes, &values, &BTreeMap::new());
+    let bytes = up_to_head(&bytes, &layer.values(&form.features), &BTreeMap::new());
     let bytes = bytes.map_err(|reason| refuse(model, reason))?;
     GraphCut::new(bytes, form.inputs, &form.features, layer)
         .map(Ok)

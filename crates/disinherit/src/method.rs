@@ -68,12 +68,14 @@ pub trait Method: Sync {
     }
 
     /// Whether the edit of a model goes below its head, for which it reads the model's own training data,
-    /// or what its FIM card keeps of it; `runner` runs networks elsewhere, where something does.
+    /// or what its FIM card keeps of it; `runner` runs networks elsewhere, where something does, and `described`
+    /// says whether the card has activation statistics.
     fn edits_features(
         &self,
         _forget: &Forget,
         _model: &LoadedModel,
         _runner: Option<&dyn Runner>,
+        _described: bool,
     ) -> bool {
         false
     }

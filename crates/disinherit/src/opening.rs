@@ -93,12 +93,14 @@ impl Opening<'_> {
             None => LoadedModel::open(registry, self.graph, id)?,
         };
         let runner = self.features.runner();
-        let (method, elsewhere) = (self.method, self.engine.runner());
-        let deep = method.edits_features(self.forget, &model, elsewhere);
-        let steps = deep && elsewhere.is_none() && method.trains_last_stage(&model);
-        let touched = |model| Touched::new(model, self.forget, [deep, steps], keep);
+        let touched = |model: LoadedModel, described| {
+            let (method, elsewhere) = (self.method, self.engine.runner());
+            let deep = method.edits_features(self.forget, &model, elsewhere, described);
+            let steps = deep && elsewhere.is_none() && method.trains_last_stage(&model);
+            Touched::new(model, self.forget, [deep, steps], keep)
+        };
         let Some(options) = self.method.fisher() else {
-            return Ok((id.clone(), touched(model), None));
+            return Ok((id.clone(), touched(model, false), None));
         };
         let cards = match rows {
             Some(rows) => rows.cards.get(&model.digest).cloned().unwrap_or_default(),
@@ -121,7 +123,8 @@ impl Opening<'_> {
             selected,
             found: found.kept_open(keep),
         };
-        Ok((id.clone(), touched(model), Some(known)))
+        let described = known.has_activations();
+        Ok((id.clone(), touched(model, described), Some(known)))
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Known {
 
 impl Known {
     /// Whether its card says what the network makes of each class.
-    fn has_activations(&self) -> bool {
+    pub(crate) fn has_activations(&self) -> bool {
         match &self.found {
             Found::Card(card) | Found::Fallback(card, _) => card.has_activations,
             Found::Data => false,

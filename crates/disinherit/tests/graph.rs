@@ -7,7 +7,8 @@ use std::path::Path;
 use disinherit_data::{DataSet, ImageShape, Samples};
 use disinherit_formats::{FileFormat, ModelFile, OnnxFormat, Parts, Tensor, TensorSource};
 use disinherit_formats::{layer_below, onnx_files, open, up_to_head};
-use disinherit_nets::{Array, GraphCut, GraphNetwork, NetError, Preprocessing, StateDict};
+use disinherit_nets::{Array, Entrances, GraphCut, GraphNetwork, NetError, Positions};
+use disinherit_nets::{Preprocessing, StateDict};
 use fiun::{Correction, Matrix};
 
 fn recorded(name: &str) -> (ModelFile, OnnxFormat) {
@@ -140,7 +141,7 @@ fn a_correction_of_the_cut_is_that_of_the_graph() {
         let layer = layer_below(&bytes, &form.features).unwrap();
         assert_eq!(layer.weight, weight, "{layer:?}");
         assert_eq!(layer.norm.is_some(), name == "residual.onnx");
-        let values = [&form.features[..], &layer.reads, &layer.stream];
+        let values = layer.values(&form.features);
         let bytes = up_to_head(&bytes, &values, &BTreeMap::new()).unwrap();
         let outputs = layer.outputs;
         let mut cut = GraphCut::new(bytes, form.inputs.clone(), &form.features, layer).unwrap();
@@ -182,6 +183,93 @@ fn a_correction_of_the_cut_is_that_of_the_graph() {
             "{name}"
         );
     }
+}
+
+/// A recorded graph cut at its layer, and the value that enters the layer's block.
+fn cut_of(name: &str) -> (GraphCut, Option<String>) {
+    let (model, form) = recorded(name);
+    let file = written(&model, &StateDict::new());
+    let bytes = up_to_head(&file, &[&form.features], &BTreeMap::new()).unwrap();
+    let layer = layer_below(&bytes, &form.features).unwrap();
+    let bytes = up_to_head(&bytes, &layer.values(&form.features), &BTreeMap::new()).unwrap();
+    let entrance = layer.entrance.clone();
+    let cut = GraphCut::new(bytes, form.inputs, &form.features, layer).unwrap();
+    (cut, entrance)
+}
+
+/// What the layer reads and becomes part of follows from what enters its block: in a residual block that is
+/// neither of both, in a plain network what the layer reads, in a transformer the class token alone.
+#[test]
+fn all_follows_from_what_enters_the_block() {
+    let plain = Preprocessing::default();
+    for (name, side, shape, kept) in [
+        ("residual.onnx", 6, [6, 6, 8], None),
+        ("fixed-batch.onnx", 4, [4, 4, 1], None),
+        ("sequence.onnx", 4, [1, 1, 16], Some(vec![0])),
+    ] {
+        let (mut cut, entrance) = cut_of(name);
+        assert!(entrance.is_some() && cut.has_entrance(), "{name}");
+        let set = images(side);
+        cut.settle(&set, &plain).unwrap();
+        let seen = cut.run(&set, &plain, &mut |_| ()).unwrap();
+        let mut done = 0;
+        let entrances = cut.entrances(&set, &plain, &mut |n| done += n);
+        let entrances = entrances.unwrap().unwrap();
+        assert_eq!((entrances.samples(), done), (3, 3));
+        assert_eq!(entrances.shape(), shape, "{name}");
+        let positions = kept.map(|kept| Positions { length: 5, kept });
+        assert_eq!(entrances.positions(), positions.as_ref(), "{name}");
+        assert!(cut.follows(&entrances, &seen), "{name}");
+        let behind = cut.behind(&entrances).unwrap().unwrap();
+        let [ours, whole] = [&behind, &seen].map(|made| cut.features(made, None).unwrap());
+        close(ours.values(), whole.values());
+
+        // As from a card: values and positions, and no samples.
+        let (mut again, _) = cut_of(name);
+        again.settle_as(positions.clone()).unwrap();
+        let values = entrances.values().unwrap();
+        let values = Matrix::new(3, values.cols(), values.values().to_vec()).unwrap();
+        let drawn = Entrances::new(shape, values).unwrap().at(positions);
+        let behind = again.behind(&drawn).unwrap().unwrap();
+        let ours = again.features(&behind, None).unwrap();
+        close(ours.values(), whole.values());
+        // Other values lead elsewhere.
+        let others = vec![0.5; 3 * shape.iter().product::<usize>()];
+        let others = Matrix::new(3, shape.iter().product(), others).unwrap();
+        assert!(
+            !again.follows(&drawn.others(others).unwrap(), &seen),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn positions_that_do_not_fit_are_refused() {
+    let (mut cut, _) = cut_of("sequence.onnx");
+    let positions = |length: usize, kept: Vec<usize>| Some(Positions { length, kept });
+    for wrong in [
+        positions(5, vec![5]),
+        positions(5, vec![1, 0]),
+        positions(5, vec![]),
+        positions(usize::MAX, vec![0]),
+    ] {
+        assert!(cut.settle_as(wrong.clone()).is_err(), "{wrong:?}");
+    }
+    cut.settle_as(positions(5, vec![0])).unwrap();
+    let one = Entrances::new([1, 1, 16], Matrix::zeros(2, 16)).unwrap();
+    let said = cut.behind(&one).unwrap_err().to_string();
+    assert!(said.contains("other positions"), "{said}");
+    // Values of another size are refused by the graph, not by a panic.
+    let wide = Entrances::new([1, 1, 17], Matrix::zeros(2, 17)).unwrap();
+    assert!(cut.behind(&wide.at(positions(5, vec![0]))).is_err());
+    let tall = Entrances::new([2, 1, 16], Matrix::zeros(2, 32)).unwrap();
+    assert!(cut.behind(&tall.at(positions(5, vec![0]))).is_err());
+    let (vectors, _) = cut_of("text.onnx");
+    let map = Entrances::new([2, 2, 3], Matrix::zeros(2, 12)).unwrap();
+    let said = vectors.behind(&map).unwrap_err().to_string();
+    assert!(said.contains("no map of 2x2"), "{said}");
+    let (mut map, _) = cut_of("residual.onnx");
+    assert!(map.settle_as(positions(5, vec![0])).is_err());
 }
 
 #[test]

@@ -267,6 +267,9 @@ fn the_layer_below_the_head_is_found() {
         assert_eq!(layer.weight, "a.weight", "{file}");
         assert_eq!((layer.outputs, layer.transposed), (5, false), "{file}");
         assert_eq!(layer.bias.as_deref(), Some("a.bias"), "{file}");
+        // Of a plain network what the layer reads is what enters its block.
+        assert_eq!(layer.entrance.as_ref(), Some(&layer.reads), "{file}");
+        assert_eq!(layer.values("h"), ["h", &layer.reads, &layer.stream]);
         assert_eq!((layer.window, layer.norm), (None, None), "{file}");
     }
     // A product and an Add, as for inputs of more than two dimensions.

@@ -61,7 +61,7 @@ mod samples;
 mod service;
 mod time;
 
-pub use cards::activations::{ActivationStatistics, ClassActivations};
+pub use cards::activations::{ActivationStatistics, ClassActivations, KeptPositions, RunElsewhere};
 pub use cards::card::{CardSource, FisherCard};
 pub use cards::header::CardHeader;
 pub use cards::reader::CardReader;

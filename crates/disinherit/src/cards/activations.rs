@@ -1,15 +1,21 @@
 //! Activation statistics for a card: one pass over the samples of each label.
 
 use disinherit_data::DataSet;
-use disinherit_nets::Penultimate;
+use disinherit_nets::{Entrances, Penultimate, StateDict};
 use disinherit_registry::{ActivationStatistics, ClassActivations};
 use fiun::{LowRankGaussian, Matrix};
 use umig::Umig;
 
+use crate::described_layer::{self, RunLayerDescribed};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::form;
+use crate::graph_layer::{GraphLayer, to_card};
 use crate::model::LoadedModel;
+use crate::progress::Stage;
 use crate::provenance::{lineage, own_data};
+use crate::refusal::Refusal;
+use crate::runner::runner_of;
 
 /// Directions of each class, at most.
 pub(crate) const RANK: usize = 16;
@@ -33,6 +39,41 @@ pub(super) struct Statistician<'a> {
     pub(super) train: &'a DataSet,
 }
 
+/// A network cut at its penultimate layer.
+enum Cut<'a> {
+    Here(Box<Penultimate>),
+    Graph(Box<GraphLayer>),
+    Elsewhere(Box<RunLayerDescribed<'a>>),
+}
+
+impl Cut<'_> {
+    fn weight(&self) -> &str {
+        match self {
+            Self::Here(cut) => cut.weight(),
+            Self::Graph(layer) => layer.weight(),
+            Self::Elsewhere(found) => &found.layer.tensors.weight,
+        }
+    }
+
+    /// What enters the layer's block; nothing where the layer does not follow from that.
+    fn entrances(
+        &self,
+        model: &LoadedModel,
+        set: &DataSet,
+        stage: &dyn Stage,
+    ) -> Result<Option<Entrances>, EngineError> {
+        let progress = &mut |n| stage.advance(n as u64);
+        match self {
+            Self::Here(cut) => {
+                let entrances = cut.entrances(set, &model.preprocessing, progress);
+                entrances.map(Some).map_err(EngineError::net(model.id()))
+            }
+            Self::Graph(layer) => Ok(layer.entrances(model, set, progress)),
+            Self::Elsewhere(found) => found.entrances(model, set, stage),
+        }
+    }
+}
+
 /// The samples of one label.
 struct Class {
     label: String,
@@ -44,16 +85,10 @@ impl Statistician<'_> {
         &self,
         model: &LoadedModel,
     ) -> Result<Option<ActivationStatistics>, EngineError> {
-        if model.is_head_only() {
-            return Ok(None);
-        }
         let net = || EngineError::net(model.id());
-        let state = model.state(self.engine.registry())?;
-        let cut = Penultimate::new(&model.architecture, &state, self.engine.compute());
-        let Some(cut) = cut.map_err(net())? else {
+        let Some((cut, bytes)) = self.cut(model)? else {
             return Ok(None);
         };
-        let bytes: usize = state.values().map(|array| array.values.len() * 4).sum();
         let classes = self.classes(model)?;
         let title = format!("activations of {}", model.id());
         let total: usize = classes.iter().map(|class| class.set.len()).sum();
@@ -61,16 +96,21 @@ impl Statistician<'_> {
         let mut statistics = ActivationStatistics {
             layer: cut.weight().to_owned(),
             shape: [0; 3],
+            positions: None,
+            elsewhere: match &cut {
+                Cut::Elsewhere(found) => Some(described_layer::to_card(&found.layer)),
+                _ => None,
+            },
             classes: Vec::new(),
         };
         let count = classes.len();
         for class in classes {
-            let entrances = cut
-                .entrances(&class.set, &model.preprocessing, &mut |n| {
-                    stage.advance(n as u64);
-                })
-                .map_err(net())?;
+            let entrances = cut.entrances(model, &class.set, stage.as_ref())?;
+            let Some(entrances) = entrances else {
+                return Ok(None);
+            };
             statistics.shape = entrances.shape();
+            statistics.positions = entrances.positions().map(to_card);
             let values = entrances.values().map_err(net())?;
             let Some(rank) = rank(bytes, count, values.cols()) else {
                 return Ok(None);
@@ -84,6 +124,37 @@ impl Statistician<'_> {
             });
         }
         Ok((!statistics.classes.is_empty()).then_some(statistics))
+    }
+
+    /// A model cut at its penultimate layer, and the bytes of its weights; nothing where that cannot be done.
+    fn cut(&self, model: &LoadedModel) -> Result<Option<(Cut<'_>, usize)>, EngineError> {
+        let registry = self.engine.registry();
+        let size = |state: &StateDict| state.values().map(|array| array.values.len() * 4).sum();
+        if !model.is_head_only() {
+            let state = model.state(registry)?;
+            let cut = Penultimate::new(&model.architecture, &state, self.engine.compute());
+            let cut = cut.map_err(EngineError::net(model.id()))?;
+            return Ok(cut.map(|cut| (Cut::Here(Box::new(cut)), size(&state))));
+        }
+        if let Some(runner) = runner_of(self.engine.runner(), self.train)? {
+            let state = model.state(registry)?;
+            let bytes = size(&state);
+            let found = RunLayerDescribed::find(runner, state, model, self.train)?;
+            return Ok(found.map(|found| (Cut::Elsewhere(Box::new(found)), bytes)));
+        }
+        if !form::is_graph(model)? {
+            return Ok(None);
+        }
+        let features = self.engine.features(None);
+        match GraphLayer::on_samples(registry, &features, model, self.train) {
+            Ok(layer) => {
+                let bytes = size(&layer.state);
+                Ok(Some((Cut::Graph(Box::new(layer)), bytes)))
+            }
+            // A graph that does not run in pieces keeps the rest of its card.
+            Err(Refusal::Reason(_) | Refusal::Error(EngineError::Net { .. })) => Ok(None),
+            Err(Refusal::Error(error)) => Err(error),
+        }
     }
 
     fn classes(&self, model: &LoadedModel) -> Result<Vec<Class>, EngineError> {

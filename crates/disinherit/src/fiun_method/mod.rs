@@ -109,8 +109,10 @@ impl Method for Fiun {
         forget: &Forget,
         model: &LoadedModel,
         runner: Option<&dyn Runner>,
+        described: bool,
     ) -> bool {
-        self.options.goes_to_features(forget, model, runner)
+        self.options
+            .goes_to_features(forget, model, runner, described)
     }
 
     fn trains_last_stage(&self, model: &LoadedModel) -> bool {
@@ -142,9 +144,10 @@ impl Method for Fiun {
 
     fn evidence(&self, work: &Work<'_>, model: &ModelId) -> Result<Option<Evidence>, EngineError> {
         let opened = work.model(model)?;
+        let described = inner::can_draw(work, &opened);
         let inner = self
             .options
-            .goes_to_features(work.forget(), &opened, work.features.runner())
+            .goes_to_features(work.forget(), &opened, work.features.runner(), described)
             .then(|| Inner::new(work, &self.options).part(&opened))
             .transpose()?;
         let strength = match &inner {

@@ -109,15 +109,20 @@ impl FiunOptions {
             && !self.own_forget
     }
 
-    /// Whether the edit of a model goes to its features; `runner` runs networks elsewhere, if any does.
+    /// Whether the edit of a model goes to its features; `runner` runs networks elsewhere, if any does, and
+    /// `described` says whether the model's card has activation statistics.
     pub(super) fn goes_to_features(
         &self,
         forget: &Forget,
         model: &LoadedModel,
         runner: Option<&dyn Runner>,
+        described: bool,
     ) -> bool {
         let asked = self.depth == EditDepth::Features;
-        let runs = runner.is_some() || !model.is_head_only() || is_graph(model).unwrap_or_default();
+        let runs = runner.is_some()
+            || described
+            || !model.is_head_only()
+            || is_graph(model).unwrap_or_default();
         let can = matches!(forget, Forget::Classes(_)) && runs;
         self.reaches_features() && (asked || can)
     }

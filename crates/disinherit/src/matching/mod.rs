@@ -98,7 +98,7 @@ impl Method for Matching {
         }
     }
 
-    fn edits_features(&self, _: &Forget, _: &LoadedModel, _: Option<&dyn Runner>) -> bool {
+    fn edits_features(&self, _: &Forget, _: &LoadedModel, _: Option<&dyn Runner>, _: bool) -> bool {
         true
     }
 

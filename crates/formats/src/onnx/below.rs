@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::onnx::entrance::entrance;
 use crate::onnx::graph::{Graph, Node, Weight};
 use crate::onnx::place::{multiplies_plainly, weight};
 use crate::tensor::Dtype;
@@ -48,10 +49,26 @@ pub struct GraphLayer {
     pub reads: String,
     /// The value that its output becomes part of.
     pub stream: String,
+    /// The last value from which alone both follow, where there is one: what enters the layer's block.
+    pub entrance: Option<String>,
     /// Its outputs.
     pub outputs: usize,
     /// Kernel, stride and padding of a convolution; nothing of a linear layer.
     pub window: Option<[usize; 3]>,
+}
+
+impl GraphLayer {
+    /// The values of a graph with these `features` that a cut at the layer asks for, each once.
+    pub fn values<'a>(&'a self, features: &'a str) -> Vec<&'a str> {
+        let asked = [features, &self.reads, &self.stream].into_iter();
+        let mut values: Vec<&str> = Vec::new();
+        for value in asked.chain(self.entrance.as_deref()) {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        values
+    }
 }
 
 /// A batch norm with the values that decide about its factor, by channel.
@@ -88,6 +105,7 @@ pub fn layer_below(file: &[u8], features: &str) -> Result<GraphLayer, String> {
     ways.follow(features, &mut layer, file)?;
     // What is shared cannot be corrected for one layer alone.
     layer.bias = layer.bias.filter(|name| ways.uses(name) == 1);
+    layer.entrance = entrance(&graph, &layer.reads, &layer.stream);
     Ok(layer)
 }
 
@@ -260,6 +278,7 @@ fn described(graph: &Graph, node: &Node) -> Result<GraphLayer, String> {
         norm: None,
         reads,
         stream,
+        entrance: None,
         outputs: 0,
         window: None,
     };

@@ -3,6 +3,7 @@
 
 mod below;
 mod cuts;
+mod entrance;
 mod graph;
 mod place;
 mod up_to_head;

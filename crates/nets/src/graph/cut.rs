@@ -13,6 +13,7 @@ use crate::cpu::maps::Maps;
 use crate::cpu::window::Window;
 use crate::error::NetError;
 use crate::penultimate::activations::Activations;
+use crate::penultimate::entrances::Positions;
 use crate::penultimate::tensors::{LEAST_GAMMA, LayerTensors};
 use crate::preprocessing::Preprocessing;
 
@@ -22,13 +23,15 @@ const LEADS: f32 = 1e-4;
 
 /// A graph with its weights, cut at its last layer of weights below the head.
 pub struct GraphCut {
-    network: GraphNetwork,
-    reads: NodeId,
-    stream: NodeId,
-    window: Window,
-    is_map: bool,
-    /// Of a layer that writes every position of a sequence.
-    sequence: Option<Sequence>,
+    pub(super) network: GraphNetwork,
+    pub(super) reads: NodeId,
+    pub(super) stream: NodeId,
+    /// What enters the layer's block, where that is one value.
+    pub(super) entrance: Option<NodeId>,
+    pub(super) window: Window,
+    pub(super) is_map: bool,
+    /// Of a layer that writes every position of a sequence: those that lead to the features.
+    pub(super) sequence: Option<Positions>,
     tensors: LayerTensors,
     /// Weight over deviation of the batch norm, 1 where there is none.
     factors: Vec<f32>,
@@ -36,11 +39,12 @@ pub struct GraphCut {
     scale: Vec<f32>,
 }
 
-/// The positions of a sequence.
-struct Sequence {
-    length: usize,
-    /// Those that lead to the features.
-    leading: Vec<usize>,
+/// Values that others are added to.
+pub(super) fn none() -> Array {
+    Array {
+        shape: Vec::new(),
+        values: Vec::new(),
+    }
 }
 
 impl GraphCut {
@@ -64,6 +68,10 @@ impl GraphCut {
         Ok(Self {
             reads: network.node(&layer.reads)?,
             stream: network.node(&layer.stream)?,
+            entrance: layer
+                .entrance
+                .map(|value| network.node(&value))
+                .transpose()?,
             network,
             is_map: layer.window.is_some(),
             sequence: None,
@@ -109,9 +117,9 @@ impl GraphCut {
             if found.is_none() {
                 let [stream, features] = self.network.run(batch.inputs, [stream, output])?;
                 found = Some(match stream.shape()[..] {
-                    [_, length, _] => Some(Sequence {
+                    [_, length, _] => Some(Positions {
                         length,
-                        leading: self.leading(&stream, &features)?,
+                        kept: self.leading(&stream, &features)?,
                     }),
                     _ => None,
                 });
@@ -177,10 +185,6 @@ impl GraphCut {
         preprocessing: &Preprocessing,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Activations, NetError> {
-        let none = || Array {
-            shape: Vec::new(),
-            values: Vec::new(),
-        };
         let (mut read, mut written) = (none(), none());
         self.network.each(set, preprocessing, &mut |batch| {
             let made = self.network.run(batch.inputs, [self.reads, self.stream])?;
@@ -194,7 +198,7 @@ impl GraphCut {
     }
 
     /// Adds the first samples of a value to those before, channels last.
-    fn append(
+    pub(super) fn append(
         &self,
         value: &Tensor<f32>,
         rows: usize,
@@ -210,7 +214,7 @@ impl GraphCut {
             (Some(sequence), [count, length, channels])
                 if *count == rows && *length == sequence.length =>
             {
-                (*channels, [1, sequence.leading.len()])
+                (*channels, [1, sequence.kept.len()])
             }
             (Some(_), [_, _, _]) => {
                 return Err(NetError::Data(
@@ -232,7 +236,7 @@ impl GraphCut {
                 })),
                 Some(sequence) => into.values.extend(
                     sequence
-                        .leading
+                        .kept
                         .iter()
                         .flat_map(|at| &sample[at * channels..(at + 1) * channels]),
                 ),
@@ -279,11 +283,11 @@ impl GraphCut {
         Matrix::new(all.len(), values.len() / all.len().max(1), values).map_err(refuse)
     }
 
-    /// The stream as the graph has it.
-    fn whole(&self, stream: Maps, rows: usize) -> Tensor<f32> {
-        let (channels, [height, width]) = (stream.channels, stream.size);
-        let Some(Sequence { length, leading }) = &self.sequence else {
-            let mut values = stream.flattened().values;
+    /// The stream, or what enters the block, as the graph has it.
+    pub(super) fn whole(&self, maps: Maps, rows: usize) -> Tensor<f32> {
+        let (channels, [height, width]) = (maps.channels, maps.size);
+        let Some(Positions { length, kept }) = &self.sequence else {
+            let mut values = maps.flattened().values;
             values.resize(rows * channels * height * width, 0.0);
             let shape = [rows, channels, height, width];
             let shape = if self.is_map { &shape[..] } else { &shape[..2] };
@@ -292,9 +296,9 @@ impl GraphCut {
         // What is at other positions does not matter.
         let mut values = vec![0.0; rows * length * channels];
         let samples = values.chunks_exact_mut((length * channels).max(1));
-        let known = stream.values.chunks_exact((width * channels).max(1));
+        let known = maps.values.chunks_exact((width * channels).max(1));
         for (sample, known) in samples.zip(known) {
-            for (at, row) in leading.iter().zip(known.chunks_exact(channels.max(1))) {
+            for (at, row) in kept.iter().zip(known.chunks_exact(channels.max(1))) {
                 sample[at * channels..(at + 1) * channels].copy_from_slice(row);
             }
         }

@@ -5,6 +5,8 @@ mod absent;
 #[cfg(feature = "onnx")]
 mod cut;
 #[cfg(feature = "onnx")]
+mod entrance;
+#[cfg(feature = "onnx")]
 mod onnx;
 
 #[cfg(not(feature = "onnx"))]

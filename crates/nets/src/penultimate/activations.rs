@@ -15,9 +15,9 @@ const MOST_LENGTH: usize = 1 << 12;
 #[derive(Debug, Clone)]
 pub struct Activations {
     /// What the layer reads.
-    pub(super) inputs: Maps,
+    pub(crate) inputs: Maps,
     /// What its output becomes part of; channels that the layer does not write are not in it.
-    pub(super) stream: Maps,
+    pub(crate) stream: Maps,
     /// Channels before those of the stream, where the layer's output is put behind others.
     pub(super) beside: Option<Maps>,
     /// What the layer looks through.

@@ -12,6 +12,16 @@ use crate::error::{NetError, backend};
 #[derive(Debug, Clone)]
 pub struct Entrances {
     maps: Maps,
+    positions: Option<Positions>,
+}
+
+/// The positions of a sequence whose others do not matter to the features.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positions {
+    /// How many the sequence has.
+    pub length: usize,
+    /// Those that matter, in rising order.
+    pub kept: Vec<usize>,
 }
 
 impl Entrances {
@@ -38,7 +48,30 @@ impl Entrances {
                 channels,
                 values: values.into_values(),
             },
+            positions: None,
         })
+    }
+
+    /// The same, where its positions are some of a sequence's.
+    #[must_use]
+    pub fn at(self, positions: Option<Positions>) -> Self {
+        Self { positions, ..self }
+    }
+
+    /// Which positions of a sequence these are; nothing where all of what enters the block is there.
+    pub fn positions(&self) -> Option<&Positions> {
+        self.positions.as_ref()
+    }
+
+    /// Others of the same kind.
+    ///
+    /// # Shapes
+    /// `values`: `[samples, height * width * channels]`, channels last.
+    ///
+    /// # Errors
+    /// As [`Entrances::new`].
+    pub fn others(&self, values: Matrix) -> Result<Self, NetError> {
+        Ok(Self::new(self.shape(), values)?.at(self.positions.clone()))
     }
 
     /// How many samples there are.
@@ -69,6 +102,9 @@ impl Entrances {
         let mut parts = parts.into_iter();
         let mut maps = parts.next().unwrap_or_default();
         parts.for_each(|part| maps.append(part));
-        Self { maps }
+        Self {
+            maps,
+            positions: None,
+        }
     }
 }

@@ -2,7 +2,9 @@
 //! it reads and what its output becomes part of, for some samples, and the features that changed
 //! outputs lead to.
 
+pub(crate) mod above;
 pub(crate) mod activations;
+pub(crate) mod described;
 pub(crate) mod entrances;
 pub(crate) mod find;
 pub(crate) mod network;

@@ -24,8 +24,44 @@ pub struct ActivationStatistics {
     pub layer: String,
     /// Height, width and channels of what enters the block.
     pub shape: [usize; 3],
+    /// Which positions of a sequence these are; nothing where all of what enters the block is there.
+    pub positions: Option<KeptPositions>,
+    /// Of a network that runs elsewhere: how its layer reads and writes. The values are then what the layer reads
+    /// and, behind that, what its output is added to.
+    pub elsewhere: Option<RunElsewhere>,
     /// One for each label that there were samples of.
     pub classes: Vec<ClassActivations>,
+}
+
+/// The positions of a sequence that statistics speak of: the others do not matter to the features.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPositions {
+    /// How many the sequence has.
+    pub length: usize,
+    /// Those that are kept, in rising order; as many as the statistics' shape has.
+    pub kept: Vec<usize>,
+}
+
+/// How the penultimate layer of a network that runs elsewhere reads and writes, so that what lies above it can be run
+/// from draws.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunElsewhere {
+    /// Whether its weight is `[inputs, outputs]`.
+    pub transposed: bool,
+    /// The name of its bias, where it has one of its own.
+    pub bias: Option<String>,
+    /// The bias of the batch norm behind it, and the factor between the layer's output and what that is added to.
+    pub shift: Option<(String, Vec<f32>)>,
+    /// The factor between its output and the stream, by channel.
+    pub scale: Vec<f32>,
+    /// Height, width and channels of what it reads.
+    pub reads: [usize; 3],
+    /// The same of the stream.
+    pub stream: [usize; 3],
+    /// Kernel, stride and padding of its window.
+    pub window: [usize; 3],
+    /// The steps from the stream to the features.
+    pub above: Vec<String>,
 }
 
 /// What a network makes of one class.
@@ -44,6 +80,10 @@ pub struct ClassActivations {
 struct Description {
     layer: String,
     shape: [usize; 3],
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    positions: Option<KeptPositions>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    elsewhere: Option<RunElsewhere>,
     classes: Vec<Class>,
 }
 
@@ -70,6 +110,8 @@ impl ActivationStatistics {
         let description = Description {
             layer: self.layer.clone(),
             shape: self.shape,
+            positions: self.positions.clone(),
+            elsewhere: self.elsewhere.clone(),
             classes: self.classes.iter().map(Class::of).collect(),
         };
         let text = serde_json::to_string(&description);
@@ -121,6 +163,9 @@ impl ActivationStatistics {
             let values = tensor.to_f32();
             values.ok_or_else(|| refuse(format!("its `{name}` are no floats")))
         };
+        if !description.positions_fit() {
+            return Err(refuse("its positions are none of a sequence".into()));
+        }
         let (values, units) = (floats("values")?, floats("units")?);
         let width = description
             .shape
@@ -147,8 +192,21 @@ impl ActivationStatistics {
         Ok(Some(Self {
             layer: description.layer,
             shape: description.shape,
+            positions: description.positions,
+            elsewhere: description.elsewhere,
             classes,
         }))
+    }
+}
+
+impl Description {
+    /// Whether the positions, if there are any, are as many as the shape says, and in a sequence.
+    fn positions_fit(&self) -> bool {
+        let Some(KeptPositions { length, kept }) = &self.positions else {
+            return true;
+        };
+        let rises = kept.windows(2).all(|pair| pair[0] < pair[1]);
+        rises && kept.last() < Some(length) && self.shape[..2] == [1, kept.len()]
     }
 }
 
@@ -214,6 +272,8 @@ mod tests {
         ActivationStatistics {
             layer: "fc1.weight".into(),
             shape: [1, 2, 2],
+            positions: None,
+            elsewhere: None,
             classes: vec![
                 class("a/b.c", 1, 1.0),
                 class("", 0, 1e6),
@@ -251,11 +311,40 @@ mod tests {
     }
 
     #[test]
+    fn positions_are_written_where_there_are_some() {
+        let mut statistics = statistics();
+        let text = String::from_utf8_lossy(&file(&statistics)).into_owned();
+        assert!(!text.contains("positions") && !text.contains("elsewhere"));
+        statistics.elsewhere = Some(RunElsewhere {
+            transposed: true,
+            bias: None,
+            shift: Some(("norm.bias".into(), vec![0.1, 2.0])),
+            scale: vec![1.0, 1e-7],
+            reads: [1, 1, 2],
+            stream: [1, 1, 2],
+            window: [1, 1, 0],
+            above: vec!["relu".into()],
+        });
+        statistics.positions = Some(KeptPositions {
+            length: 9,
+            kept: vec![0, 8],
+        });
+        let read = ActivationStatistics::read(&file(&statistics)).unwrap();
+        let read = read.unwrap();
+        assert_eq!(read.positions, statistics.positions);
+        assert_eq!(read.elsewhere, statistics.elsewhere);
+    }
+
+    #[test]
     fn what_does_not_fit_together_is_refused() {
-        let claims: [fn(&mut Description); 3] = [
-            |d| d.classes[0].rank = usize::MAX,
-            |d| d.shape = [usize::MAX, 2, 2],
-            |d| d.classes.truncate(1),
+        let positions = |kept: Vec<usize>| Some(KeptPositions { length: 9, kept });
+        let claims: [&dyn Fn(&mut Description); 6] = [
+            &|d| d.positions = positions(vec![0, 9]),
+            &|d| d.positions = positions(vec![1, 0]),
+            &|d| d.positions = positions(vec![0, 1, 2]),
+            &|d| d.classes[0].rank = usize::MAX,
+            &|d| d.shape = [usize::MAX, 2, 2],
+            &|d| d.classes.truncate(1),
         ];
         for claim in claims {
             let (mut tensors, mut metadata) = (BTreeMap::new(), HashMap::new());

@@ -141,10 +141,12 @@ fn activations(cards: &[FisherCard]) -> Result<Option<ActivationStatistics>, Reg
     let all: Option<Vec<_>> = cards.iter().map(|card| card.activations.as_ref()).collect();
     let Some(all) = all else { return Ok(None) };
     let first = all[0];
-    if all
-        .iter()
-        .any(|other| (&other.layer, other.shape) != (&first.layer, first.shape))
-    {
+    let kind_of = |statistics: &ActivationStatistics| ActivationStatistics {
+        classes: Vec::new(),
+        ..statistics.clone()
+    };
+    let kind = kind_of(first);
+    if all.iter().any(|other| kind_of(other) != kind) {
         return Ok(None);
     }
     let mut by_label: BTreeMap<&str, Vec<&ClassActivations>> = BTreeMap::new();
@@ -153,9 +155,8 @@ fn activations(cards: &[FisherCard]) -> Result<Option<ActivationStatistics>, Reg
     }
     let merged = by_label.into_values().map(of_class);
     Ok(Some(ActivationStatistics {
-        layer: first.layer.clone(),
-        shape: first.shape,
         classes: merged.collect::<Result<_, _>>()?,
+        ..kind
     }))
 }
 

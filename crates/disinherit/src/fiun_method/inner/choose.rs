@@ -10,9 +10,9 @@ use fiun::{
 
 use super::layer::Layer;
 use super::material::{Material, Part};
-use super::refusal::Refusal;
 use crate::error::EngineError;
 use crate::model::LoadedModel;
+use crate::refusal::Refusal;
 
 /// The ridges that are tried, in the order in which they are wanted: the first leaves of a class what
 /// retrained models have of it (compared on digits and CIFAR-10, docs/deep.md); where it loses too much,

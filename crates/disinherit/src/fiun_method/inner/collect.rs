@@ -10,10 +10,10 @@ use super::layer::Layer;
 use super::material::{
     Material, Part, RETAINED, Samples, forget_counts, gone, known, refined_counts,
 };
-use super::refusal::Refusal;
 use super::smoothed::smoothed;
 use crate::model::LoadedModel;
 use crate::provenance::forget_mask;
+use crate::refusal::Refusal;
 use crate::work::Work;
 
 /// Forget samples without which an edit would fit noise.

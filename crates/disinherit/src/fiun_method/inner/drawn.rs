@@ -10,11 +10,11 @@ use disinherit_registry::{ActivationStatistics, Basis, ClassActivations};
 use super::guesses::Rows;
 use super::layer::{Layer, Seen};
 use super::material::{Material, Part, RETAINED, forget_counts, gone, known};
-use super::refusal::Refusal;
 use crate::cards::activations::drawn;
-use crate::cards::source::CardUse;
 use crate::error::EngineError;
+use crate::graph_layer::from_card;
 use crate::model::LoadedModel;
+use crate::refusal::Refusal;
 use crate::work::Work;
 
 /// Says that there is nothing to draw from.
@@ -22,9 +22,24 @@ pub(super) const NONE: &str = "no activation statistics in its FIM card say what
 
 /// Whether a model's card says what the network makes of classes. Cheap: neither weights nor the card's
 /// values are read.
-pub(super) fn can_draw(work: &Work<'_>, model: &LoadedModel) -> bool {
+pub(in crate::fiun_method) fn can_draw(work: &Work<'_>, model: &LoadedModel) -> bool {
     let card = work.cards.get(model.id());
     card.is_some_and(|card| card.card.has_activations)
+}
+
+/// What a model's card says the network makes of classes.
+///
+/// # Errors
+/// [`EngineError`] when the card cannot be read.
+pub(super) fn statistics(
+    work: &Work<'_>,
+    model: &LoadedModel,
+) -> Result<Option<ActivationStatistics>, EngineError> {
+    let Some(card) = work.cards.get(model.id()) else {
+        return Ok(None);
+    };
+    let reader = card.card.reader(work.registry())?;
+    Ok(reader.activations(work.registry())?)
 }
 
 /// Draws in place of samples, for the classes that the card describes.
@@ -34,16 +49,14 @@ pub(super) fn draw(
     layer: &dyn Layer,
     classes: &BTreeSet<String>,
 ) -> Result<Material, Refusal> {
-    let Some(card) = work.cards.get(model.id()) else {
+    // What is drawn for one layer is nothing that another could go on from.
+    let statistics = statistics(work, model)?.filter(|found| {
+        found.layer == layer.weight() && found.elsewhere.is_some() == layer.is_described()
+    });
+    let Some(statistics) = statistics else {
         return Err(NONE.into());
     };
-    let reader = card.card.reader(work.registry())?;
-    let statistics = reader.activations(work.registry());
-    let statistics = statistics.map_err(EngineError::from)?;
-    let Some(statistics) = statistics.filter(|found| found.layer == layer.weight()) else {
-        return Err(NONE.into());
-    };
-    if !is_below_as_described(work, model, layer, card)? {
+    if !is_below_as_described(work, model, layer)? {
         return Err("layers below have changed since its FIM card was made".into());
     }
     let [forget, retained] = [true, false].map(|wanted| {
@@ -87,9 +100,9 @@ fn is_below_as_described(
     work: &Work<'_>,
     model: &LoadedModel,
     layer: &dyn Layer,
-    card: &CardUse,
 ) -> Result<bool, EngineError> {
-    let Some(fallback) = &card.fallback else {
+    let card = work.cards.get(model.id());
+    let Some(fallback) = card.and_then(|card| card.fallback.as_ref()) else {
         return Ok(true);
     };
     let before = LoadedModel::open(work.registry(), work.graph(), &fallback.of)?;
@@ -140,7 +153,9 @@ impl Drawing<'_> {
         let wrap = || EngineError::fisher(self.model.id(), self.layer.weight());
         let values = drawn(&picked, seed << 32).map_err(wrap())?;
         let net = || EngineError::net(self.model.id());
+        let positions = self.statistics.positions.as_ref().map(from_card);
         let entrances = Entrances::new(self.statistics.shape, values).map_err(net())?;
+        let entrances = entrances.at(positions);
         let activations = self.layer.behind(&entrances)?;
         let activations = activations.ok_or(NONE)?;
         // There are no samples to a draw.

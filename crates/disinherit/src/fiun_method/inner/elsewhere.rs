@@ -4,11 +4,12 @@ use disinherit_data::DataSet;
 use disinherit_nets::{Activations, LayerTensors, StateDict};
 use fiun::{Correction, Matrix};
 
-use super::layer::{FEW, Layer, Seen};
-use super::refusal::Refusal;
+use super::layer::{Layer, Seen};
 use crate::error::EngineError;
+use crate::graph_layer::FEW;
 use crate::model::LoadedModel;
 use crate::progress::{Progress, Silent, Stage};
+use crate::refusal::Refusal;
 use crate::runner::{RunLayer, Runner};
 use crate::work::Work;
 

@@ -5,10 +5,10 @@ use disinherit_nets::{Activations, Entrances, Penultimate, StateDict};
 use fiun::{Correction, Matrix};
 
 use super::layer::{Layer, Seen};
-use super::refusal::Refusal;
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::progress::Stage;
+use crate::refusal::Refusal;
 use crate::work::Work;
 
 /// A layer of a network that runs in this program.
@@ -80,7 +80,8 @@ impl Layer for Here<'_> {
         entrances.map(Some).map_err(self.net())
     }
 
-    fn behind(&self, entrances: &Entrances) -> Result<Option<Activations>, EngineError> {
-        self.cut.behind(entrances).map(Some).map_err(self.net())
+    fn behind(&self, entrances: &Entrances) -> Result<Option<Activations>, Refusal> {
+        let behind = self.cut.behind(entrances).map_err(self.net())?;
+        Ok(Some(behind))
     }
 }

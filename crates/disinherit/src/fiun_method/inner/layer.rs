@@ -4,12 +4,9 @@ use disinherit_data::DataSet;
 use disinherit_nets::{Activations, Entrances, StateDict};
 use fiun::{Correction, Matrix};
 
-use super::refusal::Refusal;
 use crate::error::EngineError;
 use crate::progress::Stage;
-
-/// Samples that the layer of a network whose operations are not known is found on.
-pub(super) const FEW: usize = 8;
+use crate::refusal::Refusal;
 
 /// Samples that were run.
 pub(super) struct Seen {
@@ -50,13 +47,19 @@ pub(super) trait Layer {
         None
     }
 
-    /// What enters the layer's block of some samples; nothing of a network that runs elsewhere.
+    /// Whether all that is known of it is what the model's card says: no samples can be run.
+    fn is_described(&self) -> bool {
+        false
+    }
+
+    /// What enters the layer's block of some samples; nothing of a network that runs elsewhere, or
+    /// whose layer does not follow from that.
     fn entrances(&self, _set: &DataSet) -> Result<Option<Entrances>, EngineError> {
         Ok(None)
     }
 
     /// What follows from draws of what enters the layer's block; nothing of a network that runs elsewhere.
-    fn behind(&self, _entrances: &Entrances) -> Result<Option<Activations>, EngineError> {
+    fn behind(&self, _entrances: &Entrances) -> Result<Option<Activations>, Refusal> {
         Ok(None)
     }
 }

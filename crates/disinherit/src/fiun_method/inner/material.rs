@@ -7,8 +7,8 @@ use fiun::Matrix;
 use umig::ModelId;
 
 use super::layer::Seen;
-use super::refusal::Refusal;
 use crate::model::LoadedModel;
+use crate::refusal::Refusal;
 
 /// Retained samples that an edit is computed from, at most, and that its strength is chosen on.
 pub(super) const RETAINED: [usize; 2] = [1500, 500];

@@ -7,6 +7,7 @@
 
 mod choose;
 mod collect;
+mod described;
 mod drawn;
 mod elsewhere;
 mod graph;
@@ -16,7 +17,6 @@ mod layer;
 mod material;
 mod open;
 mod refine;
-mod refusal;
 mod smoothed;
 mod weight;
 
@@ -27,16 +27,19 @@ use umig::Forget;
 
 use self::choose::{Bounds, Chooser};
 use self::collect::collect;
-use self::drawn::{NONE, can_draw, draw};
+pub(super) use self::drawn::can_draw;
+use self::drawn::{NONE, draw};
 use self::layer::Layer;
 use self::material::Material;
 use self::refine::Refiner;
-use self::refusal::Refusal;
+
 use super::options::FiunOptions;
 use crate::error::EngineError;
 use crate::evidence::InnerPart;
 use crate::form;
+use crate::graph_layer::undescribed;
 use crate::model::LoadedModel;
+use crate::refusal::Refusal;
 use crate::work::Work;
 
 /// Says that no data was given.
@@ -75,7 +78,7 @@ impl<'a> Inner<'a> {
         let has_data = self.work.splits().is_ok();
         let runs = !model.is_head_only() || form::is_graph(model)?;
         if !has_data && runs && !can_draw(self.work, model) {
-            return Err(Refusal::Reason(format!("{NO_DATA}, and {NONE}")));
+            return Err(self.nothing_to_go_by(model));
         }
         let layer = open::open(self.work, model)?;
         let layer = layer.as_ref();
@@ -116,6 +119,20 @@ impl<'a> Inner<'a> {
         })
     }
 
+    /// Says that there is neither data nor a card that describes classes, and why there can be none.
+    fn nothing_to_go_by(&self, model: &LoadedModel) -> Refusal {
+        let why = match form::is_graph(model) {
+            Ok(true) => undescribed(self.work.registry(), model),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let why = match why {
+            Ok(why) => why.map_or_else(String::new, |why| format!(": {why}")),
+            Err(error) => return error.into(),
+        };
+        Refusal::Reason(format!("{NO_DATA}, and {NONE}{why}"))
+    }
+
     /// From samples; where there are none, from what the model's card keeps of their activations.
     fn material(
         &self,
@@ -130,7 +147,7 @@ impl<'a> Inner<'a> {
                 error => error,
             }
         });
-        if work.splits().is_err() {
+        if work.splits().is_err() || layer.is_described() {
             return draw(work, model, layer, classes).map_err(why(NO_DATA));
         }
         match collect(work, model, layer, classes)? {

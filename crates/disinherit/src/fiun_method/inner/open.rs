@@ -1,12 +1,14 @@
 //! The penultimate layer of a model is looked for where its network runs.
 
+use super::described::Described;
+use super::drawn::statistics;
 use super::elsewhere::Elsewhere;
 use super::graph::OfGraph;
 use super::here::Here;
 use super::layer::Layer;
-use super::refusal::Refusal;
 use crate::form;
 use crate::model::LoadedModel;
+use crate::refusal::Refusal;
 use crate::runner::runner_of;
 use crate::work::Work;
 
@@ -27,6 +29,12 @@ pub(super) fn open<'a>(
     }
     if form::is_graph(model)? {
         return Ok(Box::new(OfGraph::find(work, model)?));
+    }
+    if let Some(statistics) = statistics(work, model)?
+        && let Some(described) = &statistics.elsewhere
+    {
+        let layer = Described::new(work, model, &statistics.layer, described)?;
+        return Ok(Box::new(layer));
     }
     Err("what lies below its head is not run here".into())
 }

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use disinherit_data::{DataSet, Samples};
-use disinherit_nets::Entrances;
 use fiun::{FisherError, LowRankGaussian, Matrix, MatrixRef};
 
 use super::guesses::Rows;
@@ -13,6 +12,7 @@ use super::layer::{Layer, Seen};
 use super::material::Part;
 use crate::cards::activations::{FEWEST, RANK};
 use crate::error::EngineError;
+use crate::refusal::Refusal;
 use crate::work::Work;
 
 /// Draws of each class, at least.
@@ -27,7 +27,7 @@ pub(super) fn smoothed(
     layer: &dyn Layer,
     forget: &Part,
     shares: &Matrix,
-) -> Result<Option<(Part, Matrix)>, EngineError> {
+) -> Result<Option<(Part, Matrix)>, Refusal> {
     let [fitted, apart] = forget.places();
     let Some(entrances) = layer.entrances(&forget.seen.set.select(&fitted))? else {
         return Ok(None);
@@ -39,7 +39,7 @@ pub(super) fn smoothed(
     let Some((labels, values)) = drawn else {
         return Ok(None);
     };
-    let drawn = Entrances::new(entrances.shape(), values).map_err(net())?;
+    let drawn = entrances.others(values).map_err(net())?;
     let Some(activations) = layer.behind(&drawn)? else {
         return Ok(None);
     };

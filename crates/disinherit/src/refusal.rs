@@ -1,10 +1,11 @@
-//! Edits below the head that are not made.
+//! What is not done below the head.
 
 use crate::error::EngineError;
 
-/// Why there is no edit below the head.
-pub(super) enum Refusal {
-    /// It cannot be made; the head is edited alone.
+/// Why a layer below the head is not edited, or not described.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It cannot be done; the head is edited alone.
     Reason(String),
     /// Something failed.
     Error(EngineError),
