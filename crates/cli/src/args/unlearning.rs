@@ -41,7 +41,7 @@ pub(crate) struct UnlearningArgs {
     pub(crate) ridge: Option<f64>,
     /// Take no training steps over a network's last stage. Without it they follow, given the training data, where
     /// the edit of the features leaves a class as easy to find there as before; they take seconds to minutes for a
-    /// model (`plan` says of which).
+    /// model (`plan` names those models).
     #[arg(long)]
     pub(crate) no_last_stage: bool,
     /// Models edited at the same time; one per core when 0.

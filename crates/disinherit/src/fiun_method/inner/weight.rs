@@ -7,8 +7,8 @@ pub(super) const LEFT: [f64; 2] = [0.62, 0.78];
 const FIRST: f64 = 0.02;
 const STEP: f64 = 2.5;
 
-/// By how much the logarithm of the weight is to grow for a share that is to fall by one. Networks differ; it saves
-/// trials where it is about right.
+/// By how much the logarithm of the weight is to grow for a share that is to fall by one, as long as one trial is all
+/// that is known.
 const SLOPE: f64 = 3.0;
 
 /// Between two weights, how near to one of them the next is.
@@ -19,6 +19,8 @@ pub(super) struct WeightSearch {
     weight: f64,
     /// The weight and the share of the last trials that left too much and too little.
     around: [Option<(f64, f64)>; 2],
+    /// Those of the last trial.
+    last: Option<(f64, f64)>,
 }
 
 impl WeightSearch {
@@ -26,6 +28,7 @@ impl WeightSearch {
         Self {
             weight: FIRST,
             around: [None; 2],
+            last: None,
         }
     }
 
@@ -41,16 +44,26 @@ impl WeightSearch {
             return true;
         }
         let wanted = f64::midpoint(least, most);
-        self.around[usize::from(share < least)] = Some((self.weight, share));
+        let now = (self.weight, share);
+        self.around[usize::from(share < least)] = Some(now);
         self.weight = match self.around {
             [Some(weak), Some(strong)] => between(weak, strong, wanted),
             _ => {
-                let factor = ((share - wanted) * SLOPE).exp();
+                let slope = self.last.map_or(SLOPE, |last| slope(last, now));
+                let factor = ((share - wanted) * slope).exp();
                 self.weight * factor.clamp(1.0 / STEP, STEP)
             }
         };
+        self.last = Some(now);
         false
     }
+}
+
+/// By how much the logarithm of the weight grows for a share that falls by one, from two trials; as steep as can be
+/// where a greater weight left no less.
+fn slope((before, more): (f64, f64), (now, less): (f64, f64)) -> f64 {
+    let slope = (now / before).ln() / (more - less);
+    if slope > 0.0 { slope } else { f64::MAX }
 }
 
 /// Where a line through both trials has the wanted share, over the logarithm of the weight.
