@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::Place;
-use common::server::{Answer, Server, eventually, token};
+use common::server::{Answer, Server, eventually, place_in, token};
+use disinherit_testkit::{Postgres, skipped};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -368,6 +369,111 @@ fn webhooks_are_looked_at_and_tried() {
     for gone in ["test", "remove"] {
         place.refuse(&["webhook", gone, "2"], &["no webhook 2", "webhook list"]);
     }
+}
+
+#[test]
+fn messages_wait_and_are_looked_at_in_sqlite() {
+    messages_wait_and_are_looked_at(&Place::new());
+}
+
+#[test]
+fn messages_wait_and_are_looked_at_in_postgres() {
+    match Postgres::start() {
+        Ok(database) => messages_wait_and_are_looked_at(&place_in(&database)),
+        Err(why) => skipped("messages of webhooks over PostgreSQL", &why),
+    }
+}
+
+fn messages_wait_and_are_looked_at(place: &Place) {
+    let receiver = Receiver::start(failing(1));
+    let add = ["webhook", "add", &receiver.url(), "--attempts", "1"];
+    place.run(&add).success();
+    let other = ["webhook", "add", &receiver.url(), "--states", "closed"];
+    place.run(&other).success();
+    let said = place.text(&["webhook", "pause", "1"]);
+    assert!(said.contains("webhook 1 is paused"), "{said}");
+    let paused = list(place);
+    assert!(
+        paused[0]["paused"].is_u64() && paused[1]["paused"].is_null(),
+        "{paused}"
+    );
+    assert!(place.text(&["webhook", "list"]).contains("paused since"));
+    for name in ["source=a", "source=b", "source=c"] {
+        place.run(&["request", "new", "--forget", name]).success();
+    }
+
+    // What is paused waits, whatever server runs.
+    let server = Server::start(place, &ELSEWHERE, None);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(receiver.seen().len(), 0);
+    let fates = || -> Vec<(Value, Value)> {
+        let listed = place.json(&["webhook", "messages", "1", "--json"])["messages"].clone();
+        let listed = listed.as_array().unwrap().iter();
+        listed
+            .map(|message| (message["request"].clone(), message["fate"].clone()))
+            .collect()
+    };
+    let each =
+        |ends: [&str; 3]| [3, 2, 1].map(|request| (json!(request), json!(ends[3 - request])));
+    assert_eq!(fates(), each(["waiting"; 3]));
+    assert!(place.text(&["webhook", "messages", "1"]).contains("waits"));
+
+    // The server takes it from here, in their order: the first fails, once.
+    let resumed = place.json(&["webhook", "resume", "1", "--json"])["webhook"].clone();
+    assert_eq!(
+        (&resumed["paused"], &resumed["waiting"]),
+        (&Value::Null, &json!(3))
+    );
+    let ended = each(["arrived", "arrived", "given_up"]);
+    eventually("all have ended", || fates() == ended);
+    let said = place.text(&["webhook", "messages", "1"]);
+    for words in ["received", "arrived", "given up", "it answered 500"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("more:"), "{said}");
+
+    // The same over the API, whole and page by page.
+    let admin = token(place, "ann", "admin");
+    let call = |query: &str| {
+        let path = format!("/api/v1/webhooks/1/messages{query}");
+        server.get(&admin, &path)
+    };
+    let whole = call("").json();
+    assert_eq!(whole, place.json(&["webhook", "messages", "1", "--json"]));
+    assert_eq!(whole["next"], Value::Null);
+    let last = &whole["messages"][2];
+    assert_eq!(
+        (&last["said"], &last["attempts"], last.get("due")),
+        (&json!("it answered 500"), &json!(1), None)
+    );
+    let first = call("?limit=2").json();
+    assert_eq!(
+        first["messages"].as_array().unwrap()[..],
+        whole["messages"].as_array().unwrap()[..2]
+    );
+    let next = first["next"].to_string();
+    let rest = call(&format!("?limit=2&after={next}")).json();
+    assert_eq!(rest, json!({"messages": [last], "next": null}));
+    let page = ["webhook", "messages", "1", "--limit", "2"];
+    let said = place.text(&page);
+    assert!(said.contains(&format!("more: --after {next}")), "{said}");
+    let page = [&page[..], &["--after", &next, "--json"]].concat();
+    assert_eq!(place.json(&page), rest);
+    let none = server.get(&admin, "/api/v1/webhooks/2/messages").json();
+    assert_eq!(none, json!({"messages": [], "next": null}));
+
+    for wrong in ["?limit=0", "?limit=1001", "?after=x"] {
+        assert_eq!(call(wrong).status, 400, "{wrong}");
+    }
+    for gone in ["9", "0", "x"] {
+        let path = format!("/api/v1/webhooks/{gone}/messages");
+        assert_eq!(server.get(&admin, &path).status, 404, "{gone}");
+    }
+    place.misuse(&["webhook", "messages", "1", "--limit", "0"], &["--limit"]);
+    for gone in ["pause", "resume", "messages"] {
+        place.refuse(&["webhook", gone, "9"], &["no webhook 9", "webhook list"]);
+    }
+    assert!(server.stop());
 }
 
 /// A browser without a window: the cookie of an administrator, and forms.

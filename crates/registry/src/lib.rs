@@ -118,5 +118,5 @@ pub use service::answer::KeptAnswer;
 pub use service::job::{Job, JobKind, JobState};
 pub use service::token::AccessToken;
 pub use service::webhook::{
-    Delivery, DeliveryEnd, MessageFate, Webhook, WebhookMessage, WebhookTally,
+    Delivery, DeliveryEnd, MessageFate, MessagePage, Webhook, WebhookMessage, WebhookTally,
 };

@@ -44,4 +44,5 @@ pub use quota::{IpNet, Limits};
 pub use rights::{ENDPOINTS, Endpoint, Right, Role};
 pub use router::description;
 pub use serve::serve;
-pub use webhooks::make::{NewWebhook, make_webhook, test_webhook};
+pub use webhooks::known::{pause_webhook, test_webhook, webhook_messages};
+pub use webhooks::make::{NewWebhook, make_webhook};

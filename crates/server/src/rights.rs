@@ -158,6 +158,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/log", Right::Audit),
     get("/api/v1/webhooks", Right::Administer),
     post("/api/v1/webhooks", Right::Administer),
+    get("/api/v1/webhooks/{id}/messages", Right::Administer),
     post("/api/v1/webhooks/{id}/test", Right::Administer),
     post("/api/v1/webhooks/{id}/pause", Right::Administer),
     post("/api/v1/webhooks/{id}/resume", Right::Administer),

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::list::MOST;
-use crate::api::{bundle, events, log, models, requests, steps, webhooks};
+use crate::api::{bundle, events, log, messages, models, requests, steps, webhooks};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::quota::body;
@@ -81,6 +81,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(models::list))
         .routes(routes!(log::list))
         .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(messages::list))
         .routes(routes!(webhooks::test))
         .routes(routes!(webhooks::pause))
         .routes(routes!(webhooks::resume))

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use disinherit::registry::{ErasureState, Webhook};
-use disinherit_server::{NewWebhook, ServeError, make_webhook, test_webhook};
+use disinherit::registry::{ErasureState, MessageFate, OperationId, Webhook, WebhookMessage};
+use disinherit_server::{
+    NewWebhook, ServeError, make_webhook, pause_webhook, test_webhook, webhook_messages,
+};
 use serde_json::json;
 
 use crate::args::values::duration;
@@ -24,6 +26,9 @@ Examples:
   disinherit webhook add https://desk.example.org/erasures --states verified,closed
   disinherit webhook test 1
   disinherit webhook list
+  disinherit webhook messages 1
+  disinherit webhook pause 1
+  disinherit webhook resume 1
   disinherit webhook remove 1")]
 pub(crate) struct WebhookArgs {
     #[command(subcommand)]
@@ -34,6 +39,9 @@ pub(crate) struct WebhookArgs {
 enum WebhookCommand {
     Add(AddArgs),
     List(ListArgs),
+    Messages(MessagesArgs),
+    Pause(PauseArgs),
+    Resume(ResumeArgs),
     Remove(RemoveArgs),
     Test(TestArgs),
 }
@@ -72,6 +80,50 @@ Example:
   disinherit webhook list")]
 struct ListArgs {}
 
+/// List messages of a webhook with what has become of them, the newest first.
+///
+/// Those that wait are listed, and the last fifty of those that arrived or were given up.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  disinherit webhook messages 1
+  disinherit webhook messages 1 --limit 20 --after 17 --json")]
+struct MessagesArgs {
+    /// The webhook's number.
+    webhook: i64,
+    /// Start after the message of this operation: the last of the page before.
+    #[arg(long, value_name = "OPERATION")]
+    after: Option<OperationId>,
+    /// How many at most.
+    #[arg(
+        long,
+        default_value_t = 100,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
+    limit: u32,
+}
+
+/// Pause a webhook: its messages wait, new ones included.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disinherit webhook pause 1")]
+struct PauseArgs {
+    /// The webhook's number.
+    webhook: i64,
+}
+
+/// Have the messages of a paused webhook sent again, those that have waited first.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disinherit webhook resume 1")]
+struct ResumeArgs {
+    /// The webhook's number.
+    webhook: i64,
+}
+
 /// Remove a webhook, with what is still to be delivered.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -96,6 +148,9 @@ pub(super) fn run(context: &Context, args: &WebhookArgs) -> Result<Outcome, CliE
     match &args.command {
         WebhookCommand::Add(args) => add(context, args),
         WebhookCommand::List(_) => list(context),
+        WebhookCommand::Messages(args) => messages(context, args),
+        WebhookCommand::Pause(args) => pause(context, args.webhook, true),
+        WebhookCommand::Resume(args) => pause(context, args.webhook, false),
         WebhookCommand::Remove(args) => remove(context, args),
         WebhookCommand::Test(args) => test(context, args),
     }
@@ -154,6 +209,10 @@ fn list(context: &Context) -> Result<Outcome, CliError> {
             webhook.id.to_string(),
             webhook.url.clone(),
             states(webhook),
+            match webhook.paused {
+                Some(since) => format!("paused since {}", output::time(since)),
+                None => "active".to_owned(),
+            },
             tally.waiting.to_string(),
             tally.delivered.to_string(),
             tally.given_up.to_string(),
@@ -165,13 +224,68 @@ fn list(context: &Context) -> Result<Outcome, CliError> {
         "webhook",
         "to",
         "tells",
+        "state",
         "waiting",
         "delivered",
         "given up",
         "last arrived",
         "last failure",
     ];
-    table::print(&header, rows.collect(), 8);
+    table::print(&header, rows.collect(), 9);
+    Ok(Outcome::Done)
+}
+
+fn messages(context: &Context, args: &MessagesArgs) -> Result<Outcome, CliError> {
+    let registry = context.registry()?;
+    let (found, next) = webhook_messages(&registry, args.webhook, args.after, args.limit)?;
+    if context.json {
+        output::json(&json!({"messages": found, "next": next}))?;
+        return Ok(Outcome::Done);
+    }
+    let header = [
+        "operation",
+        "request",
+        "tells",
+        "attempts",
+        "message",
+        "when",
+        "why",
+    ];
+    table::print(&header, found.iter().map(row).collect(), 7);
+    if let Some(next) = next {
+        outln!("more: --after {next}");
+    }
+    Ok(Outcome::Done)
+}
+
+fn row(message: &WebhookMessage) -> Vec<String> {
+    let (fate, when, why) = match &message.fate {
+        MessageFate::Waiting { due: 0 } => ("waits", String::new(), ""),
+        MessageFate::Waiting { due } => ("waits until", output::time(*due), ""),
+        MessageFate::Arrived { time } => ("arrived", output::time(*time), ""),
+        MessageFate::GivenUp { time, said } => ("given up", output::time(*time), said.as_str()),
+    };
+    vec![
+        message.operation.to_string(),
+        message.request.to_string(),
+        message.state.to_string(),
+        message.attempts.to_string(),
+        fate.to_owned(),
+        when,
+        why.to_owned(),
+    ]
+}
+
+fn pause(context: &Context, id: i64, paused: bool) -> Result<Outcome, CliError> {
+    let webhook = pause_webhook(&context.registry()?, id, paused)?;
+    if context.json {
+        output::json(&json!({ "webhook": webhook }))?;
+    } else if paused {
+        outln!("webhook {id} is paused: its messages wait");
+    } else {
+        let waiting = webhook.tally.waiting;
+        outln!("webhook {id} is resumed; messages that wait: {waiting}");
+    }
     Ok(Outcome::Done)
 }
 

@@ -245,6 +245,46 @@ fn slow_clients_are_hung_up_on() {
 }
 
 #[test]
+fn who_sends_too_much_is_told() {
+    let place = Place::new();
+    let flags = [
+        "--executor=none",
+        "--largest-body",
+        "1KiB",
+        "--body-time",
+        "2s",
+    ];
+    let server = Server::start(&place, &flags, None);
+    let host = server.address.strip_prefix("http://").unwrap().to_owned();
+    let admin = token(&place, "ann", "admin");
+    let head = |length: usize| {
+        format!(
+            "POST /api/v1/requests HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {admin}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        )
+    };
+    let half = [b'x'; 1 << 20];
+    let mut stream = TcpStream::connect(&host).unwrap();
+    stream.write_all(head(2 * half.len()).as_bytes()).unwrap();
+    for _ in 0..2 {
+        // Time enough for a server that does not read on to be gone.
+        stream.write_all(&half).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 413");
+    // Who never sends the rest is told when the time is over, and hung up on.
+    let mut stream = TcpStream::connect(&host).unwrap();
+    stream.write_all(head(half.len()).as_bytes()).unwrap();
+    stream.write_all(&half[1..]).unwrap();
+    let (text, took) = closed(&mut stream);
+    assert!(text.starts_with("HTTP/1.1 413"), "{text}");
+    assert!(took < PATIENCE, "{took:?}");
+    assert!(server.stop());
+}
+
+#[test]
 fn connections_are_counted() {
     let place = Place::new();
     let server = Server::start(

@@ -21,7 +21,7 @@ use crate::log::entry::OperationRow;
 use crate::service::answer::KeptAnswer;
 use crate::service::job::{Job, JobState};
 use crate::service::token::AccessToken;
-use crate::service::webhook::{Delivery, DeliveryEnd, Webhook, WebhookMessage};
+use crate::service::webhook::{Delivery, DeliveryEnd, MessagePage, Webhook, WebhookMessage};
 
 /// A boxed future, so that catalogs can be chosen at run time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, RegistryError>> + Send + 'a>>;
@@ -173,8 +173,8 @@ pub trait Catalog: Send + Sync {
     fn remove_webhook(&self, id: i64) -> Answer<'_, bool>;
     /// Has the messages of a webhook wait since a time, or not any more where it is 0; false where there is none.
     fn pause_webhook(&self, id: i64, since: u64) -> Answer<'_, bool>;
-    /// The last messages and what has become of them, the newest first.
-    fn webhook_messages(&self, limit: u32) -> Answer<'_, Vec<WebhookMessage>>;
+    /// Messages and what has become of them, the newest first.
+    fn webhook_messages<'a>(&'a self, page: &'a MessagePage) -> Answer<'a, Vec<WebhookMessage>>;
     /// Takes a webhook that has something to deliver by now; no other server gets it before `until`.
     fn take_webhook<'a>(
         &'a self,

@@ -9,7 +9,9 @@ use crate::error::RegistryError;
 use crate::ids::{ErasureId, OperationId};
 use crate::registry::Registry;
 use crate::service::job::{Job, JobKind, JobState};
-use crate::service::webhook::{DeliveryEnd, MessageFate, Webhook, WebhookTally};
+use crate::service::webhook::{
+    DeliveryEnd, MessageFate, MessagePage, Webhook, WebhookMessage, WebhookTally,
+};
 use crate::time::now;
 use umig::Forget;
 
@@ -91,7 +93,7 @@ pub(super) fn messages(registry: &Registry) {
     let late = registry.due_delivery(ends).unwrap();
     assert_eq!(late, None, "what was still to be delivered goes too");
     assert!(registry.remove_webhook(all).unwrap());
-    assert_eq!(registry.webhook_messages(10).unwrap(), []);
+    assert_eq!(listed(registry, None, None, 10), []);
 }
 
 /// What happened after an operation is told, of one request or of all.
@@ -122,13 +124,40 @@ fn paused(registry: &Registry, ids: [i64; 2]) {
     assert!(registry.webhooks().unwrap()[0].paused.is_some());
     assert_eq!(registry.take_webhook("w").unwrap(), None);
     assert_eq!(registry.due_delivery(ids[0]).unwrap(), None);
-    let waiting = registry.webhook_messages(2).unwrap();
+    let waiting = listed(registry, None, None, 2);
     assert_eq!(waiting.len(), 2, "no more than were asked for");
     assert_eq!(waiting[0].state, ErasureState::Rejected, "the newest first");
     let due = MessageFate::Waiting { due: 0 };
     assert_eq!((&waiting[0].fate, waiting[0].attempts), (&due, 0));
+    // Of one webhook, page by page.
+    let own = listed(registry, Some(ids[0]), None, 10);
+    assert_eq!(own.len(), 2);
+    assert!(own.iter().all(|message| message.webhook == ids[0]));
+    let first = listed(registry, Some(ids[0]), None, 1);
+    let rest = listed(registry, Some(ids[0]), Some(first[0].operation), 1);
+    assert_eq!([first, rest].concat(), own);
+    assert_eq!(
+        listed(registry, Some(ids[0]), Some(own[1].operation), 10),
+        []
+    );
+    assert_eq!(listed(registry, Some(ids[1]), None, 10).len(), 1);
+    assert_eq!(listed(registry, Some(ids[1] + 1), None, 10), []);
     assert_eq!([true, true], ids.map(|id| marked(id, false)));
     assert_eq!(registry.webhooks().unwrap()[0].paused, None);
+}
+
+fn listed(
+    registry: &Registry,
+    webhook: Option<i64>,
+    before: Option<OperationId>,
+    limit: u32,
+) -> Vec<WebhookMessage> {
+    let page = MessagePage {
+        webhook,
+        before,
+        limit,
+    };
+    registry.webhook_messages(&page).unwrap()
 }
 
 fn tried_again(registry: &Registry, id: i64, last: OperationId) {
@@ -159,9 +188,8 @@ fn tried_again(registry: &Registry, id: i64, last: OperationId) {
     assert_eq!((tally.waiting, tally.delivered, tally.given_up), (0, 1, 1));
     assert_eq!(tally.said, "answered 500");
     assert!(tally.last.is_some());
-    let messages = registry.webhook_messages(10).unwrap();
-    let own = messages.iter().filter(|message| message.webhook == id);
-    let ends: Vec<_> = own.map(|own| (own.attempts, &own.fate)).collect();
+    let own = listed(registry, Some(id), None, 10);
+    let ends: Vec<_> = own.iter().map(|own| (own.attempts, &own.fate)).collect();
     assert!(
         matches!(
             ends[..],

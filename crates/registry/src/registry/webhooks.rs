@@ -2,7 +2,7 @@
 
 use crate::error::RegistryError;
 use crate::registry::Registry;
-use crate::service::webhook::{Delivery, DeliveryEnd, Webhook, WebhookMessage};
+use crate::service::webhook::{Delivery, DeliveryEnd, MessagePage, Webhook, WebhookMessage};
 use crate::time::now;
 
 /// How long a server may be silent before another one delivers the messages of its webhook, in milliseconds.
@@ -43,13 +43,16 @@ impl Registry {
         self.wait(self.catalog().pause_webhook(id, since))
     }
 
-    /// The last messages of all webhooks and what has become of them, the newest first. Of those that have ended, the
-    /// last fifty of each webhook are kept.
+    /// Messages of webhooks and what has become of them, the newest first. Of those that have ended, the last fifty of
+    /// each webhook are kept.
     ///
     /// # Errors
     /// [`RegistryError`].
-    pub fn webhook_messages(&self, limit: u32) -> Result<Vec<WebhookMessage>, RegistryError> {
-        self.wait(self.catalog().webhook_messages(limit))
+    pub fn webhook_messages(
+        &self,
+        page: &MessagePage,
+    ) -> Result<Vec<WebhookMessage>, RegistryError> {
+        self.wait(self.catalog().webhook_messages(page))
     }
 
     /// Takes a webhook that has something to deliver. No other worker gets it before this one has been silent

@@ -89,8 +89,19 @@ pub enum DeliveryEnd {
     },
 }
 
+/// Which messages of webhooks, and how many; the newest come first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MessagePage {
+    /// Only messages of this webhook; of all when not given.
+    pub webhook: Option<i64>,
+    /// Only messages that tell of operations before this one.
+    pub before: Option<OperationId>,
+    /// How many messages at most.
+    pub limit: u32,
+}
+
 /// A message of a webhook, and what has become of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WebhookMessage {
     /// The webhook.
     pub webhook: i64,
@@ -103,11 +114,13 @@ pub struct WebhookMessage {
     /// How often it was tried.
     pub attempts: u32,
     /// What has become of it.
+    #[serde(flatten)]
     pub fate: MessageFate,
 }
 
 /// What has become of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
 pub enum MessageFate {
     /// It is still to be delivered.
     Waiting {

@@ -21,6 +21,11 @@ pub(crate) mod log;
     unused_qualifications,
     reason = "utoipa's macro qualifies what is in scope"
 )]
+pub(crate) mod messages;
+#[allow(
+    unused_qualifications,
+    reason = "utoipa's macro qualifies what is in scope"
+)]
 pub(crate) mod models;
 pub(crate) mod requests;
 pub(crate) mod steps;

@@ -1,14 +1,10 @@
-//! Making a webhook, and trying it.
+//! Making a webhook.
 
 use disinherit::model::now;
 use disinherit::registry::{ErasureState, Registry, Webhook, WebhookTally};
-use rand::TryRng;
 use url::{Host, Url};
 
 use crate::error::ServeError;
-use crate::identity::hexadecimal;
-use crate::webhooks::message::Message;
-use crate::webhooks::send::Sender;
 use crate::webhooks::sign::{key, new_secret};
 
 /// The longest address.
@@ -90,38 +86,6 @@ pub fn make_webhook(registry: &Registry, by: &str, new: NewWebhook) -> Result<We
     };
     webhook.id = registry.add_webhook(&webhook)?;
     Ok(webhook)
-}
-
-/// A webhook by its number.
-///
-/// # Errors
-/// [`ServeError::NoWebhook`]; the registry's.
-pub(crate) fn find_webhook(registry: &Registry, id: i64) -> Result<Webhook, ServeError> {
-    let mut all = registry.webhooks()?.into_iter();
-    all.find(|known| known.id == id)
-        .ok_or(ServeError::NoWebhook(id))
-}
-
-/// Sends a message of the type `webhook.test`, once, from here.
-///
-/// # Errors
-/// [`ServeError::NoWebhook`]; [`ServeError::NotDelivered`] with the reason why it has not arrived; the
-/// registry's.
-pub fn test_webhook(registry: &Registry, id: i64) -> Result<Webhook, ServeError> {
-    let webhook = find_webhook(registry, id)?;
-    let mut seed = [0; 16];
-    rand::rngs::SysRng
-        .try_fill_bytes(&mut seed)
-        .map_err(|error| ServeError::Webhook(error.to_string()))?;
-    let message = Message::test(format!("msg_{}", hexadecimal(&seed)), id, now());
-    let sent = Sender::new().send(&webhook, &message);
-    match sent {
-        Ok(()) => Ok(webhook),
-        Err(reason) => Err(ServeError::NotDelivered {
-            url: webhook.url,
-            reason,
-        }),
-    }
 }
 
 /// An address that messages may go to.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use disinherit::registry::{ErasureState, Webhook};
+use disinherit::registry::{ErasureState, OperationId, Webhook, WebhookMessage};
 
 use crate::api::body::positive;
 use crate::app::{App, Caller};
 use crate::problem::Problem;
-use crate::webhooks::make::{NewWebhook, find_webhook, make_webhook, test_webhook};
+use crate::webhooks::known::{pause_webhook, test_webhook, webhook_messages};
+use crate::webhooks::make::{NewWebhook, make_webhook};
 
 /// Makes a webhook. What is returned has the secret.
 pub(crate) async fn add(
@@ -30,15 +31,24 @@ pub(crate) async fn test(app: &Arc<App>, id: &str) -> Result<Webhook, Problem> {
 /// Has the messages of a webhook wait, or delivered again.
 pub(crate) async fn pause(app: &Arc<App>, id: &str, paused: bool) -> Result<Webhook, Problem> {
     let id = number(id)?;
-    let found = app.read(move |registry| {
-        let known = registry.pause_webhook(id, paused)?;
-        let found = known.then(|| find_webhook(registry, id)).transpose()?;
-        found.ok_or_else(missing)
-    });
-    let found = found.await?;
+    let found = app
+        .read(move |registry| Ok(pause_webhook(registry, id, paused)?))
+        .await?;
     // What has waited is delivered now.
     app.news.notify_waiters();
     Ok(found)
+}
+
+/// Messages of a webhook, and what the next page is before.
+pub(crate) async fn messages(
+    app: &Arc<App>,
+    id: &str,
+    before: Option<OperationId>,
+    limit: u32,
+) -> Result<(Vec<WebhookMessage>, Option<OperationId>), Problem> {
+    let id = number(id)?;
+    app.read(move |registry| Ok(webhook_messages(registry, id, before, limit)?))
+        .await
 }
 
 /// Removes a webhook, with what is still to be delivered.

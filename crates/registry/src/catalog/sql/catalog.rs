@@ -28,7 +28,7 @@ use crate::log::entry::OperationRow;
 use crate::service::answer::KeptAnswer;
 use crate::service::job::{Job, JobState};
 use crate::service::token::AccessToken;
-use crate::service::webhook::{Delivery, DeliveryEnd, Webhook, WebhookMessage};
+use crate::service::webhook::{Delivery, DeliveryEnd, MessagePage, Webhook, WebhookMessage};
 
 impl SqlCatalog {
     /// An answer that outlasts a database that is away for a while. What is asked must not matter when it is
@@ -306,8 +306,8 @@ impl Catalog for SqlCatalog {
         Box::pin(self.mark_paused(id, since))
     }
 
-    fn webhook_messages(&self, limit: u32) -> Answer<'_, Vec<WebhookMessage>> {
-        self.patiently(move || self.last_messages(limit))
+    fn webhook_messages<'a>(&'a self, page: &'a MessagePage) -> Answer<'a, Vec<WebhookMessage>> {
+        self.patiently(|| self.messages_of(page))
     }
 
     fn take_webhook<'a>(

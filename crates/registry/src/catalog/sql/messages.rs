@@ -8,7 +8,7 @@ use crate::catalog::sql::pool::SqlCatalog;
 use crate::catalog::sql::service::{as_time, time};
 use crate::error::RegistryError;
 use crate::ids::{ErasureId, OperationId};
-use crate::service::webhook::{Delivery, DeliveryEnd, MessageFate, WebhookMessage};
+use crate::service::webhook::{Delivery, DeliveryEnd, MessageFate, MessagePage, WebhookMessage};
 
 /// How many messages that have ended are kept of each webhook.
 const KEPT: i64 = 50;
@@ -48,47 +48,30 @@ pub(super) async fn note(
     Ok(())
 }
 
+/// In one statement: a message that is delivered meanwhile is in it once.
+const MESSAGES: &str = "SELECT webhook, operation, erasure, state, attempts, time, fate, said FROM (\
+    SELECT webhook, operation, erasure, state, attempt AS attempts, due AS time, 'waiting' AS fate, '' AS said \
+    FROM deliveries UNION ALL \
+    SELECT webhook, operation, erasure, state, attempts, ended AS time, 'ended' AS fate, said \
+    FROM ended_deliveries) m \
+    WHERE operation < $1 AND ($2 = 0 OR webhook = $2) ORDER BY operation DESC, webhook LIMIT $3";
+
 impl SqlCatalog {
-    pub(super) async fn last_messages(
+    pub(super) async fn messages_of(
         &self,
-        limit: u32,
+        page: &MessagePage,
     ) -> Result<Vec<WebhookMessage>, RegistryError> {
-        let waiting = "SELECT webhook, operation, erasure, state, attempt, due FROM deliveries \
-                       ORDER BY operation DESC, webhook LIMIT $1";
-        let ended = "SELECT webhook, operation, erasure, state, attempts, ended, said FROM ended_deliveries \
-                     ORDER BY operation DESC, webhook LIMIT $1";
-        let mut found = Vec::new();
-        for (text, fate) in [(waiting, waits as Fate), (ended, has_ended)] {
-            let rows = sqlx::query(text)
-                .bind(i64::from(limit))
-                .fetch_all(self.pool())
-                .await?;
-            for row in &rows {
-                found.push(message(row, fate(row)?)?);
-            }
-        }
-        // The newest operation first.
-        found.sort_by_key(|message| (std::cmp::Reverse(message.operation.get()), message.webhook));
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(found)
+        let rows = sqlx::query(MESSAGES)
+            .bind(page.before.map_or(i64::MAX, OperationId::get))
+            .bind(page.webhook.unwrap_or_default())
+            .bind(i64::from(page.limit))
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(message).collect()
     }
 }
 
-type Fate = fn(&AnyRow) -> Result<MessageFate, RegistryError>;
-
-fn waits(row: &AnyRow) -> Result<MessageFate, RegistryError> {
-    Ok(MessageFate::Waiting { due: time(row, 5)? })
-}
-
-fn has_ended(row: &AnyRow) -> Result<MessageFate, RegistryError> {
-    let (time, said): (u64, String) = (time(row, 5)?, row.try_get(6)?);
-    Ok(match said.is_empty() {
-        true => MessageFate::Arrived { time },
-        false => MessageFate::GivenUp { time, said },
-    })
-}
-
-fn message(row: &AnyRow, fate: MessageFate) -> Result<WebhookMessage, RegistryError> {
+fn message(row: &AnyRow) -> Result<WebhookMessage, RegistryError> {
     let known = state(row, 3)?.ok_or_else(|| RegistryError::Document {
         what: "message of a webhook".into(),
         reason: "it has no state".into(),
@@ -99,6 +82,15 @@ fn message(row: &AnyRow, fate: MessageFate) -> Result<WebhookMessage, RegistryEr
         request: ErasureId::new(row.try_get(2)?),
         state: known,
         attempts: u32::try_from(time(row, 4)?).unwrap_or(u32::MAX),
-        fate,
+        fate: fate(row)?,
+    })
+}
+
+fn fate(row: &AnyRow) -> Result<MessageFate, RegistryError> {
+    let (time, fate, said): (u64, &str, String) = (time(row, 5)?, row.try_get(6)?, row.try_get(7)?);
+    Ok(match (fate, said.is_empty()) {
+        ("waiting", _) => MessageFate::Waiting { due: time },
+        (_, true) => MessageFate::Arrived { time },
+        (_, false) => MessageFate::GivenUp { time, said },
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use disinherit::registry::{AccessToken, Webhook, WebhookMessage};
+use disinherit::registry::{AccessToken, MessagePage, Webhook, WebhookMessage};
 use maud::{Markup, html};
 
 use super::shown;
@@ -60,11 +60,15 @@ pub(super) async fn told_of<T>(
 
 /// The settings.
 pub(super) async fn page(app: &Arc<App>, caller: Option<Caller>, news: News<'_>) -> Response {
-    let read = app.read(|registry| {
+    let last = MessagePage {
+        limit: MESSAGES,
+        ..MessagePage::default()
+    };
+    let read = app.read(move |registry| {
         Ok(Settings {
             tokens: registry.tokens()?,
             webhooks: registry.webhooks()?,
-            messages: registry.webhook_messages(MESSAGES)?,
+            messages: registry.webhook_messages(&last)?,
             four_eyes: registry.asks_for_four_eyes()?,
             retention: registry.retention()?,
         })
