@@ -155,7 +155,7 @@ def test_features_forget_from_cards_alone(name):
     # Neither samples nor the module are at hand.
     (outcome,) = registry.unlearn(classes=LABELS[GONE], target_loss=0.05, progress=False).models
     if name not in CARDED:
-        # A gate behind the layer is no such step: outputs are edited.
+        # Its card keeps no statistics: outputs are edited.
         assert outcome.inner is None
         return
     assert outcome.inner.basis == "card" and outcome.inner.outputs_only is None, outcome.inner
