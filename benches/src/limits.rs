@@ -86,8 +86,10 @@ impl WithSimd for Fused {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        let (factor, term) = (simd.splat_f32s(0.999), simd.splat_f32s(0.001));
-        let mut chains = [simd.splat_f32s(1.0); CHAINS];
+        // Known to this loop alone, or the compiler does the sum.
+        let [factor, term] = std::hint::black_box([0.999, 0.002]).map(|v| simd.splat_f32s(v));
+        let starts: [f32; CHAINS] = std::hint::black_box(std::array::from_fn(|at| at as f32));
+        let mut chains = starts.map(|start| simd.splat_f32s(start));
         for _ in 0..self.0 {
             for chain in &mut chains {
                 *chain = simd.mul_add_e_f32s(*chain, factor, term);
