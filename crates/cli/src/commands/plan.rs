@@ -178,16 +178,16 @@ fn needed_to_train(plan: &Plan, method: MethodKind) -> Vec<String> {
     lines
 }
 
+/// The models of the tasks that are wanted.
+fn models(plan: &Plan, wanted: impl Fn(&Task) -> bool) -> Vec<&ModelId> {
+    let tasks = plan.tasks().filter(|task| wanted(task));
+    tasks.map(Task::model).collect()
+}
+
 /// What a plan reads, in words.
 fn needed(plan: &Plan) -> Vec<String> {
-    let of = |wanted: &dyn Fn(&Task) -> bool| -> Vec<&ModelId> {
-        plan.tasks()
-            .filter(|t| wanted(t))
-            .map(Task::model)
-            .collect()
-    };
-    let training_data = of(&|task| matches!(task, Task::Card { .. }));
-    let forget_data = of(&|task| {
+    let training_data = models(plan, |task| matches!(task, Task::Card { .. }));
+    let forget_data = models(plan, |task| {
         let reads = Reads::ForgetData;
         matches!(task, Task::ForgetFisher { reads: known, .. } if *known == reads)
     });
@@ -204,8 +204,32 @@ fn needed(plan: &Plan) -> Vec<String> {
             joined(&forget_data)
         ));
     }
-    let from_data = of(&|task| edits_features(task, false));
-    let from_cards = of(&|task| edits_features(task, true));
+    lines.extend(below_heads(plan));
+    lines.extend(plan.tasks().filter_map(fallback));
+    let edits = plan.tasks().any(|task| matches!(task, Task::Edit { .. }));
+    let from_data = models(plan, |task| edits_features(task, false));
+    if !edits {
+        lines.push(NOTHING_LEFT.to_owned());
+    } else if training_data.is_empty() && forget_data.is_empty() && from_data.is_empty() {
+        lines.push("needs no data: the FIM cards hold all that is read".into());
+    }
+    lines
+}
+
+/// Which edits go below heads, and what they read for it.
+fn below_heads(plan: &Plan) -> Vec<String> {
+    let from_data = models(plan, |task| edits_features(task, false));
+    let from_cards = models(plan, |task| edits_features(task, true));
+    let steps = models(plan, |task| {
+        matches!(
+            task,
+            Task::Edit {
+                last_stage: true,
+                ..
+            }
+        )
+    });
+    let mut lines = Vec::new();
     if !from_data.is_empty() {
         lines.push(format!(
             "needs the training data, to be run through {}: their features are edited too (without it only \
@@ -220,28 +244,12 @@ fn needed(plan: &Plan) -> Vec<String> {
             joined(&from_cards)
         ));
     }
-    let steps = of(&|task| {
-        matches!(
-            task,
-            Task::Edit {
-                last_stage: true,
-                ..
-            }
-        )
-    });
     if !steps.is_empty() {
         lines.push(format!(
             "given the training data, may take 40 to 104 training steps over the last stage of {}: where the edit \
              of one layer leaves the class as easy to find as before (`unlearn --no-last-stage` takes none)",
             joined(&steps)
         ));
-    }
-    lines.extend(plan.tasks().filter_map(fallback));
-    let edits = plan.tasks().any(|task| matches!(task, Task::Edit { .. }));
-    if !edits {
-        lines.push(NOTHING_LEFT.to_owned());
-    } else if training_data.is_empty() && forget_data.is_empty() && from_data.is_empty() {
-        lines.push("needs no data: the FIM cards hold all that is read".into());
     }
     lines
 }
