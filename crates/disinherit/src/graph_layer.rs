@@ -1,7 +1,7 @@
 //! The last layer of weights below the head of a model that came as an ONNX graph, found and tried.
 
 use disinherit_data::{DataSet, Samples};
-use disinherit_nets::{Activations, Entrances, GraphCut, NetError, Positions, StateDict};
+use disinherit_nets::{Activations, Entrances, GraphCut, NetError, Positions, StateDict, agrees};
 use disinherit_registry::{KeptPositions, Registry};
 
 use crate::error::EngineError;
@@ -13,10 +13,6 @@ use crate::refusal::Refusal;
 
 /// Samples that a layer of a network whose operations are not known is tried on.
 pub(crate) const FEW: usize = 8;
-
-/// How far features that follow from the stream may be from those of the whole graph, as a share of the
-/// largest.
-const TOLERANCE: f32 = 1e-3;
 
 /// A layer of a graph whose weights are in its file.
 pub(crate) struct GraphLayer {
@@ -172,13 +168,7 @@ impl GraphLayer {
         let whole = features.capture(model, set, &Silent)?.features;
         let ours = self.cut.features(seen, None);
         let ours = ours.map_err(|error| self.unfit(&error))?;
-        let most = whole
-            .values()
-            .iter()
-            .fold(0.0f32, |most, v| most.max(v.abs()));
-        let apart = ours.values().iter().zip(whole.values());
-        let far = apart.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        match ours.rows() == set.len() && ours.cols() == whole.cols() && far <= TOLERANCE * most {
+        match ours.rows() == set.len() && agrees(ours.values(), whole.values()) {
             true => Ok(()),
             false => Err(Refusal::Reason(format!(
                 "its features do not follow from what `{}` writes alone",

@@ -80,9 +80,9 @@ pub trait Method: Sync {
         false
     }
 
-    /// Whether an edit that goes below the head may train the network's last stage for a few steps.
-    fn trains_last_stage(&self, _model: &LoadedModel) -> bool {
-        false
+    /// For how many steps an edit that goes below the head may train the network's last stage at most.
+    fn last_stage_steps(&self, _model: &LoadedModel) -> Option<usize> {
+        None
     }
 
     /// An edit that goes less deep than one that turned out too costly, where there is one; `why` says what

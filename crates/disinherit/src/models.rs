@@ -23,8 +23,8 @@ pub(crate) struct Touched {
     pub(crate) digest: Digest,
     /// Whether it is edited below its last layer.
     pub(crate) edits_features: bool,
-    /// Whether training steps over its last stage may follow.
-    pub(crate) trains_last_stage: bool,
+    /// How many training steps over its last stage may follow at most.
+    pub(crate) last_stage_steps: Option<usize>,
     /// Whether all that it learnt is to be forgotten.
     pub(crate) is_all_forgotten: bool,
     /// The bytes of its head.
@@ -32,6 +32,14 @@ pub(crate) struct Touched {
     /// What it costs to run it on its own samples ([`LoadedModel::cost_of_passes`]).
     pub(crate) cost_of_passes: u64,
     open: Option<Arc<LoadedModel>>,
+}
+
+/// How deep the edit of a model may go.
+pub(crate) struct Reach {
+    /// Whether it goes below the last layer.
+    pub(crate) features: bool,
+    /// How many training steps over the last stage may follow at most.
+    pub(crate) last_stage_steps: Option<usize>,
 }
 
 /// The touched models, opened or to be opened.
@@ -48,13 +56,12 @@ struct Recent {
 }
 
 impl Touched {
-    /// A model that stays open where `keep`; `reach`: whether it is edited below its last layer, and whether
-    /// steps over its last stage may follow.
-    pub(crate) fn new(model: LoadedModel, forget: &Forget, reach: [bool; 2], keep: bool) -> Self {
+    /// A model that stays open where `keep`.
+    pub(crate) fn new(model: LoadedModel, forget: &Forget, reach: Reach, keep: bool) -> Self {
         Self {
             digest: model.digest,
-            edits_features: reach[0],
-            trains_last_stage: reach[1],
+            edits_features: reach.features,
+            last_stage_steps: reach.last_stage_steps,
             is_all_forgotten: is_all_of(forget, &model),
             head_bytes: model.head_bytes(),
             cost_of_passes: model.cost_of_passes(),

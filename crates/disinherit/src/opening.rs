@@ -14,7 +14,7 @@ use crate::features::Features;
 use crate::layers::Layers;
 use crate::method::Method;
 use crate::model::LoadedModel;
-use crate::models::{FEW, Models, Touched};
+use crate::models::{FEW, Models, Reach, Touched};
 use crate::plan::Known;
 use crate::run_options::RunOptions;
 
@@ -96,8 +96,12 @@ impl Opening<'_> {
         let touched = |model: LoadedModel, described| {
             let (method, elsewhere) = (self.method, self.engine.runner());
             let deep = method.edits_features(self.forget, &model, elsewhere, described);
-            let steps = deep && elsewhere.is_none() && method.trains_last_stage(&model);
-            Touched::new(model, self.forget, [deep, steps], keep)
+            let here = deep && elsewhere.is_none();
+            let reach = Reach {
+                features: deep,
+                last_stage_steps: here.then(|| method.last_stage_steps(&model)).flatten(),
+            };
+            Touched::new(model, self.forget, reach, keep)
         };
         let Some(options) = self.method.fisher() else {
             return Ok((id.clone(), touched(model, false), None));

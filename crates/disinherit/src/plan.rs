@@ -136,7 +136,7 @@ fn edit(planning: &Planning<'_>, model: ModelId) -> Task {
         }),
         activations: known.is_some_and(Known::has_activations),
         features: touched.is_some_and(|touched| touched.edits_features),
-        last_stage: touched.is_some_and(|touched| touched.trains_last_stage),
+        last_stage_steps: touched.and_then(|touched| touched.last_stage_steps),
         model,
     }
 }

@@ -105,7 +105,9 @@ fn forgotten(engine: &Engine<'_>, options: FiunOptions) -> (bool, ModelOutcome) 
     let method = Fiun::new(options);
     let prepared = engine.prepare(&request, &method, run).unwrap();
     let planned = prepared.plan().tasks().any(|task| match task {
-        Task::Edit { last_stage, .. } => *last_stage,
+        Task::Edit {
+            last_stage_steps, ..
+        } => *last_stage_steps == Some(104),
         _ => false,
     });
     let mut done = prepared.run().unwrap().unlearned;

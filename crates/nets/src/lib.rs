@@ -40,6 +40,7 @@ pub use layer_inputs::{LayerInputsJob, layer_inputs};
 pub use ops::operation::Op;
 pub use penultimate::above::Step;
 pub use penultimate::activations::Activations;
+pub use penultimate::agreement::agrees;
 pub use penultimate::described::DescribedLayer;
 pub use penultimate::entrances::{Entrances, Positions};
 pub use penultimate::network::Penultimate;

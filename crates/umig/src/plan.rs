@@ -61,9 +61,10 @@ pub enum Task {
         /// is given.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         activations: bool,
-        /// Whether training steps over the network's last stage may follow, where the training data is at hand.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        last_stage: bool,
+        /// How many training steps over the network's last stage may follow at most, where the training data is at
+        /// hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_stage_steps: Option<usize>,
     },
 }
 
@@ -110,7 +111,7 @@ impl Stage {
             fallback_card: None,
             features: false,
             activations: false,
-            last_stage: false,
+            last_stage_steps: None,
         };
         Self {
             purpose: "merge, select and dampen in every touched model".into(),

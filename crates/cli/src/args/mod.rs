@@ -5,6 +5,7 @@ pub(crate) mod estimator;
 pub(crate) mod global;
 pub(crate) mod model;
 pub(crate) mod network;
+pub(crate) mod page;
 pub(crate) mod recipe;
 pub(crate) mod request;
 pub(crate) mod shard;

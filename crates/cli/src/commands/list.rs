@@ -5,6 +5,7 @@ use disinherit::registry::{Page, State};
 use disinherit::umig::ModelId;
 use serde_json::json;
 
+use crate::args::page::PageArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
@@ -29,14 +30,8 @@ pub(crate) struct ListArgs {
     /// Start after this version: the last of the page before.
     #[arg(long, value_name = "NAME@VERSION")]
     after: Option<ModelId>,
-    /// How many at most.
-    #[arg(
-        long,
-        default_value_t = 100,
-        value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..=100_000)
-    )]
-    limit: u32,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,12 +58,12 @@ pub(super) fn run(context: &Context, args: &ListArgs) -> Result<Outcome, CliErro
     let registry = context.registry()?;
     let rows = registry.page(&Page {
         after: args.after.clone(),
-        limit: args.limit,
+        limit: args.page.limit,
         prefix: args.prefix.clone(),
         state: args.state.map(State::from),
     })?;
     let states = States::of_rows(&registry, &rows)?;
-    let full = rows.len() == args.limit as usize;
+    let full = rows.len() == args.page.limit as usize;
     let next = rows
         .last()
         .filter(|_| full)

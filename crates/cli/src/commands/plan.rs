@@ -220,15 +220,8 @@ fn needed(plan: &Plan) -> Vec<String> {
 fn below_heads(plan: &Plan) -> Vec<String> {
     let from_data = models(plan, |task| edits_features(task, false));
     let from_cards = models(plan, |task| edits_features(task, true));
-    let steps = models(plan, |task| {
-        matches!(
-            task,
-            Task::Edit {
-                last_stage: true,
-                ..
-            }
-        )
-    });
+    let steps = models(plan, |task| last_stage_steps(task).is_some());
+    let most = plan.tasks().filter_map(last_stage_steps).max();
     let mut lines = Vec::new();
     if !from_data.is_empty() {
         lines.push(format!(
@@ -244,14 +237,24 @@ fn below_heads(plan: &Plan) -> Vec<String> {
             joined(&from_cards)
         ));
     }
-    if !steps.is_empty() {
+    if let Some(most) = most {
         lines.push(format!(
-            "given the training data, may take 40 to 104 training steps over the last stage of {}: where the edit \
+            "given the training data, may take up to {most} training steps over the last stage of {}: where the edit \
              of one layer leaves the class as easy to find as before (`unlearn --no-last-stage` takes none)",
             joined(&steps)
         ));
     }
     lines
+}
+
+/// How many training steps over the last stage may be part of a task.
+fn last_stage_steps(task: &Task) -> Option<usize> {
+    match task {
+        Task::Edit {
+            last_stage_steps, ..
+        } => *last_stage_steps,
+        _ => None,
+    }
 }
 
 /// Whether a task edits features, for which activation statistics are at hand or not.

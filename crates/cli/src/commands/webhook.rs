@@ -9,6 +9,7 @@ use disinherit_server::{
 };
 use serde_json::json;
 
+use crate::args::page::PageArgs;
 use crate::args::values::duration;
 use crate::context::Context;
 use crate::error::CliError;
@@ -94,14 +95,8 @@ struct MessagesArgs {
     /// Start after the message of this operation: the last of the page before.
     #[arg(long, value_name = "OPERATION")]
     after: Option<OperationId>,
-    /// How many at most.
-    #[arg(
-        long,
-        default_value_t = 100,
-        value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..=100_000)
-    )]
-    limit: u32,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 /// Pause a webhook: its messages wait, new ones included.
@@ -237,7 +232,7 @@ fn list(context: &Context) -> Result<Outcome, CliError> {
 
 fn messages(context: &Context, args: &MessagesArgs) -> Result<Outcome, CliError> {
     let registry = context.registry()?;
-    let (found, next) = webhook_messages(&registry, args.webhook, args.after, args.limit)?;
+    let (found, next) = webhook_messages(&registry, args.webhook, args.after, args.page.limit)?;
     if context.json {
         output::json(&json!({"messages": found, "next": next}))?;
         return Ok(Outcome::Done);

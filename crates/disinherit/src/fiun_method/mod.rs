@@ -115,9 +115,10 @@ impl Method for Fiun {
             .goes_to_features(forget, model, runner, described)
     }
 
-    fn trains_last_stage(&self, model: &LoadedModel) -> bool {
-        self.options.trains_last_stage()
-            && LastStage::of(&model.architecture).is_ok_and(|stage| stage.is_some())
+    fn last_stage_steps(&self, model: &LoadedModel) -> Option<usize> {
+        let stage = LastStage::of(&model.architecture).ok().flatten();
+        let steps = stage.filter(|_| self.options.trains_last_stage());
+        steps.map(|_| inner::MOST_STEPS)
     }
 
     fn runs_in_parallel(&self) -> bool {

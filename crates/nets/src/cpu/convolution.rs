@@ -10,8 +10,8 @@ use std::ops::Range;
 use fiun::{Factor, FisherError, Product, Threads};
 use rayon::prelude::*;
 
+use super::kernel_layout::KernelLayout;
 use super::maps::Maps;
-use super::turn::Order;
 
 /// Unfolded values held at a time; they should stay in the second cache.
 const UNFOLDED: usize = 1 << 17;
@@ -59,11 +59,11 @@ impl Convolution {
         kernel: usize,
         factors: Option<&[f32]>,
     ) -> Vec<f32> {
-        let order = Order {
+        let layout = KernelLayout {
             channels,
             area: kernel * kernel,
         };
-        order.to_products(weight, |channel| factors.map_or(1.0, |f| f[channel]))
+        layout.to_products(weight, |channel| factors.map_or(1.0, |f| f[channel]))
     }
 
     pub(crate) fn output(&self, size: [usize; 2]) -> [usize; 2] {

@@ -6,9 +6,9 @@ use fiun::{Factor, FisherError, Product, Threads};
 use rayon::prelude::*;
 
 use super::convolution::Convolution;
+use super::kernel_layout::KernelLayout;
 use super::maps::Maps;
 use super::rows::change;
-use super::turn::Order;
 
 /// Unfolded values held at a time. The product's result, as large as the kernel, is gone over once for each,
 /// so that there should be many rows.
@@ -33,13 +33,13 @@ impl Convolution {
         delta: &Maps,
     ) -> Result<Vec<f32>, FisherError> {
         let sizes = [input.size, delta.size];
-        let order = Order {
+        let layout = KernelLayout {
             channels: self.channels,
             area: self.kernel * self.kernel,
         };
         if self.weight.len() >= LARGE {
             let sum = self.part_gradient(&input.values, &delta.values, sizes, PARTS)?;
-            return Ok(order.to_pytorch(&sum));
+            return Ok(layout.to_pytorch(&sum));
         }
         let share = input.samples.div_ceil(PARTS).max(1);
         let (from, to) = (input.per_sample().max(1), delta.per_sample().max(1));
@@ -56,7 +56,7 @@ impl Convolution {
                 sum.iter_mut().zip(more).for_each(|(s, m)| *s += m);
             });
         }
-        Ok(order.to_pytorch(&sum))
+        Ok(layout.to_pytorch(&sum))
     }
 
     /// The gradient over some samples, `[kernel row, kernel column, channel in, channel out]`, by products of

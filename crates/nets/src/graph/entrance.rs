@@ -8,14 +8,12 @@ use super::cut::{GraphCut, none};
 use super::onnx::refuse;
 use crate::error::NetError;
 use crate::penultimate::activations::Activations;
+use crate::penultimate::agreement::agrees;
 use crate::penultimate::entrances::{Entrances, Positions};
 use crate::preprocessing::Preprocessing;
 
 /// The longest sequence some positions of which may be kept.
 const LONGEST: usize = 1 << 13;
-
-/// How far what follows from an entrance may be from what the whole graph makes, as a share of the largest.
-const TOLERANCE: f32 = 1e-3;
 
 impl GraphCut {
     /// Says which positions lead to the features where the layer writes a sequence, where there are no samples to
@@ -127,14 +125,7 @@ impl GraphCut {
         let Ok(Some(ours)) = self.behind(entrances) else {
             return false;
         };
-        let pairs = [
-            (&ours.inputs.values, &seen.inputs.values),
-            (&ours.stream.values, &seen.stream.values),
-        ];
-        pairs.into_iter().all(|(ours, whole)| {
-            let most = whole.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-            let close = |(a, b): (&f32, &f32)| (a - b).abs() <= TOLERANCE * most;
-            ours.len() == whole.len() && ours.iter().zip(whole).all(close)
-        })
+        agrees(&ours.inputs.values, &seen.inputs.values)
+            && agrees(&ours.stream.values, &seen.stream.values)
     }
 }

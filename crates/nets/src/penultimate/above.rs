@@ -6,12 +6,10 @@ use std::str::FromStr;
 use fiun::Matrix;
 
 use super::activations::Activations;
+use super::agreement::agrees;
 use crate::array::StateDict;
 use crate::cpu::maps::Maps;
 use crate::error::NetError;
-
-/// How far what is made may be from the features, as a share of the largest.
-const TOLERANCE: f32 = 1e-3;
 
 /// What a layer norm adds to the variance, in the networks that people use.
 const EPSILONS: [f32; 3] = [1e-5, 1e-6, 1e-12];
@@ -117,16 +115,13 @@ pub fn steps_to(
     activations: &Activations,
     state: &StateDict,
 ) -> Result<Option<Vec<Step>>, NetError> {
-    let most = features.values().iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    // Of features that are all zero nothing can be told.
+    if features.values().iter().all(|value| *value == 0.0) {
+        return Ok(None);
+    }
     for steps in candidates(activations, state) {
         let made = apply(&steps, activations.stream.clone(), state)?;
-        let fits = most > 0.0
-            && made.len() == features.values().len()
-            && made
-                .iter()
-                .zip(features.values())
-                .all(|(a, b)| (a - b).abs() <= TOLERANCE * most);
-        if fits {
+        if agrees(&made, features.values()) {
             return Ok(Some(steps));
         }
     }
@@ -135,36 +130,18 @@ pub fn steps_to(
 
 /// What is tried, the plainest first.
 fn candidates(activations: &Activations, state: &StateDict) -> Vec<Vec<Step>> {
-    let joins = match activations.positions() {
-        1 => vec![None],
-        _ => vec![Some(Step::Mean), Some(Step::Flatten)],
+    let joins: &[&[Step]] = match activations.positions() {
+        1 => &[&[]],
+        _ => &[&[Step::Mean], &[Step::Flatten]],
     };
-    let mut all = Vec::new();
-    for join in &joins {
-        all.push(join.iter().cloned().collect());
-        for activation in ACTIVATIONS {
-            all.push(
-                [Some(activation.clone()), join.clone()]
-                    .into_iter()
-                    .flatten()
-                    .collect(),
-            );
-            if *join == Some(Step::Mean) {
-                all.push(vec![Step::Mean, activation]);
-            }
+    let mut all: Vec<Vec<Step>> = joins.iter().map(|join| join.to_vec()).collect();
+    let norms = norms(state, activations.stream.channels);
+    for step in ACTIVATIONS.into_iter().chain(norms) {
+        for join in joins {
+            all.push([std::slice::from_ref(&step), join].concat());
         }
-    }
-    for norm in norms(state, activations.stream.channels) {
-        for join in &joins {
-            all.push(
-                [Some(norm.clone()), join.clone()]
-                    .into_iter()
-                    .flatten()
-                    .collect(),
-            );
-            if *join == Some(Step::Mean) {
-                all.push(vec![Step::Mean, norm.clone()]);
-            }
+        if joins.len() > 1 {
+            all.push(vec![Step::Mean, step]);
         }
     }
     all

@@ -4,6 +4,7 @@
 
 pub(crate) mod above;
 pub(crate) mod activations;
+pub(crate) mod agreement;
 pub(crate) mod described;
 pub(crate) mod entrances;
 pub(crate) mod find;

@@ -31,6 +31,7 @@ pub(super) use self::drawn::can_draw;
 use self::drawn::{NONE, draw};
 use self::layer::Layer;
 use self::material::Material;
+pub(super) use self::refine::MOST_STEPS;
 use self::refine::Refiner;
 
 use super::options::FiunOptions;

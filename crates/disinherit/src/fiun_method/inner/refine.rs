@@ -32,6 +32,9 @@ const UNSEEN: [usize; 2] = [50, 500];
 /// Steps over the last stage with the first weight, and with each further one, from where the steps before led.
 const STEPS: [usize; 2] = [40, 16];
 
+/// Steps of all trials.
+pub(in crate::fiun_method) const MOST_STEPS: usize = STEPS[0] + (TRIALS - 1) * STEPS[1];
+
 /// Forget samples without which steps would be taken on noise.
 const FEWEST: usize = 64;
 

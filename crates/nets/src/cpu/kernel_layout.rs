@@ -1,4 +1,4 @@
-//! Kernels from PyTorch's order to that of products, and back.
+//! Kernels from PyTorch's layout to that of products, and back.
 //!
 //! Both are a transposition: PyTorch has a row for each channel out, products have a row for each tap and channel
 //! in. Sides of kernels are powers of two, which a cache likes least, so that values go through tiles that it holds.
@@ -9,16 +9,16 @@ use rayon::prelude::*;
 const CHANNELS: usize = 16;
 const COLUMNS: usize = 64;
 
-/// The order of a kernel of so many channels in and out and taps.
+/// How a kernel of so many channels in and out and taps lies in memory.
 #[derive(Clone, Copy)]
-pub(crate) struct Order {
+pub(crate) struct KernelLayout {
     pub(crate) channels: [usize; 2],
     /// The kernel's height times its width.
     pub(crate) area: usize,
 }
 
-impl Order {
-    /// Values in PyTorch's order.
+impl KernelLayout {
+    /// Values of a row in PyTorch's layout.
     fn width(self) -> usize {
         self.channels[0] * self.area
     }
@@ -106,17 +106,17 @@ mod tests {
             ([1, 1], 1),
             ([0, 4], 9),
         ] {
-            let order = Order { channels, area };
+            let layout = KernelLayout { channels, area };
             let [from, to] = channels;
             let kernel: Vec<f32> = (0..from * to * area).map(|at| at as f32).collect();
-            let products = order.to_products(&kernel, |channel| (channel + 1) as f32);
+            let products = layout.to_products(&kernel, |channel| (channel + 1) as f32);
             for (at, value) in kernel.iter().enumerate() {
                 let (channel, input, tap) = (at / (from * area), at / area % from, at % area);
                 let found = products[(tap * from + input) * to + channel];
                 assert_eq!(found, value * (channel + 1) as f32);
             }
-            let plain = order.to_products(&kernel, |_| 1.0);
-            assert_eq!(order.to_pytorch(&plain), kernel);
+            let plain = layout.to_products(&kernel, |_| 1.0);
+            assert_eq!(layout.to_pytorch(&plain), kernel);
         }
     }
 }
