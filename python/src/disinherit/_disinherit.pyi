@@ -33,6 +33,7 @@ from .results import (
     Verdict,
     Vertex,
 )
+from ._workers import Workers
 
 __version__: Final[str]
 
@@ -236,3 +237,10 @@ def head_fisher(
     labels: NDArray[np.int64],
     classes: int,
 ) -> Tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64]]: ...
+def dispatch_parts(
+    workers: Workers,
+    parts: Sequence[Tuple[str, int]],
+    max_retries: int,
+    told: Callable[[str, int, bool], None],
+    gave_up: Callable[[str, int, str, Optional[BaseException]], BaseException],
+) -> List[Any]: ...

@@ -225,7 +225,7 @@ impl Blobs {
 
     /// The bytes at a place: alone from a disk, and over a network with their neighbours, which are likely to be
     /// asked for next.
-    async fn read_place(&self, place: &Place) -> Result<Vec<u8>, RegistryError> {
+    pub(super) async fn read_place(&self, place: &Place) -> Result<Vec<u8>, RegistryError> {
         let digest = place.entry.digest;
         let missing = || RegistryError::Missing(digest);
         let (range, together) = (place.entry.range(), &place.together);
