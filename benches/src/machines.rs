@@ -9,7 +9,7 @@ use disinherit_registry::{Location, Registry};
 use disinherit_testkit::{Postgres, Proxy, S3};
 
 use crate::apart::{Measured, WHOLE, command, forget_apart, measured};
-use crate::heirs::{base, set_up};
+use crate::inherited::{base, set_up};
 use crate::line::Line;
 
 /// Round trips of a data centre, and of storage far away.
@@ -43,7 +43,7 @@ fn in_folder(descendants: usize, lines: &mut Vec<Line>) -> Result<f64, Box<dyn E
         return Err("a registry could not be copied".into());
     }
     let one = forget_apart(folder.path(), "c3", "outputs", &[base(0)?])?;
-    let name = |what: &str| format!("{descendants} heirs in a folder, {what}");
+    let name = |what: &str| format!("{descendants} inherited models in a folder, {what}");
     lines.push(Line::plain(name("one process"), one.seconds, "s"));
     let place = copy.path().display().to_string();
     let (shards, publishing) = by_shards(&place)?;
@@ -74,9 +74,11 @@ fn over_network(
     let to_database = Proxy::start(database.port(), delay)?;
     let to_storage = Proxy::start(storage.port(), delay)?;
     let catalog = database.address_at(to_database.address());
-    let name = |what: &str| format!("{descendants} heirs over a network of {latency} ms, {what}");
+    let name = |what: &str| {
+        format!("{descendants} inherited models over a network of {latency} ms, {what}")
+    };
     // Set up past the proxy before the storage: that is not measured.
-    let place = format!("{}/heirs", storage.address());
+    let place = format!("{}/inherited", storage.address());
     let known = storage
         .environment()
         .map(|(name, value)| (name.to_owned(), value));

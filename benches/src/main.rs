@@ -8,9 +8,9 @@ mod dampen;
 mod family;
 mod forward;
 mod head_fisher;
-mod heirs;
-mod heirs_features;
 mod import;
+mod inherited;
+mod inherited_features;
 mod layers;
 mod limits;
 mod line;
@@ -47,8 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("plan", plan::run),
         ("forward", forward::run),
         ("layers", layers::run),
-        ("heirs", heirs::run),
-        ("heirs-features", heirs_features::run),
+        ("inherited", inherited::run),
+        ("inherited-features", inherited_features::run),
         ("machines", machines::run),
         ("procedure", procedure::run),
         ("provenance", provenance::run),

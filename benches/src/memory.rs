@@ -22,12 +22,12 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     let mut lines = Vec::new();
     // The second tells whether the first depends on the size.
     for layers in [1, 4] {
-        lines.extend(of(layers)?);
+        lines.extend(measure(layers)?);
     }
     Ok(lines)
 }
 
-fn of(layers: usize) -> Result<Vec<Line>, Box<dyn Error>> {
+fn measure(layers: usize) -> Result<Vec<Line>, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let program = program::disinherit()?;
     let place = folder.path().to_string_lossy().into_owned();

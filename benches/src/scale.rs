@@ -230,12 +230,12 @@ fn shared_backbone() -> Result<Vec<Line>, Box<dyn Error>> {
     Ok(vec![
         Line::plain("a model of 44 MB, written".into(), written[0].0, "KiB"),
         Line::plain(
-            "an heir with the same backbone, written".into(),
+            "an inherited model with the same backbone, written".into(),
             written[1].0,
             "KiB",
         ),
         Line::milliseconds(
-            "storing the heir",
+            "storing the inherited model",
             written[1].1,
             Some(written[0].1),
             "the first",

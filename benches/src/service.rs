@@ -150,7 +150,7 @@ fn open(at: usize, count: usize) -> usize {
     }
 }
 
-/// A model that was tuned from the base.
+/// A model that was fine-tuned from the base.
 fn name(number: usize) -> String {
     format!("team-{:03}/tuned-{number:06}", number % 100)
 }

@@ -18,7 +18,7 @@ pub(crate) fn card(registry: &Registry, model: &str) -> Result<Option<Vec<u8>>, 
     Ok(Some(reader.card(registry)?.to_bytes()?))
 }
 
-/// Adds a card that was computed elsewhere; says of which version it is.
+/// Adds a card that was computed elsewhere; returns the version that it is of.
 pub(crate) fn bring(
     registry: &Registry,
     card: &[u8],

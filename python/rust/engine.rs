@@ -93,7 +93,7 @@ pub(crate) fn add_file(registry: &Registry, path: PathBuf, new: NewModel) -> PyR
     let (architecture, labels) =
         disinherit::import::describe(&path, &bundle, &network).map_err(raised)?;
     let new = new.model(path, architecture, labels, parents);
-    disinherit::import::add_bundle(registry, &new, &bundle).map_err(raised)
+    disinherit::import::add_model_file(registry, &new, &bundle).map_err(raised)
 }
 
 /// Adds a model from arrays.
@@ -367,8 +367,8 @@ pub(crate) fn report(
     disinherit_report::page(std::slice::from_ref(&study)).map_err(of_report)
 }
 
-/// Writes a model in the format that it came in, and with a key a signature over what is written, of which it says
-/// where it is.
+/// Writes a model in the format that it came in, and with a key a signature over what is written; returns
+/// the signature's place.
 pub(crate) fn export(
     registry: &Registry,
     model: &str,

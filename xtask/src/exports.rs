@@ -48,8 +48,8 @@ pub(crate) fn exports(json: bool) -> Result<bool, String> {
             }
         }
     }
-    let nobody = BTreeSet::new();
-    let by = |name: &String| users.get(name).unwrap_or(&nobody);
+    let none = BTreeSet::new();
+    let by = |name: &String| users.get(name).unwrap_or(&none);
     let unused: Vec<&String> = exported.iter().filter(|name| by(name).is_empty()).collect();
     if json {
         let list: Vec<_> = exported

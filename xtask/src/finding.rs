@@ -15,6 +15,8 @@ pub(crate) enum Rule {
     Root,
     /// A file, a function or a signature is too long.
     Size,
+    /// A word that is not the field's term, or not plain.
+    Word,
 }
 
 impl Rule {
@@ -25,6 +27,7 @@ impl Rule {
             Self::Circle => "circle",
             Self::Root => "root",
             Self::Size => "size",
+            Self::Word => "word",
         }
     }
 }

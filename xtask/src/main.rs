@@ -26,7 +26,7 @@ enum Chore {
     /// Run the benchmarks and print name, ours, peer or limit, ratio and unit, or compare with a run of before.
     Bench(bench::BenchArgs),
     /// Check the rooms of the house: arrows between crates, circles between files, imports through a
-    /// crate's root, sizes. Exits with 1 when something is found.
+    /// crate's root, sizes, words. Exits with 1 when something is found.
     Modules {
         /// Only these crates, by package name.
         #[arg(value_name = "CRATE")]

@@ -236,7 +236,7 @@ fn graph(error: &GraphError) -> Option<&'static str> {
 
 fn request(error: &RequestError) -> Option<&'static str> {
     match error {
-        RequestError::NobodyTrained { .. } => {
+        RequestError::NoModelTrained { .. } => {
             Some("name the initial models with `--from` if their provenance is unknown")
         }
         RequestError::Unknown(..) => Some(LIST),

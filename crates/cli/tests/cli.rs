@@ -126,7 +126,7 @@ fn every_paradigm_forgets() {
 fn a_session() {
     let place = Place::new();
     let base = place.checkpoint("base.safetensors", |_| {});
-    let child = place.checkpoint("heir.safetensors", |state| {
+    let child = place.checkpoint("child.safetensors", |state| {
         state.get_mut("fc2.weight").unwrap().values[0] += 1.0;
     });
     let seen = [

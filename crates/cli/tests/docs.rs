@@ -159,10 +159,6 @@ fn pages_use_the_terms_of_the_glossary() {
     let other = r"(?i)\b(heirs?|mend(?:s|ed|ing)?|rivals?|yardsticks?|stand-ins?|strangers?|lessons?|kinship|whoever|nobody|of which)\b";
     let other = Regex::new(other).unwrap();
     for path in pages() {
-        // Its benchmarks have names of their own.
-        if path.ends_with("performance.md") {
-            continue;
-        }
         let text = Page::read(&path).text;
         let found: Vec<_> = other.find_iter(&text).map(|found| found.as_str()).collect();
         assert!(found.is_empty(), "{}: {found:?}", path.display());

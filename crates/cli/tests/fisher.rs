@@ -328,8 +328,8 @@ fn a_source_is_forgotten() {
     let both = [from("clinic-a", "gone.txt"), from("clinic-b", "kept.txt")].concat();
     let base = [&both[..], &["--data", "digits"]].concat();
     assert_eq!(place.json(&add(file, "base", &base))["card"], true);
-    let heir = [&both[6..], &["--parent", "base", "--data", "digits"]].concat();
-    assert_eq!(place.json(&add(file, "heir", &heir))["model"], "heir@1");
+    let child = [&both[6..], &["--parent", "base", "--data", "digits"]].concat();
+    assert_eq!(place.json(&add(file, "child", &child))["model"], "child@1");
     place.misuse(
         &add(
             file,
@@ -362,7 +362,7 @@ fn a_source_is_forgotten() {
         .iter()
         .map(|m| m["before"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["base@1", "heir@1"]);
+    assert_eq!(names, ["base@1", "child@1"]);
     assert!(models.iter().all(|m| m["choice"].is_object()));
     let left = &place.json(&["show", "base", "--json"])["model"]["training"];
     assert_eq!(left.as_array().unwrap().len(), 1);

@@ -35,7 +35,7 @@ const FREE: u64 = 256 << 20;
 
 #[cfg(feature = "parquet")]
 impl Allowance {
-    /// For a file of some bytes, each of which may become so many.
+    /// For a file of `length` bytes; each byte may become `each`.
     pub(crate) fn new(length: u64, each: u64) -> Self {
         let whole = length.saturating_mul(each).saturating_add(FREE);
         Self { left: whole, whole }

@@ -279,7 +279,7 @@ impl DataSet {
         self.select(&taken)
     }
 
-    /// All indices in a seeded order of which every beginning has all labels in their shares.
+    /// All indices in a seeded order. Every beginning of it has all labels in their shares.
     pub fn deal(&self, seed: u64) -> Vec<usize> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut by_label: BTreeMap<u32, Vec<usize>> = BTreeMap::new();

@@ -28,7 +28,7 @@ pub struct Filed {
 }
 
 impl Filed {
-    /// A request of which nothing else is known.
+    /// A request alone, with nothing else known.
     pub fn new(request: Request) -> Self {
         Self {
             request,

@@ -54,7 +54,7 @@ impl Desk<'_> {
         };
         let prepared = self.engine.prepare(request, method.as_ref(), options)?;
         let asked = self.registry().asked(&request.forget)?;
-        ErasureScope::of(self.registry(), &prepared, asked, method.name())
+        ErasureScope::for_plan(self.registry(), &prepared, asked, method.name())
     }
 
     /// Puts on record what a run will do: whom it touches, as they are now, and by which method. An approval

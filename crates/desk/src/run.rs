@@ -42,7 +42,7 @@ impl Desk<'_> {
         };
         let prepared = self.engine.prepare(&request, method.as_ref(), options)?;
         let asked = erasure.asked.clone();
-        let now = ErasureScope::of(registry, &prepared, asked, method.name())?;
+        let now = ErasureScope::for_plan(registry, &prepared, asked, method.name())?;
         let models = self.scope(plan)?.differences(&now);
         if !models.is_empty() {
             return Err(DeskError::ScopeChanged {

@@ -55,7 +55,7 @@ impl ScopedModel {
         let reason = match &self.reason {
             ScopeReason::Trained { on } => format!("trained on {on}"),
             ScopeReason::SamplesUnknown { on } => {
-                format!("trained on {on}, of which the samples are not on record")
+                format!("trained on {on}, whose samples are not on record")
             }
             ScopeReason::Named => "named by hand".to_owned(),
             ScopeReason::Inherited { from, relation } => {
@@ -76,7 +76,7 @@ pub enum ScopeReason {
         /// The data: set, split, source.
         on: String,
     },
-    /// It was trained on data of which the samples were not recorded, so that it cannot be ruled out.
+    /// It was trained on data whose samples were not recorded, so that it cannot be ruled out.
     SamplesUnknown {
         /// The data: set, split, source.
         on: String,
@@ -100,8 +100,7 @@ pub enum Unreached {
     Copies,
     /// Backups, and earlier versions that the storage keeps.
     Backups,
-    /// Models of which it is not on record what they were trained on. They may have been trained on the
-    /// forget data.
+    /// Models whose training data is not on record. They may have been trained on the forget data.
     NoRecord {
         /// How many.
         count: usize,
@@ -111,7 +110,7 @@ pub enum Unreached {
 }
 
 impl ErasureScope {
-    pub(crate) fn of(
+    pub(crate) fn for_plan(
         registry: &Registry,
         prepared: &Prepared<'_>,
         asked: Asked,

@@ -12,7 +12,7 @@ use disinherit_registry::{
 use umig::{Model, ModelId, Relation, Training, Umig};
 
 use crate::error::{EngineError, Hint};
-use crate::form;
+use crate::format;
 use crate::model::{find, manifest, matrix_shape, next_version, now, time_after};
 
 /// The name of a configuration on the Hugging Face Hub.
@@ -170,13 +170,13 @@ fn hub_kind(config: &HubConfig) -> Option<Kind> {
     }
 }
 
-/// Adds a model from a file or a folder; see [`add_bundle`].
+/// Adds a model from a file or a folder; see [`add_model_file`].
 ///
 /// # Errors
-/// As [`add_bundle`], or [`EngineError::Format`] when the file cannot be used.
+/// As [`add_model_file`], or [`EngineError::Format`] when the file cannot be used.
 pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> {
     let bundle = disinherit_formats::open(&new.file)?;
-    add_bundle(registry, new, &bundle)
+    add_model_file(registry, new, &bundle)
 }
 
 /// Adds a model: checks that its tensors are those of the architecture and finite, that its parents
@@ -184,7 +184,7 @@ pub fn add(registry: &Registry, new: &AddModel) -> Result<ModelId, EngineError> 
 ///
 /// # Errors
 /// [`EngineError`]; nothing is published then.
-pub fn add_bundle(
+pub fn add_model_file(
     registry: &Registry,
     new: &AddModel,
     bundle: &ModelFile,
@@ -195,7 +195,7 @@ pub fn add_bundle(
 /// Adds a model whose tensors are not in a file.
 ///
 /// # Errors
-/// As [`add_bundle`].
+/// As [`add_model_file`].
 pub fn add_tensors(
     registry: &Registry,
     new: &AddModel,
@@ -208,11 +208,11 @@ fn add_one(
     registry: &Registry,
     new: &AddModel,
     tensors: &dyn TensorSource,
-    form: Option<&ModelFile>,
+    file: Option<&ModelFile>,
 ) -> Result<ModelId, EngineError> {
     let mut graph = registry.graph()?;
     let entered = enter(&mut graph, new)?;
-    let model = entered.of(store(registry, new, tensors, form)?);
+    let model = entered.with_digest(store(registry, new, tensors, file)?);
     let id = model.row.vertex.id.clone();
     let record = OperationRecord::Add(AddRecord {
         model: id.clone(),
@@ -242,7 +242,7 @@ pub(crate) struct Entered {
 
 impl Entered {
     /// With its tensors.
-    pub(crate) fn of(self, digest: Digest) -> NewModel {
+    pub(crate) fn with_digest(self, digest: Digest) -> NewModel {
         NewModel {
             row: ModelRow::new(self.vertex, digest),
             parents: self.parents,
@@ -290,15 +290,15 @@ pub(crate) fn store(
     registry: &Registry,
     new: &AddModel,
     tensors: &dyn TensorSource,
-    form: Option<&ModelFile>,
+    file: Option<&ModelFile>,
 ) -> Result<Digest, EngineError> {
     check(tensors, &new.architecture, &new.name)?;
     if !new.untied {
         check_tied(tensors, new.architecture.head(), &new.name)?;
     }
     let mut manifest = manifest(&new.architecture, &new.preprocessing, &new.labels)?;
-    if let Some(bundle) = form {
-        form::keep(registry, &mut manifest, bundle)?;
+    if let Some(bundle) = file {
+        format::keep(registry, &mut manifest, bundle)?;
     }
     Ok(registry.put_checkpoint(manifest, tensors)?)
 }
@@ -316,7 +316,7 @@ fn check(file: &dyn TensorSource, network: &Architecture, id: &str) -> Result<()
         }
         let (dtype, shape) = known.get(name)?;
         let float = matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64);
-        // A head of which the network is not known may be a convolution.
+        // A head whose network is not known may be a convolution.
         let shape = match network.kind == Kind::Head && name == weight {
             true => matrix_shape(shape).to_vec(),
             false => shape.clone(),

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 /// that other processes have stored already ([`crate::import::ImportPlan::run_shard`]) are taken up.
 ///
 /// # Errors
-/// As [`crate::import::add_bundle`]; nothing is published then.
+/// As [`crate::import::add_model_file`]; nothing is published then.
 pub fn add_all(
     registry: &Registry,
     models: &[(AddModel, ModelFile)],
@@ -34,7 +34,7 @@ pub fn add_all(
             Some(digest) => digest,
             None => store(registry, new, bundle, Some(bundle))?,
         };
-        made.push(entered.of(digest));
+        made.push(entered.with_digest(digest));
         stage.advance(1);
     }
     let ids: Vec<ModelId> = made.iter().map(|m| m.row.vertex.id.clone()).collect();
@@ -53,7 +53,7 @@ pub fn add_all(
 /// are in the shard, and how many of those were stored already.
 ///
 /// # Errors
-/// As [`crate::import::add_bundle`]; what was stored before stays.
+/// As [`crate::import::add_model_file`]; what was stored before stays.
 pub fn store_shard(
     registry: &Registry,
     models: &[(AddModel, ModelFile)],

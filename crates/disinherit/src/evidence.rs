@@ -40,7 +40,7 @@ impl InnerPart {
     }
 }
 
-/// Samples of which some are to be forgotten, with what the choice aims at.
+/// Samples, some of them to be forgotten, with what the choice aims at.
 pub(crate) struct Strength {
     pub(crate) samples: Samples,
     pub(crate) rows: Vec<u32>,
@@ -145,7 +145,7 @@ impl Collecting<'_> {
     }
 
     /// The rows of classes that are forgotten as a whole. A bias that is not among what is edited
-    /// is left alone; where there is none, the weight is what can be lowered.
+    /// is left alone; where there is none, the weight is what suppression changes.
     fn suppressible(&self, model: &LoadedModel, selected: &Selected) -> SuppressibleRows {
         let Forget::Classes(classes) = self.work.forget() else {
             return SuppressibleRows::default();

@@ -90,7 +90,7 @@ impl Execution<'_> {
             let id = task.model();
             let (read, edited) = (read.contains(id), self.todo.contains(id));
             match task {
-                // Whoever publishes publishes all cards, also those of edits that others made.
+                // The process that publishes publishes all cards, also those of edits that others made.
                 Task::Card { .. } if read || edited || !self.shared => self.card(id)?,
                 Task::ForgetFisher { .. } if read => self.forget_fisher(id)?,
                 Task::Difference { .. } if read => self.difference(id)?,

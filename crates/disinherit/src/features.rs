@@ -14,7 +14,7 @@ use umig::{Forget, ModelId};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::feature_memory::Memory;
-use crate::form;
+use crate::format;
 use crate::model::LoadedModel;
 use crate::progress::{Progress, Stage};
 use crate::runner::Runner;
@@ -38,7 +38,7 @@ pub struct Features<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// Features of the registry's models, of which nothing that `forget` names is written to disk.
+    /// Features of the registry's models. Those of what `forget` names are not written to disk.
     pub fn features(&self, forget: Option<&Forget>) -> Features<'a> {
         let features = Features::new(self);
         match forget {
@@ -67,7 +67,7 @@ impl<'a> Features<'a> {
         }
     }
 
-    /// Who runs samples that are elsewhere.
+    /// Who runs external samples.
     pub(crate) fn runner(&self) -> Option<&'a dyn Runner> {
         self.runner
     }
@@ -173,8 +173,7 @@ impl<'a> Features<'a> {
         Ok(features)
     }
 
-    /// Samples as the network of a model of which only the head is known sees them: their features.
-    /// Other models see the samples themselves.
+    /// Samples as a model sees them whose head alone is known: their features. Other models see the samples themselves.
     ///
     /// # Errors
     /// As [`Features::of`].
@@ -216,7 +215,7 @@ impl<'a> Features<'a> {
         let stage = progress.stage(&format!("running {}", model.id()), set.len() as u64);
         let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::External);
         if model.is_head_only() && is_here {
-            let run = form::run_graph(&self.registry, model, &BTreeMap::new(), set, &mut |n| {
+            let run = format::run_graph(&self.registry, model, &BTreeMap::new(), set, &mut |n| {
                 stage.advance(n as u64);
             })?;
             if let Some(features) = run {
@@ -242,7 +241,7 @@ impl<'a> Features<'a> {
         let done = &mut |n| stage.advance(n as u64);
         let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::External);
         if model.is_head_only() && is_here {
-            let run = form::run_graph(&self.registry, model, changed, set, done)?;
+            let run = format::run_graph(&self.registry, model, changed, set, done)?;
             if let Some(features) = run {
                 return Ok(features);
             }

@@ -6,7 +6,7 @@ use disinherit_registry::{KeptPositions, Registry};
 
 use crate::error::EngineError;
 use crate::features::Features;
-use crate::form;
+use crate::format;
 use crate::model::LoadedModel;
 use crate::progress::Silent;
 use crate::refusal::Refusal;
@@ -70,7 +70,7 @@ impl GraphLayer {
 
     /// The layer, not tried yet.
     fn of_file(registry: &Registry, model: &LoadedModel) -> Result<Self, Refusal> {
-        let mut cut = form::cut_graph(registry, model)?.map_err(Refusal::Reason)?;
+        let mut cut = format::cut_graph(registry, model)?.map_err(Refusal::Reason)?;
         let state = model.state(registry)?;
         // Small tensors stay in the graph, where nothing changes them.
         cut.keep(&|name| state.contains_key(name));

@@ -13,7 +13,7 @@ const ONE_IN: usize = 10;
 /// Decides which, whatever else is drawn.
 pub(crate) const SEED: u64 = 0x6170_6172;
 
-/// The places of those that are kept apart among a model's own training samples, of which `forget` says
+/// The places of those that are kept apart among a model's own training samples, where `forget` says
 /// which must go. Of few samples, at least as many are left to the choice.
 pub(crate) fn apart(own: &DataSet, forget: &[bool]) -> Vec<usize> {
     let retained = forget.iter().filter(|gone| !**gone).count();

@@ -85,12 +85,12 @@ pub(crate) struct Selected {
 }
 
 impl Layers {
-    /// The tensors of a model that take part; `runner` runs it, where the engine does not. Of a model of which only
-    /// the head is known, those below it are the ones that its card has, `carded`.
+    /// The tensors of a model that take part; `runner` runs it, where the engine does not. Where only a
+    /// model's head is known, the tensors below it are those of its card, `carded`.
     ///
     /// # Errors
     /// [`EngineError::Layers`] when no tensor fits, or only the head is known.
-    pub(crate) fn of(
+    pub(crate) fn select(
         &self,
         model: &LoadedModel,
         runner: Option<&dyn Runner>,

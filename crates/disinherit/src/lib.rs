@@ -25,7 +25,7 @@ mod execution;
 mod feature_memory;
 mod features;
 mod fiun_method;
-mod form;
+mod format;
 mod graph_layer;
 pub mod import;
 mod kept_apart;

@@ -114,7 +114,7 @@ impl Opening<'_> {
             true => carded(registry, options, &cards)?,
             false => Vec::new(),
         };
-        let selected = options.layers.of(&model, runner, &carded)?;
+        let selected = options.layers.select(&model, runner, &carded)?;
         let sources = Sources {
             engine: self.engine,
             graph: self.graph,

@@ -221,7 +221,7 @@ impl<'a> Prepared<'a> {
         Ok(drafts)
     }
 
-    /// The plan in so many parts, for as many processes, each of which executes one with
+    /// The plan in so many parts, for as many processes; each executes one with
     /// [`Prepared::run_shard`]. A part's cost is the bytes of weights that its tasks read, once for each
     /// sample that they are run on. It depends on the registry and the method alone, so that every process
     /// splits the plan in the same way.

@@ -8,7 +8,7 @@ use disinherit_registry::{Registry, RegistryError};
 use umig::{Forget, Model, ModelId, Training, Umig};
 
 use crate::error::EngineError;
-use crate::form::have_same_graph;
+use crate::format::have_same_graph;
 use crate::model::LoadedModel;
 use crate::provenance::is_made_of_parents;
 use crate::runner::Runner;
@@ -75,8 +75,8 @@ fn has_same_tensors(a: &LoadedModel, b: &LoadedModel) -> bool {
     inner && a_shapes == b_shapes && a.manifest.head == b.manifest.head
 }
 
-/// The untouched root that a model is compared with: a current model which the request does not
-/// touch, of which neither itself nor an ancestor was trained on forget data, and which learnt at
+/// The untouched root that a model is compared with: a current model that the request does not
+/// touch, that was not trained on forget data (nor was any of its ancestors), and that learnt at
 /// least two retained labels that the model has too. A model whose training is not on record is none.
 /// Ancestors of the model come first, then those with the most labels in common, then the order of
 /// ids.
@@ -285,7 +285,7 @@ mod tests {
         };
         assert_eq!(root(&graph_with(&[(blank(), &[])])), None);
         let known = model("a@1", &["0", "1"]);
-        // Tuned on nobody knows what.
+        // Fine-tuned on unknown data.
         let tuned = graph_with(&[
             (known.clone(), &[]),
             (blank(), &[("a@1", Relation::FineTune)]),

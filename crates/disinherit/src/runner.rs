@@ -11,7 +11,7 @@ use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::progress::Stage;
 
-/// Runs models on samples that are elsewhere ([`Samples::External`]), which it knows by their ids.
+/// Runs models on external samples ([`Samples::External`]), which it knows by their ids.
 ///
 /// Weights are given with every call, all of a model's floating-point tensors in single precision: they
 /// may be ones that are tried and in no registry. Calls come from several threads.

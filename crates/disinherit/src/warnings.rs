@@ -174,19 +174,19 @@ fn choice_warning(outcome: &ModelOutcome) -> Option<String> {
             format!("{id}: no alpha meets the target; the nearest one, {alpha:.3}, was taken")
         });
     };
-    let lowered = match suppression.part {
+    let suppressed = match suppression.part {
         HeadPart::Bias => format!(
-            "the biases of the forgotten labels were lowered by {:.3} besides",
+            "logit suppression: the biases of the forgotten labels are lower by {:.3}",
             suppression.by
         ),
         HeadPart::Weight => format!(
-            "the weights of the forgotten labels were moved {:.1} % of the way to the mean of the \
-             others besides",
+            "logit suppression: the weights of the forgotten labels moved {:.1} % of the way to the mean \
+             of the others",
             100.0 * suppression.by
         ),
     };
     let left = format!(
-        "{id}: dampening alone leaves {:.1} % of the forget samples recognised (alpha {:.3}); {lowered}",
+        "{id}: dampening alone leaves {:.1} % of the forget samples recognised (alpha {:.3}); {suppressed}",
         100.0 * suppression.forget_before,
         choice.alpha,
     );

@@ -16,11 +16,11 @@ fn recorded(name: &str) -> (ModelFile, OnnxFormat) {
         .join("tests/fixtures")
         .join(name);
     let bundle = open(&path).unwrap();
-    let FileFormat::Onnx(form) = &bundle.format.files[0].format else {
+    let FileFormat::Onnx(format) = &bundle.format.files[0].format else {
         panic!("{name} is no ONNX file");
     };
-    let form = form.clone();
-    (bundle, form)
+    let format = format.clone();
+    (bundle, format)
 }
 
 /// The file of a recorded model with other values of some tensors.
@@ -39,14 +39,14 @@ fn written(model: &ModelFile, changed: &StateDict) -> Vec<u8> {
     files.remove(&model.format.files[0].name).unwrap()
 }
 
-fn network_of(file: &[u8], form: &OnnxFormat) -> GraphNetwork {
-    let bytes = up_to_head(file, &[&form.features], &BTreeMap::new()).unwrap();
-    GraphNetwork::new(bytes, form.inputs.clone(), &form.features).unwrap()
+fn network_of(file: &[u8], format: &OnnxFormat) -> GraphNetwork {
+    let bytes = up_to_head(file, &[&format.features], &BTreeMap::new()).unwrap();
+    GraphNetwork::new(bytes, format.inputs.clone(), &format.features).unwrap()
 }
 
 fn network(name: &str) -> GraphNetwork {
-    let (model, form) = recorded(name);
-    network_of(&written(&model, &StateDict::new()), &form)
+    let (model, format) = recorded(name);
+    network_of(&written(&model, &StateDict::new()), &format)
 }
 
 fn set(samples: Samples) -> DataSet {
@@ -135,22 +135,22 @@ fn a_correction_of_the_cut_is_that_of_the_graph() {
         // Two images at a time, and a bias that is a part of the graph.
         ("fixed-batch.onnx", 4, "c.weight", 1),
     ] {
-        let (model, form) = recorded(name);
+        let (model, format) = recorded(name);
         let file = written(&model, &StateDict::new());
-        let bytes = up_to_head(&file, &[&form.features], &BTreeMap::new()).unwrap();
-        let layer = layer_below(&bytes, &form.features).unwrap();
+        let bytes = up_to_head(&file, &[&format.features], &BTreeMap::new()).unwrap();
+        let layer = layer_below(&bytes, &format.features).unwrap();
         assert_eq!(layer.weight, weight, "{layer:?}");
         assert_eq!(layer.norm.is_some(), name == "residual.onnx");
-        let values = layer.values(&form.features);
+        let values = layer.values(&format.features);
         let bytes = up_to_head(&bytes, &values, &BTreeMap::new()).unwrap();
         let outputs = layer.outputs;
-        let mut cut = GraphCut::new(bytes, form.inputs.clone(), &form.features, layer).unwrap();
+        let mut cut = GraphCut::new(bytes, format.inputs.clone(), &format.features, layer).unwrap();
         let known = model.tensors();
         cut.keep(&|name| known.contains_key(name));
         assert_eq!(cut.tensors().names().len(), tensors, "{name}");
 
         let (set, plain) = (images(side), Preprocessing::default());
-        let whole = network_of(&file, &form);
+        let whole = network_of(&file, &format);
         let before = whole.features(&set, &plain, &mut |_| ()).unwrap();
         let seen = cut.run(&set, &plain, &mut |_| ()).unwrap();
         assert_eq!(seen.samples(), 3);
@@ -173,7 +173,7 @@ fn a_correction_of_the_cut_is_that_of_the_graph() {
             .collect();
         let changed = cut.tensors().corrected(&state, &correction).unwrap();
         assert_eq!(changed.len(), tensors);
-        let after = network_of(&written(&model, &changed), &form);
+        let after = network_of(&written(&model, &changed), &format);
         let after = after.features(&set, &plain, &mut |_| ()).unwrap();
         let ours = cut.features(&seen, Some(&correction)).unwrap();
         close(ours.values(), after.values());
@@ -187,13 +187,13 @@ fn a_correction_of_the_cut_is_that_of_the_graph() {
 
 /// A recorded graph cut at its layer, and the value that enters the layer's block.
 fn cut_of(name: &str) -> (GraphCut, Option<String>) {
-    let (model, form) = recorded(name);
+    let (model, format) = recorded(name);
     let file = written(&model, &StateDict::new());
-    let bytes = up_to_head(&file, &[&form.features], &BTreeMap::new()).unwrap();
-    let layer = layer_below(&bytes, &form.features).unwrap();
-    let bytes = up_to_head(&bytes, &layer.values(&form.features), &BTreeMap::new()).unwrap();
+    let bytes = up_to_head(&file, &[&format.features], &BTreeMap::new()).unwrap();
+    let layer = layer_below(&bytes, &format.features).unwrap();
+    let bytes = up_to_head(&bytes, &layer.values(&format.features), &BTreeMap::new()).unwrap();
     let entrance = layer.entrance.clone();
-    let cut = GraphCut::new(bytes, form.inputs, &form.features, layer).unwrap();
+    let cut = GraphCut::new(bytes, format.inputs, &format.features, layer).unwrap();
     (cut, entrance)
 }
 
@@ -274,12 +274,12 @@ fn positions_that_do_not_fit_are_refused() {
 
 #[test]
 fn a_layer_that_cannot_be_edited_is_said() {
-    let (model, form) = recorded("text.onnx");
+    let (model, format) = recorded("text.onnx");
     let file = written(&model, &StateDict::new());
-    let bytes = up_to_head(&file, &[&form.features], &BTreeMap::new()).unwrap();
+    let bytes = up_to_head(&file, &[&format.features], &BTreeMap::new()).unwrap();
     // Its weights are small: a part of the graph, found all the same.
-    let layer = layer_below(&bytes, &form.features).unwrap();
+    let layer = layer_below(&bytes, &format.features).unwrap();
     assert!(!model.tensors().contains_key(&layer.weight), "{layer:?}");
     assert!(layer_below(&bytes, "nothing").is_err());
-    assert!(layer_below(b"no graph", &form.features).is_err());
+    assert!(layer_below(b"no graph", &format.features).is_err());
 }

@@ -1,5 +1,5 @@
 //! Models in the formats that others keep them in, read and given back: safetensors files, alone or in
-//! shards with an index; PyTorch state dicts, of which nothing is ever run; ONNX files; folders as on
+//! shards with an index; PyTorch state dicts, whose code is never run; ONNX files; folders as on
 //! the Hugging Face Hub.
 //!
 //! [`open`] reads any of them into a [`ModelFile`]: tensors one at a time, and whatever else belongs to

@@ -47,7 +47,7 @@ pub(crate) struct Elsewhere(PathBuf);
 
 impl Elsewhere {
     /// Those of a recipe, where it has any.
-    pub(crate) fn of(recipe: &Recipe) -> Option<Self> {
+    pub(crate) fn for_recipe(recipe: &Recipe) -> Option<Self> {
         let folder = recipe.trained.as_deref()?;
         Some(Self(place(folder, recipe.seed)))
     }

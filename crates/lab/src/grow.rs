@@ -115,7 +115,7 @@ impl Growing<'_> {
             "training",
             self.engine.progress(),
         )?;
-        let seconds = match Elsewhere::of(self.recipe) {
+        let seconds = match Elsewhere::for_recipe(self.recipe) {
             Some(models) => models.seconds([model.name.clone()])?,
             None => start.elapsed().as_secs_f64(),
         };
@@ -152,7 +152,7 @@ fn weights(
 
 /// How the models of a recipe are trained again.
 pub fn trainings(recipe: &Recipe) -> Trainings {
-    let elsewhere = Elsewhere::of(recipe);
+    let elsewhere = Elsewhere::for_recipe(recipe);
     let models = recipe.models.iter();
     Trainings::ByName(
         models
@@ -176,7 +176,7 @@ pub(crate) fn training(recipe: &Recipe, model: &ModelRecipe) -> Training {
         frozen: model.frozen.clone(),
         seed: seed_of(recipe, &model.name),
         root_seed: recipe.training_seed(),
-        trained: Elsewhere::of(recipe).map(|models| models.checkpoint(&model.name)),
+        trained: Elsewhere::for_recipe(recipe).map(|models| models.checkpoint(&model.name)),
     }
 }
 

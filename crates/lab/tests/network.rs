@@ -518,7 +518,7 @@ fn a_model_whose_logits_are_all_negative_forgets_by_its_biases() {
     let choice = done.models[0].choice.as_ref().unwrap();
     let suppression = choice.suppression.as_ref().unwrap();
     assert!(choice.reached && suppression.by > 0.0 && suppression.rows == [3]);
-    assert!(done.warnings[0].contains("biases of the forgotten labels were lowered"));
+    assert!(done.warnings[0].contains("logit suppression: the biases of the forgotten labels"));
     let graph = registry.graph().unwrap();
     let old = LoadedModel::open(registry, &graph, &sunk).unwrap();
     let new = LoadedModel::open(registry, &graph, &done.models[0].after).unwrap();

@@ -38,7 +38,7 @@ fn mismatch(set: &DataSet, samples: &Samples, expected: Input) -> NetError {
         Samples::Images { .. } => "images",
         Samples::Tokens { .. } => "token sequences",
         Samples::Features(_) => "features",
-        Samples::External => "samples that are elsewhere",
+        Samples::External => "external samples",
     };
     let read = match expected {
         Input::Images(_) => "images",

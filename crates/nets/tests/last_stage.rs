@@ -9,15 +9,15 @@ use std::collections::BTreeSet;
 use common::{architecture, close};
 use disinherit_data::{DataSet, OpenOptions, open};
 use disinherit_nets::{
-    Compute, Course, Kind, LastStage, Network, Preprocessing, RefineJob, StateDict, TrainingConfig,
-    TrainingJob, capture, initial_state, train,
+    Compute, Kind, LastStage, Network, Preprocessing, RefineJob, RefineSettings, StateDict,
+    TrainingConfig, TrainingJob, capture, initial_state, train,
 };
 use fiun::{Matrix, Separation, linear};
 
 #[test]
 fn it_begins_where_maps_change_their_size_for_the_last_time() {
     let tensors = |kind, channels, side| {
-        let stage = LastStage::of(&architecture(kind, channels, side)).unwrap();
+        let stage = LastStage::for_architecture(&architecture(kind, channels, side)).unwrap();
         stage.map(|stage| stage.tensors())
     };
     assert_eq!(
@@ -82,7 +82,7 @@ impl Known {
         Self {
             forget: of(true),
             retained: of(false),
-            stage: LastStage::of(&network).unwrap().unwrap(),
+            stage: LastStage::for_architecture(&network).unwrap().unwrap(),
             network,
             state,
         }
@@ -120,18 +120,18 @@ impl Known {
             seed: 1,
         };
         let refinement = self.stage.refinement(job).unwrap();
-        let course = Course {
+        let settings = RefineSettings {
             weight,
             steps,
             from: None,
         };
-        let changed = refinement.run(course, &mut || ()).unwrap();
-        let again = refinement.run(course, &mut || ()).unwrap();
+        let changed = refinement.run(settings, &mut || ()).unwrap();
+        let again = refinement.run(settings, &mut || ()).unwrap();
         assert_eq!(changed, again, "it repeats itself");
-        let no_more = Course {
+        let no_more = RefineSettings {
             steps: 0,
             from: Some(&changed),
-            ..course
+            ..settings
         };
         assert_eq!(refinement.run(no_more, &mut || ()).unwrap(), changed);
         let mut state = self.state.clone();
@@ -142,7 +142,7 @@ impl Known {
     fn separation(&self, state: &StateDict) -> f64 {
         let [f, r] = [&self.forget, &self.retained].map(|set| self.features(state, set));
         let fitted = Separation::fit(f.view(), r.view()).unwrap();
-        fitted.of(f.view(), r.view()).unwrap().value
+        fitted.criterion(f.view(), r.view()).unwrap().value
     }
 
     /// The share of retained samples that are named.

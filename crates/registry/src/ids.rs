@@ -86,7 +86,7 @@ impl FromStr for ErasureId {
     }
 }
 
-/// The id of a request: a text made from what was asked, by which method, of which models.
+/// The id of a request: a text made from what was asked, the method and the models.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(String);

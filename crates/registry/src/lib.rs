@@ -120,3 +120,7 @@ pub use service::token::AccessToken;
 pub use service::webhook::{
     Delivery, DeliveryEnd, MessageFate, MessagePage, Webhook, WebhookMessage, WebhookTally,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -20,7 +20,7 @@ const GRID: Grid = Grid {
 /// The study's models, with the edges among them and the held-out accuracy on the forget set
 /// before and after.
 pub(crate) fn draw(study: &Study) -> Markup {
-    let layout = Layout::of(study, &GRID);
+    let layout = Layout::for_study(study, &GRID);
     let after: BTreeMap<String, Scores> = study
         .compared()
         .into_iter()

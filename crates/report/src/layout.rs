@@ -89,7 +89,7 @@ impl<'a, K: Ord> Layout<'a, K> {
 
 impl<'a> Layout<'a, ModelId> {
     /// The models of a study, in columns by their depth.
-    pub(crate) fn of(study: &Study, grid: &'a Grid) -> Self {
+    pub(crate) fn for_study(study: &Study, grid: &'a Grid) -> Self {
         let models = study.models.iter();
         Self::new(models.map(|model| (model.id.clone(), model.depth)), grid)
     }

@@ -48,7 +48,7 @@ pub fn picture(study: &Study) -> Result<String, ReportError> {
     if study.models.is_empty() {
         return Err(ReportError::Empty);
     }
-    let layout = Layout::of(study, &GRID);
+    let layout = Layout::for_study(study, &GRID);
     let cards = Cards::new(study);
     let room = WIDTH - 2.0 * SIDE;
     let scale = (room / layout.width).min(1.0);

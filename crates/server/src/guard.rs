@@ -97,7 +97,7 @@ async fn admitted(
         app.limiter.call_from(call.address)?;
     }
     let Some(right) = right_of(call.method.as_str(), path) else {
-        return Err(forbidden("nobody may do this").into());
+        return Err(forbidden("this call is not allowed to any caller").into());
     };
     let (secret, carrier) = secret_of(headers);
     let writes = !matches!(call.method, Method::GET | Method::HEAD);

@@ -71,7 +71,7 @@ pub enum RequestError {
     #[error(
         "no model was trained on {what}{known}; name the initial models by hand if their provenance is unknown"
     )]
-    NobodyTrained {
+    NoModelTrained {
         /// The forget data, in words.
         what: String,
         /// What the models were trained on instead, in words, or empty.

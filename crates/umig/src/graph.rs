@@ -318,7 +318,7 @@ impl Umig {
             }
         }
         if initial.is_empty() {
-            return Err(RequestError::NobodyTrained {
+            return Err(RequestError::NoModelTrained {
                 what: request.forget.to_string(),
                 known: self.known_labels(),
             });

@@ -70,7 +70,7 @@ pub struct KeptSamples {
 
 fn not_stored<S: Serializer>(_: &BTreeSet<String>, _: S) -> Result<S::Ok, S::Error> {
     Err(S::Error::custom(
-        "a list of samples of which some were taken out is written before the graph is",
+        "a list with some samples taken out is written before the graph is",
     ))
 }
 

@@ -104,7 +104,7 @@ proptest! {
             (0..parents.len()).filter(|&n| trained[n] && !old[n]).collect();
         let request = Request::new(Forget::classes(["cat"]));
         match graph.plan(&request) {
-            Err(RequestError::NobodyTrained { .. }) => prop_assert!(initial.is_empty()),
+            Err(RequestError::NoModelTrained { .. }) => prop_assert!(initial.is_empty()),
             Err(other) => prop_assert!(false, "{other}"),
             Ok(plan) => {
                 for n in 0..parents.len() {
@@ -264,11 +264,11 @@ fn initial_models_can_be_named_by_hand() {
         .scope(&request.clone().from_models([id(3)]))
         .unwrap_err();
     assert!(matches!(wrong, RequestError::NotTrained { .. }), "{wrong}");
-    let nobody = graph
+    let untrained = graph
         .scope(&Request::new(Forget::classes(["bird"])))
         .unwrap_err();
     assert_eq!(
-        nobody.to_string(),
+        untrained.to_string(),
         "no model was trained on class `bird` (current models were trained on: cat, dog); \
          name the initial models by hand if their provenance is unknown"
     );

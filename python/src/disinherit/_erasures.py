@@ -99,7 +99,7 @@ class ScopedModel(Record):
     digest: str
     #: ``initial`` or ``inherited``.
     role: str
-    #: ``trained``, ``samples_unknown`` (trained on data of which the samples are not on record), ``named`` or
+    #: ``trained``, ``samples_unknown`` (trained on data whose samples are not on record), ``named`` or
     #: ``inherited``.
     why: str
     #: The data that it was trained on.

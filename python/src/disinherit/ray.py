@@ -395,7 +395,7 @@ def _execute(version: str, job: _Job, part: _Part) -> _Told:
     """One part of a job, in a worker."""
     context = ray.get_runtime_context()
     node = f"{ray.util.get_node_ip_address()} ({context.get_node_id()[:8]})"
-    # As many threads as Ray gives processors, where nobody says otherwise. Read when the first ones are made.
+    # As many threads as Ray gives processors, where no setting says otherwise. Read when the first ones are made.
     processors = context.get_assigned_resources().get("CPU", 1)
     os.environ.setdefault("RAYON_NUM_THREADS", str(max(1, int(processors))))
     start = time.monotonic()

@@ -79,7 +79,7 @@ def _head(last: Any) -> _Head:
     """The head of a classifier, a row for each class.
 
     Of two classes scikit-learn keeps the difference alone, ``w = w1 - w0``; here they are ``-w / 2`` and ``w / 2``,
-    of which the softmax is the sigmoid of ``w``.
+    whose softmax is the sigmoid of ``w``.
     """
     if isinstance(last, MLPClassifier):
         weight, bias = last.coefs_[-1].T, last.intercepts_[-1]

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::line::{Line, digits};
 use super::verdict::{Verdict, judge};
 
-/// Units of which more is better.
+/// Units where more is better.
 const RATES: [&str; 3] = ["images/s", "GB/s", "GFLOP/s"];
 
 /// The figures of a line, run by run.

@@ -1,10 +1,12 @@
-//! The rooms of the house: who may know whom, and how large a room may be (`docs/design.md`).
+//! The rooms of the house: who may know whom, how large a room may be, and its words (`docs/design.md`).
 
 mod arrows;
 mod imports;
 mod sizes;
+mod words;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -32,6 +34,9 @@ pub(crate) fn modules(only: &[String], json: bool) -> Result<bool, String> {
     for package in workspace.packages.iter().filter(chosen) {
         found.extend(check(&workspace, package)?);
     }
+    if only.is_empty() {
+        found.extend(python(&workspace.root.join("python/src"), &workspace)?);
+    }
     found.sort();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for finding in &found {
@@ -57,17 +62,41 @@ pub(crate) fn modules(only: &[String], json: bool) -> Result<bool, String> {
 }
 
 fn check(workspace: &Workspace, package: &Package) -> Result<Vec<Finding>, String> {
-    let text = std::fs::read_to_string(&package.manifest)
-        .map_err(|error| format!("cannot read {}: {error}", package.manifest.display()))?;
+    let text = read(&package.manifest)?;
     let mut found = arrows::check(package, &text);
     for root in &package.roots {
         let source = read_crate(root, &|path| std::fs::read_to_string(path).ok())?;
         found.extend(imports::circles(&source));
         found.extend(imports::through_root(&source));
         found.extend(sizes::check(&source, arrows::is_bindings(package)));
+        for file in &source.files {
+            found.extend(words::in_rust(&file.path, &read(&file.path)?)?);
+        }
     }
     for finding in &mut found {
         finding.file = workspace.shown(&finding.file);
     }
     Ok(found)
+}
+
+/// The words of the Python package.
+fn python(folder: &Path, workspace: &Workspace) -> Result<Vec<Finding>, String> {
+    let mut found = Vec::new();
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    for entry in entries.filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(python(&path, workspace)?);
+        } else if path.extension().is_some_and(|e| e == "py" || e == "pyi") {
+            let shown = workspace.shown(&path);
+            found.extend(words::in_python(&shown, &read(&path)?));
+        }
+    }
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

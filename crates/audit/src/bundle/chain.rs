@@ -17,7 +17,7 @@ pub(super) struct Excerpt<'a> {
 
 impl<'a> Excerpt<'a> {
     /// The entries of a request; with those of others that lie between them where the whole chain is asked for.
-    pub(super) fn of(evidence: &'a Evidence, whole: bool) -> Self {
+    pub(super) fn new(evidence: &'a Evidence, whole: bool) -> Self {
         let history = &evidence.record.history;
         let own: BTreeSet<OperationId> = history.iter().map(|row| row.id).collect();
         let (first, last) = (own.first().copied(), own.last().copied());

@@ -72,7 +72,7 @@ impl Bundle {
         if let Some(bill) = bill(desk, &evidence, certified.as_ref())? {
             files.add_json("ml-bom.cdx.json", &bill)?;
         }
-        let excerpt = Excerpt::of(&evidence, options.whole_chain);
+        let excerpt = Excerpt::new(&evidence, options.whole_chain);
         excerpt.add_to(&mut files);
         let readme = Readme {
             evidence: &evidence,

@@ -82,7 +82,7 @@ pub(super) fn run(context: &Context, args: &AddArgs) -> Result<Outcome, CliError
     } else {
         args.data.open()?
     };
-    let id = disinherit::import::add_bundle(&registry, &new, &bundle)?;
+    let id = disinherit::import::add_model_file(&registry, &new, &bundle)?;
     if let Some(splits) = &splits {
         let engine = context.engine(registry, Some(splits));
         let ids = std::slice::from_ref(&id);

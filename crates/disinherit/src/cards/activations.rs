@@ -9,7 +9,7 @@ use umig::Umig;
 use crate::described_layer::{self, RunLayerDescribed};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::form;
+use crate::format;
 use crate::graph_layer::{GraphLayer, to_card};
 use crate::model::LoadedModel;
 use crate::progress::Stage;
@@ -142,7 +142,7 @@ impl Statistician<'_> {
             let found = RunLayerDescribed::find(runner, state, model, self.train)?;
             return Ok(found.map(|found| (Cut::Elsewhere(Box::new(found)), bytes)));
         }
-        if !form::is_graph(model)? {
+        if !format::is_graph(model)? {
             return Ok(None);
         }
         let features = self.engine.features(None);

@@ -58,7 +58,10 @@ impl CardMaker<'_> {
         model: &LoadedModel,
         own: &DataSet,
     ) -> Result<FisherCard, EngineError> {
-        let selected = self.options.layers.of(model, self.features.runner(), &[])?;
+        let selected = self
+            .options
+            .layers
+            .select(model, self.features.runner(), &[])?;
         let Estimate {
             set,
             fisher,
@@ -113,7 +116,7 @@ impl CardMaker<'_> {
             .progress
             .stage(&format!("FIM of {}", model.id()), set.len() as u64);
         if let Some(runner) = runner_of(self.features.runner(), set)? {
-            return self.pass_elsewhere(runner, model, set, selected, stage.as_ref());
+            return self.pass_external(runner, model, set, selected, stage.as_ref());
         }
         if model.is_head_only() {
             return Err(only_head(&self.options.layers, model));
@@ -138,8 +141,8 @@ impl CardMaker<'_> {
         })
     }
 
-    /// The same of samples that are elsewhere.
-    fn pass_elsewhere(
+    /// The same of external samples.
+    fn pass_external(
         &self,
         runner: &dyn Runner,
         model: &LoadedModel,

@@ -68,7 +68,7 @@ pub fn compute_cards(
             // Another process may have made it meanwhile.
             None => registry.card(model.digest, options.estimator)?,
         };
-        let selected = options.layers.of(model, features.runner(), &[])?;
+        let selected = options.layers.select(model, features.runner(), &[])?;
         let enough = kept.filter(|card| !again && covers(card.header(), &selected));
         let card = match enough {
             Some(card) if !options.activations || card.has_activations() => continue,
@@ -148,8 +148,8 @@ fn keep(registry: &Registry, row: CardRow, record: OperationRecord) -> Result<()
     Ok(())
 }
 
-/// Adds a card that was computed elsewhere, from memory or from a file, of which large inner layers are read some rows
-/// at a time. It must speak of a model of this registry: of the one
+/// Adds a card that was computed elsewhere, from memory or from a file; large inner layers are read some rows at a
+/// time. It must speak of a model of this registry: of the one
 /// that is named, where one is.
 ///
 /// # Errors

@@ -189,8 +189,8 @@ pub(crate) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Where a model's Fisher information is, of which the registry has some cards. Refuses one whose Fisher information is nowhere to be
-    /// had, where `must_have`.
+    /// Where the Fisher information of a model is that has some cards in the registry. Refuses a model whose
+    /// Fisher information is nowhere to be had, where `must_have`.
     pub(crate) fn find(
         &self,
         model: &LoadedModel,

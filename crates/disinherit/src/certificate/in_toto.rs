@@ -21,7 +21,7 @@ const SUMMARY: &str = "https://in-toto.io/attestation/svr/v0.2";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Went {
     Passed,
-    /// It was not made, or falls short of what nobody asked for.
+    /// It was not made, or falls short of something that was not asked for.
     Warned,
     Failed,
 }

@@ -21,7 +21,7 @@ pub(super) fn sample_verdict(
     if !heldout.forget.is_empty() {
         return None;
     }
-    let unseen = Unseen::of(set);
+    let unseen = Unseen::for_set(set);
     let forgot = confidence(&seen.own.logits, &own.rows, &own.forget)?;
     let never = confidence(&seen.heldout.logits, &heldout.rows, &unseen.picked)?;
     let Area { value, error } = weighted_area(&forgot, &never, &unseen.weights)?;

@@ -166,7 +166,7 @@ impl<'a> Relearner<'a> {
             seed: run.seed + look as u64,
         };
         match tune(&job, &[phase], &mut |_| {}) {
-            Ok(tuned) => Ok(Some(tuned.state)),
+            Ok(trained) => Ok(Some(trained.state)),
             Err(NetError::Diverged { .. }) => Ok(None),
             Err(error) => Err(EngineError::net(model.id())(error)),
         }

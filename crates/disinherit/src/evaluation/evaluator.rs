@@ -227,8 +227,8 @@ impl<'a> Evaluator<'a> {
             .logits)
     }
 
-    /// Samples that are here as a model's versions see them: of a model of which only the head is
-    /// known, all by the same features.
+    /// Samples that are here as a model's versions see them: where only a model's head is known,
+    /// all by the same features.
     fn as_seen<'s>(
         &self,
         model: &LoadedModel,

@@ -21,7 +21,7 @@ const SEED: u64 = 1;
 /// kind, or where features are not at hand.
 pub(super) fn fitted(set: &EvaluationSet, seen: &Observation) -> Option<Estimate> {
     let trained = drawn(&set.own.forget, MOST, SEED);
-    let not = drawn(&Unseen::of(set).picked, MOST, SEED);
+    let not = drawn(&Unseen::for_set(set).picked, MOST, SEED);
     if trained.len().min(not.len()) < FEWEST {
         return None;
     }

@@ -34,14 +34,14 @@ impl EvaluationSet {
         let (own, heldout) = (&self.own, &self.heldout);
         let judged = (self.judged(), self.judged_logits(seen));
         Some(LogOdds {
-            forget: of(judged.0, judged.1, &judged.0.forget)?,
-            retain: of(own, &seen.own.logits, &own.retain)?,
-            heldout: of(heldout, &seen.heldout.logits, &heldout.retain)?,
+            forget: odds_in(judged.0, judged.1, &judged.0.forget)?,
+            retain: odds_in(own, &seen.own.logits, &own.retain)?,
+            heldout: odds_in(heldout, &seen.heldout.logits, &heldout.retain)?,
         })
     }
 }
 
-fn of(split: &EvalSplit, logits: &Matrix, picked: &[usize]) -> Option<Vec<f32>> {
+fn odds_in(split: &EvalSplit, logits: &Matrix, picked: &[usize]) -> Option<Vec<f32>> {
     let values = confidence(logits, &split.rows, &thinned(picked, MOST))?;
     let clipped = values.into_iter().map(|value| value.clamp(-END, END));
     clipped

@@ -77,7 +77,7 @@ pub(super) fn confidence(
 
 /// The area under the curve of confidence.
 fn area_of_confidence(set: &EvaluationSet, seen: &Observation) -> Option<f64> {
-    let unseen = Unseen::of(set);
+    let unseen = Unseen::for_set(set);
     let trained = confidence(&seen.own.logits, &set.own.rows, &set.own.forget)?;
     let not = confidence(&seen.heldout.logits, &set.heldout.rows, &unseen.picked)?;
     if trained.len() < unseen.fewest || not.len() < FEWEST {
@@ -125,7 +125,7 @@ fn likelihood_ratio(
     seen: &Observation,
     reference: &Observation,
 ) -> Option<LikelihoodRatio> {
-    let unseen = Unseen::of(set).picked;
+    let unseen = Unseen::for_set(set).picked;
     if set.own.forget.len().min(unseen.len()) < FEWEST {
         return None;
     }

@@ -47,7 +47,7 @@ pub struct ResetRelearning {
     /// Orders that never came back.
     pub never: usize,
     /// Whether the head alone was trained, on features that stayed as they were: of a network that is
-    /// not trained here, or of which only the head is known.
+    /// not trained here, or whose head alone is known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub head_alone: bool,
 }

@@ -20,7 +20,7 @@ pub struct SampleVerdict {
     pub area: f64,
     /// The ends of its 95 % interval (DeLong et al. 1988), for so few samples as these are.
     pub interval: [f64; 2],
-    /// The sample that stands out most, so that nobody hides in an average.
+    /// The sample that stands out most, so that no sample hides in an average.
     pub weakest: Weakest,
 }
 

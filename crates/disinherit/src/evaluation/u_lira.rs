@@ -20,8 +20,8 @@ const FEWEST: usize = 100;
 /// is attacked in turn, with the others as shadows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ShadowAttack {
-    /// The share of forget samples of which the attacker says right whether they were unlearned or never
-    /// learnt, over the attacked networks; 0.5 is chance.
+    /// The share of forget samples that the attacker classifies correctly as unlearned or never learnt,
+    /// over the attacked networks; 0.5 is chance.
     pub accuracy: Estimate,
     /// The area under the curve of the likelihood ratio, over the attacked networks; 0.5 is chance.
     pub area: Estimate,

@@ -23,7 +23,7 @@ pub(super) struct Unseen {
 impl Unseen {
     /// The held-out samples of the forgotten classes; where single samples are forgotten, those of their
     /// labels.
-    pub(super) fn of(set: &EvaluationSet) -> Self {
+    pub(super) fn for_set(set: &EvaluationSet) -> Self {
         let (own, heldout) = (&set.own, &set.heldout);
         if !heldout.forget.is_empty() {
             return Self {

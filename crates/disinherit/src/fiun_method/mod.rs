@@ -116,7 +116,9 @@ impl Method for Fiun {
     }
 
     fn last_stage_steps(&self, model: &LoadedModel) -> Option<usize> {
-        let stage = LastStage::of(&model.architecture).ok().flatten();
+        let stage = LastStage::for_architecture(&model.architecture)
+            .ok()
+            .flatten();
         let steps = stage.filter(|_| self.options.trains_last_stage());
         steps.map(|_| inner::MOST_STEPS)
     }

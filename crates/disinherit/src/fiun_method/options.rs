@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use umig::Forget;
 
 use crate::cards::FisherOptions;
-use crate::form::is_graph;
+use crate::format::is_graph;
 use crate::layers::Layers;
 use crate::model::LoadedModel;
 use crate::runner::Runner;
@@ -75,7 +75,7 @@ pub struct FiunOptions {
     pub suppress: bool,
     /// How deep the edit goes.
     pub depth: EditDepth,
-    /// How strong the edit of the features is, above 0: the ridge of its regression, of which a larger
+    /// How strong the edit of the features is, above 0: the ridge of its regression. A larger
     /// one changes less. When not given, it is chosen for each model.
     pub ridge: Option<f64>,
     /// Whether, where that edit leaves the features as telling as before, a few training steps over the

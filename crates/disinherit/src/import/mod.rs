@@ -21,9 +21,9 @@ mod parents;
 mod plan;
 mod tree;
 
-pub use crate::add::{AddModel, NewNetwork, add, add_bundle, add_tensors, describe};
+pub use crate::add::{AddModel, NewNetwork, add, add_model_file, add_tensors, describe};
 pub use crate::add_many::add_all;
-pub use crate::form::{export, form_of};
+pub use crate::format::{export, format_of};
 pub use error::ImportError;
 pub use find::{MODEL_ENDINGS, find_models};
 pub use notes::{ImportNote, ParentEvidence};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
 
-/// The side of an image of which it is shifted by one pixel.
+/// Pixels of an image's side for one pixel of shift.
 const SIDE_PER_PIXEL: usize = 8;
 
 /// How matching trains. The defaults were chosen on the embedded digits, seeds 1 to 3 (docs/samples.md).

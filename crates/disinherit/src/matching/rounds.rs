@@ -139,8 +139,8 @@ impl Rounds<'_> {
             seed,
         };
         let phase = Phase { terms, epochs: 1 };
-        let tuned = tune(&job, &[phase], &mut |_| {}).map_err(EngineError::net(model.id()))?;
-        Ok(tuned.state)
+        let trained = tune(&job, &[phase], &mut |_| {}).map_err(EngineError::net(model.id()))?;
+        Ok(trained.state)
     }
 
     /// What is held in a round, with what the model said of it: retained samples as they are, and where

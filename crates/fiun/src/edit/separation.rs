@@ -57,7 +57,10 @@ impl Separation {
     /// [`FisherError`] with fewer than two samples of a kind, when widths differ, or something is not finite.
     pub fn fit(forget: MatrixRef<'_>, retained: MatrixRef<'_>) -> Result<Self, FisherError> {
         expect_len("a row of retained features", retained.cols(), forget.cols())?;
-        let [f, r] = [Spread::of(forget)?, Spread::of(retained)?];
+        let [f, r] = [
+            Spread::from_features(forget)?,
+            Spread::from_features(retained)?,
+        ];
         let difference = f.mean.iter().zip(&r.mean).map(|(a, b)| a - b).collect();
         let mut spread = f.covariance;
         let pairs = spread.values_mut().iter_mut().zip(r.covariance.values());
@@ -106,7 +109,7 @@ impl Separation {
     ///
     /// # Errors
     /// As [`Separation::fit`].
-    pub fn of(
+    pub fn criterion(
         &self,
         forget: MatrixRef<'_>,
         retained: MatrixRef<'_>,
@@ -170,7 +173,7 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(features: MatrixRef<'_>) -> Result<Self, FisherError> {
+    fn from_features(features: MatrixRef<'_>) -> Result<Self, FisherError> {
         enough(features)?;
         expect_finite("a feature", features.values())?;
         let (rows, cols) = (features.rows(), features.cols());
@@ -225,7 +228,7 @@ mod tests {
         let forget = Matrix::new(2, 1, vec![1.0, 3.0]).unwrap();
         let retained = Matrix::new(2, 1, vec![-1.0, 1.0]).unwrap();
         let fitted = Separation::fit(forget.view(), retained.view()).unwrap();
-        let found = fitted.of(forget.view(), retained.view()).unwrap();
+        let found = fitted.criterion(forget.view(), retained.view()).unwrap();
         assert!((found.value - 2.0).abs() < 1e-6, "{}", found.value);
     }
 
@@ -239,7 +242,7 @@ mod tests {
             };
             let (f, r) = (scaled(&forget), scaled(&retained));
             let fitted = Separation::fit(f.view(), r.view()).unwrap();
-            fitted.of(f.view(), r.view()).unwrap().value
+            fitted.criterion(f.view(), r.view()).unwrap().value
         };
         assert!((value(1.0) - value(10.0)).abs() < 1e-3 * value(1.0));
         assert!(value(1.0) > 1.0);
@@ -249,13 +252,13 @@ mod tests {
     fn gradients_are_those_of_the_value() {
         let (forget, retained) = (features(7, 1.5, 1), features(9, 0.0, 2));
         let fitted = Separation::fit(forget.view(), retained.view()).unwrap();
-        let found = fitted.of(forget.view(), retained.view()).unwrap();
+        let found = fitted.criterion(forget.view(), retained.view()).unwrap();
         for at in [0, 5, 20] {
             let moved = |by: f32, own: bool| {
                 let (mut f, mut r) = (forget.clone(), retained.clone());
                 let changed = if own { &mut f } else { &mut r };
                 changed.values_mut()[at] += by;
-                fitted.of(f.view(), r.view()).unwrap().value
+                fitted.criterion(f.view(), r.view()).unwrap().value
             };
             for (own, gradient) in [(true, &found.forget), (false, &found.retained)] {
                 let slope = (moved(1e-2, own) - moved(-1e-2, own)) / 2e-2;

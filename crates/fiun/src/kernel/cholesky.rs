@@ -15,7 +15,7 @@ pub struct Cholesky {
 }
 
 impl Cholesky {
-    /// Factors a matrix, of which the lower triangle is read.
+    /// Factors a matrix. Only its lower triangle is read.
     ///
     /// # Errors
     /// [`FisherError::Shape`] when it is not square, [`FisherError::Parameter`] when it is not

@@ -31,8 +31,8 @@ pub trait Scalar: Copy + Send + Sync {
         scratch: &mut Scratch,
         edit: impl FnOnce(&[f32], &mut [f32]) -> R,
     ) -> R;
-    /// The number of values that differ, among at most [`BLOCK`], of which `single` differed in
-    /// single precision.
+    /// The number of values that differ, among at most [`BLOCK`]; `single` of them differed in single
+    /// precision.
     fn changed(before: &[Self], after: &[Self], single: u32) -> u32;
 }
 

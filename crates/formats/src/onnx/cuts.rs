@@ -34,7 +34,7 @@ pub(crate) struct CutFile {
 }
 
 impl CutFile {
-    /// A file of which the places of all tensors are known. They must lie in the file, and apart.
+    /// A file whose tensors all have known places. They must lie in the file, and apart.
     pub(super) fn new(
         path: &Path,
         size: u64,

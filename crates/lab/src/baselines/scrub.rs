@@ -48,7 +48,7 @@ fn edit(tuning: &Tuning<'_>) -> Result<StateDict, EngineError> {
                 temperature,
                 weight: STAY[1],
             }),
-            ..Term::of(Source::Set(&sets.retain))
+            ..Term::new(Source::Set(&sets.retain))
         }],
         epochs: 1,
     };

@@ -59,7 +59,7 @@ fn edit(tuning: &Tuning<'_>) -> Result<StateDict, EngineError> {
             of_retained(),
             Term {
                 labels: Some((&noise.rows, settings.forget_weight)),
-                ..Term::of(Source::Noise(&noise))
+                ..Term::new(Source::Noise(&noise))
             },
         ],
         epochs: 1,

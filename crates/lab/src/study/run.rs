@@ -52,7 +52,7 @@ pub fn run_study(
         title: recipe.name.clone(),
         recipe: Some(recipe.clone()),
         seed: recipe.seed,
-        device: match Elsewhere::of(recipe) {
+        device: match Elsewhere::for_recipe(recipe) {
             Some(models) => format!("{}, {}", engine.compute(), models.device()?),
             None => engine.compute().to_string(),
         },
@@ -272,7 +272,7 @@ impl Network<'_> {
 
     /// What a method cost: of retraining elsewhere what was told of it.
     fn cost(&self, variant: Variant, done: &Done) -> Result<Cost, LabError> {
-        let elsewhere = Elsewhere::of(self.recipe);
+        let elsewhere = Elsewhere::for_recipe(self.recipe);
         let (MethodKind::Retrain, Some(models)) = (variant.method, elsewhere) else {
             return Ok(done.cost);
         };

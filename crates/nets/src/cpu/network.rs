@@ -29,14 +29,14 @@ impl CpuNetwork {
         purpose: Purpose,
     ) -> Result<Self, NetError> {
         architecture.check(state)?;
-        Self::of(&architecture.program()?, &Weights::new(state, purpose))
+        Self::from_program(&architecture.program()?, &Weights::new(state, purpose))
     }
 
     /// Puts weights in place that have been checked.
     ///
     /// # Errors
     /// As [`CpuNetwork::new`].
-    pub(crate) fn of(program: &[Op], weights: &Weights<'_>) -> Result<Self, NetError> {
+    pub(crate) fn from_program(program: &[Op], weights: &Weights<'_>) -> Result<Self, NetError> {
         let mut body = cpu_layers(program, weights)?;
         let head = body
             .pop()

@@ -12,7 +12,7 @@ use crate::penultimate::agreement::agrees;
 use crate::penultimate::entrances::{Entrances, Positions};
 use crate::preprocessing::Preprocessing;
 
-/// The longest sequence some positions of which may be kept.
+/// The longest sequence that may be cut down to some positions.
 const LONGEST: usize = 1 << 13;
 
 impl GraphCut {

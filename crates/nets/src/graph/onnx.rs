@@ -125,7 +125,7 @@ impl GraphNetwork {
                 }
                 Samples::External => {
                     return Err(NetError::Data(format!(
-                        "the samples of `{}` are elsewhere",
+                        "the samples of `{}` are external",
                         set.name()
                     )));
                 }

@@ -98,7 +98,9 @@ impl Separations {
                 }
                 None => self.running.entry(*label).or_insert(batch),
             };
-            let found = running.of(forget.view(), rest.view()).map_err(backend)?;
+            let found = running
+                .criterion(forget.view(), rest.view())
+                .map_err(backend)?;
             add(&places, &found.forget);
             add(&retained, &found.retained);
         }

@@ -52,9 +52,9 @@ pub struct RefineJob<'a> {
     pub seed: u64,
 }
 
-/// Steps over the last stage.
+/// How the last stage is refined: how many steps, from where, and how strong the criterion is.
 #[derive(Clone, Copy)]
-pub struct Course<'a> {
+pub struct RefineSettings<'a> {
     /// The weight of Fisher's criterion ([`fiun::Separation`]).
     pub weight: f32,
     /// How many there are.
@@ -63,7 +63,7 @@ pub struct Course<'a> {
     pub from: Option<&'a StateDict>,
 }
 
-/// A refinement of one network, with what it aims at; any number of courses can be tried.
+/// A refinement of one network, with what it aims at; any number of settings can be tried.
 pub struct Refinement<'a> {
     stage: &'a LastStage,
     job: RefineJob<'a>,
@@ -136,19 +136,19 @@ impl Refinement<'_> {
     /// [`NetError`] when a product is refused, or nothing finite comes out.
     pub fn run(
         &self,
-        course: Course<'_>,
+        settings: RefineSettings<'_>,
         progress: &mut dyn FnMut(),
     ) -> Result<StateDict, NetError> {
         let (stage, job) = (self.stage, &self.job);
         let names: BTreeSet<String> = stage.tensors().into_iter().collect();
         let mut state = job.state.clone();
-        state.extend(course.from.cloned().unwrap_or_default());
+        state.extend(settings.from.cloned().unwrap_or_default());
         let mut rng = ChaCha8Rng::seed_from_u64(job.seed);
         let mut turns = Turns::new(job.forget.samples());
         turns.shuffle(&mut rng);
         let mut adam = Steps::adam(DECAYS);
-        let mut separations = Separations::new(course.weight);
-        for step in 0..course.steps {
+        let mut separations = Separations::new(settings.weight);
+        for step in 0..settings.steps {
             let forget = turns.take(BATCH[0], &mut rng);
             let draw = |_| rng.random_range(0..job.retained.samples());
             let retained: Vec<usize> = (0..BATCH[1]).map(draw).collect();
@@ -157,7 +157,7 @@ impl Refinement<'_> {
             let wanted = gradients
                 .into_iter()
                 .filter(|(name, _)| names.contains(name));
-            let part = step as f64 / course.steps as f64;
+            let part = step as f64 / settings.steps as f64;
             let falling = 0.5 * (1.0 + (std::f64::consts::PI * part).cos());
             let rate = RATE * falling * ((step + 1) as f64 / WARM_UP).min(1.0);
             adam.step(rate, &mut state, wanted.collect(), &BTreeMap::new());

@@ -44,12 +44,12 @@ pub(super) struct Seen {
 }
 
 impl LastStage {
-    /// Of a network; nothing where it works on sequences, or where its last channels are put beside others (dense
+    /// The last stage of a network; nothing where the network works on sequences, or where its last channels are put beside others (dense
     /// connections), so that there is no stream.
     ///
     /// # Errors
     /// [`NetError`] for an architecture that does not fit its input.
-    pub fn of(architecture: &Architecture) -> Result<Option<Self>, NetError> {
+    pub fn for_architecture(architecture: &Architecture) -> Result<Option<Self>, NetError> {
         if architecture.kind.is_sequential() {
             return Ok(None);
         }

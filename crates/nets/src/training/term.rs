@@ -50,7 +50,7 @@ pub struct Term<'a> {
 
 impl<'a> Term<'a> {
     /// A term that asks for nothing yet.
-    pub fn of(source: Source<'a>) -> Self {
+    pub fn new(source: Source<'a>) -> Self {
         Self {
             source,
             labels: None,
@@ -64,7 +64,7 @@ impl<'a> Term<'a> {
     pub fn labels(set: &'a DataSet, rows: &'a [u32], weight: f64) -> Self {
         Self {
             labels: Some((rows, weight)),
-            ..Self::of(Source::Set(set))
+            ..Self::new(Source::Set(set))
         }
     }
 
@@ -72,7 +72,7 @@ impl<'a> Term<'a> {
     pub fn teacher(set: &'a DataSet, teacher: Teacher<'a>) -> Self {
         Self {
             teacher: Some(teacher),
-            ..Self::of(Source::Set(set))
+            ..Self::new(Source::Set(set))
         }
     }
 
@@ -80,7 +80,7 @@ impl<'a> Term<'a> {
     pub fn odds(set: &'a DataSet, odds: Odds<'a>) -> Self {
         Self {
             odds: Some(odds),
-            ..Self::of(Source::Set(set))
+            ..Self::new(Source::Set(set))
         }
     }
 

@@ -112,7 +112,7 @@ impl ActivationStatistics {
             shape: self.shape,
             positions: self.positions.clone(),
             elsewhere: self.elsewhere.clone(),
-            classes: self.classes.iter().map(Class::of).collect(),
+            classes: self.classes.iter().map(Class::from_activations).collect(),
         };
         let text = serde_json::to_string(&description);
         let text = text.map_err(|error| RegistryError::Card(error.to_string()))?;
@@ -222,7 +222,7 @@ impl ClassActivations {
 }
 
 impl Class {
-    fn of(class: &ClassActivations) -> Self {
+    fn from_activations(class: &ClassActivations) -> Self {
         Self {
             label: class.label.clone(),
             samples: class.samples,

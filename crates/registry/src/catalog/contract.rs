@@ -134,7 +134,7 @@ pub trait Catalog: Send + Sync {
     fn jobs(&self, erasure: ErasureId) -> Answer<'_, Vec<Job>>;
     /// The jobs that wait, are worked on, or have ended since, by number.
     fn recent_jobs(&self, since: u64) -> Answer<'_, Vec<Job>>;
-    /// Takes the oldest job that waits, or whose worker has not been heard of; nobody else gets it before
+    /// Takes the oldest job that waits, or whose worker has not been heard of; no other worker gets it before
     /// `until`.
     fn take_job<'a>(&'a self, worker: &'a str, now: u64, until: u64) -> Answer<'a, Option<Job>>;
     /// Says that a job is worked on until then at least, and what it says; false where it is another's.

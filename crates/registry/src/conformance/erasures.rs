@@ -153,7 +153,7 @@ pub(super) fn life(registry: &Registry) {
     finish(registry, request, operation);
 }
 
-/// One run at a time: nobody else's, until its lease is over or it is taken over.
+/// One run at a time: no other, until its lease is over or it is taken over.
 fn claims(registry: &Registry, request: ErasureId) -> ErasureRun {
     let begin = |taken_over| ErasureStep::Run { taken_over };
     let run_of = |erasure: ErasureRequest| ErasureRun {

@@ -1,4 +1,4 @@
-//! More rows than one statement takes, each of which counts: the last one can be what is refused.
+//! More rows than one statement takes. Each counts: the last one can be what is refused.
 
 use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, NewModel};
@@ -44,7 +44,7 @@ pub(super) fn models(registry: &Registry) {
     );
 }
 
-/// Publications of which the last row cannot be.
+/// Publications whose last row is refused.
 fn refusals(registry: &Registry, names: &[&str]) {
     let refused = |publication: Publication, words: &str| {
         let said = registry.publish(&publication).unwrap_err().to_string();

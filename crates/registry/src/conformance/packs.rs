@@ -83,7 +83,7 @@ fn purged(registry: &Registry, models: &[NewModel], other: &Registry) {
         let manifest = other.manifest(row.manifest).unwrap();
         assert_eq!(other.tensors(&manifest).unwrap().len(), 2);
     }
-    // Whoever has read its neighbours before may have it in memory, so somebody else looks.
+    // A reader of its neighbours may have it in memory, so another one looks.
     let other = registry.acting_for("somebody who comes later");
     for NewModel { row, .. } in gone {
         assert!(other.manifest(row.manifest).is_err());

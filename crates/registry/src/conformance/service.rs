@@ -68,8 +68,12 @@ pub(super) fn jobs(registry: &Registry) {
     taken.sort_unstable();
     assert_eq!(taken, [1, 2, 3, 4]);
     // Another's is neither held nor ended.
-    assert!(!registry.hold_job(1, "nobody", "").unwrap());
-    assert!(!registry.leave_job(1, "nobody", JobState::Done, "").unwrap());
+    assert!(!registry.hold_job(1, "another", "").unwrap());
+    assert!(
+        !registry
+            .leave_job(1, "another", JobState::Done, "")
+            .unwrap()
+    );
     assert!(registry.jobs(ErasureId::new(1)).unwrap()[0].state == JobState::Taken);
     // One whose worker is silent goes to the next.
     let catalog = registry.catalog();

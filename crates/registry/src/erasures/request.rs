@@ -89,7 +89,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The stamp of an operation.
-    pub(crate) fn of(row: &OperationRow) -> Self {
+    pub(crate) fn from_row(row: &OperationRow) -> Self {
         Self {
             by: row.actor.clone(),
             time: row.time,

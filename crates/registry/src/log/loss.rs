@@ -137,7 +137,7 @@ impl LossCheck {
 mod tests {
     use super::*;
 
-    fn of(samples: u64, lost: u64, gained: u64) -> MeasuredLoss {
+    fn measured(samples: u64, lost: u64, gained: u64) -> MeasuredLoss {
         MeasuredLoss {
             on: CheckedOn::KeptApart,
             samples,
@@ -150,21 +150,21 @@ mod tests {
     #[test]
     fn what_is_allowed_is_the_limit_and_chance() {
         // 1.645 sqrt(0.01 * 0.99 / 2000) = 0.003660.
-        assert!((of(2000, 0, 0).allowed(0.01) - 0.013_660).abs() < 1e-6);
+        assert!((measured(2000, 0, 0).allowed(0.01) - 0.013_660).abs() < 1e-6);
         // Gains make the difference noisier: 1.645 sqrt((0.0099 + 2 * 0.01) / 2000) = 0.006360.
-        assert!((of(2000, 0, 20).allowed(0.01) - 0.016_360).abs() < 1e-5);
-        assert!(of(2000, 27, 0).excess(0.01) < 0.0);
-        assert!(of(2000, 28, 0).excess(0.01) > 0.0);
+        assert!((measured(2000, 0, 20).allowed(0.01) - 0.016_360).abs() < 1e-5);
+        assert!(measured(2000, 27, 0).excess(0.01) < 0.0);
+        assert!(measured(2000, 28, 0).excess(0.01) > 0.0);
     }
 
     #[test]
     fn few_samples_are_no_excuse() {
         // One of nine is eleven points: a model that loses one point does that once in eleven times.
-        assert!(of(9, 1, 0).excess(0.01) > 0.0);
-        assert!(of(9, 0, 0).excess(0.01) < 0.0);
+        assert!(measured(9, 1, 0).excess(0.01) > 0.0);
+        assert!(measured(9, 0, 0).excess(0.01) < 0.0);
         // Nothing is allowed where the limit is 0, and everything where all is accepted.
-        assert!(of(2000, 1, 0).excess(0.0) > 0.0);
-        assert!(of(9, 9, 0).excess(LossBound::UNLIMITED.limit()) <= 0.0);
+        assert!(measured(2000, 1, 0).excess(0.0) > 0.0);
+        assert!(measured(9, 9, 0).excess(LossBound::UNLIMITED.limit()) <= 0.0);
     }
 
     #[test]

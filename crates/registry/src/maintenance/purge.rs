@@ -98,7 +98,7 @@ impl Registry {
             ..Publication::new(now(), record)
         };
         if let Some(alone @ Alone::Leased(_)) = &alone {
-            self.check_nobody_uses(&objects, alone.before())?;
+            self.check_not_in_use(&objects, alone.before())?;
         }
         if self.blobs().on_disk() {
             self.wait(self.catalog().drop_drafts(now() + 1))?;
@@ -115,7 +115,7 @@ impl Registry {
 
     /// Refuses to remove objects that a process which is writing may be about to publish: those that were written
     /// after it began.
-    fn check_nobody_uses(
+    fn check_not_in_use(
         &self,
         objects: &BTreeSet<Digest>,
         before: SystemTime,

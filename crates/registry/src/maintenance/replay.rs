@@ -42,7 +42,7 @@ fn replay(log: &[OperationRow]) -> (BTreeMap<ErasureId, ErasureRequest>, Vec<Str
         let Some((id, concern)) = concern_of(&record) else {
             continue;
         };
-        let stamp = Stamp::of(row);
+        let stamp = Stamp::from_row(row);
         let taken = match (concern, erasures.get_mut(&id)) {
             (Concern::Step(ErasureStep::New(filing)), None) => {
                 ErasureRequest::new(id, filing, stamp).map(|erasure| {

@@ -164,7 +164,7 @@ impl Blobs {
         self.remote && bytes.len() <= SMALL
     }
 
-    /// Whether these bytes lie alone there, and will be as long as whoever stores them needs.
+    /// Whether these bytes lie alone there, and will be as long as the writer needs them.
     async fn is_whole(&self, digest: Digest, bytes: &[u8]) -> Result<bool, RegistryError> {
         Ok(match self.objects.head(&location(digest)).await {
             Err(object_store::Error::NotFound { .. }) => false,

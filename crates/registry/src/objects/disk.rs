@@ -85,7 +85,7 @@ impl Disk {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes of a file, if it is there. Whoever asks waits for them in any case, so that handing the read to
+    /// The bytes of a file, if it is there. The caller waits for them in any case, so that handing the read to
     /// another thread would only take longer.
     ///
     /// # Errors

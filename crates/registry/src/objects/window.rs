@@ -15,7 +15,7 @@ const LIMIT: u64 = 64 << 20;
 /// A part of a pack: its digest, and where it begins.
 type Name = (Digest, u64);
 
-/// A part, read once by whoever asks first.
+/// A part, read once by the first caller.
 type Cell = Arc<OnceCell<Arc<Vec<u8>>>>;
 
 /// What was read last.

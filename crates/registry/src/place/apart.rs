@@ -21,9 +21,9 @@ pub(crate) enum Apart {
     Leases(Leases),
 }
 
-/// Nobody begins to write until this goes.
+/// No process begins to write until this is dropped.
 pub(crate) enum Alone {
-    /// Nobody writes at all.
+    /// No process writes at all.
     Locked(#[allow(dead_code, reason = "held, not read")] File),
     /// Somebody who began before may.
     Leased(Removing),
@@ -77,8 +77,8 @@ impl Apart {
         }
     }
 
-    /// Objects that nothing refers to and that were written before this are of nobody, if nobody begins to write
-    /// meanwhile.
+    /// Objects that nothing refers to and that were written before this belong to no process, if none begins to
+    /// write meanwhile.
     pub(crate) fn abandoned_before(&self) -> Result<SystemTime, RegistryError> {
         match self {
             Self::Lock(_) => Ok(any_time()),
@@ -95,7 +95,7 @@ impl Apart {
 }
 
 impl Alone {
-    /// Objects that nothing refers to and that were written before this are of nobody.
+    /// Objects that nothing refers to and that were written before this belong to no process.
     pub(crate) fn before(&self) -> SystemTime {
         match self {
             Self::Locked(_) => any_time(),

@@ -2,8 +2,8 @@
 //!
 //! A process that writes objects, which nothing refers to until it publishes, says so in the catalog, and again
 //! every minute. What was written since it began may be about to be published; what was written before, it
-//! writes again instead of relying on it. So whoever removes objects may take those that nothing refers to and
-//! that were written before the oldest writer began. While objects are removed, nobody begins to write.
+//! writes again instead of relying on it. So a process that removes objects may take those that nothing refers to
+//! and that were written before the oldest writer began. While objects are removed, no process begins to write.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,7 +55,7 @@ struct Held {
 /// Objects may be removed, those that were written before a time, until this goes.
 pub(crate) struct Removing {
     held: Held,
-    /// Objects that nothing refers to and that were written before this are of nobody.
+    /// Objects that nothing refers to and that were written before this belong to no process.
     pub(crate) before: SystemTime,
 }
 
@@ -136,8 +136,8 @@ impl Leases {
         Ok(Removing { held, before })
     }
 
-    /// Objects that nothing refers to and that were written before this are of nobody, if nobody begins to write
-    /// meanwhile.
+    /// Objects that nothing refers to and that were written before this belong to no process, if none begins to
+    /// write meanwhile.
     pub(crate) fn oldest_writer(&self) -> Result<SystemTime, RegistryError> {
         let leases = self.runtime.block_on(self.catalog.leases())?;
         let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,7 +146,7 @@ impl Leases {
         let writers = leases.iter().filter(others);
         let oldest = writers.map(|lease| lease.since).min();
         let Some(oldest) = oldest else {
-            // Where nobody writes, nothing is about to be published, whatever the clocks say.
+            // Where no process writes, nothing is about to be published, whatever the clocks say.
             return Ok(SystemTime::now() + SKEW);
         };
         // A time that makes no sense removes nothing.

@@ -359,7 +359,7 @@ impl Registry {
         self.apart.alone()
     }
 
-    /// Objects that nothing speaks of and that were written before this are of nobody.
+    /// Objects that nothing speaks of and that were written before this belong to no process.
     pub(crate) fn abandoned_before(&self) -> Result<SystemTime, RegistryError> {
         self.apart.abandoned_before()
     }

@@ -199,7 +199,7 @@ impl Registry {
         Ok(lists.into_values().collect())
     }
 
-    /// New models with their samples as they are kept: long lists, lists of which samples were taken out, and
+    /// New models with their samples as they are kept: long lists, lists without the samples that were taken out, and
     /// in a registry that hashes ids all lists become objects. Nothing where all are as they should be.
     pub(crate) fn with_lists(
         &self,

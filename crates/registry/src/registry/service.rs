@@ -82,7 +82,7 @@ impl Registry {
         self.wait(self.catalog().recent_jobs(since))
     }
 
-    /// Takes the oldest job that waits, or whose worker has been silent for a minute. Nobody else gets it
+    /// Takes the oldest job that waits, or whose worker has been silent for a minute. No other worker gets it
     /// before this worker has been.
     ///
     /// # Errors

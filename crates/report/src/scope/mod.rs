@@ -1,5 +1,5 @@
 //! The graph of a request's scope: whom it touches, and from whom they inherited. Large scopes are folded
-//! into families, each of which can be opened.
+//! into families, and each can be opened.
 
 mod draw;
 mod families;

@@ -268,7 +268,7 @@ pub(crate) async fn one(app: &Arc<App>, id: &str) -> Result<ErasureRequest, Prob
     app.read(move |registry| Ok(registry.erasure(id)?)).await
 }
 
-/// The caller: the door let nobody else through.
+/// The caller: the guard let no other through.
 pub(crate) fn known(caller: Option<Caller>) -> Result<Caller, Problem> {
     caller.ok_or_else(|| {
         Problem::new(

@@ -59,7 +59,7 @@ impl Feed {
     /// Tells all that listen.
     pub(super) fn tell(&self, news: impl IntoIterator<Item = News>) {
         for news in news {
-            // Where nobody listens, it is no news.
+            // Without listeners, it is no news.
             let _ = self.news.send(news);
         }
     }

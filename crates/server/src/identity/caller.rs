@@ -27,7 +27,7 @@ pub(crate) enum Carrier {
     Page,
 }
 
-/// Why a token gives nobody in.
+/// Why a token is refused.
 #[derive(Debug)]
 pub(crate) enum Unknown {
     /// It was never given out, or does not hold any more: who sends many such is locked out.

@@ -39,7 +39,7 @@ pub fn work(
     thread::Builder::new()
         .name("jobs".into())
         .spawn(move || {
-            // Where nobody listens any more, the process ends.
+            // Where no receiver is left, the process ends.
             let _ = ended.send(own.run(until, told));
         })
         .map_err(io("start a thread"))?;

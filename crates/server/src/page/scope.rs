@@ -32,7 +32,7 @@ impl ViewQuery {
     }
 }
 
-/// A graph on the page at this path, of which parts can be looked at.
+/// A graph on the page at this path, whose parts can be looked at.
 pub(super) fn drawn(graph: &ScopeGraph, view: &View, path: &str) -> Result<Markup, Problem> {
     let link = |place: Place<'_>| {
         Some(match (place, view) {

@@ -72,7 +72,7 @@ fn deliver(app: &App, name: &str, sender: &Sender, webhook: &Webhook) -> Result<
 
 fn attempt(sender: &Sender, webhook: &Webhook, delivery: &Delivery) -> DeliveryEnd {
     let (id, operation) = (webhook.id, delivery.operation.get());
-    let Err(said) = sender.send(webhook, &Message::of(delivery)) else {
+    let Err(said) = sender.send(webhook, &Message::for_delivery(delivery)) else {
         return DeliveryEnd::Arrived;
     };
     let attempt = delivery.attempt.saturating_add(1);

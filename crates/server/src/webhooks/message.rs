@@ -26,7 +26,7 @@ struct Body<T> {
 
 impl Message {
     /// That a request changed its state.
-    pub(super) fn of(delivery: &Delivery) -> Self {
+    pub(super) fn for_delivery(delivery: &Delivery) -> Self {
         let hash: String = delivery.hash.chars().take(HASH).collect();
         let data = json!({
             "request": delivery.request.get(),

@@ -23,7 +23,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// One that follows no redirection, uses no proxy of the environment, and waits for nobody for long.
+    /// One that follows no redirection, uses no proxy of the environment, and waits for no receiver for long.
     pub(super) fn new() -> Self {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let tls = TlsConfig::builder()

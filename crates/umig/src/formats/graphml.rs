@@ -13,7 +13,7 @@ use crate::relation::Relation;
 
 type Out = Writer<Vec<u8>>;
 
-/// The attributes: of what, by which name, of which type.
+/// The attributes: of what, with their names and types.
 const KEYS: [(&str, &str, &str); 10] = [
     ("node", "name", "string"),
     ("node", "version", "int"),

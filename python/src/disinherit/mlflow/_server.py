@@ -141,7 +141,7 @@ def _found(ask: Any) -> Any:
 def known_models(registry: Registry, versions: Iterable[Version]) -> Dict[str, str]:
     """Of each version that is in a registry the model's id there, by the version's URI.
 
-    A version that :func:`push` made says of which model it is, and with which digest, since another registry may have
+    A version that :func:`push` made names its model and the digest, since another registry may have
     pushed it; others have the first version of their name.
     """
     ids = {model.id: model.digest for model in registry.models()}

@@ -36,11 +36,11 @@ def capture(
     of samples that the module was not trained on: alpha is chosen on the first, and judged on both. ``ids`` name
     the samples of ``loader``, ``heldout_ids`` those of ``heldout``; those without ids are numbered.
 
-    A head that runs on each position of a sample, of which the module gives back one (the last token's, say), is
-    taken at that position. Where it gives back all, each position is a sample with a label of its own; those with
+    A head that runs on each position of a sample is taken at the position that the module gives back (the last
+    token's, say). Where it gives back all, each position is a sample with a label of its own; those with
     a label below 0 are left out.
 
-    Where the module gives back something else than its head makes, as with two heads of which the mean is taken,
+    Where the module gives back something else than its head makes, as with the mean of two heads,
     a head that was found is refused; one that was named is taken, with a ``UserWarning``.
     """
     name = head or find_head(module, len(labels))

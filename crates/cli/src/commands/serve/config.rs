@@ -216,7 +216,7 @@ fn as_text(value: &Value) -> Option<Vec<String>> {
 pub(super) struct Effective(BTreeMap<String, Vec<String>>);
 
 impl Effective {
-    fn of(matches: &ArgMatches) -> Self {
+    fn from_matches(matches: &ArgMatches) -> Self {
         let values = matches.ids().filter_map(|id| {
             let raw = matches.try_get_raw(id.as_str()).ok().flatten()?;
             let values = raw.map(|text| text.to_string_lossy().into_owned());
@@ -256,11 +256,11 @@ fn as_value(text: &str) -> Value {
 
 impl FromArgMatches for Effective {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self::of(matches))
+        Ok(Self::from_matches(matches))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::of(matches);
+        *self = Self::from_matches(matches);
         Ok(())
     }
 }

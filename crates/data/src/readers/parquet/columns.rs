@@ -83,7 +83,7 @@ impl<'a> Column<'a> {
         Ok(Some((width, values)))
     }
 
-    /// Values of which none may be empty.
+    /// Values, none of them empty.
     pub(crate) fn filled<T>(&self, values: Vec<Option<T>>) -> Result<Vec<T>, String> {
         self.expect_full(values.iter().filter(|value| value.is_none()).count())?;
         Ok(values.into_iter().flatten().collect())

@@ -81,8 +81,8 @@ pub(super) fn collect(
     }))
 }
 
-/// Some samples in a seeded order, of which every beginning has all labels in their shares, run up to
-/// the penultimate layer.
+/// Some samples in a seeded order, run up to the penultimate layer. Every beginning of the order has all labels in
+/// their shares.
 fn part(
     work: &Work<'_>,
     model: &LoadedModel,

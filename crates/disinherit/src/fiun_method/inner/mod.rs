@@ -37,7 +37,7 @@ use self::refine::Refiner;
 use super::options::FiunOptions;
 use crate::error::EngineError;
 use crate::evidence::InnerPart;
-use crate::form;
+use crate::format;
 use crate::graph_layer::undescribed;
 use crate::model::LoadedModel;
 use crate::refusal::Refusal;
@@ -77,7 +77,7 @@ impl<'a> Inner<'a> {
             return Err("only whole classes are forgotten below the head".into());
         };
         let has_data = self.work.splits().is_ok();
-        let runs = !model.is_head_only() || form::is_graph(model)?;
+        let runs = !model.is_head_only() || format::is_graph(model)?;
         if !has_data && runs && !can_draw(self.work, model) {
             return Err(self.nothing_to_go_by(model));
         }
@@ -122,7 +122,7 @@ impl<'a> Inner<'a> {
 
     /// Says that there is neither data nor a card that describes classes, and why there can be none.
     fn nothing_to_go_by(&self, model: &LoadedModel) -> Refusal {
-        let why = match form::is_graph(model) {
+        let why = match format::is_graph(model) {
             Ok(true) => undescribed(self.work.registry(), model),
             Ok(false) => Ok(None),
             Err(error) => Err(error),

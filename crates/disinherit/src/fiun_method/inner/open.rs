@@ -6,7 +6,7 @@ use super::elsewhere::Elsewhere;
 use super::graph::OfGraph;
 use super::here::Here;
 use super::layer::Layer;
-use crate::form;
+use crate::format;
 use crate::model::LoadedModel;
 use crate::refusal::Refusal;
 use crate::runner::runner_of;
@@ -27,7 +27,7 @@ pub(super) fn open<'a>(
     if !model.is_head_only() {
         return Ok(Box::new(Here::cut(work, model)?));
     }
-    if form::is_graph(model)? {
+    if format::is_graph(model)? {
         return Ok(Box::new(OfGraph::find(work, model)?));
     }
     if let Some(statistics) = statistics(work, model)?

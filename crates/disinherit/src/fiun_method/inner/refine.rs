@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use disinherit_data::DataSet;
-use disinherit_nets::{Course, Entrances, LastStage, RefineJob, Refinement, StateDict};
+use disinherit_nets::{Entrances, LastStage, RefineJob, RefineSettings, Refinement, StateDict};
 use disinherit_registry::RefinedStage;
 use fiun::{Matrix, Separation};
 
@@ -105,7 +105,8 @@ impl<'a> Refiner<'a> {
         let (Some(state), Some(samples)) = (layer.state(), &material.samples) else {
             return Ok(None);
         };
-        let stage = LastStage::of(&model.architecture).map_err(EngineError::net(model.id()))?;
+        let stage = LastStage::for_architecture(&model.architecture)
+            .map_err(EngineError::net(model.id()))?;
         let enough = samples.part.fitted >= FEWEST;
         let fitted: Vec<usize> = (0..samples.part.fitted).collect();
         Ok(stage.filter(|_| enough).map(|stage| Self {
@@ -142,13 +143,13 @@ impl<'a> Refiner<'a> {
         for _ in 0..TRIALS {
             self.work.go_on()?;
             let weight = search.weight();
-            let course = Course {
+            let settings = RefineSettings {
                 weight: weight as f32,
                 steps: STEPS[usize::from(led.is_some())],
                 from: led.as_ref(),
             };
-            let changed = self.steps(&refinement, course)?;
-            taken += course.steps;
+            let changed = self.steps(&refinement, settings)?;
+            taken += settings.steps;
             let (features, now) = self.look(&views, changed.clone())?;
             if search.told(now / before) {
                 let record = RefinedStage {
@@ -253,11 +254,11 @@ impl<'a> Refiner<'a> {
     fn steps(
         &self,
         refinement: &Refinement<'_>,
-        course: Course<'_>,
+        settings: RefineSettings<'_>,
     ) -> Result<StateDict, EngineError> {
         let title = format!("last stage of {}", self.model.id());
-        let stage = self.work.progress().stage(&title, course.steps as u64);
-        let refined = refinement.run(course, &mut || stage.advance(1));
+        let stage = self.work.progress().stage(&title, settings.steps as u64);
+        let refined = refinement.run(settings, &mut || stage.advance(1));
         refined.map_err(self.net())
     }
 
@@ -317,7 +318,7 @@ impl<'a> Refiner<'a> {
             let fitted = Separation::fit(own.view(), features.retained[0].view());
             let fitted = fitted.map_err(wrap())?;
             sum += fitted
-                .of(judged.view(), retained.view())
+                .criterion(judged.view(), retained.view())
                 .map_err(wrap())?
                 .value;
             count += 1.0;

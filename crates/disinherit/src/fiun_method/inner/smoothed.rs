@@ -1,4 +1,4 @@
-//! Forget samples in place of which an edit is computed from draws that are like them. A model may know
+//! Edits that are computed from draws that are like the forget samples, in place of these. A model may know
 //! its own samples by heart; an edit computed from just those takes more from them than from held-out
 //! samples of the class, which is a trace (docs/deep.md).
 

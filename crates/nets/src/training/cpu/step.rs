@@ -87,7 +87,7 @@ impl<'a> CpuTraining<'a> {
         sums: &mut BTreeMap<String, Vec<f32>>,
     ) -> Result<Pass, NetError> {
         let weights = Weights::of_training(&self.state, self.job.frozen);
-        let network = CpuNetwork::of(&self.program, &weights)?;
+        let network = CpuNetwork::from_program(&self.program, &weights)?;
         let mut recorded = network.train(input, dropout.as_deref().cloned())?;
         let training = recorded.take_training();
         if let (Some(rng), Some(drawn)) = (dropout, training.dropout) {

@@ -226,7 +226,7 @@ impl Writer {
             step: concern.kind(),
             reason,
         };
-        let stamp = Stamp::of(row);
+        let stamp = Stamp::from_row(row);
         let (before, state) = if let Concern::Step(ErasureStep::New(filing)) = concern {
             let erasure = ErasureRequest::new(id, filing, stamp).map_err(refused)?;
             self.insert_erasure(&erasure).await?;
@@ -247,7 +247,7 @@ impl Writer {
             erasure.apply(concern, stamp).map_err(refused)?;
             let (run, lease) = match (begins, erasure.state) {
                 (true, _) => (row.id.get(), as_time(now()).saturating_add(LEASE)),
-                // A run that is published is judged by whoever began it.
+                // A run that is published is judged by the process that began it.
                 (false, ErasureState::Running) => (run, lease),
                 (false, _) => (0, 0),
             };

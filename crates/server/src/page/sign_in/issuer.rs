@@ -210,7 +210,7 @@ fn forbidden(detail: &str) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "/problems/forbidden", detail)
 }
 
-/// Why the issuer lets nobody in (RFC 6749, section 4.1.2.1), and what can be done.
+/// Why the issuer refused the sign-in (RFC 6749, section 4.1.2.1), and what can be done.
 fn no_by_issuer(error: &str, description: &str) -> Problem {
     let plain = |text: &str| -> String {
         let plain = text.chars().filter(|c| !c.is_control());

@@ -23,7 +23,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     let mut lines = Vec::new();
     for descendants in [10, 100, 1_000, 10_000] {
         let (measured, bytes) = measure(1, descendants)?;
-        let name = |what: &str| format!("{descendants} heirs, {what}");
+        let name = |what: &str| format!("{descendants} inherited models, {what}");
         lines.push(Line::plain(name("unlearn"), measured.seconds, "s"));
         lines.push(Line::plain(name("peak memory"), measured.mebibytes, "MiB"));
         lines.push(Line::plain(name("processor time"), measured.processor, "s"));
@@ -38,7 +38,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     }
     for initial in [4, 16, 64] {
         let (measured, _) = measure(initial, 100)?;
-        let name = format!("100 heirs of {initial} merged initial models, unlearn");
+        let name = format!("100 inherited models of {initial} merged initial models, unlearn");
         lines.push(Line::plain(name, measured.seconds, "s"));
     }
     Ok(lines)

@@ -48,7 +48,7 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         let bytes = set_up(folder.path(), descendants)?;
         let base: ModelId = "base@1".parse()?;
         let measured = forget_apart(folder.path(), "3", "features", &[base])?;
-        let name = |what: &str| format!("{descendants} heirs to the features, {what}");
+        let name = |what: &str| format!("{descendants} inherited models, to the features, {what}");
         lines.push(Line::plain(name("unlearn"), measured.seconds, "s"));
         lines.push(Line::plain(name("peak memory"), measured.mebibytes, "MiB"));
         lines.push(Line::plain(name("processor time"), measured.processor, "s"));

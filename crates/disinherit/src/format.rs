@@ -1,4 +1,4 @@
-//! The form that a model came in: kept beside its tensors, to give it back and, for ONNX, to run it.
+//! The format that a model came in: kept beside its tensors, to give it back and, for ONNX, to run it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -26,20 +26,23 @@ pub(crate) fn keep(
         let digest = registry.put_document(bytes.clone())?;
         manifest.documents.insert(name.clone(), digest);
     }
-    let form = serde_json::to_value(&bundle.format)
-        .map_err(|error| EngineError::Document(format!("the form cannot be kept: {error}")))?;
-    manifest.format = Some(form);
+    let format = serde_json::to_value(&bundle.format)
+        .map_err(|error| EngineError::Document(format!("the format cannot be kept: {error}")))?;
+    manifest.format = Some(format);
     Ok(())
 }
 
-/// The form that a model came in; nothing for one that was made here.
+/// The format that a model came in; nothing for one that was made here.
 ///
 /// # Errors
 /// [`EngineError::Document`] when it is none that is known.
-pub fn form_of(model: &LoadedModel) -> Result<Option<ModelFormat>, EngineError> {
+pub fn format_of(model: &LoadedModel) -> Result<Option<ModelFormat>, EngineError> {
     let read = |value| {
         serde_json::from_value(value).map_err(|error| {
-            EngineError::Document(format!("the form of `{}` is unknown: {error}", model.id()))
+            EngineError::Document(format!(
+                "the format of `{}` is unknown: {error}",
+                model.id()
+            ))
         })
     };
     model.manifest.format.clone().map(read).transpose()
@@ -79,7 +82,7 @@ fn with_parts<T>(
     Ok(use_them(&parts)?)
 }
 
-/// Writes a model in the form that it came in: same files, same names, same types. One that was made
+/// Writes a model in the format that it came in: same files, same names, same types. One that was made
 /// here becomes a safetensors file, as does any when `safetensors` is wanted. No more than a piece of a tensor
 /// is in memory at a time (ONNX files are put together whole).
 ///
@@ -91,12 +94,12 @@ pub fn export(
     path: &Path,
     safetensors: bool,
 ) -> Result<ModelFormat, EngineError> {
-    match form_of(model)?.filter(|_| !safetensors) {
-        Some(form) => {
+    match format_of(model)?.filter(|_| !safetensors) {
+        Some(format) => {
             with_parts(registry, model, |parts| {
-                disinherit_formats::write(path, &form, parts)
+                disinherit_formats::write(path, &format, parts)
             })?;
-            Ok(form)
+            Ok(format)
         }
         None => {
             let file = WeightFile {
@@ -109,7 +112,7 @@ pub fn export(
             let header = preamble(tensors, said(model)?)
                 .map_err(|reason| EngineError::Document(format!("`{}`: {reason}", model.id())))?;
             let header = (file.header(), header);
-            let form = ModelFormat {
+            let format = ModelFormat {
                 folder: false,
                 files: vec![file],
             };
@@ -118,9 +121,9 @@ pub fn export(
                     documents: BTreeMap::from([header]),
                     ..*parts
                 };
-                disinherit_formats::write(path, &form, &parts)
+                disinherit_formats::write(path, &format, &parts)
             })?;
-            Ok(form)
+            Ok(format)
         }
     }
 }
@@ -138,11 +141,11 @@ fn said(model: &LoadedModel) -> Result<HashMap<String, String>, EngineError> {
     Ok(pairs.map(|(key, value)| (key.to_owned(), value)).into())
 }
 
-/// The file with the graph of a model that came as ONNX: its name, and its form.
-fn onnx_file(form: &ModelFormat) -> Option<(&String, &OnnxFormat)> {
-    let file = form.files.first()?;
+/// The file with the graph of a model that came as ONNX: its name, and its format.
+fn onnx_file(format: &ModelFormat) -> Option<(&String, &OnnxFormat)> {
+    let file = format.files.first()?;
     match &file.format {
-        FileFormat::Onnx(form) => Some((&file.name, form)),
+        FileFormat::Onnx(format) => Some((&file.name, format)),
         _ => None,
     }
 }
@@ -150,32 +153,32 @@ fn onnx_file(form: &ModelFormat) -> Option<(&String, &OnnxFormat)> {
 /// Whether a model came as an ONNX graph.
 ///
 /// # Errors
-/// As [`form_of`].
+/// As [`format_of`].
 pub(crate) fn is_graph(model: &LoadedModel) -> Result<bool, EngineError> {
-    Ok(form_of(model)?.as_ref().and_then(onnx_file).is_some())
+    Ok(format_of(model)?.as_ref().and_then(onnx_file).is_some())
 }
 
 /// Whether two models came as the same ONNX graph, with other weights.
 ///
 /// # Errors
-/// As [`form_of`].
+/// As [`format_of`].
 pub(crate) fn have_same_graph(a: &LoadedModel, b: &LoadedModel) -> Result<bool, EngineError> {
-    let (a, b) = (form_of(a)?, form_of(b)?);
-    let graph = |form: &Option<ModelFormat>| Some(onnx_file(form.as_ref()?)?.1.clone());
+    let (a, b) = (format_of(a)?, format_of(b)?);
+    let graph = |format: &Option<ModelFormat>| Some(onnx_file(format.as_ref()?)?.1.clone());
     Ok(graph(&a).is_some() && graph(&a) == graph(&b))
 }
 
-/// The file of an ONNX model up to its head, with its weights in it, and its form; nothing for a model of
-/// another form. Weights in `changed` take the place of the model's own.
+/// The file of an ONNX model up to its head, with its weights in it, and its format; nothing for a model of
+/// another format. Weights in `changed` take the place of the model's own.
 fn graph_of(
     registry: &Registry,
     model: &LoadedModel,
     changed: &BTreeMap<String, Tensor>,
 ) -> Result<Option<(Vec<u8>, OnnxFormat)>, EngineError> {
-    let Some(whole) = form_of(model)? else {
+    let Some(whole) = format_of(model)? else {
         return Ok(None);
     };
-    let Some((name, form)) = onnx_file(&whole) else {
+    let Some((name, format)) = onnx_file(&whole) else {
         return Ok(None);
     };
     let mut files = with_parts(registry, model, |parts| {
@@ -193,9 +196,9 @@ fn graph_of(
     })?;
     let bytes = files.remove(name);
     let bytes = bytes.ok_or_else(|| refuse(model, "its ONNX file is not whole".into()))?;
-    let bytes = up_to_head(&bytes, &[&form.features], &files);
+    let bytes = up_to_head(&bytes, &[&format.features], &files);
     let bytes = bytes.map_err(|reason| refuse(model, reason))?;
-    Ok(Some((bytes, form.clone())))
+    Ok(Some((bytes, format.clone())))
 }
 
 fn refuse(model: &LoadedModel, reason: String) -> EngineError {
@@ -206,7 +209,7 @@ fn refuse(model: &LoadedModel, reason: String) -> EngineError {
 }
 
 /// The features that an ONNX model makes of samples, with `changed` in place of some of its weights;
-/// nothing for a model of another form.
+/// nothing for a model of another format.
 ///
 /// # Errors
 /// [`EngineError`] when the graph cannot be run, or the samples do not fit its inputs.
@@ -217,10 +220,10 @@ pub(crate) fn run_graph(
     set: &DataSet,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Option<Matrix>, EngineError> {
-    let Some((bytes, form)) = graph_of(registry, model, changed)? else {
+    let Some((bytes, format)) = graph_of(registry, model, changed)? else {
         return Ok(None);
     };
-    let network = GraphNetwork::new(bytes, form.inputs, &form.features)
+    let network = GraphNetwork::new(bytes, format.inputs, &format.features)
         .map_err(EngineError::net(model.id()))?;
     network
         .features(set, &model.preprocessing, progress)
@@ -237,16 +240,16 @@ pub(crate) fn cut_graph(
     registry: &Registry,
     model: &LoadedModel,
 ) -> Result<Result<GraphCut, String>, EngineError> {
-    let Some((bytes, form)) = graph_of(registry, model, &BTreeMap::new())? else {
+    let Some((bytes, format)) = graph_of(registry, model, &BTreeMap::new())? else {
         return Ok(Err("what lies below its head is not run here".into()));
     };
-    let layer = match layer_below(&bytes, &form.features) {
+    let layer = match layer_below(&bytes, &format.features) {
         Ok(layer) => layer,
         Err(reason) => return Ok(Err(reason)),
     };
-    let bytes = up_to_head(&bytes, &layer.values(&form.features), &BTreeMap::new());
+    let bytes = up_to_head(&bytes, &layer.values(&format.features), &BTreeMap::new());
     let bytes = bytes.map_err(|reason| refuse(model, reason))?;
-    GraphCut::new(bytes, form.inputs, &form.features, layer)
+    GraphCut::new(bytes, format.inputs, &format.features, layer)
         .map(Ok)
         .map_err(EngineError::net(model.id()))
 }
