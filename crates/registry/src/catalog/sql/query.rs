@@ -7,7 +7,7 @@ use umig::{ModelId, Relation};
 
 use crate::catalog::contract::Snapshot;
 use crate::catalog::rows::{Draft, Edge, ModelRow, Page, State};
-use crate::catalog::sql::batch::{ROWS, listed};
+use crate::catalog::sql::batch::{listed, rows};
 use crate::catalog::sql::erasures;
 use crate::catalog::sql::json::from_json;
 use crate::catalog::sql::pool::SqlCatalog;
@@ -63,7 +63,7 @@ impl SqlCatalog {
         ids: &[ModelId],
     ) -> Result<BTreeSet<ModelId>, RegistryError> {
         let mut replaced = BTreeSet::new();
-        for ids in ids.chunks(ROWS) {
+        for ids in ids.chunks(rows(2)) {
             // A base may have a hundred thousand edges of other kinds.
             let text = format!(
                 "SELECT parent, relation FROM edges WHERE parent IN ({}) \
@@ -90,7 +90,7 @@ impl SqlCatalog {
         ids: &[OperationId],
     ) -> Result<Vec<OperationRow>, RegistryError> {
         let mut entries = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(ROWS) {
+        for ids in ids.chunks(rows(2)) {
             let text = format!(
                 "{OPERATION} WHERE id IN ({}) ORDER BY id",
                 listed(ids.len())
