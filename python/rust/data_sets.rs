@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use disinherit::EngineError;
 use disinherit::data::{DataSet, FeatureTable, OpenOptions, Samples, Splits};
 use disinherit::runner::Runner;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
@@ -24,14 +23,6 @@ impl Data {
     pub(crate) fn runner(&self) -> Option<&dyn Runner> {
         let networks = self.networks.as_ref()?;
         Some(networks)
-    }
-
-    /// A failure of the engine as a Python exception.
-    pub(crate) fn raised(&self, error: EngineError) -> PyErr {
-        match &self.networks {
-            Some(networks) => networks.raised(error),
-            None => raised(error),
-        }
     }
 
     /// Training samples and held-out ones apart; all with ids.

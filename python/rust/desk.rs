@@ -17,8 +17,7 @@ use pyo3::prelude::*;
 use crate::arguments::Asked;
 use crate::data_sets::Data;
 use crate::engine;
-use crate::errors::{raised, refused};
-use crate::failed::at_desk;
+use crate::errors::{at_desk, raised, refused};
 use crate::issued::issued;
 use crate::progress::Shown;
 use crate::registry::Registry;
@@ -142,7 +141,7 @@ impl Desk {
             let engine = engine::engine(&self.registry, data, &shown);
             work(disinherit_desk::Desk::new(&engine))
         });
-        done.map_err(|error| at_desk(error, data))
+        done.map_err(|error| at_desk(error))
     }
 
     /// Takes a step that needs no engine.
@@ -273,7 +272,7 @@ impl Desk {
             Ok(bundle.names().map(str::to_owned).collect())
         });
         made.map_err(|error| match error {
-            AuditError::Desk(error) => at_desk(error, None),
+            AuditError::Desk(error) => at_desk(error),
             error @ AuditError::Exists(_) => PyFileExistsError::new_err(error.to_string()),
             AuditError::Io { .. } => PyOSError::new_err(error.to_string()),
             other => refused(other),

@@ -172,15 +172,15 @@ pub(crate) fn plan(
     way: &Way,
     shards: u32,
 ) -> Result<(Plan, Vec<Part>), EngineError> {
-    let request = request(registry, asked)?;
+    let forget = asked.forget()?;
     let shown = Shown(None);
     let engine = engine(registry, data, &shown);
-    let method = way.method(&request.forget, true);
+    let method = way.method(&forget, true);
     let options = RunOptions {
         plan_only: true,
         ..way.run
     };
-    let prepared = engine.prepare(&request, method.as_ref(), options)?;
+    let prepared = engine.prepare_named(forget, &asked.initial, method.as_ref(), options)?;
     Ok((prepared.plan().clone(), prepared.parts(shards)))
 }
 
@@ -195,10 +195,10 @@ pub(crate) fn unlearn_shard(
     let shard = way
         .shard
         .ok_or_else(|| EngineError::Setting("say which shard: `shard=\"3/40\"`".into()))?;
-    let request = request(registry, asked)?;
+    let forget = asked.forget()?;
     let engine = engine(registry, data, progress);
-    let method = way.method(&request.forget, data.is_some());
-    let prepared = engine.prepare(&request, method.as_ref(), way.run)?;
+    let method = way.method(&forget, data.is_some());
+    let prepared = engine.prepare_named(forget, &asked.initial, method.as_ref(), way.run)?;
     prepared.run_shard(shard)
 }
 
@@ -210,11 +210,11 @@ pub(crate) fn unlearn(
     way: &Way,
     progress: &Shown,
 ) -> Result<Unlearned, EngineError> {
-    let request = request(registry, asked)?;
+    let forget = asked.forget()?;
     let engine = engine(registry, data, progress);
-    let method = way.method(&request.forget, data.is_some());
-    let done = engine.prepare(&request, method.as_ref(), way.run)?.run()?;
-    Ok(done.unlearned)
+    let method = way.method(&forget, data.is_some());
+    let prepared = engine.prepare_named(forget, &asked.initial, method.as_ref(), way.run)?;
+    Ok(prepared.run()?.unlearned)
 }
 
 /// What is to be verified.

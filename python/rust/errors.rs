@@ -3,8 +3,9 @@
 
 use disinherit::import::ImportError;
 use disinherit::registry::{self, ErasureState, LossBound, RegistryError};
-use disinherit::umig::{GraphError, RequestError};
+use disinherit::umig::{GraphError, ModelId, RequestError};
 use disinherit::{EngineError, Hint, ModelLoss};
+use disinherit_desk::DeskError;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -64,6 +65,10 @@ pub(crate) fn raised(error: impl Into<EngineError>) -> PyErr {
         EngineError::LosesTooMuch { models, bound } => loses_too_much(words, models, *bound),
         EngineError::Certificate(_) | EngineError::Key(_) => InvalidCertificate::new_err(words),
         EngineError::NotRunnable { .. } => NotRunnable::new_err(words),
+        EngineError::Runner { source, .. } => match source.downcast_ref::<FromPython>() {
+            Some(FromPython { error, .. }) => Python::attach(|py| error.clone_ref(py)),
+            None => NotRunnable::new_err(words),
+        },
         EngineError::Data(_) => UnusableData::new_err(words),
         EngineError::Format(_) => UnusableFile::new_err(words),
         EngineError::Registry(error) => match error {
@@ -82,6 +87,37 @@ pub(crate) fn raised(error: impl Into<EngineError>) -> PyErr {
     }
 }
 
+/// What Python raised while it ran a network, to be raised again as it was.
+#[derive(Debug)]
+struct FromPython {
+    words: String,
+    error: PyErr,
+}
+
+impl std::fmt::Display for FromPython {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl std::error::Error for FromPython {}
+
+/// What Python raised while it ran a model, as a failure of the engine. A refusal in words of ours is told with the
+/// model's name.
+pub(crate) fn from_python(py: Python<'_>, model: &ModelId, error: PyErr) -> EngineError {
+    let (model, words) = (model.clone(), error.value(py).to_string());
+    match error.is_instance_of::<DisinheritError>(py) {
+        true => EngineError::NotRunnable {
+            model,
+            reason: words,
+        },
+        false => EngineError::Runner {
+            model,
+            source: Box::new(FromPython { words, error }),
+        },
+    }
+}
+
 /// With the models and the bound as attributes.
 fn loses_too_much(words: String, models: &[ModelLoss], bound: LossBound) -> PyErr {
     let error = LosesTooMuch::new_err(words);
@@ -96,6 +132,20 @@ fn loses_too_much(words: String, models: &[ModelLoss], bound: LossBound) -> PyEr
     }
 }
 
+/// A failure of the desk, likewise.
+pub(crate) fn at_desk(error: DeskError) -> PyErr {
+    let hint = error.hint().map(|hint| match hint {
+        disinherit_desk::Hint::PlanAgain { request } => {
+            format!("plan it again with `Requests.plan({request})`; it needs another approval then")
+        }
+    });
+    match (error, hint) {
+        (DeskError::Engine(error), _) => raised(error),
+        (other, Some(hint)) => StepRefused::new_err(format!("{other}; {hint}")),
+        (other, None) => StepRefused::new_err(other.to_string()),
+    }
+}
+
 /// A tree that cannot be imported, likewise.
 pub(crate) fn not_imported(error: ImportError) -> PyErr {
     match error {
@@ -106,21 +156,17 @@ pub(crate) fn not_imported(error: ImportError) -> PyErr {
 
 /// What is wrong and what to do about it, as Python says it.
 fn words(error: &EngineError) -> String {
-    let hint = match error {
-        EngineError::Registry(error) => error.hint().and_then(|hint| of_registry(&hint)),
-        error => error.hint().and_then(|hint| of_engine(&hint)),
-    };
-    match hint {
+    match error.hint().map(|hint| of_engine(&hint)) {
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),
     }
 }
 
 /// A hint of the engine in the words of Python.
-fn of_engine(hint: &Hint) -> Option<String> {
-    Some(match hint {
+fn of_engine(hint: &Hint) -> String {
+    match hint {
         Hint::GiveData => "give the data (`data=`)".into(),
-        Hint::CheckRegistry => return of_registry(&registry::Hint::CheckRegistry),
+        Hint::Registry(hint) => of_registry(hint),
         Hint::GiveDataOrCard(model) => format!(
             "give its training data (`data=`), or compute its FIM card first, with the same `layers=`: \
              `Registry.fisher(\"{model}\", data)`"
@@ -160,14 +206,20 @@ fn of_engine(hint: &Hint) -> Option<String> {
              (`accept_loss={least}`)"
         ),
         Hint::GiveSize => "give the size of images (`size=(32, 32)`)".into(),
-        _ => return None,
-    })
+        Hint::UseFiun => "leave `method=` out".into(),
+        Hint::BoundSamples => "take another `estimator=`".into(),
+        Hint::GiveTime => "check the clock: a model is not older than its parents".into(),
+        Hint::NameInitialModels => "`initial=[...]` names them".into(),
+        Hint::LowerLearningRate => "take a lower learning rate".into(),
+        Hint::AllowMemory => "run it on a machine with more memory".into(),
+        Hint::UseFullBuild => "use the wheel, which has all features".into(),
+    }
 }
 
 /// A hint of the registry in the words of Python.
-fn of_registry(hint: &registry::Hint) -> Option<String> {
+fn of_registry(hint: &registry::Hint) -> String {
     use registry::Hint;
-    Some(match hint {
+    match hint {
         Hint::InitRegistry => "make one with `Registry.create(place)`".into(),
         Hint::UseNewerVersion => "use a newer version of this package".into(),
         Hint::RunAgain => "make the call again".into(),
@@ -197,8 +249,12 @@ fn of_registry(hint: &registry::Hint) -> Option<String> {
         Hint::CreateBucket { bucket } => format!("create the bucket `{bucket}` first"),
         Hint::GiveCatalog => "give a database: `catalog=\"postgres://user@host/database\"`".into(),
         Hint::BuildWith { feature } => format!("use a build with the feature `{feature}`"),
-        _ => return None,
-    })
+        Hint::SetCredentials => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what your storage asks for".into()
+        }
+        Hint::CheckEndpoint { .. } => "check the address of the server (AWS_ENDPOINT_URL)".into(),
+        Hint::GiveLocation => "name a folder, file:///PATH or s3://BUCKET/PATH".into(),
+    }
 }
 
 /// The step that comes after a state, where one does.

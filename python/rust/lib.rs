@@ -8,9 +8,9 @@ mod data_sets;
 mod desk;
 mod engine;
 mod errors;
-mod failed;
 mod issued;
 mod layers;
+mod logging;
 mod penultimate;
 mod progress;
 mod registry;
@@ -35,6 +35,7 @@ fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cards::merge_cards, module)?)?;
     module.add_function(wrap_pyfunction!(certificates::new_key, module)?)?;
     module.add_function(wrap_pyfunction!(certificates::read_certificate, module)?)?;
+    module.add_function(wrap_pyfunction!(logging::log_from, module)?)?;
     module.add_function(wrap_pyfunction!(layers::dampen, module)?)?;
     module.add_function(wrap_pyfunction!(layers::head_fisher, module)?)?;
     module.add_function(wrap_pyfunction!(workers::dispatch_parts, module)?)?;

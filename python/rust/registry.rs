@@ -14,7 +14,6 @@ use crate::cards;
 use crate::data_sets::Data;
 use crate::engine;
 use crate::errors::{raised, refused};
-use crate::failed::raised_by;
 use crate::issued::issued;
 use crate::progress::Shown;
 use crate::results::{Details, Graph, Record, list, plain};
@@ -238,7 +237,7 @@ impl Registry {
     ) -> PyResult<usize> {
         let (options, shown) = (options.read()?, Shown(progress));
         py.detach(|| engine::fisher(&self.inner, &models, data, &options, again, &shown))
-            .map_err(|error| data.raised(error))
+            .map_err(raised)
     }
 
     /// The FIM card of a version, as a file has it.
@@ -264,7 +263,7 @@ impl Registry {
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = options.read()?;
         let plan = py.detach(|| engine::plan(&self.inner, &request, data, &options, shards));
-        plan.map_err(|error| raised_by(data, error))?.record(py)
+        plan.map_err(raised)?.record(py)
     }
 
     /// Forgets; says what it did.
@@ -278,7 +277,7 @@ impl Registry {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (options, shown) = (options.read()?, Shown(progress));
         py.detach(|| engine::unlearn(&self.inner, &request, data, &options, &shown))
-            .map_err(|error| raised_by(data, error))?
+            .map_err(raised)?
             .record(py)
     }
 
@@ -293,7 +292,7 @@ impl Registry {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (options, shown) = (options.read()?, Shown(progress));
         py.detach(|| engine::unlearn_shard(&self.inner, &request, data, &options, &shown))
-            .map_err(|error| raised_by(data, error))?
+            .map_err(raised)?
             .record(py)
     }
 
@@ -319,7 +318,7 @@ impl Registry {
             shard,
         };
         let verdicts = py.detach(|| engine::verify(&self.inner, data, &asked, &shown));
-        let verdicts = verdicts.map_err(|error| data.raised(error))?;
+        let verdicts = verdicts.map_err(raised)?;
         Ok(list(py, &verdicts)?.into_any())
     }
 
@@ -342,7 +341,7 @@ impl Registry {
             let envelope = engine::certify(&self.inner, &key, request, data, &judged, &shown)?;
             issued(&envelope, &key, in_toto)
         };
-        let made = py.detach(issue).map_err(|error| raised_by(data, error))?;
+        let made = py.detach(issue).map_err(raised)?;
         made.given(py)
     }
 
@@ -381,7 +380,7 @@ impl Registry {
         let shown = Shown(progress);
         let page = py
             .detach(|| engine::report(&self.inner, data, &shown))
-            .map_err(|error| raised_by(data, error))?;
+            .map_err(raised)?;
         engine::write_page(&path, &page)
     }
 

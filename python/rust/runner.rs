@@ -17,7 +17,7 @@ use numpy::{
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::errors::{DisinheritError, raised, refused};
+use crate::errors::{from_python, refused};
 use crate::penultimate;
 
 /// Asks an object of Python to run networks.
@@ -25,8 +25,6 @@ pub(crate) struct Networks {
     object: Py<PyAny>,
     /// One call at a time: the modules behind it hold one set of weights.
     turn: Mutex<()>,
-    /// What Python raised, to be raised again as it was, and its words.
-    failed: Mutex<Option<(String, PyErr)>>,
 }
 
 impl Networks {
@@ -34,21 +32,10 @@ impl Networks {
         Self {
             object,
             turn: Mutex::default(),
-            failed: Mutex::default(),
         }
     }
 
-    /// A failure of the engine as a Python exception: the one that was raised while a network ran, where
-    /// that is what failed.
-    pub(crate) fn raised(&self, error: EngineError) -> PyErr {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed.take() {
-            Some((words, known)) if error.to_string().contains(&words) => known,
-            _ => raised(error),
-        }
-    }
-
-    /// Calls the object; what it raises is kept, unless it is a refusal in words of ours.
+    /// Calls the object.
     fn ask<T>(
         &self,
         model: &LoadedModel,
@@ -56,17 +43,7 @@ impl Networks {
     ) -> Result<T, EngineError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         Python::attach(|py| {
-            call(py, self.object.bind(py)).map_err(|error| {
-                let reason = error.value(py).to_string();
-                if !error.is_instance_of::<DisinheritError>(py) {
-                    let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                    *failed = Some((reason.clone(), error));
-                }
-                EngineError::NotRunnable {
-                    model: model.id().clone(),
-                    reason,
-                }
-            })
+            call(py, self.object.bind(py)).map_err(|error| from_python(py, model.id(), error))
         })
     }
 }

@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 
 use crate::arguments::{Asked, FromParent, NewVertex};
 use crate::errors::{raised, refused};
-use crate::results::{Edge, Record, list, texts};
+use crate::results::{Edge, Record, from_plain, list, plain, texts};
 
 /// A graph of models.
 #[pyclass(module = "disinherit._disinherit")]
@@ -69,6 +69,25 @@ impl Umig {
     /// The graph as JSON.
     fn to_json(&self) -> PyResult<String> {
         serde_json::to_string(&self.inner).map_err(refused)
+    }
+
+    /// The graph as plain values, in the layout of its JSON.
+    fn document<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        plain(py, &serde_json::to_value(&self.inner).map_err(refused)?)
+    }
+
+    /// A graph from such values.
+    #[staticmethod]
+    fn from_document(document: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let inner = serde_json::from_value(from_plain(document)?)
+            .map_err(|error| refused(format!("this is no graph: {error}")))?;
+        Ok(Self { inner })
+    }
+
+    /// Whether another graph has the same models and edges.
+    fn equals(&self, other: &Self) -> bool {
+        let (own, other) = (&self.inner, &other.inner);
+        own.models().eq(other.models()) && own.edges().eq(other.edges())
     }
 
     /// The graph as GraphML.

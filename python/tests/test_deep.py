@@ -255,7 +255,7 @@ def test_a_family_forgets_as_a_root_says_that_never_knew_the_class(modules):
     for depth, wanted in (("auto", "training_data"), ("outputs", None)):
         plan = registry.plan(classes=LABELS[GONE], data=data, depth=depth)
         assert [task.reads for stage in plan.stages for task in stage.tasks if task.kind == "edit"] == [wanted] * 2
-        assert plan.needs.training_data == ["base@1", "child@1"]
+        assert plan.training_data == ["base@1", "child@1"]
     done = registry.unlearn(classes=LABELS[GONE], data=data, target_loss=0.05, progress=False)
     assert [outcome.after for outcome in done.models] == ["base@2", "child@2"] and not done.warnings
     for outcome in done.models:

@@ -173,12 +173,12 @@ def test_graph_and_plan_are_plain_values(registry):
     assert plan.initial == ["base@1"] and plan.inherited == ["child@1"]
     kinds = [task.kind for stage in plan.stages for task in stage.tasks]
     assert kinds == ["card", "card", "forget_fisher", "edit", "edit"]
-    assert plan.needs.training_data == ["base@1", "child@1"]
+    assert plan.training_data == ["base@1", "child@1"]
     registry.fisher(["base", "child"], data(), progress=False)
     plan = registry.plan(classes="cat", initial="base")
-    assert not plan.needs.training_data and len(plan.stages) == 2
+    assert not plan.training_data and len(plan.stages) == 2
     plan = registry.plan(samples=["sample-1"], initial="base")
-    assert plan.needs.training_data == ["base@1", "child@1"] and len(plan.stages) == 2
+    assert plan.training_data == ["base@1", "child@1"] and len(plan.stages) == 2
     assert "base@1" in repr(registry.plan(classes="cat"))
     assert "Registry" in repr(registry) and "600" not in repr(data()) and len(data()) == 600
 

@@ -145,6 +145,20 @@ def same(one, other):
     return one == other
 
 
+def test_networkx_keeps_lists_that_are_kept_elsewhere():
+    pytest.importorskip("networkx")
+    document = json.loads(family().to_json())
+    training = document["models"][0]["training"][0]
+    training["samples"] = {"kept": {"list": "ab" * 32, "count": 2000}}
+    graph = Umig.from_json(json.dumps(document))
+    theirs = graph.to_networkx()
+    assert theirs.nodes["base@1"]["training"][0]["samples"] == training["samples"]
+    assert Umig.from_networkx(theirs) == graph != family()
+    theirs.nodes["base@1"]["training"] = [{"data": "photos", "labels": float("nan")}]
+    with pytest.raises(DisinheritError, match="no finite number"):
+        Umig.from_networkx(theirs)
+
+
 def test_a_graph_of_somebody_elses_comes_in():
     networkx = pytest.importorskip("networkx")
     theirs = networkx.DiGraph([("base", "clinic"), ("clinic", "ward")])

@@ -132,15 +132,13 @@ impl fmt::Display for CliError {
 
 impl From<Cause> for CliError {
     fn from(cause: Cause) -> Self {
-        let hint = match &cause {
+        let help = match &cause {
             Cause::Engine(error) => hints::engine(error),
             Cause::Import(error) => hints::import(error),
             Cause::Lab(error) => hints::lab(error),
             Cause::Desk(error) => hints::desk(error),
             Cause::Usage(_) | Cause::Other(_) | Cause::File { .. } | Cause::Output(_) => None,
         };
-        let message = cause.to_string();
-        let help = hint.filter(|hint| !hints::said(hint, &message));
         Self {
             cause: Box::new(cause),
             help,

@@ -3,11 +3,7 @@
 //!
 //! The matches have no catch-all arm, so that a new kind of error asks for its hint when it is made.
 
-use disinherit::data::DataError;
-use disinherit::formats::FormatError;
 use disinherit::import::{ImportError, MODEL_ENDINGS};
-use disinherit::nets::NetError;
-use disinherit::umig::{GraphError, RequestError};
 use disinherit::{EngineError, Hint, registry};
 use disinherit_desk::DeskError;
 use disinherit_lab::LabError;
@@ -16,29 +12,23 @@ use crate::next_step::step_after;
 
 /// `disinherit log`.
 const LIST: &str = "`disinherit log` lists the models";
+const EDIT_WHERE_NETWORK_RUNS: &str = "leave `--layers` out, or edit inner layers from Python, where the network runs \
+     (docs/python.md)";
+const GIVE_LABELS: &str =
+    "give the label names in the order of the head's rows: `--labels a,b,c` or `--labels @FILE`";
+const ADD_UNTIED: &str = "give the head weights of its own, in PyTorch: layer.weight = \
+     torch.nn.Parameter(layer.weight.detach().clone()), and add it with `--untied`";
 
 /// What to try after an error of the engine or of a crate below it.
 pub(crate) fn engine(error: &EngineError) -> Option<String> {
-    if let Some(hint) = error.hint() {
-        return Some(of_engine(&hint));
-    }
-    let hint = match error {
-        EngineError::Registry(error) => return error.hint().map(|hint| of_registry(&hint)),
-        EngineError::Data(error) => data(error),
-        EngineError::Format(error) => format(error),
-        EngineError::Graph(error) => graph(error),
-        EngineError::Request(error) => request(error),
-        EngineError::Net { source, .. } => net(source),
-        _ => None,
-    };
-    hint.map(str::to_owned)
+    error.hint().map(|hint| of_engine(&hint))
 }
 
 /// A hint of the engine in the words of the command line.
 fn of_engine(hint: &Hint) -> String {
     let text = match hint {
         Hint::GiveData => "give data with `--data PATH`",
-        Hint::CheckRegistry => return of_registry(&registry::Hint::CheckRegistry),
+        Hint::Registry(hint) => return of_registry(hint),
         Hint::GiveDataOrCard(model) => {
             return format!(
                 "give its training data with `--data PATH`, or compute its FIM card while the data \
@@ -47,23 +37,14 @@ fn of_engine(hint: &Hint) -> String {
         }
         Hint::GiveDataOrAlpha => "give data with `--data PATH`, or a value with `--alpha X`",
         Hint::EditHeadOnly => "edit the head only (`--layers head`), or layers that both have",
-        Hint::EditWhereNetworkRuns => {
-            "leave `--layers` out, or edit inner layers from Python, where the network runs \
-             (docs/python.md)"
-        }
+        Hint::EditWhereNetworkRuns => EDIT_WHERE_NETWORK_RUNS,
         Hint::ChooseLayers => "give patterns of tensor names: `--layers 'layer4.*,fc.*'`",
         Hint::ListModels => LIST,
         Hint::ListOperations => "`disinherit log --operations` lists them",
         Hint::NameModelsAndForget => "name the models and give `--forget`",
-        Hint::GiveLabels => {
-            "give the label names in the order of the head's rows: `--labels a,b,c` or \
-             `--labels @FILE`"
-        }
+        Hint::GiveLabels => GIVE_LABELS,
         Hint::GiveHead => "name the head with `--head`, without `.weight`",
-        Hint::AddUntied => {
-            "give the head weights of its own, in PyTorch: layer.weight = \
-             torch.nn.Parameter(layer.weight.detach().clone()), and add it with `--untied`"
-        }
+        Hint::AddUntied => ADD_UNTIED,
         Hint::UseFiun => "leave `--method` out",
         Hint::UseSampleEstimator => "take `--estimator empirical` or `--estimator true:SEED`",
         Hint::BoundSamples => "give a number of samples with `--max-samples`",
@@ -87,7 +68,12 @@ fn of_engine(hint: &Hint) -> String {
                  `--accept-loss {least}`"
             );
         }
-        _ => "see `disinherit help`",
+        Hint::NameInitialModels => {
+            "name the initial models with `--from` if their provenance is unknown"
+        }
+        Hint::LowerLearningRate => "lower the learning rate (`--learning-rate`)",
+        Hint::AllowMemory => "allow more with `--memory`",
+        Hint::UseFullBuild => "use a build with all features",
     };
     text.to_owned()
 }
@@ -147,7 +133,6 @@ fn of_registry(hint: &registry::Hint) -> String {
         Hint::BuildWith { feature } => {
             return format!("use a build with the feature `{feature}`");
         }
-        _ => "see `disinherit help`",
     };
     text.to_owned()
 }
@@ -169,7 +154,6 @@ pub(crate) fn desk(error: &DeskError) -> Option<String> {
         disinherit_desk::Hint::PlanAgain { request } => Some(format!(
             "plan it again with `disinherit request plan {request}`; it needs another approval then"
         )),
-        _ => None,
     }
 }
 
@@ -194,106 +178,11 @@ pub(crate) fn import(error: &ImportError) -> Option<String> {
     }
 }
 
-fn data(error: &DataError) -> Option<&'static str> {
-    match error {
-        DataError::Size { .. } => Some("for instance `--size 32x32`"),
-        DataError::Unsupported { .. } => Some("use a build with all features"),
-        DataError::Io { .. }
-        | DataError::Parquet { .. }
-        | DataError::Features { .. }
-        | DataError::Tokenizer { .. }
-        | DataError::Image { .. }
-        | DataError::Unknown { .. }
-        | DataError::Inconsistent { .. }
-        | DataError::Partition(_) => None,
-    }
-}
-
-fn format(error: &FormatError) -> Option<&'static str> {
-    match error {
-        FormatError::Checkpoint { .. } => Some("copy or download the file again"),
-        FormatError::File { .. }
-        | FormatError::Code { .. }
-        | FormatError::Shard { .. }
-        | FormatError::Io { .. }
-        | FormatError::Source(_) => None,
-    }
-}
-
-fn graph(error: &GraphError) -> Option<&'static str> {
-    match error {
-        GraphError::Unknown(..) => Some(LIST),
-        GraphError::OlderThanParent { .. } => {
-            Some("give the time when the child was made with `--time`, not before its parent's")
-        }
-        GraphError::Duplicate(_)
-        | GraphError::Cycle { .. }
-        | GraphError::Weight { .. }
-        | GraphError::Format(..)
-        | GraphError::NotWritable(_) => None,
-    }
-}
-
-fn request(error: &RequestError) -> Option<&'static str> {
-    match error {
-        RequestError::NoModelTrained { .. } => {
-            Some("name the initial models with `--from` if their provenance is unknown")
-        }
-        RequestError::Unknown(..) => Some(LIST),
-        RequestError::Empty
-        | RequestError::NotTrained { .. }
-        | RequestError::Superseded(_)
-        | RequestError::Samples(_) => None,
-    }
-}
-
-fn net(error: &NetError) -> Option<&'static str> {
-    match error {
-        NetError::Shape { name, .. } if name.contains("fc") || name.contains("classifier") => Some(
-            "the number of labels must be the head's number of rows, and `--architecture` and \
-             `--input` those of the checkpoint",
-        ),
-        NetError::Missing { .. } | NetError::Shape { .. } => {
-            Some("is `--architecture` the checkpoint's? Tensors are named as in torchvision")
-        }
-        NetError::NotFinite { .. } => {
-            Some("the training that made this checkpoint diverged; use an earlier one")
-        }
-        NetError::Diverged { .. } => Some("lower the learning rate (`--learning-rate`)"),
-        NetError::NoGraphs | NetError::NoSequences { .. } => Some("use a build with all features"),
-        NetError::Memory { .. } => Some("allow more with `--memory`"),
-        NetError::Architecture { .. }
-        | NetError::Input { .. }
-        | NetError::Data(_)
-        | NetError::Training(_)
-        | NetError::Device { .. }
-        | NetError::Backend(_) => None,
-    }
-}
-
-/// Whether a message says already what a hint would say: one of the hint's flags, or a whole command.
-pub(crate) fn said(hint: &str, message: &str) -> bool {
-    message.contains(hint)
-        || hint.split('`').skip(1).step_by(2).any(|quoted| {
-            let key = match quoted.starts_with("--") {
-                true => quoted.split(' ').next().unwrap_or(quoted),
-                false => quoted,
-            };
-            message.contains(key)
-        })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use disinherit::umig::{RequestError, SampleError};
 
-    #[test]
-    fn a_hint_that_was_said_is_known() {
-        assert!(said("give data with `--data PATH`", "give it (`--data`)"));
-        assert!(said(LIST, "unknown; `disinherit log` lists the models"));
-        assert!(!said(LIST, "unknown; did you mean `disinherit`?"));
-        assert!(!said("run the command again", "somebody was faster"));
-    }
+    use super::*;
 
     #[test]
     fn kinds_below_the_engine_have_hints() {
@@ -301,6 +190,11 @@ mod tests {
         assert!(engine(&error).is_some_and(|hint| hint.contains("--registry")));
         let error = EngineError::Request(RequestError::Empty);
         assert_eq!(engine(&error), None);
+        let error = EngineError::Request(RequestError::Samples(SampleError::Unreadable {
+            list: "l".into(),
+            reason: "torn".into(),
+        }));
+        assert!(engine(&error).is_some_and(|hint| hint.contains("disinherit fsck")));
         let error = ImportError::NoModels;
         assert!(import(&error).is_some_and(|hint| hint.contains(".onnx")));
     }

@@ -3,58 +3,19 @@
 use std::fs;
 
 use disinherit::data::{OpenOptions, Splits, VOCABULARY};
-use disinherit_lab::Recipe;
+use disinherit_lab::{BUILT_IN, Recipe, built_in};
 
 use crate::args::recipe::RecipeArgs;
 use crate::error::CliError;
 
-macro_rules! built_in {
-    ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../recipes/", $name, ".toml")))),*]
-    };
-}
-
-/// The recipes that come with the program, with their names.
-pub(crate) const BUILT_IN: &[(&str, &str)] = built_in![
-    "fl-digits",
-    "fl-digits-noniid",
-    "fl-digits-residual",
-    "ddpl-digits",
-    "il-digits",
-    "tl-digits",
-    "tl-digits-residual",
-    "multi-digits",
-    "depth-digits",
-    "samples-digits",
-    "client-digits",
-    "samples-cifar10",
-    "samples-cifar10-resnet20",
-    "samples-cifar10-resnet18",
-    "client-cifar10",
-    "fl-cifar10",
-    "fl-cifar10-alexnet",
-    "fl-cifar10-resnet20",
-    "ddpl-cifar10",
-    "il-cifar10",
-    "tl-cifar10",
-    "tl-cifar10-resnet20",
-    "multi-cifar10",
-    "fl-caltech101",
-    "ddpl-caltech101",
-    "il-caltech101",
-    "tl-caltech101",
-    "fl-newsgroups-lstm",
-    "fl-newsgroups-gated-cnn",
-];
-
 /// The text of a built-in recipe.
-pub(crate) fn built_in(name: &str) -> Result<&'static str, CliError> {
-    find(name).ok_or_else(|| unknown(name, "there is no such recipe"))
+pub(crate) fn text_of(name: &str) -> Result<&'static str, CliError> {
+    built_in(name).ok_or_else(|| unknown(name, "there is no such recipe"))
 }
 
 /// A built-in recipe or one from a file.
 pub(crate) fn load(name: &str) -> Result<Recipe, CliError> {
-    let text = match find(name) {
+    let text = match built_in(name) {
         Some(text) => text.to_owned(),
         None => fs::read_to_string(name).map_err(|error| unknown(name, &error.to_string()))?,
     };
@@ -82,11 +43,6 @@ pub(crate) fn open_data(recipe: &Recipe) -> Result<Splits, CliError> {
             _ => error.help("say where the recipe's data is with `--data PATH`"),
         }
     })
-}
-
-fn find(name: &str) -> Option<&'static str> {
-    let found = BUILT_IN.iter().find(|(known, _)| *known == name);
-    found.map(|(_, text)| *text)
 }
 
 fn unknown(name: &str, why: &str) -> CliError {

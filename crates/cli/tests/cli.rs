@@ -453,7 +453,7 @@ fn bad_requests_are_refused() {
     place.misuse(&["demo", "--device", "abacus"], &["abacus", "cpu"]);
     let cycle = place.path("cycle.toml");
     let text =
-        include_str!("../../../recipes/fl-digits.toml").replace(r#"["d", "s"]"#, r#"["d", "r4"]"#);
+        include_str!("../../lab/recipes/fl-digits.toml").replace(r#"["d", "s"]"#, r#"["d", "r4"]"#);
     fs::write(&cycle, text).unwrap();
     place.refuse(
         &["grow", &cycle.to_string_lossy()],

@@ -114,6 +114,8 @@ fn the_log_is_silent_until_it_is_asked_for() {
             assert!(said.contains(words), "{words}: {said}");
         }
     }
+    let said = run(&["graph", "--log", "disinherit_registry=debug"], None);
+    assert_eq!(said.matches("the graph was read").count(), 1, "{said}");
     assert_eq!(
         run(&["list", "--log", "off"], Some(("RUST_LOG", "info"))),
         ""

@@ -45,7 +45,6 @@ pub enum DeskError {
 
 /// What can be done about an error. Each front end words it in its own language.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Hint {
     /// Plan the request anew; it needs another approval then.
     PlanAgain {

@@ -1,7 +1,7 @@
 //! What is checked of a request before anything is planned.
 
 use disinherit_registry::LossBound;
-use umig::{Request, Umig};
+use umig::{Forget, Umig};
 
 use crate::engine::Engine;
 use crate::error::{EngineError, Hint};
@@ -9,20 +9,20 @@ use crate::method::Method;
 use crate::plan::check_labels;
 use crate::run_options::RunOptions;
 
-/// The graph, where the request can be asked of it and of the method.
+/// The graph, where it can be asked to forget this, and the method can.
 ///
 /// # Errors
 /// [`EngineError`] when it cannot.
-pub(crate) fn graph_of(
+pub(crate) fn graph_for(
     engine: &Engine<'_>,
-    request: &Request,
+    forget: &Forget,
     method: &dyn Method,
     options: RunOptions,
 ) -> Result<Umig, EngineError> {
-    method.check(&request.forget)?;
+    method.check(forget)?;
     check_bound(options.loss)?;
-    let graph = engine.registry().graph_for(&request.forget)?;
-    check_labels(&graph, &request.forget)?;
+    let graph = engine.registry().graph_for(forget)?;
+    check_labels(&graph, forget)?;
     Ok(graph)
 }
 

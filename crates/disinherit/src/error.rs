@@ -1,9 +1,11 @@
 //! What can go wrong in the engine, and what can be done about it.
 
+use disinherit_data::DataError;
 use disinherit_formats::FormatError;
+use disinherit_nets::NetError;
 use disinherit_registry::{LossBound, RegistryError, RequestId};
 use fiun::FisherError;
-use umig::ModelId;
+use umig::{GraphError, ModelId, RequestError, SampleError};
 
 use crate::model_loss::{ModelLoss, least, refusal};
 
@@ -16,19 +18,19 @@ pub enum EngineError {
     Registry(RegistryError),
     /// The data.
     #[error(transparent)]
-    Data(#[from] disinherit_data::DataError),
+    Data(#[from] DataError),
     /// A model file.
     #[error(transparent)]
     Format(FormatError),
     /// The graph.
     #[error(transparent)]
-    Graph(#[from] umig::GraphError),
+    Graph(#[from] GraphError),
     /// The request.
     #[error(transparent)]
-    Request(#[from] umig::RequestError),
+    Request(#[from] RequestError),
     /// A list of samples.
     #[error(transparent)]
-    Samples(#[from] umig::SampleError),
+    Samples(#[from] SampleError),
     /// A model id.
     #[error(transparent)]
     Id(#[from] umig::IdError),
@@ -38,7 +40,7 @@ pub enum EngineError {
         /// The model.
         model: String,
         /// What is wrong.
-        source: disinherit_nets::NetError,
+        source: NetError,
     },
     /// Fisher information, with the model and the tensor.
     #[error("cannot unlearn in `{model}`, tensor `{tensor}`: {source}")]
@@ -84,6 +86,14 @@ pub enum EngineError {
         model: ModelId,
         /// Why.
         reason: String,
+    },
+    /// A model whose runner failed, with what it failed with.
+    #[error("`{model}` cannot be run: {source}")]
+    Runner {
+        /// The model.
+        model: ModelId,
+        /// What the runner says; a front end that brought the runner knows its type.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Data that the request needs and does not have.
     #[error("{why}")]
@@ -172,9 +182,12 @@ pub enum EngineError {
 
 /// What a user can do about an error. Each front end words it in its own language: flags on the
 /// command line, arguments in Python.
+///
+/// Front ends match all kinds, so that a new one is worded everywhere when it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Hint {
+    /// What the registry suggests.
+    Registry(disinherit_registry::Hint),
     /// Give the training data.
     GiveData,
     /// Give the training data of a model, or compute its FIM card while the data is at hand.
@@ -217,8 +230,14 @@ pub enum Hint {
     GiveTime,
     /// Give the size that images are scaled to.
     GiveSize,
-    /// Look for damage in the registry, and repair what another copy of it still has.
-    CheckRegistry,
+    /// Name the initial models by hand.
+    NameInitialModels,
+    /// Take a lower learning rate.
+    LowerLearningRate,
+    /// Allow more memory.
+    AllowMemory,
+    /// Use a build with all features.
+    UseFullBuild,
     /// Go on with the version that began, or drop what it finished.
     UseSameVersion(String),
     /// Accept that models lose retained accuracy, up to this share at least.
@@ -239,15 +258,15 @@ impl EngineError {
 
     /// What can be done, where something can.
     pub fn hint(&self) -> Option<Hint> {
-        use disinherit_nets::NetError;
         match self {
-            Self::UnknownModel { .. } | Self::Graph(umig::GraphError::Unknown(..)) => {
-                Some(Hint::ListModels)
-            }
-            Self::Samples(error) | Self::Request(umig::RequestError::Samples(error)) => {
-                let damaged = matches!(error, umig::SampleError::Unreadable { .. });
-                damaged.then_some(Hint::CheckRegistry)
-            }
+            Self::Registry(error) => error.hint().map(Hint::Registry),
+            Self::Data(error) => of_data(error),
+            Self::Format(error) => of_format(error),
+            Self::Graph(error) => of_graph(error),
+            Self::Request(error) => of_request(error),
+            Self::Samples(error) => of_samples(error),
+            Self::Net { source, .. } => of_net(source),
+            Self::UnknownModel { .. } => Some(Hint::ListModels),
             Self::UnknownRequest { .. } => Some(Hint::ListOperations),
             Self::NothingUnlearned => Some(Hint::NameModelsAndForget),
             Self::NeedsData { hint, .. }
@@ -255,25 +274,27 @@ impl EngineError {
             | Self::Unsupported { hint, .. } => hint.clone(),
             Self::Layers { hint, .. } => Some(hint.clone()),
             Self::NameTaken(_) => Some(Hint::UseOtherRegistry),
-            Self::Net {
-                source: NetError::Missing { .. } | NetError::Shape { .. },
-                ..
-            } => Some(Hint::CheckArchitecture),
-            Self::Net {
-                source: NetError::NotFinite { .. },
-                ..
-            } => Some(Hint::UseEarlierCheckpoint),
-            Self::Format(FormatError::Checkpoint { .. }) => Some(Hint::FetchAgain),
-            Self::Graph(umig::GraphError::OlderThanParent { .. }) => Some(Hint::GiveTime),
-            Self::Data(disinherit_data::DataError::Size { .. }) => Some(Hint::GiveSize),
             Self::OtherVersion { begun_by, .. } => Some(Hint::UseSameVersion(begun_by.clone())),
             Self::LosesTooMuch { models, .. } => Some(Hint::AcceptLoss(least(models))),
-            _ => None,
+            Self::Id(_)
+            | Self::Fisher { .. }
+            | Self::UnknownLabel { .. }
+            | Self::NotRunnable { .. }
+            | Self::Runner { .. }
+            | Self::NothingRetained(_)
+            | Self::BadFeatures(_)
+            | Self::ForeignCard(_)
+            | Self::Key(_)
+            | Self::Certificate(_)
+            | Self::Document(_)
+            | Self::Setting(_)
+            | Self::Stopped
+            | Self::Internal(_) => None,
         }
     }
 
     /// Wraps a network error with the model's name.
-    pub fn net(model: impl ToString) -> impl FnOnce(disinherit_nets::NetError) -> Self {
+    pub fn net(model: impl ToString) -> impl FnOnce(NetError) -> Self {
         let model = model.to_string();
         move |source| Self::Net { model, source }
     }
@@ -291,6 +312,74 @@ impl EngineError {
     /// Wraps a failure to write or read JSON of our own.
     pub fn json(what: &str) -> impl FnOnce(serde_json::Error) -> Self {
         move |error| Self::Document(format!("the {what} cannot be written or read: {error}"))
+    }
+}
+
+fn of_data(error: &DataError) -> Option<Hint> {
+    match error {
+        DataError::Size { .. } => Some(Hint::GiveSize),
+        DataError::Unsupported { .. } => Some(Hint::UseFullBuild),
+        DataError::Io { .. }
+        | DataError::Parquet { .. }
+        | DataError::Features { .. }
+        | DataError::Tokenizer { .. }
+        | DataError::Image { .. }
+        | DataError::Unknown { .. }
+        | DataError::Inconsistent { .. }
+        | DataError::Partition(_) => None,
+    }
+}
+
+fn of_format(error: &FormatError) -> Option<Hint> {
+    match error {
+        FormatError::Checkpoint { .. } => Some(Hint::FetchAgain),
+        FormatError::File { .. }
+        | FormatError::Code { .. }
+        | FormatError::Shard { .. }
+        | FormatError::Io { .. }
+        | FormatError::Source(_) => None,
+    }
+}
+
+fn of_graph(error: &GraphError) -> Option<Hint> {
+    match error {
+        GraphError::Unknown(..) => Some(Hint::ListModels),
+        GraphError::OlderThanParent { .. } => Some(Hint::GiveTime),
+        GraphError::Duplicate(_)
+        | GraphError::Cycle { .. }
+        | GraphError::Weight { .. }
+        | GraphError::Format(..)
+        | GraphError::NotWritable(_) => None,
+    }
+}
+
+fn of_request(error: &RequestError) -> Option<Hint> {
+    match error {
+        RequestError::NoModelTrained { .. } => Some(Hint::NameInitialModels),
+        RequestError::Unknown(..) => Some(Hint::ListModels),
+        RequestError::Samples(error) => of_samples(error),
+        RequestError::Empty | RequestError::NotTrained { .. } | RequestError::Superseded(_) => None,
+    }
+}
+
+fn of_samples(error: &SampleError) -> Option<Hint> {
+    let check = Hint::Registry(disinherit_registry::Hint::CheckRegistry);
+    matches!(error, SampleError::Unreadable { .. }).then_some(check)
+}
+
+fn of_net(error: &NetError) -> Option<Hint> {
+    match error {
+        NetError::Missing { .. } | NetError::Shape { .. } => Some(Hint::CheckArchitecture),
+        NetError::NotFinite { .. } => Some(Hint::UseEarlierCheckpoint),
+        NetError::Diverged { .. } => Some(Hint::LowerLearningRate),
+        NetError::NoGraphs | NetError::NoSequences { .. } => Some(Hint::UseFullBuild),
+        NetError::Memory { .. } => Some(Hint::AllowMemory),
+        NetError::Architecture { .. }
+        | NetError::Input { .. }
+        | NetError::Data(_)
+        | NetError::Training(_)
+        | NetError::Device { .. }
+        | NetError::Backend(_) => None,
     }
 }
 

@@ -89,18 +89,32 @@ impl Execution<'_> {
             self.work.engine.go_on()?;
             let id = task.model();
             let (read, edited) = (read.contains(id), self.todo.contains(id));
-            match task {
+            let start = Instant::now();
+            let kind = match task {
                 // The process that publishes publishes all cards, also those of edits that others made.
-                Task::Card { .. } if read || edited || !self.shared => self.card(id)?,
-                Task::ForgetFisher { .. } if read => self.forget_fisher(id)?,
-                Task::Difference { .. } if read => self.difference(id)?,
-                Task::Edit { .. } => edits.push(id),
+                Task::Card { .. } if read || edited || !self.shared => {
+                    self.card(id)?;
+                    "card"
+                }
+                Task::ForgetFisher { .. } if read => {
+                    self.forget_fisher(id)?;
+                    "forget_fisher"
+                }
+                Task::Difference { .. } if read => {
+                    self.difference(id)?;
+                    "difference"
+                }
+                Task::Edit { .. } => {
+                    edits.push(id);
+                    continue;
+                }
                 // A model is retired when everything is published.
                 Task::Card { .. }
                 | Task::ForgetFisher { .. }
                 | Task::Difference { .. }
-                | Task::Retire { .. } => {}
-            }
+                | Task::Retire { .. } => continue,
+            };
+            tracing::debug!(model = %id, seconds = start.elapsed().as_secs_f64(), "{kind}");
         }
         self.edits(&edits)
     }
@@ -197,7 +211,9 @@ impl Execution<'_> {
                 let start = Instant::now();
                 let edit = method.edit(work, model, evidence.as_ref())?;
                 stage.advance(1);
-                Ok((edit, start.elapsed().as_secs_f64()))
+                let seconds = start.elapsed().as_secs_f64();
+                tracing::debug!(model = %model.id(), seconds, "edit");
+                Ok((edit, seconds))
             };
             let edits: Vec<Result<(Edit, f64), EngineError>> = if parallel {
                 pool.install(|| models.par_iter().zip(&evidence).map(edit).collect())

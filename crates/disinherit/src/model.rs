@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use disinherit_data::DataSet;
 use disinherit_formats::Tensor;
-use disinherit_nets::{Architecture, Array, Compute, Network, Preprocessing, StateDict};
+use disinherit_nets::{Architecture, Array, Compute, Kind, Network, Preprocessing, StateDict};
 use disinherit_registry::{Digest, Manifest, ModelRow, Registry, TensorRef};
 use fiun::Matrix;
 use serde_json::json;
@@ -246,7 +246,7 @@ impl LoadedModel {
 
     /// Whether only its head is known, and features come from elsewhere.
     pub fn is_head_only(&self) -> bool {
-        self.architecture.kind == disinherit_nets::Kind::Head
+        self.architecture.kind == Kind::Head
     }
 
     /// The digest of everything below the head and of how inputs reach it: models with equal ones
@@ -342,6 +342,14 @@ pub fn find<'a>(graph: &'a Umig, text: &str) -> Result<&'a Model, EngineError> {
             near,
         }
     })
+}
+
+/// The family of networks that a manifest names; nothing for weights that are only kept, and for families that
+/// this version does not know.
+pub fn kind(manifest: &Manifest) -> Option<Kind> {
+    let architecture = manifest.architecture.clone()?;
+    let architecture: Architecture = serde_json::from_value(architecture).ok()?;
+    Some(architecture.kind)
 }
 
 /// The shape of a head's weight as a matrix, `[outputs, inputs]`: that of a convolution of one by one

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use disinherit_registry::{Digest, ErasureRun, LossBound, RequestId, RetiredModel};
 use serde_json::json;
-use umig::{ModelId, Part, Plan, Request, Scope, Shard, Task, Umig};
+use umig::{Forget, ModelId, Part, Plan, Request, Scope, Shard, Task, Umig};
 
 use crate::cards::source::{CardUse, Found};
-use crate::checks::{check_data, graph_of};
+use crate::checks::{check_data, graph_for};
 use crate::cost::{Cost, Meter};
 use crate::draft::Drafts;
 use crate::engine::Engine;
@@ -19,6 +19,7 @@ use crate::execution::Execution;
 use crate::features::Features;
 use crate::layers::Selected;
 use crate::method::Method;
+use crate::model::find;
 use crate::models::Models;
 use crate::opening::Opening;
 use crate::outcome::{Done, ShardDone, Unlearned};
@@ -63,19 +64,49 @@ impl Engine<'_> {
         method: &'p dyn Method,
         options: RunOptions,
     ) -> Result<Prepared<'p>, EngineError> {
-        Prepared::new(self, request, method, options)
+        let meter = Meter::start(self.registry());
+        let graph = graph_for(self, &request.forget, method, options)?;
+        Prepared::new(self, Read { graph, meter }, request, method, options)
+    }
+
+    /// The same with the initial models by name (`clinic`, `clinic@2`): the graph that the plan is made from
+    /// resolves them.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`], or [`EngineError::UnknownModel`].
+    pub fn prepare_named<'p>(
+        &'p self,
+        forget: Forget,
+        initial: &[String],
+        method: &'p dyn Method,
+        options: RunOptions,
+    ) -> Result<Prepared<'p>, EngineError> {
+        let meter = Meter::start(self.registry());
+        let graph = graph_for(self, &forget, method, options)?;
+        let named = initial
+            .iter()
+            .map(|name| Ok(find(&graph, name)?.id.clone()));
+        let named: Vec<ModelId> = named.collect::<Result<_, EngineError>>()?;
+        let request = Request::new(forget).from_models(named);
+        Prepared::new(self, Read { graph, meter }, &request, method, options)
     }
 }
 
+/// What was read of the registry for a request, and what that cost so far.
+struct Read<'a> {
+    graph: Umig,
+    meter: Meter<'a>,
+}
+
 impl<'a> Prepared<'a> {
-    pub(crate) fn new(
+    fn new(
         engine: &'a Engine<'a>,
+        read: Read<'_>,
         request: &Request,
         method: &'a dyn Method,
         options: RunOptions,
     ) -> Result<Self, EngineError> {
-        let meter = Meter::start(engine.registry());
-        let graph = graph_of(engine, request, method, options)?;
+        let Read { graph, meter } = read;
         let roles = graph.scope(request)?;
         let scope = method.scope(&roles);
         let emptied = emptied(&graph, request, &scope)?;
@@ -110,6 +141,7 @@ impl<'a> Prepared<'a> {
             .into_iter()
             .map(|(id, known)| ((id.clone(), known.selected), (id, known.found)))
             .unzip();
+        tracing::info!(method = %method.name(), edits = becomes.len(), retired = retired.len(), "planned");
         Ok(Self {
             cost: meter.stop(),
             engine,

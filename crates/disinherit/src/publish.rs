@@ -64,7 +64,7 @@ pub(crate) fn publish(
         warnings: done.warnings.clone(),
         erasure: publishing.erasure,
     };
-    Ok(publishing.registry.publish(&Publication {
+    let operation = publishing.registry.publish(&Publication {
         models: publishing.new_models(done)?,
         superseded: publishing
             .becomes
@@ -75,7 +75,10 @@ pub(crate) fn publish(
         cards: publishing.cards.clone(),
         finished: publishing.drafts.clone(),
         ..Publication::new(now(), OperationRecord::Unlearn(Box::new(record)))
-    })?)
+    })?;
+    let (models, retired) = (done.models.len(), done.retired.len());
+    tracing::info!(request = %done.request, %operation, models, retired, "published");
+    Ok(operation)
 }
 
 impl Publishing<'_> {

@@ -41,9 +41,11 @@ pub(crate) fn open_untouched_root(
     };
     let same_network = |id: &ModelId| match LoadedModel::open(registry, graph, id) {
         Ok(root) => alike(&root),
-        Err(EngineError::NotRunnable { .. } | EngineError::Registry(RegistryError::Purged(_))) => {
-            Ok(false)
-        }
+        Err(
+            EngineError::NotRunnable { .. }
+            | EngineError::Runner { .. }
+            | EngineError::Registry(RegistryError::Purged(_)),
+        ) => Ok(false),
         Err(error) => Err(error),
     };
     let root = untouched_root(graph, touched, &model.vertex, forget, same_network)?;

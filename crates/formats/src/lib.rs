@@ -32,7 +32,7 @@ pub use onnx::{Cut, GraphInput, GraphLayer, GraphNorm, OnnxFormat, layer_below, 
 pub use open::open;
 pub use parts::{CopyTensor, Parts};
 pub use source::{Describe, PIECE, TensorSource, for_pieces};
-pub use tensor::{Dtype, Tensor, byte_length, widened};
+pub use tensor::{Dtype, Tensor, byte_length, shape_text, widened};
 pub use write::{onnx_files, write};
 
 #[cfg(doctest)]

@@ -62,3 +62,9 @@ pub fn byte_length(dtype: Dtype, shape: &[usize]) -> Option<u64> {
         })?;
     Some(bits.div_ceil(8))
 }
+
+/// A shape in words: `[64, 3, 3, 3]`. Reasons that registries keep have it, so it stays as it is.
+pub fn shape_text(shape: &[usize]) -> String {
+    let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    format!("[{}]", sides.join(", "))
+}

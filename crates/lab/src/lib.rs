@@ -7,6 +7,7 @@
 //! was executed. A [`Study`] is plain data that a page can be drawn from.
 
 mod baselines;
+mod built_in;
 mod elsewhere;
 mod error;
 mod forget;
@@ -20,6 +21,7 @@ mod training_run;
 mod variant;
 
 pub use baselines::{MethodKind, Settings, SettingsPatch, Setup};
+pub use built_in::{BUILT_IN, built_in};
 pub use error::LabError;
 pub use forget::{ForgetRecipe, SampleChoice};
 pub use grow::{Grown, check_recipe, forget, grow, trainings};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use disinherit::evaluation::{Depth, Evaluator, UntouchedRoot, Verdicts};
 use disinherit::{Cost, Engine, LoadedModel, past_request};
-use disinherit_registry::{ModelOutcome, Registry, RetiredModel};
+use disinherit_registry::{ModelOutcome, Registry, RequestId, RetiredModel};
 use umig::{Forget, ModelId, Relation, Role, Umig};
 
 use crate::baselines::MethodKind;
@@ -57,9 +57,9 @@ pub fn request_report(
             outcome,
         });
     }
-    let result = result(method, past.id.to_string(), results, past.warnings);
+    let result = result(method, past.id.clone(), results, past.warnings);
     Ok(Study {
-        title: result.request.clone(),
+        title: result.request.to_string(),
         recipe: None,
         seed: 0,
         forget: past.request.forget,
@@ -74,7 +74,7 @@ pub fn request_report(
 /// What the request made, as a method's result.
 fn result(
     method: MethodKind,
-    request: String,
+    request: RequestId,
     models: Vec<ModelResult>,
     warnings: Vec<String>,
 ) -> MethodResult {

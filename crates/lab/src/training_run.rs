@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use disinherit::EngineError;
 use disinherit::model::rows;
@@ -136,6 +137,7 @@ impl TrainingRun<'_> {
             compute: self.compute,
             seed: self.training.seed,
         };
+        let start = Instant::now();
         let trained = train(&job, &mut |event| match event {
             TrainingEvent::Samples(count) => stage.advance(count as u64),
             TrainingEvent::Epoch(EpochReport {
@@ -148,7 +150,11 @@ impl TrainingRun<'_> {
                 accuracy * 100.0
             )),
         });
-        Ok(trained.map_err(EngineError::net(name))?.state)
+        let trained = trained.map_err(EngineError::net(name))?;
+        let (epochs, samples) = (config.epochs, self.set.len());
+        let seconds = start.elapsed().as_secs_f64();
+        tracing::info!(model = name, epochs, samples, seconds, "trained");
+        Ok(trained.state)
     }
 
     /// The weights to start from: fresh ones, or the parents' average. A row of the head is the

@@ -287,6 +287,7 @@ fn a_baseline_publishes_and_can_be_looked_at_again() {
     let with_data = engine.clone().with_data(&splits);
     let again = request_report(&with_data, None, Depth::FULL).unwrap();
     assert_eq!(again.title, done.request.as_str());
+    assert_eq!(again.results[0].request, done.request);
     // Nothing was retrained: the root that never saw the class is the reference.
     let reference = again.reference().unwrap();
     assert_eq!(reference.kind, ReferenceKind::UntouchedRoot);

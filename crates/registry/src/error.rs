@@ -262,7 +262,6 @@ impl fmt::Display for PurgeRefusal {
 
 /// What can be done about an error. Each front end words it in its own language.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Hint {
     /// Make a registry first, or say where there is one.
     InitRegistry,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use disinherit::certificate::{Certificate, CertifiedModel, sha256, timestamp};
 use disinherit::evaluation::{CertifiedVerdict, Estimate};
+use disinherit::model::kind;
 use disinherit::registry::{
     LossCheck, Manifest, ModelOutcome, ModelRow, OperationRecord, OperationRow, Registry,
     UnlearnRecord,
@@ -143,9 +144,8 @@ impl<'a> Inventory<'a> {
             "datasets": row.vertex.training.iter().map(data_set).collect::<Vec<_>>(),
             "outputs": labels.map(|label| json!({"format": label})).collect::<Vec<_>>(),
         });
-        let kind = manifest.and_then(|manifest| manifest.architecture.as_ref());
-        if let Some(kind) = kind.and_then(|network| network["kind"].as_str()) {
-            parameters["modelArchitecture"] = kind.into();
+        if let Some(kind) = manifest.and_then(kind) {
+            parameters["modelArchitecture"] = kind.to_string().into();
         }
         let id = &row.vertex.id;
         let verdict = self.verdict(id);

@@ -33,7 +33,7 @@ fn facts(studies: &[Study], study: &Study) -> Vec<(&'static str, String)> {
     }
     if let Some(result) = study.shown() {
         let edit = result.cost.seconds - result.preparation.seconds;
-        rows.push(("Request", result.request.clone()));
+        rows.push(("Request", result.request.to_string()));
         rows.push(("Fisher information", duration(result.preparation.seconds)));
         rows.push(("Edit and publication", duration(edit)));
     }

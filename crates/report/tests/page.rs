@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use disinherit::evaluation::{Estimate, Judgement, ResetRelearning};
+use disinherit::registry::RequestId;
 use disinherit_lab::Study;
 use disinherit_report::{csv, page, picture};
 
@@ -180,7 +181,7 @@ fn what_others_wrote_stays_text() {
     study.models[0].parents.clear();
     for result in &mut study.results {
         result.warnings = vec![nasty.into()];
-        result.request = nasty.into();
+        result.request = RequestId::new(nasty);
         for model in &mut result.models {
             model.verdicts.drift = [(nasty.to_owned(), 1.0)].into();
             let tensors = &mut model.outcome.tensors;

@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use disinherit::EngineError;
-use disinherit::registry::{ErasureRefusal, Hint, RegistryError};
+use disinherit::registry::{self, ErasureRefusal, RegistryError};
+use disinherit::{EngineError, Hint};
 use disinherit_audit::AuditError;
 use disinherit_desk::DeskError;
 use serde::Serialize;
@@ -105,7 +105,7 @@ impl IntoResponse for Problem {
 impl From<RegistryError> for Problem {
     fn from(error: RegistryError) -> Self {
         let detail = error.to_string();
-        let hint = error.hint().and_then(|hint| in_words(&hint));
+        let hint = error.hint().map(|hint| of_registry(&hint));
         let problem = match &error {
             RegistryError::NoErasure(_) | RegistryError::NoOperation(_) => Self::missing(detail),
             RegistryError::Refused { reason, .. } => match reason {
@@ -172,32 +172,159 @@ impl From<EngineError> for Problem {
 
 fn of_engine(error: &EngineError) -> Problem {
     let detail = error.to_string();
-    match error {
-        EngineError::Data(_)
+    let problem = match error {
+        EngineError::Registry(_)
+        | EngineError::Data(_)
         | EngineError::Net { .. }
         | EngineError::Samples(_)
-        | EngineError::Internal(_) => Problem::fault(error),
+        | EngineError::Internal(_) => return Problem::fault(error),
         EngineError::Id(_)
         | EngineError::UnknownModel { .. }
         | EngineError::UnknownLabel { .. } => Problem::bad(detail),
-        EngineError::NeedsData { .. } => Problem::conflict(detail)
-            .with_hint("start the server with data, or compute FIM cards for the models"),
-        _ => Problem::conflict(detail),
-    }
+        EngineError::Format(_)
+        | EngineError::Graph(_)
+        | EngineError::Request(_)
+        | EngineError::Fisher { .. }
+        | EngineError::UnknownRequest { .. }
+        | EngineError::NothingUnlearned
+        | EngineError::NotRunnable { .. }
+        | EngineError::Runner { .. }
+        | EngineError::NeedsData { .. }
+        | EngineError::NothingRetained(_)
+        | EngineError::LosesTooMuch { .. }
+        | EngineError::OtherVersion { .. }
+        | EngineError::Unsupported { .. }
+        | EngineError::Layers { .. }
+        | EngineError::BadFeatures(_)
+        | EngineError::ForeignCard(_)
+        | EngineError::CannotAdd { .. }
+        | EngineError::NameTaken(_)
+        | EngineError::Key(_)
+        | EngineError::Certificate(_)
+        | EngineError::Document(_)
+        | EngineError::Setting(_)
+        | EngineError::Stopped => Problem::conflict(detail),
+    };
+    let hint = error.hint().map(|hint| in_words(&hint));
+    Problem { hint, ..problem }
 }
 
-fn in_words(hint: &Hint) -> Option<String> {
-    Some(match hint {
-        Hint::WaitForOtherProcess => "another job writes; try again when it is done".into(),
-        Hint::RunAgain => "try again".into(),
-        Hint::OtherApprover => "somebody else must approve it".into(),
+/// A hint of the engine in the words of the service: its paths, the fields of its bodies, and what its operator
+/// can do.
+fn in_words(hint: &Hint) -> String {
+    let text = match hint {
+        Hint::Registry(hint) => return of_registry(hint),
+        Hint::GiveData => "start the server with data",
+        Hint::GiveDataOrCard(_) | Hint::GiveDataOrAlpha => {
+            "start the server with data, or compute FIM cards for the models"
+        }
+        Hint::ListModels => "GET /api/v1/models lists the models",
+        Hint::ListOperations | Hint::NameModelsAndForget => {
+            "GET /api/v1/requests lists the requests"
+        }
+        Hint::UseFiun => "plan the request without `method`",
+        Hint::NameInitialModels => {
+            "name the initial models in `from` if their provenance is unknown"
+        }
+        Hint::AcceptLoss(least) => {
+            return format!(
+                "plan the request with another `method`, or with the loss: `accept_loss` of {least}"
+            );
+        }
+        Hint::UseSameVersion(version) => {
+            return format!("the operator runs version {version} everywhere, or drops its drafts");
+        }
+        Hint::EditHeadOnly
+        | Hint::EditWhereNetworkRuns
+        | Hint::ChooseLayers
+        | Hint::UseSampleEstimator
+        | Hint::BoundSamples => {
+            "the service has no setting for this: the operator carries it out on the command line"
+        }
+        Hint::GiveLabels
+        | Hint::GiveHead
+        | Hint::AddUntied
+        | Hint::UseOtherRegistry
+        | Hint::GiveTime
+        | Hint::CheckArchitecture
+        | Hint::UseEarlierCheckpoint
+        | Hint::FetchAgain => "the operator adds the model again",
+        Hint::GiveSize => "the operator starts the server with a size for images",
+        Hint::LowerLearningRate => "the operator trains with a lower learning rate",
+        Hint::AllowMemory => "the operator allows more memory",
+        Hint::UseFullBuild => "the operator runs a build with all features",
+    };
+    text.to_owned()
+}
+
+/// A hint of the registry, likewise.
+fn of_registry(hint: &registry::Hint) -> String {
+    use registry::Hint;
+    let text = match hint {
+        Hint::WaitForOtherProcess => "another job writes; try again when it is done",
+        Hint::RunAgain => "try again",
+        Hint::OtherApprover => "somebody else must approve it",
         Hint::ErasureStep { request, state } => {
-            format!("request {request} is {state}: take the step that comes next")
+            return format!("request {request} is {state}: take the step that comes next");
         }
-        Hint::TakeOver { .. } => {
-            "wait until that run has ended, or has been silent for a minute".into()
+        Hint::TakeOver { .. } => "wait until that run has ended, or has been silent for a minute",
+        Hint::ListErasures => "GET /api/v1/requests lists the requests",
+        Hint::ShowErasure { request } => {
+            return format!("GET /api/v1/requests/{request} shows the request as it is now");
         }
-        Hint::ListErasures => "GET /api/v1/requests lists the requests".into(),
-        _ => return None,
-    })
+        Hint::ShowLog | Hint::UndoLaterFirst => "the operator sees in the log what was done",
+        Hint::CheckRegistry => "the operator has the registry checked and repaired",
+        Hint::InitRegistry | Hint::GiveLocation | Hint::GiveCatalog => {
+            "the operator names a registry and its catalog"
+        }
+        Hint::SetCredentials | Hint::CreateBucket { .. } | Hint::CheckEndpoint { .. } => {
+            "the operator checks the address and the credentials of the storage"
+        }
+        Hint::UseNewerVersion | Hint::BuildWith { .. } => {
+            "the operator runs a version, and a build, that can"
+        }
+    };
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use disinherit::umig::RequestError;
+
+    use super::*;
+
+    fn hint(error: EngineError) -> String {
+        Problem::from(error).hint.unwrap_or_default()
+    }
+
+    #[test]
+    fn hints_of_the_engine_are_worded_for_callers() {
+        let unknown = EngineError::UnknownModel {
+            name: "bose".into(),
+            near: None,
+        };
+        assert!(hint(unknown).contains("/api/v1/models"));
+        let needs = EngineError::NeedsData {
+            why: "it works on training data".into(),
+            hint: Some(Hint::GiveData),
+        };
+        assert_eq!(hint(needs), "start the server with data");
+        let untrained = EngineError::Request(RequestError::NoModelTrained {
+            what: "class `bird`".into(),
+            known: String::new(),
+        });
+        assert!(hint(untrained).contains("`from`"));
+        let busy = EngineError::Registry(RegistryError::Busy("here".into()));
+        assert!(hint(busy).contains("try again"));
+        assert_eq!(hint(EngineError::Stopped), "");
+    }
+
+    #[test]
+    fn hints_name_no_flag() {
+        let refused = EngineError::Unsupported {
+            reason: "not served".into(),
+            hint: Some(Hint::UseFiun),
+        };
+        assert!(!hint(refused).contains("--"));
+    }
 }

@@ -46,7 +46,7 @@ impl CheckedCertificate {
     pub(crate) fn certificate<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let certificate = &self.certificate;
         record!(py, "Certificate" {
-            request: &certificate.request,
+            request: certificate.request.as_str(),
             asked: certificate.asked.record(py)?,
             actor: &certificate.actor,
             time: certificate.time,

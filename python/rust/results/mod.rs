@@ -12,4 +12,4 @@ mod requests;
 pub(crate) use certificates::CheckedCertificate;
 pub(crate) use import::Imported;
 pub(crate) use models::{Details, Edge, Graph};
-pub(crate) use record::{Record, list, plain, texts};
+pub(crate) use record::{Record, from_plain, list, plain, texts};

@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde_json::Value;
 
+use crate::errors::refused;
+
 /// Something that is a dataclass in Python.
 pub(crate) trait Record {
     /// It, as an object of its class.
@@ -101,4 +103,36 @@ pub(super) fn plain_or_none<'py>(
     value: Option<&Value>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     value.map(|value| plain(py, value)).transpose()
+}
+
+/// Plain values of Python as a document.
+pub(crate) fn from_plain(value: &Bound<'_, PyAny>) -> PyResult<Value> {
+    if value.is_none() {
+        return Ok(Value::Null);
+    }
+    if let Ok(value) = value.extract::<bool>() {
+        return Ok(value.into());
+    }
+    if let Ok(value) = value.extract::<i64>() {
+        return Ok(value.into());
+    }
+    if let Ok(value) = value.extract::<f64>() {
+        let finite = serde_json::Number::from_f64(value);
+        return finite
+            .map(Value::Number)
+            .ok_or_else(|| refused(format!("{value} is no finite number")));
+    }
+    if let Ok(value) = value.extract::<String>() {
+        return Ok(value.into());
+    }
+    if let Ok(items) = value.cast::<PyDict>() {
+        let pairs = items.iter();
+        let pairs = pairs.map(|(key, item)| Ok((key.extract::<String>()?, from_plain(&item)?)));
+        return pairs
+            .collect::<PyResult<serde_json::Map<_, _>>>()
+            .map(Value::Object);
+    }
+    let items = value.try_iter()?;
+    let items = items.map(|item| from_plain(&item?));
+    items.collect::<PyResult<Vec<_>>>().map(Value::Array)
 }

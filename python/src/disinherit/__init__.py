@@ -32,6 +32,7 @@ from ._disinherit import (
     merge_cards,
 )
 from ._desk import Requests
+from ._logging import enable_logging
 from ._registry import Registry
 from .certificates import verify_certificate
 from .results import Relation, Training
@@ -65,6 +66,7 @@ __all__ = [
     "__version__",
     "certificates",
     "dampen",
+    "enable_logging",
     "head_fisher",
     "merge_cards",
     "results",

@@ -48,18 +48,6 @@ class Stage(Record):
 
 
 @dataclass(frozen=True)
-class Needs(Record):
-    """What the work of a plan reads besides the registry."""
-
-    #: Models whose training data is needed: without a FIM card for these layers, or whose features are edited.
-    training_data: List[str]
-    #: Initial models that the forget data must be run through.
-    forget_data: List[str]
-    #: Models that have no card of their own, with the version whose card is used instead.
-    fallback_cards: Dict[str, str]
-
-
-@dataclass(frozen=True)
 class Shard(Record):
     """The part of a plan that one of several processes does: :meth:`disinherit.Registry.unlearn_shard`."""
 
@@ -99,14 +87,19 @@ class Plan(Record):
     shards: List[Shard] = field(default_factory=list)
 
     @property
-    def needs(self) -> Needs:
-        """What the tasks read besides the registry."""
-        tasks = [task for stage in self.stages for task in stage.tasks]
-        return Needs(
-            training_data=list(dict.fromkeys(task.model for task in tasks if task.reads == "training_data")),
-            forget_data=[task.model for task in tasks if task.reads == "forget_data"],
-            fallback_cards={task.model: task.fallback_card for task in tasks if task.fallback_card is not None},
-        )
+    def training_data(self) -> List[str]:
+        """Models whose training data is read: without a FIM card for these layers, or whose features are edited."""
+        return list(dict.fromkeys(task.model for task in self._tasks() if task.reads == "training_data"))
+
+    @property
+    def forget_data(self) -> List[str]:
+        """Initial models that the forget data is run through."""
+        return [task.model for task in self._tasks() if task.reads == "forget_data"]
+
+    @property
+    def fallback_cards(self) -> Dict[str, str]:
+        """Models without a card of their own, with the version whose card is used instead."""
+        return {task.model: task.fallback_card for task in self._tasks() if task.fallback_card is not None}
 
     @property
     def initial(self) -> List[str]:
@@ -121,4 +114,7 @@ class Plan(Record):
     @property
     def retired(self) -> List[str]:
         """The models that would be taken out of use."""
-        return [task.model for stage in self.stages for task in stage.tasks if task.kind == "retire"]
+        return [task.model for task in self._tasks() if task.kind == "retire"]
+
+    def _tasks(self) -> List[Task]:
+        return [task for stage in self.stages for task in stage.tasks]

@@ -36,7 +36,7 @@ from ._erasures import (
 )
 from ._graphs import Edge, Graph, Model, Relation, Scope, Training, Vertex
 from ._record import Record
-from ._requests import Needs, Plan, Request, Shard, ShardDone, Stage, Task
+from ._requests import Plan, Request, Shard, ShardDone, Stage, Task
 from ._verdicts import (
     Accuracy,
     Estimate,
@@ -84,7 +84,6 @@ __all__ = [
     "ModelDetails",
     "ModelLoss",
     "RefinedStage",
-    "Needs",
     "Operation",
     "Outcome",
     "Packed",

@@ -183,7 +183,7 @@ class Umig:
         """
         import networkx
 
-        document = json.loads(self.to_json())
+        document = self._inner.document()
         pairs = [(edge["parent"], edge["child"]) for edge in document["edges"]]
         graph = networkx.DiGraph() if len(set(pairs)) == len(pairs) else networkx.MultiDiGraph()
         for model in document["models"]:
@@ -212,10 +212,10 @@ class Umig:
         order = {node: place for place, node in enumerate(networkx.topological_sort(graph))}
         models = [_vertex(str(ids[node]), order[node], data) for node, data in graph.nodes(data=True)]
         edges = [_edge(str(ids[parent]), str(ids[child]), data) for parent, child, data in graph.edges(data=True)]
-        return cls.from_json(json.dumps({"format": "umig/1", "models": models, "edges": edges}))
+        return cls._from_inner(_Umig.from_document({"format": "umig/1", "models": models, "edges": edges}))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Umig) and self.to_json() == other.to_json()
+        return isinstance(other, Umig) and self._inner.equals(other._inner)
 
     def __repr__(self) -> str:
         return f"<disinherit.umig.Umig of {len(self)} models, {len(self.edges())} edges>"

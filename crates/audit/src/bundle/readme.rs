@@ -131,8 +131,7 @@ impl Readme<'_> {
             let id = self.evidence.key.as_ref().map(|key| key.id.as_str());
             let id = id.unwrap_or("that it names");
             text.push_str(&format!(
-                "The public key {id} is not on record. Ask the issuer for it; \
-                 `disinherit verify --certificate certificate.json --public-key FILE` checks the signature.\n\n"
+                "The public key {id} is not on record. Ask the issuer for it; the signature is checked with it.\n\n"
             ));
             return text;
         };
@@ -164,7 +163,7 @@ impl Readme<'_> {
             let gaps: Vec<String> = gaps.iter().map(gap).collect();
             text.push_str(&format!(
                 "Entries that concern other matters are left out, since they may name other people: {}. Across them the \
-                 chain is not recomputed here. A bundle that was made with `--whole-chain` has them.\n\n",
+                 chain is not recomputed here. A bundle that was made with the whole chain has them.\n\n",
                 gaps.join(", ")
             ));
         }
@@ -207,7 +206,7 @@ impl Readme<'_> {
         if let Some(last) = self.evidence.last() {
             text.push_str(&format!(
                 "- Later entries rest on the hashes alone. When this folder was made, the last entry of the log was {} with \
-                 the hash `{}`. Keep it: a log that is rewritten later has another, which `disinherit log --operations --json` shows.\n",
+                 the hash `{}`. Keep it: a log that is rewritten later has another.\n",
                 last.id, last.hash
             ));
         }

@@ -194,8 +194,7 @@ fn signed(evidence: &Evidence) -> Markup {
                         @if let Some(key) = &evidence.key { dt { "Key" } dd { code { (key.id) } } }
                     }
                     p { "An in-toto statement in a DSSE envelope. It can be checked without the registry, with the public key \
-                        alone: " code { "disinherit verify --certificate" } ", or with " code { "openssl" } ", as the bundle of this \
-                        request says (" code { "disinherit request bundle" } ")." }
+                        alone: the bundle of this request has it, with the commands that check it." }
                 }
             }
         }

@@ -21,7 +21,12 @@ pub(crate) struct RequestArgs {
 }
 
 impl RequestArgs {
-    /// The request as the engine takes it. The graph is read only where models are named.
+    /// What must be forgotten.
+    pub(crate) fn forget(&self) -> Result<Forget, CliError> {
+        forget(&self.forget)
+    }
+
+    /// The request as the desk files it. The graph is read only where models are named.
     pub(crate) fn request(&self, registry: &Registry) -> Result<Request, CliError> {
         let from = match self.from.is_empty() {
             true => Vec::new(),

@@ -67,10 +67,10 @@ impl PlanArgs {
 
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Outcome, CliError> {
     let registry = context.registry()?;
-    let request = args.request.request(&registry)?;
+    let forget = args.request.forget()?;
     let engine = context.engine(registry, None);
     let fiun = args.options();
-    let chosen = MethodKind::for_request(&request.forget, true, &fiun);
+    let chosen = MethodKind::for_request(&forget, true, &fiun);
     let chosen = args.method.unwrap_or(chosen);
     let method = chosen.with(&Setup {
         fiun,
@@ -81,7 +81,7 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Outcome, CliErro
         loss: LossBound::new(args.target_loss),
         ..RunOptions::default()
     };
-    let prepared = engine.prepare(&request, method.as_ref(), options)?;
+    let prepared = engine.prepare_named(forget, &args.request.from, method.as_ref(), options)?;
     let parts = args.shards.map(|of| prepared.parts(of));
     if context.json {
         let mut plan = json!({

@@ -1,13 +1,14 @@
 //! `recipes`: the built-in recipes.
 
 use clap::Args;
+use disinherit_lab::BUILT_IN;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::output::{self, out, outln};
-use crate::recipes::{BUILT_IN, built_in, load};
+use crate::recipes::{load, text_of};
 
 /// List the built-in recipes, or show one.
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub(crate) struct RecipesArgs {
 
 pub(super) fn run(context: &Context, args: &RecipesArgs) -> Result<Outcome, CliError> {
     if let Some(name) = &args.name {
-        out!("{}", built_in(name)?);
+        out!("{}", text_of(name)?);
         return Ok(Outcome::Done);
     }
     let mut list = Vec::new();

@@ -77,12 +77,12 @@ pub(crate) struct UnlearnArgs {
 
 pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliError> {
     let registry = context.registry()?;
-    let request = args.request.request(&registry)?;
+    let forget = args.request.forget()?;
     let splits = args.data.open()?;
     let fiun = args.unlearning.options_with(&args.estimator);
     let chosen = args
         .method
-        .unwrap_or_else(|| MethodKind::for_request(&request.forget, splits.is_some(), &fiun));
+        .unwrap_or_else(|| MethodKind::for_request(&forget, splits.is_some(), &fiun));
     let setup = setup(args, chosen, fiun)?;
     let options = RunOptions {
         jobs: args.unlearning.jobs,
@@ -95,7 +95,7 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
     };
     let engine = context.engine(registry, splits.as_ref());
     let method = chosen.with(&setup);
-    let prepared = engine.prepare(&request, method.as_ref(), options)?;
+    let prepared = engine.prepare_named(forget, &args.request.from, method.as_ref(), options)?;
     if let Some(shard) = args.shard.shard {
         return one_shard(context, &prepared, shard);
     }

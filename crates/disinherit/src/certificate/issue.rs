@@ -48,7 +48,7 @@ pub fn certify(
             .collect(),
         predicate_type: PREDICATE.into(),
         predicate: Certificate {
-            request: past.id.to_string(),
+            request: past.id.clone(),
             asked: past.request,
             actor: row.actor.clone(),
             time: row.time,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use disinherit_registry::{Digest, LossBound, LossCheck, MethodName, OperationId, RetiredModel};
+use disinherit_registry::{
+    Digest, LossBound, LossCheck, MethodName, OperationId, RequestId, RetiredModel,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use umig::{ModelId, Request, Role};
@@ -44,7 +46,7 @@ pub struct Subject {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// The request's id.
-    pub request: String,
+    pub request: RequestId,
     /// What was asked, of whom.
     pub asked: Request,
     /// Who ran it.

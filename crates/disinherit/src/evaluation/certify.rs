@@ -1,5 +1,6 @@
 //! Verdicts on versions of the registry, for `verify` and certificates.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use disinherit_registry::RegistryError;
@@ -28,14 +29,15 @@ impl Evaluator<'_> {
         ids: &[ModelId],
         at_most: f64,
     ) -> Result<Vec<CertifiedVerdict>, EngineError> {
-        let graph = self.engine.registry().graph()?;
-        let touched = touched(&graph, ids)?;
+        let graph = self.graph_with(ids)?;
+        let graph = graph.as_ref();
+        let touched = touched(graph, ids)?;
         ids.iter()
             .map(|id| {
                 self.engine.go_on()?;
-                let model = LoadedModel::open(self.engine.registry(), &graph, id)?;
+                let model = LoadedModel::open(self.engine.registry(), graph, id)?;
                 let provenance =
-                    learned(&graph, trained_version(&graph, &model.vertex)?).into_owned();
+                    learned(graph, trained_version(graph, &model.vertex)?).into_owned();
                 if !matches!(&*self.forget, Forget::Classes(_)) {
                     return self.judge_samples(model, provenance, at_most);
                 }
@@ -45,9 +47,17 @@ impl Evaluator<'_> {
                 if self.depth == Depth::OUTPUTS || verdict.passed != Some(true) {
                     return Ok(verdict);
                 }
-                self.with_inside(&graph, &touched, verdict, (model, provenance))
+                self.with_inside(graph, &touched, verdict, (model, provenance))
             })
             .collect()
+    }
+
+    /// The graph that the evaluator was made with, where it has these versions; as it is now otherwise.
+    fn graph_with(&self, ids: &[ModelId]) -> Result<Cow<'_, Umig>, EngineError> {
+        match &self.graph {
+            Some(graph) if ids.iter().all(|id| graph.get(id).is_some()) => Ok(Cow::Borrowed(graph)),
+            _ => Ok(Cow::Owned(self.engine.registry().graph()?)),
+        }
     }
 
     /// The verdict on a version that is to have forgotten single samples or a source. All that it takes is

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use disinherit_data::{DataSet, Samples, Splits, is_for_aiming};
 use disinherit_nets::{Capture, StateDict, initial_state};
@@ -34,6 +35,8 @@ pub struct Evaluator<'a> {
     /// Of single samples and sources: the training samples that some model learnt and that are forgotten.
     /// A model that inherited from it is judged on them too.
     forgotten: BTreeSet<String>,
+    /// The graph, where it was read for those.
+    pub(super) graph: Option<Arc<Umig>>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -52,9 +55,13 @@ impl<'a> Evaluator<'a> {
         })?;
         let ids = splits.train.ids().iter().chain(splits.heldout.ids());
         let forget = engine.registry().named(forget, ids.map(String::as_str))?;
-        let forgotten = match &*forget {
-            Forget::Classes(_) => BTreeSet::new(),
-            _ => forgotten_ids(&forget, &splits.train, engine.registry().graph()?.models())?,
+        let graph = match &*forget {
+            Forget::Classes(_) => None,
+            _ => Some(Arc::new(engine.registry().graph()?)),
+        };
+        let forgotten = match &graph {
+            None => BTreeSet::new(),
+            Some(graph) => forgotten_ids(&forget, &splits.train, graph.models())?,
         };
         Ok(Self {
             features: engine.features(Some(&forget)),
@@ -63,6 +70,7 @@ impl<'a> Evaluator<'a> {
             forget,
             depth,
             forgotten,
+            graph,
         })
     }
 
@@ -74,6 +82,7 @@ impl<'a> Evaluator<'a> {
             forget: self.forget.clone(),
             depth,
             forgotten: self.forgotten.clone(),
+            graph: self.graph.clone(),
             ..*self
         }
     }

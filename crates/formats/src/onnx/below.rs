@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::onnx::entrance::entrance;
 use crate::onnx::graph::{Graph, Node, Weight};
 use crate::onnx::place::{multiplies_plainly, weight};
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, shape_text};
 
 /// Operations that weights go into and that are no layer here: they end the search.
 const WEIGHTED: [&str; 16] = [
@@ -304,8 +304,10 @@ fn described(graph: &Graph, node: &Node) -> Result<GraphLayer, String> {
         }
         _ => None,
     };
-    layer.outputs =
-        rows.ok_or_else(|| format!("`{name}` is {shape:?}, which no {} has", node.kind))?;
+    layer.outputs = rows.ok_or_else(|| {
+        let shape = shape_text(shape);
+        format!("`{name}` is {shape}, which no {} has", node.kind)
+    })?;
     let outputs = layer.outputs;
     let whole = |bias: &String| graph.weights[bias].shape.iter().product::<usize>() == outputs;
     layer.bias = layer.bias.filter(whole);

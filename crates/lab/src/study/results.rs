@@ -2,7 +2,7 @@
 
 use disinherit::Cost;
 use disinherit::evaluation::{Finding, Judged, Judgement, Scores, UntouchedRoot, Verdicts};
-use disinherit_registry::{Digest, ModelOutcome};
+use disinherit_registry::{Digest, ModelOutcome, RequestId};
 use serde::{Deserialize, Serialize};
 use umig::{Forget, ModelId, Role};
 
@@ -61,7 +61,7 @@ pub struct MethodResult {
     /// Its hyperparameters, where it trains.
     pub settings: Option<Settings>,
     /// The request's id.
-    pub request: String,
+    pub request: RequestId,
     /// What it cost in all.
     pub cost: Cost,
     /// The part of it that was Fisher information.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use disinherit::evaluation::{Depth, Observation, UntouchedRoot, Verdicts};
 use disinherit::{Cost, Done, Engine, EngineError, LoadedModel};
 use disinherit_data::Splits;
+use disinherit_registry::RequestId;
 use umig::{ModelId, Request, Role};
 
 use super::network::{Network, Sets, States};
@@ -259,7 +260,7 @@ impl Network<'_> {
         Ok(MethodResult {
             variant,
             settings: variant.method.has_settings().then_some(setup.settings),
-            request: done.unlearned.request.to_string(),
+            request: done.unlearned.request.clone(),
             cost: self.cost(variant, &done)?,
             preparation: done.preparation,
             models,
@@ -304,7 +305,7 @@ fn failure(variant: Variant, settings: Settings, error: &EngineError) -> MethodR
     MethodResult {
         variant,
         settings: variant.method.has_settings().then_some(settings),
-        request: String::new(),
+        request: RequestId::default(),
         cost: Cost::default(),
         preparation: Cost::default(),
         models: Vec::new(),

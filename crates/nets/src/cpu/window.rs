@@ -1,5 +1,7 @@
 //! The window through which a layer of weights looks at a map.
 
+use std::fmt;
+
 use super::maps::Maps;
 
 /// The square window that a layer of weights looks through at every output position; lengths are in
@@ -12,6 +14,17 @@ pub struct Window {
     pub stride: usize,
     /// Zeros beside the map, on every side.
     pub padding: usize,
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kernel,
+            stride,
+            padding,
+        } = self;
+        write!(f, "{kernel}x{kernel}, stride {stride}, padding {padding}")
+    }
 }
 
 impl Window {

@@ -1,7 +1,7 @@
 //! A graph cut at its last layer of weights below the head.
 
 use disinherit_data::DataSet;
-use disinherit_formats::{GraphInput, GraphLayer};
+use disinherit_formats::{GraphInput, GraphLayer, shape_text};
 use fiun::{Correction, Matrix};
 use rten::{NodeId, ValueOrView};
 use rten_tensor::Tensor;
@@ -223,7 +223,8 @@ impl GraphCut {
             }
             _ => {
                 return Err(NetError::Data(format!(
-                    "its last layer below the head reads or writes {shape:?} of {rows} samples"
+                    "its last layer below the head reads or writes {} of {rows} samples",
+                    shape_text(&shape)
                 )));
             }
         };

@@ -1,6 +1,7 @@
 //! What enters the block that a graph's layer closes, and what follows from it.
 
 use disinherit_data::DataSet;
+use disinherit_formats::shape_text;
 use fiun::Matrix;
 use rten::{NodeId, ValueOrView};
 
@@ -27,7 +28,8 @@ impl GraphCut {
             let last = kept.last().is_some_and(|last| last < length);
             if !rises || !last || *length > LONGEST || self.is_map {
                 return Err(NetError::Data(format!(
-                    "there are no positions {kept:?} of {length} in what its last layer below the head writes"
+                    "there are no positions {} of {length} in what its last layer below the head writes",
+                    shape_text(kept)
                 )));
             }
         }

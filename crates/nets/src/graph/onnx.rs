@@ -1,7 +1,7 @@
 //! Graphs run by `rten`.
 
 use disinherit_data::{DataSet, ImageShape, Samples};
-use disinherit_formats::GraphInput;
+use disinherit_formats::{GraphInput, shape_text};
 use fiun::Matrix;
 use rten::{Model, NodeId, ValueOrView};
 use rten_tensor::Tensor;
@@ -46,8 +46,8 @@ pub(super) fn vectors(
 ) -> Result<Vec<f32>, NetError> {
     if made.ndim() != 2 || made.size(0) != rows {
         return Err(refuse(format!(
-            "what goes into its head is {:?}, not [{rows}, values] for {rows} samples",
-            made.shape()
+            "what goes into its head is {}, not [{rows}, values] for {rows} samples",
+            shape_text(made.shape().as_ref())
         )));
     }
     let mut values = made.to_vec();

@@ -1,5 +1,6 @@
 //! What the penultimate layer reads, and what its output becomes part of, for some samples.
 
+use disinherit_formats::shape_text;
 use fiun::{Correction, Matrix, MatrixRef};
 
 use crate::array::Array;
@@ -40,9 +41,7 @@ impl Activations {
             .iter()
             .any(|length| !(1..=MOST_LENGTH).contains(length))
         {
-            return Err(NetError::Data(format!(
-                "there is no window like {window:?}"
-            )));
+            return Err(NetError::Data(format!("there is no window of {window}")));
         }
         let [inputs, stream] = [
             maps("what the layer reads", inputs)?,
@@ -51,8 +50,11 @@ impl Activations {
         let expected = inputs.size.map(|side| window.outputs(side));
         if stream.samples != inputs.samples || stream.size != expected {
             return Err(NetError::Data(format!(
-                "the stream has {} samples of {:?} positions, what the layer reads makes {} of {expected:?}",
-                stream.samples, stream.size, inputs.samples
+                "the stream has {} samples of {} positions, what the layer reads makes {} of {}",
+                stream.samples,
+                shape_text(&stream.size),
+                inputs.samples,
+                shape_text(&expected)
             )));
         }
         Ok(Self {
@@ -200,7 +202,8 @@ fn maps(what: &str, array: Array) -> Result<Maps, NetError> {
             values,
         }),
         _ => Err(NetError::Data(format!(
-            "{what} is {shape:?} with {} values, not [samples, height, width, channels]",
+            "{what} is {} with {} values, not [samples, height, width, channels]",
+            shape_text(&shape),
             values.len()
         ))),
     }

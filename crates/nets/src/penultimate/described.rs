@@ -1,6 +1,7 @@
 //! The penultimate layer of a network that runs elsewhere, described well enough for what lies above it to be run
 //! here: from what it reads, what its output is added to, and the steps to the features.
 
+use disinherit_formats::shape_text;
 use fiun::{Correction, Matrix, linear};
 
 use super::above::{Step, apply, steps_to};
@@ -82,16 +83,17 @@ impl DescribedLayer {
             .any(|length| !(1..=LONGEST).contains(length))
         {
             return Err(NetError::Backend(format!(
-                "there is no layer that reads {:?} through {window:?}",
-                self.reads
+                "there is no layer that reads {} through {window}",
+                shape_text(&self.reads)
             )));
         }
         let [height, width, channels] = self.reads;
         let wanted = [height, width].map(|side| self.window.outputs(side));
         if self.stream != [wanted[0], wanted[1], outputs] {
             return Err(NetError::Backend(format!(
-                "a layer that reads {:?} does not write {:?}",
-                self.reads, self.stream
+                "a layer that reads {} does not write {}",
+                shape_text(&self.reads),
+                shape_text(&self.stream)
             )));
         }
         let depth = self
@@ -115,9 +117,10 @@ impl DescribedLayer {
             let Some(name) = name else { continue };
             let found = state.get(name).map(|array| array.values.len());
             if found.is_none() || found != count || !of_factors {
+                let count = count.map_or("fewer".into(), |count| count.to_string());
                 return Err(NetError::Missing {
                     name: name.clone(),
-                    expected: format!("{count:?} values"),
+                    expected: format!("{count} values"),
                 });
             }
         }

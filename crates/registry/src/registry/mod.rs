@@ -404,5 +404,6 @@ pub(crate) fn graph_of(models: Vec<ModelRow>, edges: Vec<Edge>) -> Result<Umig, 
             .add_edge(&parent, &child, relation)
             .map_err(contradiction)?;
     }
+    tracing::debug!(models = graph.len(), "the graph was read");
     Ok(graph)
 }

@@ -38,13 +38,13 @@ pub(crate) struct MessageView {
     attempts: u32,
     /// `waiting`, `arrived` or `given_up`.
     fate: &'static str,
-    /// Of one that waits: from when on it is sent, in milliseconds since 1970-01-01 UTC; 0 for at once.
+    /// From when on a message that waits is sent, in milliseconds since 1970-01-01 UTC; 0 for at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<u64>,
-    /// Of one that arrived or was given up: when.
+    /// When a message arrived or was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<u64>,
-    /// Of one that was given up: why the last attempt failed.
+    /// Why the last attempt failed of a message that was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     said: Option<String>,
 }

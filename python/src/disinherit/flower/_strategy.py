@@ -221,7 +221,7 @@ class LineageStrategy(Strategy):
         self.keep()
         # From cards: what there is data for would be matched.
         plan = self.registry.plan(classes=classes, source=client, method="fiun")
-        for model in plan.needs.training_data:
+        for model in plan.training_data:
             self._ask(grid, model, timeout)
         return self.forget(classes=classes, client=client, **options)
 

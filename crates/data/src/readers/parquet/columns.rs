@@ -1,6 +1,8 @@
 //! Columns of Arrow read as what a data set needs: whole numbers, numbers, texts, bytes, truth
 //! values and lists of numbers, from whatever type the writer chose.
 
+use std::fmt::{Display, LowerExp};
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -218,8 +220,12 @@ fn texts(array: &ArrayRef) -> Option<Vec<Option<String>>> {
             values.map(|value| value.map(|v| v.to_string())).collect()
         }
         DataType::UInt64 => each::<UInt64Type, _>(array, |v| Some(v.to_string())),
-        DataType::Float32 => each::<Float32Type, _>(array, |v| Some(format!("{v:?}"))),
-        DataType::Float64 => each::<Float64Type, _>(array, |v| Some(format!("{v:?}"))),
+        DataType::Float32 => each::<Float32Type, _>(array, |v| {
+            Some(float_text(v, v != 0.0 && v.abs() < 1e-4 || v.abs() >= 1e16))
+        }),
+        DataType::Float64 => each::<Float64Type, _>(array, |v| {
+            Some(float_text(v, v != 0.0 && v.abs() < 1e-4 || v.abs() >= 1e16))
+        }),
         DataType::Dictionary(..) => looked_up(array, texts)?,
         kind if kind.is_integer() || *kind == DataType::Null => {
             let values = integers(array)?.into_iter();
@@ -231,6 +237,22 @@ fn texts(array: &ArrayRef) -> Option<Vec<Option<String>>> {
             values.map(|value| read(value?)).collect()
         }
     })
+}
+
+/// A number with a fraction as the text of an id or a label: with a digit behind the point, and with an exponent where it
+/// is `far` from 1. Registries keep ids and labels, so this stays as it is.
+fn float_text(value: impl Display + LowerExp, far: bool) -> String {
+    let text = match far {
+        true => format!("{value:e}"),
+        false => value.to_string(),
+    };
+    let whole = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-');
+    match whole && !far {
+        true => format!("{text}.0"),
+        false => text,
+    }
 }
 
 fn bytes(array: &ArrayRef) -> Option<Vec<Option<&[u8]>>> {
@@ -257,8 +279,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{
-        BooleanArray, DictionaryArray, FixedSizeListArray, Float64Array, Int32Array, ListArray,
-        StringArray, UInt64Array,
+        BooleanArray, DictionaryArray, FixedSizeListArray, Float32Array, Float64Array, Int32Array,
+        ListArray, StringArray, UInt64Array,
     };
 
     use super::*;
@@ -318,5 +340,37 @@ mod tests {
         let texts: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
         let refused = column(&texts).lists().unwrap_err();
         assert_eq!(refused, "the column `mine` is Utf8, not lists of numbers");
+    }
+
+    /// Ids and labels that registries keep were spelled by `Debug`: these are the same bytes.
+    #[test]
+    fn numbers_with_fractions_are_spelled_as_ever() {
+        let values = [
+            0.0,
+            -0.0,
+            1.0,
+            -3.0,
+            0.1,
+            1.5e-5,
+            1e-4,
+            9.999e-5,
+            123_456.78,
+            1e15,
+            9.999e15,
+            1e16,
+            -2.5e17,
+            3.4e38,
+            1e-38,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+        ];
+        let double: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+        let spelled = column(&double).texts().unwrap().into_iter().flatten();
+        assert!(spelled.eq(values.map(|v| format!("{v:?}"))));
+        let values = values.map(|v| v as f32);
+        let single: ArrayRef = Arc::new(Float32Array::from(values.to_vec()));
+        let spelled = column(&single).texts().unwrap().into_iter().flatten();
+        assert!(spelled.eq(values.map(|v| format!("{v:?}"))));
     }
 }

@@ -125,7 +125,7 @@ impl Search {
                 }
                 opened += 1;
                 let manifest = manifest(registry, row.manifest);
-                let own = manifest.as_ref().and_then(network).map(str::to_owned);
+                let own = manifest.as_ref().and_then(network);
                 let named = own.as_deref().unwrap_or_default().to_lowercase();
                 if kind.is_empty() || named.contains(&kind) {
                     rows.push((row, own));

@@ -6,11 +6,12 @@ mod one;
 pub(super) use self::list::show;
 pub(super) use self::one::one;
 
+use disinherit::model::kind;
 use disinherit::registry::{Digest, Manifest, Registry};
 
 /// The network of a model, in a word; nothing for weights that are only kept.
-fn network(manifest: &Manifest) -> Option<&str> {
-    manifest.architecture.as_ref()?.get("kind")?.as_str()
+fn network(manifest: &Manifest) -> Option<String> {
+    kind(manifest).map(|kind| kind.to_string())
 }
 
 /// The manifest of a version, where it can be read: of a purged one it cannot.

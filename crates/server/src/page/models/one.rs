@@ -173,7 +173,7 @@ fn facts(shown: &Shown) -> Markup {
             dt { "Digest" } dd { code { (row.manifest) } }
             @match &shown.manifest {
                 Some(manifest) => {
-                    dt { "Network" } dd { (network(manifest).unwrap_or("not known: weights that are only kept")) }
+                    dt { "Network" } dd { (network(manifest).unwrap_or_else(|| "not known: weights that are only kept".into())) }
                     dt { "Parameters" } dd { (manifest.parameters()) " in " (plural(manifest.tensors.len(), "tensor"))
                         @if !manifest.head.is_empty() { ", head " code { (manifest.head) } } }
                 }
