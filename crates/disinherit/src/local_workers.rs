@@ -20,8 +20,8 @@ const SHARDS_EACH: usize = 4;
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Prepared<'_> {
-    /// Executes the plan in parts ([`Prepared::parts`]) by so many threads, each of which goes its own way through
-    /// registry and data, and publishes. A part that fails for a reason that may pass, such as storage that does not
+    /// Executes the plan in parts ([`Prepared::parts`]) by so many threads, each with its own way through registry
+    /// and data, and publishes. A part that fails for a reason that may pass, such as storage that does not
     /// answer, is tried `max_retries` times more. `told` hears of every attempt, and whether it is tried again. What
     /// is published is what [`Prepared::run`] publishes, which is also the better choice where registry and data are
     /// on this machine: it uses all cores by itself.

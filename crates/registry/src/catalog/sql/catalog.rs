@@ -103,6 +103,14 @@ impl Catalog for SqlCatalog {
         self.patiently(|| self.one_model(id))
     }
 
+    fn some_models<'a>(&'a self, ids: &'a [ModelId]) -> Answer<'a, Vec<ModelRow>> {
+        self.patiently(|| self.models_with(ids))
+    }
+
+    fn newest<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<ModelRow>> {
+        self.patiently(|| self.newest_of(names))
+    }
+
     fn network(&self) -> Answer<'_, (Vec<ModelRow>, Vec<Edge>)> {
         self.patiently(|| self.models_and_edges())
     }
