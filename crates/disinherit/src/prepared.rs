@@ -368,6 +368,7 @@ impl<'a> Prepared<'a> {
         edits: BTreeSet<ModelId>,
     ) -> Result<Cost, EngineError> {
         execution.take_up(edits)?;
+        execution.drafts.let_go();
         let mut preparation = self.cost;
         for stage in &self.plan.stages {
             let edits = stage.tasks.iter().any(|t| matches!(t, Task::Edit { .. }));
