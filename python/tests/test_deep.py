@@ -400,3 +400,16 @@ def test_what_cannot_be_run_again_is_edited_in_its_outputs_and_said():
     for options in ({"depth": "outputs"}, {"alpha": 1.5}, {"dampen_only": True}, {"method": "mask"}):
         done = dt.forget(trained("plain CNN"), made, classes="cat", loader=loader(wholes, kind.data), accept_loss=1.0, **options)
         assert done.inner is None and not any("only its outputs" in words for words in done.warnings), options
+
+
+def test_a_module_that_nothing_runs_is_edited_in_its_outputs_and_said():
+    module = trained("plain CNN")
+    made = dt.capture(module, list(loader(module, KINDS["plain CNN"].data)), labels=LABELS)
+    arguments = {"classes": "cat", "data": dt.data_from(made, "captured"), "accept_loss": 1.0, "progress": False}
+    for depth, said in (("auto", True), ("outputs", False)):
+        registry = Registry.memory()
+        registry.add("base", module, labels=LABELS, head="fc", trained_on="captured")
+        done = registry.unlearn(depth=depth, **arguments)
+        inner = done.models[0].inner
+        assert (inner is not None and "nothing here runs its network" in inner.outputs_only) == said, depth
+        assert any("only its outputs were edited: nothing here" in words for words in done.warnings) == said, depth

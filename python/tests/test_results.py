@@ -90,7 +90,7 @@ def test_every_result_is_what_its_class_says(registry, tmp_path):
 
     everything = data()
     plan = of(registry.plan(classes="cat", initial="base"), results.Plan)
-    assert of(plan.training_data, List[str]) == ["base@1", "child@1"] and of(plan.forget_data, List[str]) == ["base@1"]
+    assert of(plan.training_data, typing.List[str]) == ["base@1", "child@1"] and of(plan.forget_data, typing.List[str]) == ["base@1"]
     of(plan.fallback_cards, Dict[str, str])
     assert registry.plan(source="zoo").request.source == "zoo"
     of(registry.plan(samples=["sample-1"], initial="base"), results.Plan)

@@ -148,11 +148,12 @@ impl Method for Fiun {
     fn evidence(&self, work: &Work<'_>, model: &ModelId) -> Result<Option<Evidence>, EngineError> {
         let opened = work.model(model)?;
         let described = inner::can_draw(work, &opened);
-        let inner = self
-            .options
-            .goes_to_features(work.forget(), &opened, work.features.runner(), described)
-            .then(|| Inner::new(work, &self.options).part(&opened))
-            .transpose()?;
+        let (options, runner) = (&self.options, work.features.runner());
+        let inner = match options.goes_to_features(work.forget(), &opened, runner, described) {
+            true => Some(Inner::new(work, options).part(&opened)?),
+            false if options.wants_features(work.forget()) => Inner::out_of_reach(&opened),
+            false => None,
+        };
         let strength = match &inner {
             Some(part) if part.is_edit() => None,
             _ => self.strength(work, model)?,

@@ -123,8 +123,12 @@ impl FiunOptions {
             || described
             || !model.is_head_only()
             || is_graph(model).unwrap_or_default();
-        let can = matches!(forget, Forget::Classes(_)) && runs;
-        self.reaches_features() && (asked || can)
+        self.wants_features(forget) && (asked || runs) || self.reaches_features() && asked
+    }
+
+    /// Whether an edit goes to the features of models where it can.
+    pub(super) fn wants_features(&self, forget: &Forget) -> bool {
+        self.reaches_features() && matches!(forget, Forget::Classes(_))
     }
 }
 

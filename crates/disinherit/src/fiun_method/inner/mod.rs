@@ -46,6 +46,17 @@ use crate::work::Work;
 /// Says that no data was given.
 const NO_DATA: &str = "there is no data";
 
+/// No part below the head, and why.
+fn outputs_only(reason: String) -> InnerPart {
+    InnerPart {
+        changed: disinherit_nets::StateDict::new(),
+        record: InnerEdit {
+            outputs_only: Some(reason),
+            ..InnerEdit::default()
+        },
+    }
+}
+
 /// Works out the part of an edit that lies below the head.
 pub(super) struct Inner<'a> {
     work: &'a Work<'a>,
@@ -61,15 +72,26 @@ impl<'a> Inner<'a> {
     pub(super) fn part(&self, model: &LoadedModel) -> Result<InnerPart, EngineError> {
         match self.attempt(model) {
             Ok(part) => Ok(part),
-            Err(Refusal::Reason(reason)) => Ok(InnerPart {
-                changed: disinherit_nets::StateDict::new(),
-                record: InnerEdit {
-                    outputs_only: Some(reason),
-                    ..InnerEdit::default()
-                },
-            }),
+            Err(Refusal::Reason(reason)) => Ok(outputs_only(reason)),
             Err(Refusal::Error(error)) => Err(error),
         }
+    }
+
+    /// The part for a model that nothing here runs. One that has layers below its head is only edited in its outputs,
+    /// and the record says why; of a head alone there is no more to edit.
+    pub(super) fn out_of_reach(model: &LoadedModel) -> Option<InnerPart> {
+        let head = model.architecture.head();
+        let of_head = |name: &str| {
+            let rest = name.strip_prefix(head);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        let below = model.manifest.tensors.keys().any(|name| !of_head(name));
+        below.then(|| {
+            outputs_only(
+                "nothing here runs its network, and its FIM card keeps no activation statistics"
+                    .into(),
+            )
+        })
     }
 
     fn attempt(&self, model: &LoadedModel) -> Result<InnerPart, Refusal> {
