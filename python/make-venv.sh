@@ -15,4 +15,6 @@ folder=${1:?"say where: make-venv.sh FOLDER"}
 # What the adapters to other tools need besides; their tests are skipped with a note where it cannot be had.
 "$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check --requirement "$here/requirements-adapters.txt" ||
     echo "SKIPPED: python/requirements-adapters.txt cannot be installed: the tests of Flower, Flax and Keras"
+"$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check --requirement "$here/requirements-stack.txt" ||
+    echo "SKIPPED: python/requirements-stack.txt cannot be installed: the tests of MLflow, ONNX and Ray"
 "$folder/bin/python" -c 'import mypy, numpy, peft, pytest, safetensors, torch, transformers; print("torch", torch.__version__)'

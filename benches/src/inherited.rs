@@ -59,13 +59,42 @@ pub(crate) fn base(number: usize) -> Result<ModelId, Box<dyn Error>> {
     Ok(ModelId::new(format!("base{number}"), 1)?)
 }
 
-/// Initial models, a merge of them where there are several, and descendants with heads of their own.
+/// Initial models, a merge of them where there are several, and descendants with heads of their own, published.
 /// Returns the bytes of a card without its per-class part, and of a whole one.
 pub(crate) fn set_up(
     registry: &Registry,
     initial: usize,
     descendants: usize,
 ) -> Result<[f64; 2], Box<dyn Error>> {
+    let births = stored(registry, initial, descendants)?;
+    publish(registry, births.models, births.cards)?;
+    Ok(births.bytes)
+}
+
+/// Publishes what is stored.
+pub(crate) fn publish(
+    registry: &Registry,
+    models: Vec<NewModel>,
+    cards: Vec<CardRow>,
+) -> Result<(), Box<dyn Error>> {
+    let record = OperationRecord::Unknown {
+        command: "set up".into(),
+        detail: json!({}),
+    };
+    registry.publish(&Publication {
+        models,
+        cards,
+        ..Publication::new(0, record)
+    })?;
+    Ok(())
+}
+
+/// The objects of the same, and what is to be published.
+pub(crate) fn stored(
+    registry: &Registry,
+    initial: usize,
+    descendants: usize,
+) -> Result<Births<'_>, Box<dyn Error>> {
     let state = family::state(1)?;
     let manifest = family::manifest()?;
     let first = registry.put_model(manifest, family::tensors(&state))?;
@@ -73,6 +102,7 @@ pub(crate) fn set_up(
     let mut births = Births {
         registry,
         shared,
+        waiting: Vec::new(),
         models: Vec::new(),
         cards: Vec::new(),
         bytes: [0.0; 2],
@@ -99,27 +129,23 @@ pub(crate) fn set_up(
         let relation = Relation::Transfer { frozen: Vec::new() };
         births.add(vertex, vec![(root.clone(), relation)], number + 1000)?;
     }
-    registry.publish(&Publication {
-        models: births.models,
-        cards: births.cards,
-        ..Publication::new(
-            0,
-            OperationRecord::Unknown {
-                command: "set up".into(),
-                detail: json!({}),
-            },
-        )
-    })?;
-    Ok(births.bytes)
+    births.store()?;
+    Ok(births)
 }
 
-struct Births<'a> {
+/// Models whose objects are stored.
+pub(crate) struct Births<'a> {
     registry: &'a Registry,
     shared: Manifest,
-    models: Vec<NewModel>,
-    cards: Vec<CardRow>,
+    /// Models whose objects are not stored yet, each with the number that its values come from.
+    waiting: Vec<(NewModel, usize)>,
+    pub(crate) models: Vec<NewModel>,
+    pub(crate) cards: Vec<CardRow>,
     bytes: [f64; 2],
 }
+
+/// Models that are stored together.
+const TOGETHER: usize = 500;
 
 impl Births<'_> {
     fn add(
@@ -129,27 +155,46 @@ impl Births<'_> {
         seed: usize,
     ) -> Result<(), Box<dyn Error>> {
         vertex.labels = family::labels();
-        let wave = |i: usize| ((i * 7919 + seed * 104_729) % 1009) as f32 / 1009.0;
-        let classes = family::CLASSES;
-        let weight: Vec<f32> = (0..classes * INPUTS).map(|i| wave(i) - 0.5).collect();
-        let bias: Vec<f32> = (0..classes).map(wave).collect();
-        let head = BTreeMap::from([
-            (
-                "fc.weight".to_owned(),
-                Tensor::from_f32(&[classes, INPUTS], &weight),
-            ),
-            ("fc.bias".to_owned(), Tensor::from_f32(&[classes], &bias)),
-        ]);
-        let manifest: Digest = self.registry.put_model(self.shared.clone(), head)?;
-        let card = card(manifest, seed)?;
-        self.cards.push(self.registry.put_card(&card)?);
-        if self.bytes[0] == 0.0 {
-            self.bytes = [bytes_without_classes(&card)?, card.to_bytes()?.len() as f64];
+        // The manifest is named when it is stored.
+        let row = ModelRow::new(vertex, Digest::from_content(&[]));
+        self.waiting.push((NewModel { row, parents }, seed));
+        match self.waiting.len() < TOGETHER {
+            true => Ok(()),
+            false => self.store(),
         }
-        let row = ModelRow::new(vertex, manifest);
-        self.models.push(NewModel { row, parents });
+    }
+
+    /// Stores the models that wait, and their cards.
+    fn store(&mut self) -> Result<(), Box<dyn Error>> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let heads = waiting
+            .iter()
+            .map(|(_, seed)| (self.shared.clone(), head(*seed)));
+        let manifests = self.registry.put_models(heads.collect())?;
+        for ((mut model, seed), manifest) in waiting.into_iter().zip(manifests) {
+            let card = card(manifest, seed)?;
+            self.cards.push(self.registry.put_card(&card)?);
+            if self.bytes[0] == 0.0 {
+                self.bytes = [bytes_without_classes(&card)?, card.to_bytes()?.len() as f64];
+            }
+            model.row.manifest = manifest;
+            self.models.push(model);
+        }
         Ok(())
     }
+}
+
+/// A head of its own for each number.
+fn head(seed: usize) -> BTreeMap<String, Tensor> {
+    let wave = |i: usize| ((i * 7919 + seed * 104_729) % 1009) as f32 / 1009.0;
+    let classes = family::CLASSES;
+    let weight: Vec<f32> = (0..classes * INPUTS).map(|i| wave(i) - 0.5).collect();
+    let bias: Vec<f32> = (0..classes).map(wave).collect();
+    let weight = Tensor::from_f32(&[classes, INPUTS], &weight);
+    BTreeMap::from([
+        ("fc.weight".to_owned(), weight),
+        ("fc.bias".to_owned(), Tensor::from_f32(&[classes], &bias)),
+    ])
 }
 
 /// What an edit reads: the card without its per-class part.

@@ -1,5 +1,6 @@
 //! What a benchmark reports, and how it measures time.
 
+use std::fmt;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -59,6 +60,16 @@ impl Line {
             against: "-".to_owned(),
             ratio: None,
             unit,
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:.3} {}", self.name, self.ours, self.unit)?;
+        match self.ratio {
+            Some(ratio) => write!(f, ", {ratio:.2} of {}", self.against),
+            None => Ok(()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use disinherit::certificate::{self, Envelope, PublicKey, SecretKey};
 use disinherit::evaluation::{CertifiedVerdict, Depth, Evaluator};
 use disinherit::formats::{self, TensorSource};
-use disinherit::import::{ImportOptions, ImportPlan};
+use disinherit::import::{AddModel, ImportOptions, ImportPlan};
 use disinherit::model::now;
 use disinherit::nets::Architecture;
 use disinherit::registry::{Location, OperationRecord, Registry, RegistryError};
@@ -102,12 +102,32 @@ pub(crate) fn add_tensors(
     tensors: &Arrays,
     new: NewModel,
 ) -> PyResult<ModelId> {
+    let new = described(tensors, new)?;
+    disinherit::import::add_tensors(registry, &new, tensors).map_err(raised)
+}
+
+/// Adds several models from arrays, in one operation.
+pub(crate) fn add_all_tensors(
+    registry: &Registry,
+    models: Vec<(Arrays, NewModel)>,
+) -> PyResult<Vec<ModelId>> {
+    let (tensors, new): (Vec<Arrays>, Vec<NewModel>) = models.into_iter().unzip();
+    let sources = tensors.iter().zip(new);
+    let described = sources.map(|(tensors, new)| {
+        let source: &dyn TensorSource = tensors;
+        Ok((described(tensors, new)?, source))
+    });
+    let described: Vec<_> = described.collect::<PyResult<_>>()?;
+    disinherit::import::add_all_tensors(registry, &described).map_err(raised)
+}
+
+/// What is added, of a model whose weights are in arrays.
+fn described(tensors: &Arrays, new: NewModel) -> PyResult<AddModel> {
     let (network, parents) = (new.network()?, new.parents()?);
     if let Some(labels) = new.labels.clone()
         && let Some(architecture) = network.known(labels.len())
     {
-        let new = new.model(PathBuf::new(), architecture, labels, parents);
-        return disinherit::import::add_tensors(registry, &new, tensors).map_err(raised);
+        return Ok(new.model(PathBuf::new(), architecture, labels, parents));
     }
     let count = new.labels.as_ref().map(Vec::len);
     let head =
@@ -122,8 +142,7 @@ pub(crate) fn add_tensors(
         .clone()
         .unwrap_or_else(|| (0..head.outputs).map(|row| row.to_string()).collect());
     let architecture = Architecture::for_head(head.name, head.inputs, head.outputs);
-    let new = new.model(PathBuf::new(), architecture, labels, parents);
-    disinherit::import::add_tensors(registry, &new, tensors).map_err(raised)
+    Ok(new.model(PathBuf::new(), architecture, labels, parents))
 }
 
 /// Adds the models at and below some paths, in one operation.

@@ -18,6 +18,7 @@ mod results;
 mod runner;
 mod tensors;
 mod umig;
+mod workers;
 
 use pyo3::prelude::*;
 
@@ -37,5 +38,6 @@ fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(logging::log_from, module)?)?;
     module.add_function(wrap_pyfunction!(layers::dampen, module)?)?;
     module.add_function(wrap_pyfunction!(layers::head_fisher, module)?)?;
+    module.add_function(wrap_pyfunction!(workers::dispatch_parts, module)?)?;
     Ok(())
 }

@@ -116,6 +116,21 @@ impl Registry {
         Ok(id.to_string())
     }
 
+    /// Adds several models from arrays of bytes, in one operation; returns their ids.
+    fn add_all(
+        &self,
+        py: Python<'_>,
+        models: Vec<(Vec<Given<'_>>, NewModel)>,
+    ) -> PyResult<Vec<String>> {
+        let models = models.into_iter().map(|(tensors, new)| {
+            let arrays = Arrays::new(tensors)?;
+            Ok((arrays, new))
+        });
+        let models: Vec<(Arrays, NewModel)> = models.collect::<PyResult<_>>()?;
+        let ids = py.detach(|| engine::add_all_tensors(&self.inner, models))?;
+        Ok(ids.iter().map(ToString::to_string).collect())
+    }
+
     /// Adds the models at and below some paths, in one operation.
     fn import_tree<'py>(
         &self,

@@ -86,6 +86,13 @@ def slow_at_first():
     return data()
 
 
+def with_gpu():
+    """Data that notes which GPU Ray gave to the worker that opens it."""
+    if ray.get_runtime_context().get_task_id() is not None:
+        once(f"gpu-{ray.get_gpu_ids()[0]}")
+    return data()
+
+
 def broken():
     """No data."""
     raise OSError("the disk is on fire")

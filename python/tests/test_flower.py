@@ -20,7 +20,7 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from disinherit import DisinheritError, Registry  # noqa: E402
-from disinherit.flower import CARDS, LineageStrategy, card, cards, provenance  # noqa: E402
+from disinherit.flower import CARDS, RECORD, LineageStrategy, answer, card, cards, provenance  # noqa: E402
 from disinherit.torch import samples  # noqa: E402
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "hospitals.py"
@@ -42,8 +42,10 @@ def identity(monkeypatch):
 class Here(Grid):
     """A grid whose nodes run in this process."""
 
-    def __init__(self, masked=False):
+    def __init__(self, masked=False, first=101):
         self.masked = masked
+        #: Node ids change from run to run.
+        self.first = first
         self.asked = []
 
     def set_run(self, run):
@@ -63,7 +65,7 @@ class Here(Grid):
         raise NotImplementedError
 
     def get_node_ids(self):
-        return [101, 102, 103, 104]
+        return [self.first + place for place in range(len(HOSPITALS))]
 
     def send_and_receive(self, messages, *, timeout=None):
         messages = list(messages)
@@ -71,7 +73,7 @@ class Here(Grid):
         replies = []
         for message in messages:
             node = message.metadata.dst_node_id
-            place = {"partition-id": node - 101, "num-partitions": len(HOSPITALS)}
+            place = {"partition-id": node - self.first, "num-partitions": len(HOSPITALS)}
             replies.append(app.client(message, Context(1, node, place, RecordDict(), {})))
         return mask(replies) if self.masked else replies
 
@@ -205,6 +207,94 @@ def test_a_registry_is_continued(tmp_path):
     graph = again.registry.graph()
     assert again.keep() == "global/0002@1"
     assert [edge.parent for edge in graph.parents("north/0002@1")] == ["global/0001@1"]
+
+
+def test_a_round_is_one_operation():
+    strategy = federation(3)
+    log = [entry for entry in strategy.registry.log() if entry.command == "import"]
+    rounds = [[model for model, _ in entry.changes.models] for entry in log]
+    clients = [f"{hospital}/0003@1" for hospital in HOSPITALS]
+    assert [len(models) for models in rounds] == [1, 5, 5, 5] and rounds[-1] == [*clients, "global/0003@1"]
+
+
+def test_nodes_by_one_name_each_have_a_version(monkeypatch):
+    train = app.train
+
+    def named(message, context):
+        reply = train(message, context)
+        reply.content[RECORD] = provenance("ward")
+        return reply
+
+    monkeypatch.setattr(app, "client", named)
+    strategy = federation(1)
+    graph = strategy.registry.graph()
+    shares = {edge.parent: edge.relation.weight for edge in graph.parents("global/0001@1")}
+    assert shares == pytest.approx({"ward/0001@1": 0.4, "ward/0001@2": 0.3, "ward/0001@3": 0.2, "ward/0001@4": 0.1})
+
+
+def test_arrays_that_are_changed_between_rounds_are_on_record():
+    strategy = federation(1)
+    arrays = strategy.arrays
+    strategy.configure_train(2, arrays, ConfigRecord(CONFIG), Here())
+    assert strategy.keep() == "global/0001@1"
+    arrays["head.bias"] = Array(arrays["head.bias"].numpy() + 1)
+    strategy.configure_train(3, arrays, ConfigRecord(CONFIG), Here())
+    assert strategy.keep() == "global/0001@2"
+
+
+def test_a_client_that_was_forgotten_stays_away_under_other_node_ids(tmp_path):
+    first = federation(2, Registry.create(tmp_path))
+    first.forget(everything(), client="east", progress=False, accept_loss=0.1)
+    del first
+    registry, grid = Registry(tmp_path), Here(first=201)
+    again = LineageStrategy(averaging(), registry, labels=app.LABELS, data="digits")
+    again.start(grid, again.arrays, 2, train_config=ConfigRecord(CONFIG))
+    # Which node it has is not known before it replies; nothing is made of that reply.
+    assert [asked for asked in grid.asked if asked] == [[201, 202, 203, 204], [201, 203, 204]]
+    models = {model.name for model in registry.models() if model.state == "current"}
+    assert {"north/0003", "north/0004", "global/0004"} <= models and not {"east/0003", "east/0004"} & models
+    shares = [edge.relation.weight for edge in registry.graph().parents("global/0003@1")]
+    assert shares == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+    assert not app.reached(registry.graph(), "global/0004@1", "east")
+    # What it has of a model's card is not asked for.
+    again.unlearn(grid, classes="3", progress=False, accept_loss=0.5)
+    assert max(map(len, grid.asked)) == 4 and 202 not in sum(grid.asked[1:], [])
+
+
+def test_a_client_whose_removal_is_taken_back_takes_part(tmp_path):
+    first = federation(1, Registry.create(tmp_path))
+    done = first.forget(everything(), client="east", progress=False, accept_loss=0.1)
+    first.registry.undo(done.operation)
+    again = LineageStrategy(averaging(), first.registry, labels=app.LABELS, data="digits")
+    again.start(Here(), again.arrays, 1, train_config=ConfigRecord(CONFIG))
+    assert "east/0002" in {model.name for model in first.registry.models()}
+
+
+def test_rounds_go_on_after_the_last_of_four_digits():
+    registry = Registry.memory()
+    arrays = {key: array.numpy() for key, array in first_arrays().items()}
+    for name in ["global/9999", "global/10000", "global/0042/0001"]:
+        registry.add(name, arrays, labels=app.LABELS)
+    strategy = LineageStrategy(averaging(), registry, labels=app.LABELS, data="digits")
+    assert strategy.rounds == 10000 and strategy.keep() == "global/10000@1"
+    strategy.start(Here(), strategy.arrays, 1, train_config=ConfigRecord(CONFIG))
+    assert strategy.keep() == "global/10001@1"
+
+
+def test_a_client_may_have_a_slash_in_its_name(monkeypatch):
+    """Its card is asked of it alone, and not of whoever has the first part of its name."""
+
+    def of(hospital):
+        return "ward/7" if hospital == "east" else "ward" if hospital == "north" else hospital
+
+    monkeypatch.setattr(app, "provenance", lambda hospital, **said: provenance(of(hospital), **said))
+    monkeypatch.setattr(app, "answer", lambda message, hospital, data, network: answer(message, of(hospital), data, network))
+    grid = Here()
+    strategy = federation(1, grid=grid)
+    assert {"ward/7/0001", "ward/0001"} <= {model.name for model in strategy.registry.models()}
+    seen = len(grid.asked)
+    strategy.unlearn(grid, client="ward/7", progress=False, accept_loss=0.5)
+    assert sorted(grid.asked[seen:]) == [[101, 102, 103, 104], [102]]
 
 
 @pytest.mark.parametrize("kind", [FedAdam, FedAvgM])

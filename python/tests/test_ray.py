@@ -127,6 +127,7 @@ def test_a_worker_that_is_killed_costs_what_it_was_at(cluster, place, family):
     finished(place, family)
 
 
+@pytest.mark.long
 def test_a_node_that_goes_away_is_done_without(cluster, place, family, notes):
     # All work goes to a fourth node; when it is at it another one takes its place.
     fourth = cluster.add_node(num_cpus=1, resources={"fourth": 1})
@@ -143,6 +144,7 @@ def test_a_node_that_goes_away_is_done_without(cluster, place, family, notes):
     finished(place, family)
 
 
+@pytest.mark.long
 def test_a_driver_that_is_killed_is_started_again(cluster, place, family):
     script = (
         "import logging, sys, ray, disinherit.ray\n"
@@ -173,11 +175,14 @@ def test_failures_are_values(cluster, place):
         on_ray.unlearn(place, classes="cat", data="ray_support:data")
     with pytest.raises(TypeError, match="`shard=`"):
         on_ray.unlearn(place, shard="1/2", **REQUEST)
+    with pytest.raises(DisinheritError, match="in the cluster at .* already"):
+        on_ray.verify(place, data="ray_support:data", address="10.0.0.1:6379")
     with pytest.raises(DisinheritError, match="opens for itself"):
         on_ray.unlearn(place, data=ray_support.data(), **REQUEST)
     assert digests(Registry(place)) == before
 
 
+@pytest.mark.long
 def test_other_versions_are_refused(cluster, place, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(Path(disinherit.__file__).parent, other / "disinherit")
@@ -190,12 +195,23 @@ def test_other_versions_are_refused(cluster, place, tmp_path):
         )
 
 
+def test_a_worker_has_the_gpu_that_it_asks_for(cluster, place, family, notes):
+    fifth = cluster.add_node(num_cpus=1, num_gpus=1)
+    done = on_ray.unlearn(place, data="ray_support:with_gpu", shards=2, ray_remote_args={"num_gpus": 1}, **REQUEST)
+    assert set(outcomes(done)) == {"success"} and len({run.node for run in done.shards}) == 1
+    assert (notes / "gpu-0").exists()
+    finished(place, family)
+    cluster.remove_node(fifth)
+
+
+@pytest.mark.long
 def test_cards_are_made_by_all(cluster, place):
     made = on_ray.fisher(place, data="ray_support:data")
     assert made.result == ray_support.DESCENDANTS + 1
     assert on_ray.fisher(place, data="ray_support:data").result == 0
 
 
+@pytest.mark.long
 def test_a_family_of_transformers_forgets_on_a_laptop(tmp_path):
     pytest.importorskip("transformers")
     script = TESTS.parent / "examples" / "ray_family.py"

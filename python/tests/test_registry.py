@@ -1,12 +1,13 @@
 """The registry from Python, with nothing but NumPy."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 import disinherit
-from disinherit import Data, DisinheritError, Registry
+from disinherit import Checkpoint, Data, DisinheritError, Registry, Relation
 
 LABELS = ["ant", "bee", "cat"]
 
@@ -218,3 +219,30 @@ def test_a_registry_keeps_hashes_of_ids(tmp_path):
     assert long.models()[0].training[0].samples is None
     training = long.show("base").model.training[0]
     assert (len(training.samples), training.sample_count, training.hashed_samples) == (1500, 1500, False)
+
+
+def test_several_models_are_added_in_one_operation(registry):
+    before = len(registry.log())
+    share = Relation("federated_average", 0.5)
+    clients = [Checkpoint(f"client-{at}", state(trained(rounds=20, seed=at)), LABELS, trained_on="photos") for at in (1, 2)]
+    average = Checkpoint("average", state(trained(rounds=20)), LABELS, parents={"client-1": share, "client-2@1": share})
+    ids = registry.add_all([*clients, average])
+    assert ids == ["client-1@1", "client-2@1", "average@1"]
+    entry = registry.log()[-1]
+    assert (len(registry.log()), entry.command) == (before + 1, "import")
+    assert [model for model, _ in entry.changes.models] == ids
+    assert {edge.parent for edge in registry.graph().parents("average@1")} == set(ids[:2])
+    assert registry.tensors("client-2")["fc.bias"][1] == (3,)
+    assert registry.add_all(iter([])) == [] and len(registry.log()) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"parents": "chld"}, "did you mean `child"), ({"labels": LABELS[:2]}, "label"), ({"source": "a/path"}, "mapping")],
+)
+def test_of_several_models_none_is_added_when_one_cannot_be(registry, wrong, words):
+    before = registry.models(), registry.log()
+    good = Checkpoint("client-1", state(trained(rounds=20)), LABELS)
+    with pytest.raises(DisinheritError, match=words):
+        registry.add_all([good, dataclasses.replace(good, **{"name": "other", **wrong})])
+    assert (registry.models(), registry.log()) == before

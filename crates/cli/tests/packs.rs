@@ -11,7 +11,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use common::{Place, contents};
-use disinherit_registry::{Digest, State};
+use disinherit::import::{AddModel, add_all_tensors};
+use disinherit_formats::{Tensor, TensorSource};
+use disinherit_nets::{Architecture, Preprocessing};
+use disinherit_registry::conformance::Held;
+use disinherit_registry::{Digest, Registry, State};
+use umig::{Relation, Training};
 
 /// Models of three epochs know little, and edits may cost them a part of it.
 fn unlearn(class: &str) -> [String; 10] {
@@ -145,4 +150,98 @@ fn small_objects_are_brought_together_whatever_happens_meanwhile() {
     assert_eq!(versions(&place), versions(&clean));
     sound(&clean, "after a request");
     clean.run(&["export", "r1", "r1.safetensors"]).success();
+}
+
+/// What names the registry to the process that is to be killed.
+const ROUND: &str = "DISINHERIT_TEST_ROUND";
+
+/// How many clients a round has.
+const CLIENTS: usize = 4;
+
+/// Adds what a round of a federation leaves: the clients' models, and their average.
+fn add_round(registry: &Registry) -> Vec<String> {
+    let head = |value: f32| {
+        let names = ["body", "head.bias", "head.weight"];
+        let tensor = |(at, name): (usize, &str)| {
+            let shape = [2, 3].into_iter().take(if at == 1 { 1 } else { 2 });
+            let shape: Vec<usize> = shape.collect();
+            let values = vec![value + at as f32; shape.iter().product()];
+            (name.to_owned(), Tensor::from_f32(&shape, &values))
+        };
+        Held(names.into_iter().enumerate().map(tensor).collect())
+    };
+    let model = |name: String, parents: Vec<(String, Relation)>, own: Vec<Training>| AddModel {
+        name,
+        file: PathBuf::new(),
+        architecture: Architecture::for_head("head", 3, 2),
+        preprocessing: Preprocessing::default(),
+        labels: vec!["cat".into(), "dog".into()],
+        parents,
+        training: own,
+        time: None,
+        untied: false,
+    };
+    let names: Vec<String> = (0..CLIENTS).map(|at| format!("client-{at}/0001")).collect();
+    let client = |name: &String| {
+        let own = vec![Training::new("digits", ["cat"])];
+        model(name.clone(), Vec::new(), own)
+    };
+    let mut models: Vec<AddModel> = names.iter().map(client).collect();
+    let share = Relation::FederatedAverage {
+        weight: 1.0 / CLIENTS as f64,
+    };
+    let shares = names.into_iter().map(|name| (name, share.clone()));
+    models.push(model("global/0001".into(), shares.collect(), Vec::new()));
+    let tensors: Vec<Held> = (0..models.len()).map(|at| head(10.0 * at as f32)).collect();
+    let tensors = tensors.iter().map(|held| held as &dyn TensorSource);
+    let models: Vec<_> = models.into_iter().zip(tensors).collect();
+    let ids = add_all_tensors(registry, &models).unwrap();
+    ids.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_round_that_is_killed_is_on_record_as_a_whole_or_not_at_all() {
+    if let Ok(folder) = std::env::var(ROUND) {
+        add_round(&Registry::open(folder.as_ref()).unwrap());
+        return;
+    }
+    let name = "a_round_that_is_killed_is_on_record_as_a_whole_or_not_at_all";
+    for point in [
+        "object:2",
+        "pack",
+        "pack written",
+        "publish",
+        "publish after sync",
+        "publish before commit",
+        "publish after commit",
+    ] {
+        let place = Place::new();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(ROUND, place.folder.path())
+            .env("DISINHERIT_CRASH", point)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(!child.unwrap().success(), "`{point}` was never passed");
+        sound(&place, point);
+        let there = versions(&place).len();
+        let expected = if point.ends_with("after commit") {
+            CLIENTS + 1
+        } else {
+            0
+        };
+        assert_eq!(there, expected, "{point}");
+        if there == 0 {
+            let added = add_round(&place.registry());
+            assert_eq!(added.last().unwrap(), "global/0001@1", "{point}");
+        }
+        let graph = place.registry().graph().unwrap();
+        let global = "global/0001@1".parse().unwrap();
+        assert_eq!(graph.parents(&global).len(), CLIENTS, "{point}");
+        assert_eq!(place.registry().operations().unwrap().len(), 1, "{point}");
+        place.run(&["gc", "--drafts"]).success();
+        sound(&place, point);
+        assert_eq!((files(&place).len(), packs(&place)), (1, 1), "{point}");
+    }
 }

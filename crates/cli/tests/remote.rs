@@ -168,6 +168,38 @@ fn a_slow_network_changes_nothing_but_the_time() {
     shared.is_sound();
 }
 
+/// Seven shards at once over a slow network, one killed in the middle.
+#[test]
+fn shards_make_what_one_machine_makes() {
+    let Some(shared) = Shared::grown_far_away() else {
+        return;
+    };
+    let shard = |number: u32| format!("{number}/7");
+    let start = |number: u32, crash: Option<&str>| {
+        let mut command = shared.command(&UNLEARN);
+        command.args(["--shard", &shard(number)]);
+        command.envs(crash.map(|point| ("DISINHERIT_CRASH", point)));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let processes = (1..=7).map(|number| start(number, (number == 2).then_some("object:2")));
+    let processes: Vec<_> = processes.collect();
+    for (process, number) in processes.into_iter().zip(1..) {
+        let output = process.wait_with_output().unwrap();
+        if number == 2 {
+            assert!(!output.status.success(), "shard 2 was to be killed");
+            continue;
+        }
+        let done: Value = serde_json::from_str(&told(&UNLEARN, output)).unwrap();
+        assert_eq!(done["shard"]["shard"], shard(number));
+    }
+    let there = shared.json(&UNLEARN);
+    assert_eq!(digests(&there), digests(&Place::grown().json(&UNLEARN)));
+    shared.is_sound();
+    let garbage = shared.json(&["gc", "--drafts", "--json"]);
+    assert_eq!(garbage["drafts"], 0, "{garbage}");
+}
+
 /// Ten seconds of 503 from the storage and a database that is killed and started again, before and at several moments
 /// of a request: it waits, ends as it would have, and is on record once.
 #[test]

@@ -15,10 +15,11 @@ use disinherit::registry::Registry;
 use disinherit::umig::{Forget, Relation, Request, Training};
 use disinherit::{Engine, Fiun, Prepared, RunOptions};
 
-const LABELS: [&str; 4] = ["ant", "bee", "cat", "dog"];
+/// What the models tell apart.
+pub const LABELS: [&str; 4] = ["ant", "bee", "cat", "dog"];
 
 /// The weights of a head.
-struct Head(BTreeMap<String, Tensor>);
+pub struct Head(BTreeMap<String, Tensor>);
 
 impl TensorSource for Head {
     fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
@@ -35,7 +36,7 @@ impl TensorSource for Head {
 }
 
 /// A head that looks for one number of the four for each label; `shape` is that of its weight.
-fn head(strength: f32, shape: &[usize]) -> Head {
+pub fn head(strength: f32, shape: &[usize]) -> Head {
     let weight: Vec<f32> = (0..16)
         .map(|at| {
             if at % 5 == 0 {
@@ -52,7 +53,7 @@ fn head(strength: f32, shape: &[usize]) -> Head {
 }
 
 /// Four clouds of samples, a number larger than the others in each.
-fn clouds(name: &str, count: usize) -> Result<DataSet, Box<dyn Error>> {
+pub fn clouds(name: &str, count: usize) -> Result<DataSet, Box<dyn Error>> {
     let noise = |at: usize| ((at * 7919 + 13) % 101) as f32 / 101.0;
     let values = (0..count * 4).map(|at| {
         let (sample, place) = (at / 4, at % 4);
@@ -75,7 +76,8 @@ fn clouds(name: &str, count: usize) -> Result<DataSet, Box<dyn Error>> {
     )?)
 }
 
-fn new_model(name: &str, parents: Vec<(String, Relation)>, trained: &[&str]) -> AddModel {
+/// A model with the name, what it inherited from, and the labels that it was trained on.
+pub fn new_model(name: &str, parents: Vec<(String, Relation)>, trained: &[&str]) -> AddModel {
     AddModel {
         name: name.into(),
         file: "a head".into(),

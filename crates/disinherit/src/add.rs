@@ -7,7 +7,7 @@ use disinherit_formats::{Dtype, FormatError, TensorSource};
 use disinherit_formats::{HubConfig, ModelFile, find_head, for_pieces, widened};
 use disinherit_nets::{Architecture, Input, Kind, Preprocessing, TextShape, check_finite};
 use disinherit_registry::{
-    AddRecord, Digest, ModelRow, NewModel, OperationRecord, Publication, Registry,
+    AddRecord, Digest, Manifest, ModelRow, NewModel, OperationRecord, Publication, Registry,
 };
 use umig::{Model, ModelId, Relation, Training, Umig};
 
@@ -210,8 +210,8 @@ fn add_one(
     tensors: &dyn TensorSource,
     file: Option<&ModelFile>,
 ) -> Result<ModelId, EngineError> {
-    let mut graph = registry.graph()?;
-    let entered = enter(&mut graph, new)?;
+    let mut graph = excerpt(registry, [new])?;
+    let entered = enter_known(registry, &mut graph, new)?;
     let model = entered.with_digest(store(registry, new, tensors, file)?);
     let id = model.row.vertex.id.clone();
     let record = OperationRecord::Add(AddRecord {
@@ -220,6 +220,34 @@ fn add_one(
     });
     publish(registry, vec![model], record)?;
     Ok(id)
+}
+
+/// The part of the graph that adding models reads: of their names, and of their parents. The rest may be large.
+pub(crate) fn excerpt<'m>(
+    registry: &Registry,
+    models: impl IntoIterator<Item = &'m AddModel>,
+) -> Result<Umig, EngineError> {
+    let names = models.into_iter().flat_map(|new| {
+        let parents = new.parents.iter().map(|(name, _)| &name[..]);
+        parents.chain([&new.name[..]])
+    });
+    Ok(registry.excerpt(names)?)
+}
+
+/// Enters a model into a part of the graph; only the whole graph has the name that is nearest to an unknown one.
+pub(crate) fn enter_known(
+    registry: &Registry,
+    part: &mut Umig,
+    new: &AddModel,
+) -> Result<Entered, EngineError> {
+    match enter(part, new) {
+        Err(EngineError::UnknownModel { name, near }) => {
+            find(&registry.graph()?, &name)?;
+            // Somebody has added it since.
+            Err(EngineError::UnknownModel { name, near })
+        }
+        entered => entered,
+    }
 }
 
 fn publish(
@@ -292,6 +320,16 @@ pub(crate) fn store(
     tensors: &dyn TensorSource,
     file: Option<&ModelFile>,
 ) -> Result<Digest, EngineError> {
+    Ok(registry.put_checkpoint(checked(registry, new, tensors, file)?, tensors)?)
+}
+
+/// Checks a model's tensors. Returns its manifest, without them.
+pub(crate) fn checked(
+    registry: &Registry,
+    new: &AddModel,
+    tensors: &dyn TensorSource,
+    file: Option<&ModelFile>,
+) -> Result<Manifest, EngineError> {
     check(tensors, &new.architecture, &new.name)?;
     if !new.untied {
         check_tied(tensors, new.architecture.head(), &new.name)?;
@@ -300,7 +338,7 @@ pub(crate) fn store(
     if let Some(bundle) = file {
         format::keep(registry, &mut manifest, bundle)?;
     }
-    Ok(registry.put_checkpoint(manifest, tensors)?)
+    Ok(manifest)
 }
 
 /// Checks that a file holds the tensors of an architecture, one after the other: it may be larger

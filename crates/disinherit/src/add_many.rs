@@ -3,11 +3,11 @@
 use std::time::UNIX_EPOCH;
 
 use disinherit_formats::{ModelFile, TensorSource, byte_length};
-use disinherit_registry::{Digest, ImportRecord, OperationRecord, Publication, Registry};
+use disinherit_registry::{Digest, ImportRecord, NewModel, OperationRecord, Publication, Registry};
 use serde_json::json;
 use umig::{ModelId, Shard, Umig};
 
-use crate::add::{AddModel, enter, store};
+use crate::add::{AddModel, Entered, checked, enter, enter_known, excerpt, store};
 use crate::draft::Drafts;
 use crate::error::EngineError;
 use crate::model::{manifest, now};
@@ -23,13 +23,13 @@ pub fn add_all(
     models: &[(AddModel, ModelFile)],
     progress: &dyn Progress,
 ) -> Result<Vec<ModelId>, EngineError> {
-    let mut graph = registry.graph()?;
+    let mut graph = excerpt(registry, models.iter().map(|(new, _)| new))?;
     let stored = Stored::open(registry, models)?;
     let stage = progress.stage("importing", models.len() as u64);
     let mut made = Vec::with_capacity(models.len());
     for (new, bundle) in models {
         stage.note(&new.name);
-        let entered = enter(&mut graph, new)?;
+        let entered = enter_known(registry, &mut graph, new)?;
         let digest = match stored.digest(new, bundle)? {
             Some(digest) => digest,
             None => store(registry, new, bundle, Some(bundle))?,
@@ -37,13 +37,46 @@ pub fn add_all(
         made.push(entered.with_digest(digest));
         stage.advance(1);
     }
-    let ids: Vec<ModelId> = made.iter().map(|m| m.row.vertex.id.clone()).collect();
+    publish(registry, made, vec![stored.name()])
+}
+
+/// Adds several models whose tensors are not in files, parents before children, all at once or none: a parent may be
+/// one of them. Their small tensors are stored together.
+///
+/// # Errors
+/// As [`crate::import::add_tensors`]; nothing is published then.
+pub fn add_all_tensors(
+    registry: &Registry,
+    models: &[(AddModel, &dyn TensorSource)],
+) -> Result<Vec<ModelId>, EngineError> {
+    if models.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut graph = excerpt(registry, models.iter().map(|(new, _)| new))?;
+    let (mut entered, mut tensors) = (Vec::new(), Vec::new());
+    for (new, source) in models {
+        entered.push(enter_known(registry, &mut graph, new)?);
+        tensors.push((checked(registry, new, *source, None)?, *source));
+    }
+    let digests = registry.put_checkpoints(tensors)?;
+    let made = entered.into_iter().zip(digests);
+    let made = made.map(|(model, digest)| Entered::with_digest(model, digest));
+    publish(registry, made.collect(), Vec::new())
+}
+
+/// Publishes models in one operation, with which drafts have done their work.
+fn publish(
+    registry: &Registry,
+    models: Vec<NewModel>,
+    finished: Vec<String>,
+) -> Result<Vec<ModelId>, EngineError> {
+    let ids: Vec<ModelId> = models.iter().map(|m| m.row.vertex.id.clone()).collect();
     let record = OperationRecord::Import(ImportRecord {
         models: ids.clone(),
     });
     registry.publish(&Publication {
-        models: made,
-        finished: vec![stored.name()],
+        models,
+        finished,
         ..Publication::new(now(), record)
     })?;
     Ok(ids)

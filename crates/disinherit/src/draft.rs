@@ -77,6 +77,12 @@ impl<'a> Drafts<'a> {
         serde_json::from_str(&draft.value).ok()
     }
 
+    /// Lets go of what others have finished, once it is taken up: a process that publishes ten thousand models need
+    /// not keep it.
+    pub(crate) fn let_go(&mut self) {
+        self.known.clear();
+    }
+
     /// Keeps finished tasks, each with the manifests or cards that it made.
     pub(crate) fn keep<T: Serialize>(
         &self,

@@ -245,6 +245,17 @@ pub enum Hint {
 }
 
 impl EngineError {
+    /// Whether the same work may succeed when it is tried again ([`RegistryError::may_pass`]).
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Registry(error) => error.may_pass(),
+            Self::Format(FormatError::Source(source)) => source
+                .downcast_ref::<RegistryError>()
+                .is_some_and(RegistryError::may_pass),
+            _ => false,
+        }
+    }
+
     /// What can be done, where something can.
     pub fn hint(&self) -> Option<Hint> {
         match self {

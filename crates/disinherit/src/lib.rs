@@ -30,6 +30,7 @@ mod graph_layer;
 pub mod import;
 mod kept_apart;
 mod layers;
+mod local_workers;
 mod loss_check;
 mod matching;
 mod method;

@@ -253,10 +253,9 @@ impl<'a> Prepared<'a> {
         Ok(drafts)
     }
 
-    /// The plan in so many parts, for as many processes; each executes one with
-    /// [`Prepared::run_shard`]. A part's cost is the bytes of weights that its tasks read, once for each
-    /// sample that they are run on. It depends on the registry and the method alone, so that every process
-    /// splits the plan in the same way.
+    /// The plan in so many parts, each for one process ([`Prepared::run_shard`]). A part's cost is the bytes of
+    /// weights that its tasks read, once for each sample that they are run on. It depends on the registry and the
+    /// method alone, so that every process splits the plan in the same way.
     pub fn parts(&self, of: u32) -> Vec<Part> {
         self.plan.parts(of, &|id| self.weight(id))
     }
@@ -369,6 +368,7 @@ impl<'a> Prepared<'a> {
         edits: BTreeSet<ModelId>,
     ) -> Result<Cost, EngineError> {
         execution.take_up(edits)?;
+        execution.drafts.let_go();
         let mut preparation = self.cost;
         for stage in &self.plan.stages {
             let edits = stage.tasks.iter().any(|t| matches!(t, Task::Edit { .. }));

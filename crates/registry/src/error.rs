@@ -332,6 +332,24 @@ impl RegistryError {
         }
     }
 
+    /// Whether the same work may succeed when it is tried again: storage, a database or another process was in the
+    /// way, or bytes did not arrive whole.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Objects(_)
+            | Self::Catalog(_)
+            | Self::Conflict(_)
+            | Self::Busy(_)
+            | Self::Damaged(_)
+            | Self::Io { .. } => true,
+            Self::Format(FormatError::Source(source)) => {
+                source.downcast_ref::<Self>().is_some_and(Self::may_pass)
+            }
+            _ => false,
+        }
+    }
+
     /// What can be done about it, where something is known.
     pub fn hint(&self) -> Option<Hint> {
         Some(match self {

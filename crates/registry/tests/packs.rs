@@ -225,3 +225,42 @@ fn an_older_registry_is_not_opened_by_older_versions_afterwards() {
     assert_eq!(damages(&registry), [""; 0]);
     assert!(fs::read_to_string(&marker).unwrap().contains(&format));
 }
+
+#[test]
+fn second_copies_go_where_the_one_that_stays_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, first, models) = packed(folder.path(), 1.0);
+    let other = Registry::open(folder.path()).unwrap();
+    let heads = (0..4).map(|number| (manifest(), tensors(1.0 + number as f32)));
+    other.put_models(heads.collect()).unwrap();
+    let document = registry.object(models[5].row.manifest).unwrap();
+    other.put_document(document).unwrap();
+    assert_eq!(packs(folder.path()).len(), 2);
+    let second = packs(folder.path()).into_iter().find(|pack| *pack != first);
+    let mut bytes = fs::read(&first).unwrap();
+    let damaged = registry.object(models[2].row.manifest).unwrap();
+    let at = bytes
+        .windows(damaged.len())
+        .position(|part| part == damaged)
+        .unwrap();
+    bytes[at] ^= 1;
+    fs::write(&first, bytes).unwrap();
+    drop((registry, other));
+    let registry = Registry::open(folder.path()).unwrap();
+    // Four manifests and heads and the backbone, and a manifest that lies alone.
+    let told = registry.collect_garbage(true, false).unwrap();
+    assert_eq!((told.copies, told.objects), (10, 0));
+    assert_eq!(packs(folder.path()).len(), 2, "a dry run removes nothing");
+    let done = registry.collect_garbage(false, false).unwrap();
+    assert_eq!((done.copies, done.objects), (9, 0));
+    assert!(done.bytes > 0 && done.bytes < told.bytes);
+    assert!(!second.unwrap().exists());
+    drop(registry);
+    let registry = Registry::open(folder.path()).unwrap();
+    for new in &models {
+        let manifest = registry.manifest(new.row.manifest).unwrap();
+        assert!(registry.tensors(&manifest).is_ok());
+    }
+    let again = registry.collect_garbage(false, false).unwrap();
+    assert_eq!((again.copies, again.objects), (0, 0));
+}

@@ -1,6 +1,7 @@
 //! An S3-compatible server over a temporary folder, in this process.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -17,7 +18,7 @@ const BUCKET: &str = "models";
 /// A running server with one empty bucket; it ends when this goes.
 pub struct S3 {
     address: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
     _runtime: Runtime,
 }
 
@@ -50,7 +51,7 @@ impl S3 {
         });
         Ok(Self {
             address,
-            _folder: folder,
+            folder,
             _runtime: runtime,
         })
     }
@@ -58,6 +59,11 @@ impl S3 {
     /// The address of the bucket.
     pub fn address(&self) -> String {
         format!("s3://{BUCKET}")
+    }
+
+    /// The folder that has the bucket's objects as files, under their keys.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join(BUCKET)
     }
 
     /// Where it listens.

@@ -75,6 +75,7 @@ impl Record for Garbage {
         record!(py, "Garbage" {
             objects: self.objects,
             bytes: self.bytes,
+            copies: self.copies,
             files: self.files,
             drafts: self.drafts,
             young: self.young,

@@ -7,6 +7,7 @@ your own. What methods give back is described in :mod:`disinherit.results`.
 """
 
 from . import certificates, results, umig
+from ._arguments import Checkpoint
 from ._data import Data, DeepNetworks, Networks, PenultimateLayer
 from ._disinherit import (
     Conflict,
@@ -38,6 +39,7 @@ from .certificates import verify_certificate
 from .results import Relation, Training
 
 __all__ = [
+    "Checkpoint",
     "Conflict",
     "Damaged",
     "Data",

@@ -112,6 +112,37 @@ class NewModel:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A model for :meth:`disinherit.Registry.add_all`: the arguments of :meth:`disinherit.Registry.add`.
+
+    ``source`` is a ``torch.nn.Module`` or a mapping of names to tensors or arrays.
+    """
+
+    name: str
+    source: Any
+    labels: Optional[Sequence[str]] = None
+    head: Optional[str] = None
+    architecture: Optional[str] = None
+    input: Optional[Tuple[int, int, int]] = None
+    parents: Union[str, Sequence[str], Mapping[str, Union[str, Relation]]] = ()
+    trained_on: Union[None, str, Training, Sequence[Training]] = None
+    untied: bool = False
+
+    def _described(self) -> NewModel:
+        """What is said of it, as the engine reads it."""
+        return NewModel(
+            name=self.name,
+            labels=None if self.labels is None else [str(label) for label in self.labels],
+            head=self.head,
+            architecture=self.architecture,
+            input=self.input,
+            parents=parents_of(self.parents),
+            trained_on=trainings(self.trained_on),
+            untied=self.untied,
+        )
+
+
+@dataclass(frozen=True)
 class NewVertex:
     """What is said of a new model of a graph without weights."""
 

@@ -33,6 +33,7 @@ from .results import (
     Verdict,
     Vertex,
 )
+from ._workers import Workers
 
 __version__: Final[str]
 
@@ -113,6 +114,9 @@ class Registry:
     def add_tensors(
         self, tensors: Sequence[Tuple[str, str, List[int], NDArray[np.uint8]]], new: NewModel
     ) -> str: ...
+    def add_all(
+        self, models: Sequence[Tuple[Sequence[Tuple[str, str, List[int], NDArray[np.uint8]]], NewModel]]
+    ) -> List[str]: ...
     def import_tree(self, paths: List[str], options: TreeOptions, progress: _Progress) -> Imported: ...
     def models(self) -> List[Model]: ...
     def graph(self) -> Graph: ...
@@ -241,3 +245,10 @@ def head_fisher(
     labels: NDArray[np.int64],
     classes: int,
 ) -> Tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64]]: ...
+def dispatch_parts(
+    workers: Workers,
+    parts: Sequence[Tuple[str, int]],
+    max_retries: int,
+    told: Callable[[str, int, bool], None],
+    gave_up: Callable[[str, int, str, Optional[BaseException]], BaseException],
+) -> List[Any]: ...

@@ -8,13 +8,12 @@ import socket
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ._arguments import (
+    Checkpoint,
     Labels,
-    NewModel,
     Options,
     PathLike,
     TreeOptions,
     listed,
-    parents_of,
     patterns,
     progress_bars,
     request,
@@ -120,19 +119,18 @@ class Registry:
         their ids and ``provider`` for who supplied it; or it is a :class:`~disinherit.results.Training`, or
         several.
         """
-        new = NewModel(
-            name=name,
-            labels=None if labels is None else [str(label) for label in labels],
-            head=head,
-            architecture=architecture,
-            input=input,
-            parents=parents_of(parents),
-            trained_on=trainings(trained_on, trained_labels, samples, provider),
-            untied=untied,
-        )
+        own = trainings(trained_on, trained_labels, samples, provider)
+        new = Checkpoint(name, source, labels, head, architecture, input, parents, own, untied)._described()
         if isinstance(source, (str, os.PathLike)):
             return self._inner.add_file(os.fspath(source), new)
         return self._inner.add_tensors(given(source), new)
+
+    def add_all(self, models: Iterable[Checkpoint]) -> List[str]:
+        """Add several models in one operation, or none of them, and return their ids.
+
+        Parents come before their children, and may be among the models. Small tensors are stored together in a few files.
+        """
+        return self._inner.add_all([(given(model.source), model._described()) for model in models])
 
     def import_tree(
         self,

@@ -73,6 +73,6 @@ def given(source: Any) -> List[Given]:
     state = source.state_dict() if hasattr(source, "state_dict") else source
     if not isinstance(state, Mapping):
         raise DisinheritError(
-            f"a model is a path, a module or a mapping of names to tensors, not {type(source).__name__}"
+            f"weights are a module or a mapping of names to tensors (in `add` also a path), not {type(source).__name__}"
         )
     return [(name, *_bytes(value)) for name, value in state.items() if hasattr(value, "dtype")]

@@ -20,9 +20,8 @@ import os
 import pickle
 import re
 import time
-from collections import deque
 from dataclasses import dataclass
-from typing import Any, Callable, Deque, Dict, Generic, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, Generic, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
 
 import ray
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError, TaskCancelledError, TaskUnschedulableError
@@ -31,9 +30,10 @@ import disinherit
 
 from ._arguments import Labels, PathLike, listed, progress_bars
 from ._data import Data
-from ._disinherit import Conflict, Damaged, DisinheritError, NeedsData
+from ._disinherit import Conflict, Damaged, DisinheritError, NeedsData, dispatch_parts
 from ._record import Record
 from ._registry import Registry
+from ._workers import EndedAttempt
 from .results import Unlearned, Verdict
 
 __all__ = ["DataSource", "Distributed", "ShardFailed", "ShardRun", "VersionsDiffer", "fisher", "unlearn", "verify"]
@@ -260,6 +260,11 @@ class _Cluster:
             raise DisinheritError("`num_workers=` says how many tasks run at a time: 1 or more")
         if not ray.is_initialized():
             ray.init(address=address)
+        elif address not in (None, "auto", ray.get_runtime_context().gcs_address):
+            raise DisinheritError(
+                f"this process is in the cluster at {ray.get_runtime_context().gcs_address} already: leave out `address=`, "
+                f"or call `ray.shutdown()` first"
+            )
         # What Ray would do again by itself is done here, where it is counted and told.
         arguments = {"scheduling_strategy": "SPREAD", **(remote_args or {}), "max_retries": 0}
         return cls(num_workers, arguments, max_retries, progress)
@@ -282,85 +287,85 @@ class _Cluster:
         make = progress_bars(self.progress)
         models = sum(part.models for part in parts)
         bar = None if make is None else make(f"{job.kind} by {self.workers()} workers", models)
-        execution = _Execution(self, job)
+
+        def done(part: _Part) -> None:
+            if bar is not None:
+                bar.update(part.models)
+
+        execution = _Execution(self, job, parts, done)
         try:
-            for part in execution.all(parts):
-                if bar is not None:
-                    bar.update(part.models)
+            values = execution.all()
         finally:
             if bar is not None:
                 bar.close()
-        return execution.runs, [execution.values[part.shard] for part in parts]
+        return execution.runs, values
 
 
 class _Execution:
-    """The parts of a job on their way."""
+    """The tasks of a job on the cluster; who tries what again, and when it is over, is said by the engine."""
 
-    def __init__(self, cluster: _Cluster, job: _Job) -> None:
-        self.cluster, self.job = cluster, job
+    def __init__(self, cluster: _Cluster, job: _Job, parts: Sequence[_Part], done: Callable[[_Part], None]) -> None:
+        self.cluster, self.job, self.done = cluster, job, done
+        self.parts = {part.shard: part for part in parts}
         self.task = ray.remote(_execute)
+        self.running: Dict[Any, Tuple[str, int, float]] = {}
+        self.ended: Dict[Tuple[str, int], Tuple[_Told, float]] = {}
         self.runs: List[ShardRun] = []
-        self.values: Dict[str, Any] = {}
-        self.waiting: Deque[Tuple[_Part, int]] = deque()
-        self.running: Dict[Any, Tuple[_Part, int, float]] = {}
-        self.failed: Optional[Tuple[_Part, _Told]] = None
 
-    def all(self, parts: Sequence[_Part]) -> Iterator[_Part]:
-        """Each part when it is done."""
-        self.waiting.extend((part, 1) for part in parts)
-        try:
-            while self.running or (self.waiting and self.failed is None):
-                self._start()
-                ready, _ = ray.wait(list(self.running), timeout=_LOOK)
-                for reference in ready:
-                    part, attempt, start = self.running.pop(reference)
-                    if self._ended(part, attempt, time.monotonic() - start, _told(reference)):
-                        yield part
-        except BaseException:
-            for reference in self.running:
-                ray.cancel(reference, force=True)
-            raise
-        if self.failed is not None:
-            self._give_up(*self.failed)
+    def all(self) -> List[Any]:
+        """What each part gave, in their order."""
+        tasks = [(part.shard, part.models) for part in self.parts.values()]
+        return dispatch_parts(self, tasks, self.cluster.max_retries, self._heard, self._gave_up)
 
-    def _start(self) -> None:
+    def room(self) -> int:
         # Without a number Ray is given all of them: it runs what there is room for, and makes more room where it can.
-        most = self.cluster.num_workers or len(self.waiting) + len(self.running)
-        while self.waiting and self.failed is None and len(self.running) < most:
-            part, attempt = self.waiting.popleft()
-            task = self.task.options(**self.cluster.remote_args, name=f"disinherit {self.job.kind} {part.shard}")
-            reference = task.remote(disinherit.__version__, self.job, part)
-            self.running[reference] = (part, attempt, time.monotonic())
+        return self.cluster.num_workers or len(self.parts)
 
-    def _ended(self, part: _Part, attempt: int, seconds: float, told: _Told) -> bool:
-        """Notes how an attempt went, and says whether the part is done."""
+    def submit(self, shard: str, models: int, attempt: int) -> None:
+        task = self.task.options(**self.cluster.remote_args, name=f"disinherit {self.job.kind} {shard}")
+        reference = task.remote(disinherit.__version__, self.job, self.parts[shard])
+        self.running[reference] = (shard, attempt, time.monotonic())
+
+    def wait(self) -> List[EndedAttempt]:
+        ready, _ = ray.wait(list(self.running), timeout=_LOOK)
+        return [self._ended(reference) for reference in ready]
+
+    def cancel(self) -> None:
+        for reference in self.running:
+            ray.cancel(reference, force=True)
+
+    def _ended(self, reference: Any) -> EndedAttempt:
+        shard, attempt, start = self.running.pop(reference)
+        told = _told(reference)
+        seconds = time.monotonic() - start if told.seconds is None else told.seconds
+        self.ended[shard, attempt] = (told, seconds)
+        if told.died:
+            return shard, attempt, told.node, seconds, "worker_died", told.said, False
+        if told.error is not None:
+            return shard, attempt, told.node, seconds, "failed", told.error, _is_final(told.error)
+        return shard, attempt, told.node, seconds, "success", told.value, False
+
+    def _heard(self, shard: str, attempt: int, again: bool) -> None:
+        """Notes how an attempt went."""
+        told, seconds = self.ended.pop((shard, attempt))
+        part = self.parts[shard]
         outcome = "worker_died" if told.died else "success" if told.error is None else "failed"
-        seconds = seconds if told.seconds is None else told.seconds
         self.runs.append(ShardRun(part.number, attempt, outcome, told.node, seconds, told.said))
-        where = f"{self.job.kind} {part.shard} on {told.node or 'a machine that is gone'}"
+        where = f"{self.job.kind} {shard} on {told.node or 'a machine that is gone'}"
         if outcome == "success":
-            self.values[part.shard] = told.value
             _log.info("%s: %s, %.1f s", where, told.said, seconds)
-            return True
-        again = attempt <= self.cluster.max_retries and not _is_final(told.error)
-        _log.warning("%s: %s (attempt %d%s)", where, told.said, attempt, ", trying again" if again else "")
-        if again:
-            self.waiting.append((part, attempt + 1))
-        elif self.failed is None:
-            self.failed = (part, told)
-        return False
+            self.done(part)
+        else:
+            _log.warning("%s: %s (attempt %d%s)", where, told.said, attempt, ", trying again" if again else "")
 
-    def _give_up(self, part: _Part, told: _Told) -> None:
-        """Raises what a part failed with, once the others have ended."""
-        if _is_final(told.error) and told.error is not None:
-            raise told.error
-        tried = sum(run.shard == part.number for run in self.runs)
+    def _gave_up(self, shard: str, attempts: int, last: str, error: Optional[BaseException]) -> ShardFailed:
         failure = ShardFailed(
-            f"shard {part.shard} failed in {tried} attempts, at last with {told.said}; what was finished is kept: the same "
+            f"shard {shard} failed in {attempts} attempts, at last with {last}; what was finished is kept: the same "
             f"call goes on from there"
         )
         failure.shards = self.runs
-        raise failure from told.error
+        failure.__cause__ = error
+        return failure
 
 
 def _is_final(error: Optional[Exception]) -> bool:

@@ -320,7 +320,10 @@ class Garbage(Record):
     """What was cleared away, or in a dry run would be."""
 
     objects: int
+    #: Of the objects and of the copies.
     bytes: int
+    #: Copies of objects that lie in packs as well.
+    copies: int
     #: Files of writes that were cut short.
     files: int
     #: Finished tasks of requests that were never published.

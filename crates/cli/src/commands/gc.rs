@@ -52,6 +52,7 @@ pub(super) fn run(context: &Context, args: &GcArgs) -> Result<Outcome, CliError>
     let Garbage {
         objects,
         bytes,
+        copies,
         files,
         drafts,
         young,
@@ -66,6 +67,9 @@ pub(super) fn run(context: &Context, args: &GcArgs) -> Result<Outcome, CliError>
          finished tasks of stopped requests",
         ByteSize::b(bytes)
     );
+    if copies > 0 {
+        outln!("{verb} {copies} copies of objects that lie in packs as well");
+    }
     if young > 0 {
         outln!("kept {young} objects that another process may be about to publish");
     }

@@ -1,7 +1,10 @@
 //! `unlearn`: forgets, with FIUn or with a baseline.
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 use disinherit::registry::{LossBound, LossCheck, ModelOutcome};
+use disinherit::umig::dispatch::TaskResult;
 use disinherit::umig::{Plan, Shard};
 use disinherit::{
     Done, EngineError, FiunOptions, MatchingOptions, ModelLoss, Prepared, RunOptions, Unlearned,
@@ -34,7 +37,8 @@ Examples:
   disinherit unlearn --forget source=client-3 --data photos/ --accept-loss 0.03
   disinherit unlearn --forget source=client-3 --from base --data photos/ --method distill
   disinherit unlearn --forget class=rocket --shard 3/40    # on one of forty machines
-  disinherit unlearn --forget class=rocket                 # after them: publishes what they made")]
+  disinherit unlearn --forget class=rocket                 # after them: publishes what they made
+  disinherit unlearn --forget class=rocket --workers 8     # in one process, with storage far away")]
 pub(crate) struct UnlearnArgs {
     #[command(flatten)]
     request: RequestArgs,
@@ -62,6 +66,13 @@ pub(crate) struct UnlearnArgs {
     dry_run: bool,
     #[command(flatten)]
     shard: ShardArgs,
+    /// Do the work in parts by N threads, each with its own way through registry and data. For shared storage far away:
+    /// while one waits the others work. On this machine all cores are used in any case.
+    #[arg(long, value_name = "N", conflicts_with_all = ["shard", "dry_run"])]
+    workers: Option<NonZeroUsize>,
+    /// How often a part is tried again when storage or database were in the way.
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "workers")]
+    max_retries: u32,
 }
 
 pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliError> {
@@ -88,7 +99,7 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
     if let Some(shard) = args.shard.shard {
         return one_shard(context, &prepared, shard);
     }
-    let done = refused(context, prepared.run())?;
+    let done = refused(context, run_all(args, &prepared))?;
     if context.json {
         let settings = chosen.has_settings().then_some(&setup.settings);
         json(args, settings, prepared.plan(), &done)?;
@@ -97,6 +108,27 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
         print_times(args, chosen, &done);
     }
     Ok(Outcome::Done)
+}
+
+/// Does all of the work, and publishes.
+fn run_all(args: &UnlearnArgs, prepared: &Prepared<'_>) -> Result<Done, EngineError> {
+    let Some(workers) = args.workers else {
+        return prepared.run();
+    };
+    prepared.run_by(workers, args.max_retries, &mut |attempt, again| {
+        let (shard, seconds) = (attempt.task.shard, attempt.seconds);
+        match &attempt.result {
+            TaskResult::Success(done) => {
+                tracing::info!(%shard, edited = done.edited, seconds, "a part is done");
+            }
+            TaskResult::WorkerDied(why) | TaskResult::WorkerUnavailable(why) => {
+                tracing::warn!(%shard, %why, again, "a part failed");
+            }
+            TaskResult::Failed { error, .. } => {
+                tracing::warn!(%shard, %error, again, "a part failed");
+            }
+        }
+    })
 }
 
 /// Does one part of the work, and publishes nothing.

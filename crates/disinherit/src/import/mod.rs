@@ -22,7 +22,7 @@ mod plan;
 mod tree;
 
 pub use crate::add::{AddModel, NewNetwork, add, add_model_file, add_tensors, describe};
-pub use crate::add_many::add_all;
+pub use crate::add_many::{add_all, add_all_tensors};
 pub use crate::format::{export, format_of};
 pub use error::ImportError;
 pub use find::{MODEL_ENDINGS, find_models};

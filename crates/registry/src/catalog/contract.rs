@@ -49,6 +49,10 @@ pub trait Catalog: Send + Sync {
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<ModelRow>>;
     /// One version, if there is such a version.
     fn model<'a>(&'a self, id: &'a ModelId) -> Answer<'a, Option<ModelRow>>;
+    /// Some versions, by their ids; one that does not exist is left out.
+    fn some_models<'a>(&'a self, ids: &'a [ModelId]) -> Answer<'a, Vec<ModelRow>>;
+    /// Of each of some names the newest version, and the newest that is not superseded.
+    fn newest<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<ModelRow>>;
     /// All model versions and all edges, as of one moment.
     fn network(&self) -> Answer<'_, (Vec<ModelRow>, Vec<Edge>)>;
     /// Everything, as of one moment.

@@ -69,6 +69,40 @@ fn refusals(registry: &Registry, names: &[&str]) {
     refused(publication(twice, &[], "twice"), "named twice");
 }
 
+/// Some models are found by their names, or by ids, without the others.
+pub(super) fn names(registry: &Registry) {
+    let chain = ["chain@1", "chain@2", "chain@3", "chain@4"];
+    let models = chain.map(|name| new_model(registry, name, 6.0, &[]));
+    let superseded = ["chain@1", "chain@4"];
+    let chained = publication(models.to_vec(), &[], "chain");
+    registry.publish(&chained).unwrap();
+    registry
+        .publish(&publication(Vec::new(), &superseded, "chain"))
+        .unwrap();
+    let all = registry.graph().unwrap();
+    let found = |names: &[&str]| -> Vec<String> {
+        let part = registry.excerpt(names.iter().copied()).unwrap();
+        for name in names {
+            assert_eq!(part.resolve(name), all.resolve(name), "{name}");
+        }
+        part.models().map(|model| model.id.to_string()).collect()
+    };
+    assert_eq!(found(&["chain"]), ["chain@3", "chain@4"]);
+    assert_eq!(
+        found(&["chain@1", "chain"]),
+        ["chain@1", "chain@3", "chain@4"]
+    );
+    assert_eq!(
+        found(&["chain@5", "chai", "no name", "..", "", "@"]),
+        [""; 0]
+    );
+    let names: Vec<String> = (0..MANY).map(name).collect();
+    let ids: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(found(&ids).len(), MANY);
+    let names: Vec<&str> = ids.iter().map(|id| &id[..id.len() - 2]).collect();
+    assert_eq!(found(&names).len(), MANY);
+}
+
 /// As many drafts, each a row of its own.
 pub(super) fn drafts(registry: &Registry) {
     let draft = |number: usize| Draft {

@@ -14,7 +14,7 @@ mod samples;
 mod service;
 mod webhooks;
 
-pub use samples::{card, id, manifest, new_model, publication, tensors};
+pub use samples::{Held, card, id, manifest, new_model, publication, tensors};
 
 use crate::registry::Registry;
 
@@ -44,6 +44,7 @@ pub fn run(registry: &Registry) {
     webhooks::messages(registry);
     webhooks::cancelled(registry);
     many::models(registry);
+    many::names(registry);
     many::drafts(registry);
     packs::life(registry);
 }

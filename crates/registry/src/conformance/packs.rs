@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use disinherit_formats::TensorSource;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use umig::Model;
 
 use crate::catalog::rows::{ModelRow, NewModel};
-use crate::conformance::samples::{id, manifest, new_model, publication, tensors};
+use crate::conformance::samples::{Held, id, manifest, new_model, publication, tensors};
 use crate::digest::Digest;
 use crate::maintenance::purge::Purge;
 use crate::objects::disk::PACKS;
@@ -45,6 +46,7 @@ pub(super) fn life(registry: &Registry) {
     drop(other);
     abandoned(registry);
     gathered(registry);
+    known(registry);
 }
 
 /// Models of one backbone, with their small objects in a pack.
@@ -137,6 +139,31 @@ fn gathered(registry: &Registry) {
     sound(registry);
 }
 
+/// Of models that share their backbone, what is there already is not written again.
+fn known(registry: &Registry) {
+    let store = |first: f32| {
+        let before = BTreeSet::from_iter(files(registry));
+        let head = |number: usize| Held(tensors(first + number as f32));
+        let sources: Vec<Held> = (0..TOGETHER).map(head).collect();
+        let models = sources.iter();
+        let models = models.map(|source| (manifest(), source as &dyn TensorSource));
+        let digests = registry.put_checkpoints(models.collect()).unwrap();
+        let new = &BTreeSet::from_iter(files(registry)) - &before;
+        (digests, Vec::from_iter(new))
+    };
+    store(400.0);
+    let (digests, new) = store(500.0);
+    assert!(new.len() == 1 && new[0].starts_with(PACKS), "{new:?}");
+    let first = tensors(500.0);
+    assert!(has(registry, &new[0], &first["fc.weight"].bytes));
+    assert!(!has(registry, &new[0], &first["backbone"].bytes));
+    let read = registry.manifest(digests[0]).unwrap();
+    assert_eq!(registry.tensors(&read).unwrap(), first);
+    assert_eq!(store(500.0), (digests, Vec::new()));
+    registry.collect_garbage(false, false).unwrap();
+    sound(registry);
+}
+
 fn sound(registry: &Registry) {
     let health = registry.check(false, None, &mut |_, _| {}).unwrap();
     assert_eq!(health.damages, []);
@@ -158,13 +185,15 @@ fn packs(registry: &Registry) -> BTreeSet<String> {
 
 /// Whether bytes lie in any file of the storage.
 fn anywhere(registry: &Registry, bytes: &[u8]) -> bool {
-    files(registry).iter().any(|name| {
-        let objects = registry.blobs().objects();
-        let place = object_store::path::Path::from(name.as_str());
-        let whole = registry.wait(async { objects.get(&place).await?.bytes().await });
-        whole
-            .unwrap()
-            .windows(bytes.len())
-            .any(|part| part == bytes)
-    })
+    let mut files = files(registry).into_iter();
+    files.any(|name| has(registry, &name, bytes))
+}
+
+/// Whether bytes lie in a file of the storage.
+fn has(registry: &Registry, name: &str, bytes: &[u8]) -> bool {
+    let objects = registry.blobs().objects();
+    let place = object_store::path::Path::from(name);
+    let whole = registry.wait(async { objects.get(&place).await?.bytes().await });
+    let whole = whole.unwrap();
+    whole.windows(bytes.len()).any(|part| part == bytes)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use disinherit_formats::Tensor;
+use disinherit_formats::{Dtype, FormatError, Tensor, TensorSource};
 use fiun::{Estimator, FisherTensor, Matrix, head_fisher};
 use serde_json::json;
 use umig::{Model, ModelId, Relation};
@@ -14,6 +14,24 @@ use crate::digest::Digest;
 use crate::log::record::OperationRecord;
 use crate::objects::manifest::Manifest;
 use crate::registry::Registry;
+
+/// Tensors that are in memory.
+#[derive(Debug, Clone)]
+pub struct Held(pub BTreeMap<String, Tensor>);
+
+impl TensorSource for Held {
+    fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
+        let tensors = self.0.iter();
+        tensors
+            .map(|(name, tensor)| (name.clone(), (tensor.dtype, tensor.shape.clone())))
+            .collect()
+    }
+
+    fn tensor(&self, name: &str) -> Result<Tensor, FormatError> {
+        let tensor = self.0.get(name).cloned();
+        tensor.ok_or_else(|| FormatError::Source(format!("there is no tensor `{name}`").into()))
+    }
+}
 
 /// The id that a text stands for.
 pub fn id(text: &str) -> ModelId {

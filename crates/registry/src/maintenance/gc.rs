@@ -18,8 +18,10 @@ const DRAFTS: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct Garbage {
     /// Objects that nothing speaks of.
     pub objects: usize,
-    /// Their bytes.
+    /// Their bytes, and those of the copies.
     pub bytes: u64,
+    /// Copies of objects that lie in a pack as well: processes that did the same work at the same time leave them.
+    pub copies: usize,
     /// Files that a write left that was cut short.
     pub files: usize,
     /// Finished tasks of requests that were never published.
@@ -30,8 +32,8 @@ pub struct Garbage {
 }
 
 impl Registry {
-    /// Removes objects that no version, card or unfinished request speaks of, and files that are
-    /// left of writes that were cut short. Unfinished requests are kept for a week, or dropped at
+    /// Removes objects that no version, card or unfinished request speaks of, second copies of others, and files that
+    /// are left of writes that were cut short. Unfinished requests are kept for a week, or dropped at
     /// once with `drafts`.
     ///
     /// # Errors
@@ -65,6 +67,15 @@ impl Registry {
             }
             let digests = objects.into_iter().map(|(digest, _)| digest);
             self.wait(self.blobs().remove(digests))?;
+        }
+        let copies = self.wait(self.blobs().copies(before))?;
+        let (count, bytes) = match dry_run {
+            true => copies.count(),
+            false => self.wait(self.blobs().remove_copies(copies))?,
+        };
+        garbage.copies = count;
+        garbage.bytes += bytes;
+        if !dry_run {
             for file in files {
                 std::fs::remove_file(&file).map_err(RegistryError::io("remove", &file))?;
             }

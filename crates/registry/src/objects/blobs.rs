@@ -22,7 +22,7 @@ use crate::place::storage::{Site, Storage};
 
 /// The most bytes of an object that is small: it may lie in a pack, and over a network it is sent without asking
 /// whether it is there.
-pub(super) const SMALL: usize = 256 << 10;
+pub(crate) const SMALL: usize = 256 << 10;
 
 /// Blobs named by their digest, on any `object_store` backend: immutable, written atomically, and
 /// checked against their name when read. Many small ones that are written together lie in packs. On a disk
@@ -165,7 +165,11 @@ impl Blobs {
     }
 
     /// Whether these bytes lie alone there, and will be as long as the writer needs them.
-    async fn is_whole(&self, digest: Digest, bytes: &[u8]) -> Result<bool, RegistryError> {
+    pub(super) async fn is_whole(
+        &self,
+        digest: Digest,
+        bytes: &[u8],
+    ) -> Result<bool, RegistryError> {
         Ok(match self.objects.head(&location(digest)).await {
             Err(object_store::Error::NotFound { .. }) => false,
             other => {
@@ -179,7 +183,7 @@ impl Blobs {
     }
 
     /// Whether what was written then stays until this process is done.
-    fn is_ours(&self, written: SystemTime) -> bool {
+    pub(super) fn is_ours(&self, written: SystemTime) -> bool {
         let since = Duration::from_millis(self.since.load(Ordering::SeqCst));
         written
             .duration_since(SystemTime::UNIX_EPOCH)

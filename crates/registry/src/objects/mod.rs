@@ -2,6 +2,7 @@
 //! made again.
 
 pub(crate) mod blobs;
+pub(crate) mod copies;
 pub(crate) mod disk;
 pub(crate) mod features;
 pub(crate) mod gather;

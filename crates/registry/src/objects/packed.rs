@@ -13,7 +13,7 @@ use crate::crash;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::objects::blobs::{Blobs, SMALL};
-use crate::objects::disk::{PACKS, pack_location, pack_of};
+use crate::objects::disk::{PACKS, location, pack_location, pack_of};
 use crate::objects::pack::{self, Entry};
 use crate::objects::packs::Place;
 
@@ -68,6 +68,55 @@ impl Blobs {
             .buffer_unordered(self.concurrent())
             .try_collect()
             .await
+    }
+
+    /// [`Blobs::put_all`] where many of the objects may be there already: those are not written again. What is there
+    /// is read and compared first, as [`Blobs::put`] does.
+    ///
+    /// # Errors
+    /// [`RegistryError::Objects`]; some may have been stored.
+    pub(crate) async fn put_new(&self, objects: Vec<Named>) -> Result<(), RegistryError> {
+        if self.packs.looked() == 0 {
+            self.look(0).await?;
+        }
+        let mut new = Vec::with_capacity(objects.len());
+        for (digest, bytes) in objects {
+            // Large ones are asked for when they are stored.
+            if bytes.len() > SMALL || !self.is_kept(digest, &bytes).await? {
+                new.push((digest, bytes));
+            }
+        }
+        self.put_all(new).await
+    }
+
+    /// Whether a small object lies in a pack or, where asking is no journey, alone, and will be as long as the
+    /// writer needs it.
+    async fn is_kept(&self, digest: Digest, bytes: &[u8]) -> Result<bool, RegistryError> {
+        for place in self.packs.places(digest) {
+            let Some(disk) = &self.disk else {
+                let written = self.packs.written(place.pack);
+                if written.is_some_and(|written| self.is_ours(written)) {
+                    return Ok(true);
+                }
+                continue;
+            };
+            // What cannot be read is stored once more.
+            if self
+                .read_place(&place)
+                .await
+                .is_ok_and(|read| read == bytes)
+            {
+                disk.unsynced().insert(pack_location(place.pack));
+                return Ok(true);
+            }
+        }
+        if self.is_remote() || !self.is_whole(digest, bytes).await? {
+            return Ok(false);
+        }
+        if let Some(disk) = &self.disk {
+            disk.unsynced().insert(location(digest));
+        }
+        Ok(true)
     }
 
     /// Stores objects in packs, whatever their number.
@@ -225,7 +274,7 @@ impl Blobs {
 
     /// The bytes at a place: alone from a disk, and over a network with their neighbours, which are likely to be
     /// asked for next.
-    async fn read_place(&self, place: &Place) -> Result<Vec<u8>, RegistryError> {
+    pub(super) async fn read_place(&self, place: &Place) -> Result<Vec<u8>, RegistryError> {
         let digest = place.entry.digest;
         let missing = || RegistryError::Missing(digest);
         let (range, together) = (place.entry.range(), &place.together);

@@ -116,6 +116,12 @@ impl Packs {
         Some(known.pack(*known.numbers.get(&pack)?)?.size)
     }
 
+    /// When a pack was written that can be read.
+    pub(crate) fn written(&self, pack: Digest) -> Option<SystemTime> {
+        let known = self.known();
+        Some(known.pack(*known.numbers.get(&pack)?)?.written)
+    }
+
     /// Packs that cannot be read, and why not.
     pub(crate) fn broken(&self) -> BTreeMap<Digest, String> {
         self.known().broken.clone()

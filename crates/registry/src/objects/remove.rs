@@ -86,7 +86,11 @@ impl Blobs {
     }
 
     /// Writes the rest of a pack anew, and removes it. What is left of it is on the disk before it goes.
-    async fn without(&self, pack: Digest, gone: &HashSet<Digest>) -> Result<(), RegistryError> {
+    pub(super) async fn without(
+        &self,
+        pack: Digest,
+        gone: &HashSet<Digest>,
+    ) -> Result<(), RegistryError> {
         let Some(objects) = self.objects_of(pack).await? else {
             return Ok(());
         };

@@ -130,6 +130,42 @@ impl Registry {
         graph_of(models, edges)
     }
 
+    /// What the catalog has of some models, without edges, and without the lists of samples: of an id that very
+    /// version, of a name the newest version and the newest that is not superseded. Names are found in it as in the
+    /// whole graph, whose other models are not read.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn excerpt<'t>(
+        &self,
+        names: impl IntoIterator<Item = &'t str>,
+    ) -> Result<Umig, RegistryError> {
+        let (mut ids, mut whole) = (BTreeSet::new(), BTreeSet::new());
+        for text in names {
+            match text.parse::<ModelId>() {
+                Ok(id) => {
+                    ids.insert(id);
+                }
+                // No model has what is no name.
+                Err(_) if ModelId::new(text, 1).is_ok() => {
+                    whole.insert(text.to_owned());
+                }
+                Err(_) => {}
+            }
+        }
+        let (ids, whole): (Vec<_>, Vec<_>) = (Vec::from_iter(ids), Vec::from_iter(whole));
+        let rows = self.runtime.block_on(async {
+            let mut rows = self.catalog.newest(&whole).await?;
+            rows.extend(self.catalog.some_models(&ids).await?);
+            Ok::<_, RegistryError>(rows)
+        })?;
+        let rows: BTreeMap<ModelId, ModelRow> = rows
+            .into_iter()
+            .map(|row| (row.vertex.id.clone(), row))
+            .collect();
+        graph_of(rows.into_values().collect(), Vec::new())
+    }
+
     /// Everything that the catalog has, as of one moment.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, RegistryError> {
         self.runtime.block_on(self.catalog.snapshot())

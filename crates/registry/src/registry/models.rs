@@ -8,12 +8,16 @@ use futures::stream::{self, TryStreamExt};
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
+use crate::objects::blobs::SMALL;
 use crate::objects::manifest::{Manifest, TensorRef};
 use crate::objects::read::ReadObject;
 use crate::registry::Registry;
 
 /// Bytes from which on a tensor on its way to a disk is not held in memory.
 const LARGE: u64 = 16 << 20;
+
+/// Bytes of small objects that are held in memory until they are written together.
+const HELD: usize = 8 << 20;
 
 /// Tensors of a model that are written at a time.
 const CONCURRENT: usize = 16;
@@ -77,15 +81,7 @@ impl Registry {
     ) -> Result<Digest, RegistryError> {
         self.writes()?;
         for (name, (dtype, shape)) in file.tensors() {
-            let digest = match byte_length(dtype, &shape) {
-                Some(bytes) if bytes > LARGE && self.blobs.on_disk() => {
-                    self.put_large(file, &name, bytes)?
-                }
-                _ => {
-                    let bytes = file.tensor(&name)?.bytes;
-                    self.runtime.block_on(self.blobs.put(bytes))?
-                }
-            };
+            let digest = self.put_tensor(file, &name, byte_length(dtype, &shape))?;
             let reference = TensorRef {
                 dtype,
                 shape,
@@ -94,6 +90,71 @@ impl Registry {
             manifest.tensors.insert(name, reference);
         }
         self.runtime.block_on(self.put(manifest, BTreeMap::new()))
+    }
+
+    /// [`Registry::put_checkpoint`] for several, in their order. Their small objects are written in packs, but for
+    /// those that are there already, as a backbone is that no model trains.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn put_checkpoints(
+        &self,
+        models: Vec<(Manifest, &dyn TensorSource)>,
+    ) -> Result<Vec<Digest>, RegistryError> {
+        self.writes()?;
+        let mut digests = Vec::with_capacity(models.len());
+        let (mut manifests, mut tensors, mut held) = (Vec::new(), Vec::new(), 0);
+        for (mut manifest, file) in models {
+            for (name, (dtype, shape)) in file.tensors() {
+                let length = byte_length(dtype, &shape);
+                let digest = if length.is_some_and(|bytes| bytes <= SMALL as u64) {
+                    let bytes = file.tensor(&name)?.bytes;
+                    let digest = Digest::from_content(&bytes);
+                    held += bytes.len();
+                    tensors.push((digest, bytes));
+                    digest
+                } else {
+                    self.put_tensor(file, &name, length)?
+                };
+                let reference = TensorRef {
+                    dtype,
+                    shape,
+                    digest,
+                };
+                manifest.tensors.insert(name, reference);
+            }
+            let text = to_bytes(&manifest)?;
+            let digest = Digest::from_content(&text);
+            digests.push(digest);
+            manifests.push((digest, text));
+            if held > HELD {
+                manifests.append(&mut tensors);
+                let objects = std::mem::take(&mut manifests);
+                self.runtime.block_on(self.blobs.put_new(objects))?;
+                held = 0;
+            }
+        }
+        manifests.append(&mut tensors);
+        self.runtime.block_on(self.blobs.put_new(manifests))?;
+        Ok(digests)
+    }
+
+    /// Stores one tensor from where it is; a large one on its way to a disk piece by piece.
+    fn put_tensor(
+        &self,
+        file: &dyn TensorSource,
+        name: &str,
+        length: Option<u64>,
+    ) -> Result<Digest, RegistryError> {
+        match length {
+            Some(bytes) if bytes > LARGE && self.blobs.on_disk() => {
+                self.put_large(file, name, bytes)
+            }
+            _ => {
+                let bytes = file.tensor(name)?.bytes;
+                self.runtime.block_on(self.blobs.put(bytes))
+            }
+        }
     }
 
     async fn put(

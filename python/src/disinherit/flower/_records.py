@@ -9,6 +9,7 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
+from .._arguments import Checkpoint
 from .._data import Data
 from .._disinherit import DisinheritError
 from .._registry import Registry
@@ -55,21 +56,20 @@ class Network:
     architecture: Optional[str] = None
     input: Optional[Tuple[int, int, int]] = None
 
-    def add(
+    def checkpoint(
         self,
-        registry: Registry,
         name: str,
         arrays: Optional[ArrayRecord],
         parents: Mapping[str, Relation],
         trained_on: Sequence[Training],
-    ) -> str:
-        """Put arrays on record; the id of the model."""
+    ) -> Checkpoint:
+        """Arrays as a model for :meth:`disinherit.Registry.add_all`."""
         given = {} if arrays is None else {key: _single(array.numpy()) for key, array in arrays.items()}
         if self.tensors is not None:
             if len(self.tensors) != len(given):
                 raise DisinheritError(f"`tensors=` has {len(self.tensors)} names for {len(given)} arrays")
             given = dict(zip(self.tensors, given.values()))
-        return registry.add(
+        return Checkpoint(
             name,
             given,
             labels=[str(label) for label in self.labels],
@@ -88,7 +88,7 @@ def card(arrays: ArrayRecord, data: Data, network: Network) -> bytes:
     head for each class together, and for networks that the engine knows activation statistics; no sample is in it.
     """
     registry = Registry.memory()
-    model = network.add(registry, "model", arrays, {}, [Training(data.name)])
+    [model] = registry.add_all([network.checkpoint("model", arrays, {}, [Training(data.name)])])
     registry.fisher(model, data, progress=False)
     made = registry.card(model)
     if made is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
@@ -10,9 +10,8 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
-from numpy.typing import NDArray
 
-from .._arguments import Labels
+from .._arguments import Checkpoint, Labels
 from .._data import Data
 from .._disinherit import DisinheritError, merge_cards
 from .._registry import Registry
@@ -22,6 +21,9 @@ from ._records import ASKED, RECORD, Network, cards_in
 
 #: What strategies keep from round to round: moments of a server's optimizer, and with ``FedAvgM`` the global model itself.
 _MEMORY = ("m_t", "v_t", "momentum_vector", "current_arrays")
+
+#: The names of global models, by the number of their round.
+_GLOBAL = re.compile(r"global/(\d+)")
 
 _DTYPES = {name: np.dtype(kind) for kind, name in TYPES.items() if kind != "bfloat16"}
 
@@ -82,11 +84,12 @@ class LineageStrategy(Strategy):
         self._offset = 0
         self._latest = 0
         self._nodes: Dict[str, Set[int]] = {}
-        self._left: Set[int] = set()
-        #: The last global model on record, what the current one learnt since then, and its digest.
+        #: Clients that were forgotten, by their names: their nodes have other ids in another run.
+        self._left: Set[str] = set()
+        #: The last global model on record, what the current one learnt since then, and what its arrays hold.
         self._kept: Optional[str] = None
         self._since: Dict[str, Training] = {}
-        self._digest = b""
+        self._held: Optional[_Held] = None
         self._went_out = False
         self._arrays: Optional[ArrayRecord] = None
         self._continue()
@@ -99,11 +102,12 @@ class LineageStrategy(Strategy):
         return self._arrays
 
     def _continue(self) -> None:
-        names = {model.name for model in self.registry.models() if model.name.startswith("global/")}
-        if names:
-            last = max(names)
-            self.rounds = self._offset = int(last[len("global/") :])
-            self._return_to(last)
+        self._left = _forgotten(self.registry)
+        found = (_GLOBAL.fullmatch(model.name) for model in self.registry.models())
+        rounds = {int(name[1]): name[0] for name in found if name}
+        if rounds:
+            self.rounds = self._offset = max(rounds)
+            self._return_to(rounds[self.rounds])
 
     def summary(self) -> None:
         """Log the configuration of the inner strategy."""
@@ -122,23 +126,22 @@ class LineageStrategy(Strategy):
         if server_round <= self._latest:
             self._offset = self.rounds
         self._latest = server_round
-        digest = _digest(arrays)
-        if digest != self._digest:
+        held = _held(arrays)
+        if held != self._held:
             # The first arrays of all, or some that were changed between rounds.
-            self._arrays, self._digest = arrays, digest
+            self._arrays, self._held = arrays, held
             self._keep_global(f"global/{self.rounds:04}")
         elif self.clients and (self._offset + server_round) % self.every == 0:
             self.keep()
         #: Whether what goes out is on record.
         self._went_out = not self._since
-        messages = self.inner.configure_train(server_round, arrays, config, grid)
-        return [message for message in messages if message.metadata.dst_node_id not in self._left]
+        return self._to_those_left(self.inner.configure_train(server_round, arrays, config, grid))
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> Tuple[Optional[ArrayRecord], Optional[MetricRecord]]:
-        """As the inner strategy does; then the round is put on record."""
-        received = list(replies)
+        """As the inner strategy does, without replies of clients that left; then the round is put on record."""
+        received = [message for message in replies if not self._has_left(message)]
         arrays, metrics = self.inner.aggregate_train(server_round, received)
         self.rounds = self._offset + server_round
         if arrays is None:
@@ -146,7 +149,7 @@ class LineageStrategy(Strategy):
         seen = [self._read(message) for message in received if not message.has_error()]
         kept, number = self.rounds % self.every == 0, self.rounds
         self._keep_card(self._kept if self._went_out else None, [card for reply in seen for card in reply.received])
-        self._arrays, self._digest = arrays, _digest(arrays)
+        self._arrays, self._held = arrays, _held(arrays)
         if kept and self.clients and seen and all(reply.arrays is not None for reply in seen):
             self._keep_round(number, seen)
         else:
@@ -160,8 +163,7 @@ class LineageStrategy(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """As the inner strategy does, without clients that left."""
-        messages = self.inner.configure_evaluate(server_round, arrays, config, grid)
-        return [message for message in messages if message.metadata.dst_node_id not in self._left]
+        return self._to_those_left(self.inner.configure_evaluate(server_round, arrays, config, grid))
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> Optional[MetricRecord]:
         """As the inner strategy does."""
@@ -180,7 +182,7 @@ class LineageStrategy(Strategy):
     ) -> Unlearned:
         """Forget classes, or a client, in every round that is kept and in the current global model.
 
-        A client that is forgotten takes no part any more. :attr:`arrays` is the global model to go on from. What the
+        A client that is forgotten takes no part any more, also when training is started again. :attr:`arrays` is the global model to go on from. What the
         inner strategy keeps of rounds before (moments, a global model of its own) is dropped, since it remembers.
         Options are those of :meth:`disinherit.Registry.unlearn`.
         """
@@ -190,7 +192,7 @@ class LineageStrategy(Strategy):
         if options.get("dry_run"):
             return done
         if client is not None:
-            self._left |= self._nodes.get(client, set())
+            self._left.add(client)
         self._return_to(name)
         inner: Any = self.inner
         while inner is not None:
@@ -227,29 +229,50 @@ class LineageStrategy(Strategy):
 
     def _ask(self, grid: Grid, model: str, timeout: Optional[float]) -> None:
         """Have clients compute the card of a model on record."""
-        owner = model.split("/")[0]
-        owner = "" if owner == "global" else owner
-        nodes = self._nodes.get(owner) or set(grid.get_node_ids()) - self._left
+        name = model.rpartition("@")[0]
+        owner = "" if _GLOBAL.fullmatch(name) else name.rpartition("/")[0]
+        nodes = self._nodes.get(owner) or set(grid.get_node_ids()) - self._nodes_left()
         arrays = self._record_of(model)
         asked = ConfigRecord({"client": owner, "model": model})
         messages = [
             Message(RecordDict({"arrays": arrays, ASKED: asked}), dst_node_id=node, message_type="train.unlearn")
             for node in sorted(nodes)
         ]
-        replies = list(grid.send_and_receive(messages, timeout=timeout))
+        received = list(grid.send_and_receive(messages, timeout=timeout))
+        replies = [reply for reply in received if not self._has_left(reply)]
         failed = [str(reply.error.reason) for reply in replies if reply.has_error()]
-        silent = len(messages) - len(replies)
+        silent = len(messages) - len(received)
         cards = [card for reply in replies if not reply.has_error() for card in cards_in(reply.content, "received")]
         if failed or silent or not cards:
             why = "; ".join([*failed[:3], *([f"{silent} did not reply"] if silent else [])]) or "none sent one"
             raise DisinheritError(f"of {len(messages)} clients that were asked for the FIM card of `{model}` not all sent it: {why}")
         self._keep_card(model, cards)
 
+    def _nodes_left(self) -> Set[int]:
+        """The nodes, as far as they are known, of clients that left."""
+        return {node for client in self._left for node in self._nodes.get(client, ())}
+
+    def _to_those_left(self, messages: Iterable[Message]) -> List[Message]:
+        """Messages without those to clients that left."""
+        gone = self._nodes_left()
+        return [message for message in messages if message.metadata.dst_node_id not in gone]
+
+    def _has_left(self, message: Message) -> bool:
+        """Whether a reply is of a client that left; then its node, which may be new, is known from now on."""
+        node = message.metadata.src_node_id
+        if message.has_error():
+            return node in self._nodes_left()
+        client = _client_of(message)
+        if client not in self._left:
+            return False
+        self._nodes.setdefault(client, set()).add(node)
+        return True
+
     def _read(self, message: Message) -> _Reply:
         """What a reply says of its client."""
         node, content = message.metadata.src_node_id, message.content
         said: Dict[str, Any] = dict(content.config_records.get(RECORD, {}))
-        client = str(said.get("client", f"node-{node}"))
+        client = _client_of(message)
         if client.split("/")[0] == "global":
             raise DisinheritError("a client is called `global`, as the global models are: give it another name")
         self._nodes.setdefault(client, set()).add(node)
@@ -262,25 +285,29 @@ class LineageStrategy(Strategy):
 
     def _keep_round(self, number: int, replies: Sequence[_Reply]) -> None:
         """The clients' models of a round, and the average that was made of them."""
-        parent, total = str(self._kept), sum(reply.weight for reply in replies) or 1.0
-        edges: Dict[str, Relation] = {}
-        for reply in replies:
-            model = self._add(f"{reply.client}/{number:04}", reply.arrays, {parent: Relation("fine_tune")}, [reply.training])
-            self._keep_card(model, reply.trained)
-            edges[model] = Relation("federated_average", reply.weight / total)
-        self._kept = self._add(f"global/{number:04}", self._arrays, edges, [])
+        went_out, total = {str(self._kept): Relation("fine_tune")}, sum(reply.weight for reply in replies) or 1.0
+        shares = [Relation("federated_average", reply.weight / total) for reply in replies]
+        models = [
+            self.network.checkpoint(f"{reply.client}/{number:04}", reply.arrays, went_out, [reply.training])
+            for reply in replies
+        ]
+        names, ids = [model.name for model in models], []
+        if len(set(names)) < len(names):
+            # Of several nodes by one name each has a version of its own, which has no name before it is on record.
+            names = ids = self.registry.add_all(models)
+            models = []
+        average = self.network.checkpoint(f"global/{number:04}", self._arrays, dict(zip(names, shares)), [])
+        *added, self._kept = self.registry.add_all([*models, average])
         self._since = {}
+        for model, reply in zip(ids or added, replies):
+            self._keep_card(model, reply.trained)
 
     def _keep_global(self, name: str) -> None:
         """The current global model, and who it learnt from since the last one on record."""
         edges = {} if self._kept is None else {self._kept: Relation("fine_tune")}
-        self._kept = self._add(name, self._arrays, edges, list(self._since.values()))
+        model = self.network.checkpoint(name, self._arrays, edges, list(self._since.values()))
+        [self._kept] = self.registry.add_all([model])
         self._since = {}
-
-    def _add(
-        self, name: str, arrays: Optional[ArrayRecord], parents: Dict[str, Relation], trained_on: Sequence[Training]
-    ) -> str:
-        return self.network.add(self.registry, name, arrays, parents, trained_on)
 
     def _keep_card(self, model: Optional[str], cards: Sequence[bytes]) -> None:
         """The card of a model on record, from those on parts of its data."""
@@ -294,7 +321,7 @@ class LineageStrategy(Strategy):
             raise DisinheritError(f"nothing is left of `{name}`: it was trained on nothing but what was forgotten; start anew")
         self._kept = max(current, key=lambda model: model.version).id
         self._arrays = self._record_of(self._kept)
-        self._digest, self._since = _digest(self._arrays), {}
+        self._held, self._since = _held(self._arrays), {}
 
     def _record_of(self, model: str) -> ArrayRecord:
         """A model on record, by the clients' names of the arrays, in their order."""
@@ -328,10 +355,26 @@ def _joined(before: Optional[Training], more: Training) -> Training:
     )
 
 
-def _digest(arrays: ArrayRecord) -> bytes:
-    made = hashlib.blake2b()
-    for key, array in sorted(arrays.items()):
-        values: NDArray[Any] = np.ascontiguousarray(array.numpy())
-        made.update(f"{key} {values.dtype} {values.shape}".encode())
-        made.update(values.reshape(-1).view(np.uint8).data)
-    return made.digest()
+def _client_of(message: Message) -> str:
+    """The name by which a reply says whose it is."""
+    said: Dict[str, Any] = dict(message.content.config_records.get(RECORD, {}))
+    return str(said.get("client", f"node-{message.metadata.src_node_id}"))
+
+
+def _forgotten(registry: Registry) -> Set[str]:
+    """The clients that requests on record have forgotten, but for requests that were taken back."""
+    log = registry.log()
+    undone = {entry.detail["undoes"] for entry in log if entry.command == "undo"}
+    done = [entry.detail for entry in log if entry.command == "unlearn" and entry.id not in undone]
+    # A later version may have other details.
+    asked = [detail.get("request", {}).get("forget", {}) for detail in done]
+    return {forget["source"] for forget in asked if "source" in forget}
+
+
+#: What arrays hold, by their names. They may be changed where they are; bytes are not.
+_Held = Dict[str, Tuple[str, Tuple[int, ...], bytes]]
+
+
+def _held(arrays: ArrayRecord) -> _Held:
+    """What arrays hold: to compare it takes no time as long as the bytes are the very same."""
+    return {key: (array.dtype, array.shape, array.data) for key, array in arrays.items()}

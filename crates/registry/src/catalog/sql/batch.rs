@@ -7,9 +7,13 @@ use umig::ModelId;
 
 use crate::error::RegistryError;
 
-/// Rows in one statement, few enough that their values stay below what either database takes in one
-/// (SQLite 32,766, PostgreSQL 65,535).
-pub(super) const ROWS: usize = 1000;
+/// Values in one statement: either database takes as many (SQLite 32,766, PostgreSQL 65,535).
+const VALUES: usize = 32_000;
+
+/// Rows of so many columns in one statement. Over a network each statement costs two round trips.
+pub(super) fn rows(columns: usize) -> usize {
+    VALUES / columns.max(1)
+}
 
 /// A statement whose values are bound.
 pub(super) type Bound<'q> = Query<'q, Any, AnyArguments>;
@@ -46,16 +50,16 @@ pub(super) async fn first(
     condition: &str,
     is: bool,
 ) -> Result<Option<ModelId>, RegistryError> {
-    for ids in ids.chunks(ROWS) {
+    for ids in ids.chunks(rows(2)) {
         let places = places(ids.len(), 2, 0);
         let text = format!(
             "SELECT name, version FROM models WHERE {condition} AND (name, version) IN (VALUES {places})"
         );
-        let rows = bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
+        let known = bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
             .fetch_all(&mut **transaction)
             .await?;
         let mut found = std::collections::BTreeSet::new();
-        for row in &rows {
+        for row in &known {
             found.insert((row.try_get::<String, _>(0)?, row.try_get::<i64, _>(1)?));
         }
         let there = |id: &ModelId| found.contains(&(id.name().to_owned(), i64::from(id.version())));

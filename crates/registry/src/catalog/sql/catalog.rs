@@ -13,7 +13,7 @@ use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, Edge, Lease, ModelRow, Page};
 use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::pool::SqlCatalog;
-use crate::catalog::sql::write::{Entry, Writer};
+use crate::catalog::sql::write::{Entry, Writer, draft_statements};
 use crate::catalog::sql::{erasures, read};
 use crate::crash;
 use crate::digest::Digest;
@@ -65,10 +65,19 @@ impl SqlCatalog {
     }
 
     async fn keep_drafts_once(&self, request: &str, drafts: &[Draft]) -> Result<(), RegistryError> {
-        let transaction = self.begin().await?;
-        let mut writer = Writer { transaction };
-        writer.keep_drafts(request, drafts).await?;
-        writer.transaction.commit().await?;
+        let mut statements = draft_statements(request, drafts)?;
+        if statements.len() == 1
+            && let Some(only) = statements.pop()
+        {
+            // It is a transaction of its own.
+            only.execute(self.pool()).await?;
+            return Ok(());
+        }
+        let mut transaction = self.begin().await?;
+        for statement in statements {
+            statement.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
         Ok(())
     }
 
@@ -92,6 +101,14 @@ impl Catalog for SqlCatalog {
 
     fn model<'a>(&'a self, id: &'a ModelId) -> Answer<'a, Option<ModelRow>> {
         self.patiently(|| self.one_model(id))
+    }
+
+    fn some_models<'a>(&'a self, ids: &'a [ModelId]) -> Answer<'a, Vec<ModelRow>> {
+        self.patiently(|| self.models_with(ids))
+    }
+
+    fn newest<'a>(&'a self, names: &'a [String]) -> Answer<'a, Vec<ModelRow>> {
+        self.patiently(|| self.newest_of(names))
     }
 
     fn network(&self) -> Answer<'_, (Vec<ModelRow>, Vec<Edge>)> {

@@ -184,6 +184,8 @@ impl SqlCatalog {
     pub(crate) async fn in_postgres(address: &str) -> Result<Self, RegistryError> {
         let options = AnyPoolOptions::new()
             .max_connections(4)
+            // Every answer is asked for patiently: a round trip before each would only tell sooner.
+            .test_before_acquire(false)
             .acquire_timeout(PATIENCE);
         let connect = || Self::connect(options.clone(), address, Database::Postgres);
         patiently(Asked::First, connect).await
@@ -276,11 +278,9 @@ impl SqlCatalog {
             Database::Sqlite => Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?),
             #[cfg(feature = "postgres")]
             Database::Postgres => {
-                let mut transaction = self.pool.begin().await?;
-                sqlx::query("LOCK TABLE operations IN EXCLUSIVE MODE")
-                    .execute(&mut *transaction)
-                    .await?;
-                Ok(transaction)
+                // In one round trip.
+                let begin = "BEGIN; LOCK TABLE operations IN EXCLUSIVE MODE";
+                Ok(self.pool.begin_with(begin).await?)
             }
         }
     }

@@ -7,7 +7,7 @@ use umig::{ModelId, Relation};
 
 use crate::catalog::contract::Snapshot;
 use crate::catalog::rows::{Draft, Edge, ModelRow, Page, State};
-use crate::catalog::sql::batch::{ROWS, listed};
+use crate::catalog::sql::batch::{bind_ids, listed, places, rows};
 use crate::catalog::sql::erasures;
 use crate::catalog::sql::json::from_json;
 use crate::catalog::sql::pool::SqlCatalog;
@@ -58,12 +58,54 @@ impl SqlCatalog {
         row.as_ref().map(model).transpose()
     }
 
+    pub(super) async fn models_with(
+        &self,
+        ids: &[ModelId],
+    ) -> Result<Vec<ModelRow>, RegistryError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(rows(2)) {
+            let places = places(ids.len(), 2, 0);
+            let text = format!("{MODEL} WHERE (name, version) IN (VALUES {places})");
+            let query = bind_ids(sqlx::query(AssertSqlSafe(text)), ids);
+            for row in &query.fetch_all(self.pool()).await? {
+                found.push(model(row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn newest_of(&self, names: &[String]) -> Result<Vec<ModelRow>, RegistryError> {
+        let mut found = Vec::with_capacity(names.len());
+        for names in names.chunks(rows(2)) {
+            // By the index over names and versions: a registry may have a million models of other names.
+            let listed = listed(names.len());
+            let text = format!(
+                "{MODEL} JOIN (
+                     SELECT name AS of_name, MAX(version) AS newest FROM models
+                     WHERE name IN ({listed}) GROUP BY name
+                     UNION
+                     SELECT name, MAX(version) FROM models
+                     WHERE name IN ({listed}) AND superseded = 0 GROUP BY name
+                 ) AS wanted ON name = of_name AND version = newest"
+            );
+            let query = names
+                .iter()
+                .fold(sqlx::query(AssertSqlSafe(text)), |query, name| {
+                    query.bind(name)
+                });
+            for row in &query.fetch_all(self.pool()).await? {
+                found.push(model(row)?);
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) async fn replaced_of(
         &self,
         ids: &[ModelId],
     ) -> Result<BTreeSet<ModelId>, RegistryError> {
         let mut replaced = BTreeSet::new();
-        for ids in ids.chunks(ROWS) {
+        for ids in ids.chunks(rows(2)) {
             // A base may have a hundred thousand edges of other kinds.
             let text = format!(
                 "SELECT parent, relation FROM edges WHERE parent IN ({}) \
@@ -90,7 +132,7 @@ impl SqlCatalog {
         ids: &[OperationId],
     ) -> Result<Vec<OperationRow>, RegistryError> {
         let mut entries = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(ROWS) {
+        for ids in ids.chunks(rows(2)) {
             let text = format!(
                 "{OPERATION} WHERE id IN ({}) ORDER BY id",
                 listed(ids.len())

@@ -8,7 +8,7 @@ use umig::{ModelId, Relation};
 use crate::cards::row::CardRow;
 use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, NewModel};
-use crate::catalog::sql::batch::{self, ROWS, bind_ids, places};
+use crate::catalog::sql::batch::{self, Bound, bind_ids, places, rows};
 use crate::catalog::sql::json::to_json;
 use crate::error::RegistryError;
 use crate::ids::OperationId;
@@ -123,7 +123,7 @@ impl Writer {
         if let Some(id) = known {
             return Err(RegistryError::Conflict(format!("`{id}` exists already")));
         }
-        for models in models.chunks(ROWS) {
+        for models in models.chunks(rows(4)) {
             let text = format!(
                 "INSERT INTO models (name, version, manifest, vertex) VALUES {}",
                 places(models.len(), 4, 0)
@@ -164,7 +164,7 @@ impl Writer {
                 "`{gone}`, a parent of `{child}`, is gone"
             )));
         }
-        for edges in edges.chunks(ROWS) {
+        for edges in edges.chunks(rows(3)) {
             let text = format!(
                 "INSERT INTO edges (child, parent, relation) VALUES {}",
                 places(edges.len(), 3, 0)
@@ -194,7 +194,7 @@ impl Writer {
                 "`{id}` is no longer what it was"
             )));
         }
-        for ids in ids.chunks(ROWS) {
+        for ids in ids.chunks(rows(2)) {
             let places = places(ids.len(), 2, 0);
             let text = format!("UPDATE models {set} WHERE (name, version) IN (VALUES {places})");
             bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
@@ -244,7 +244,7 @@ impl Writer {
             .filter(is_last)
             .map(|(_, card)| card)
             .collect();
-        for cards in cards.chunks(ROWS) {
+        for cards in cards.chunks(rows(3)) {
             let text = format!(
                 "INSERT INTO cards (model, estimator, blob) VALUES {}
                  ON CONFLICT (model, estimator) DO UPDATE SET blob = excluded.blob",
@@ -261,36 +261,35 @@ impl Writer {
         }
         Ok(())
     }
+}
 
-    /// Keeps finished tasks.
-    pub(super) async fn keep_drafts(
-        &mut self,
-        request: &str,
-        drafts: &[Draft],
-    ) -> Result<(), RegistryError> {
-        let last: BTreeMap<&str, &Draft> = drafts
-            .iter()
-            .map(|draft| (&draft.task[..], draft))
-            .collect();
-        let drafts: Vec<&Draft> = last.into_values().collect();
-        for drafts in drafts.chunks(ROWS) {
-            let text = format!(
-                "INSERT INTO drafts (request, task, time, value, blobs) VALUES {}
-                 ON CONFLICT (request, task) DO UPDATE
-                 SET time = excluded.time, value = excluded.value, blobs = excluded.blobs",
-                places(drafts.len(), 5, 0)
-            );
-            let mut query = sqlx::query(AssertSqlSafe(text));
-            for draft in drafts {
-                query = query
-                    .bind(request)
-                    .bind(&draft.task)
-                    .bind(now() as i64)
-                    .bind(&draft.value)
-                    .bind(to_json("draft", &draft.blobs)?);
-            }
-            query.execute(&mut *self.transaction).await?;
+/// The statements that keep finished tasks.
+pub(super) fn draft_statements<'q>(
+    request: &'q str,
+    drafts: &'q [Draft],
+) -> Result<Vec<Bound<'q>>, RegistryError> {
+    let last: BTreeMap<&str, &Draft> = drafts
+        .iter()
+        .map(|draft| (&draft.task[..], draft))
+        .collect();
+    let drafts: Vec<&Draft> = last.into_values().collect();
+    let statement = |drafts: &[&'q Draft]| {
+        let text = format!(
+            "INSERT INTO drafts (request, task, time, value, blobs) VALUES {}
+             ON CONFLICT (request, task) DO UPDATE
+             SET time = excluded.time, value = excluded.value, blobs = excluded.blobs",
+            places(drafts.len(), 5, 0)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for draft in drafts {
+            query = query
+                .bind(request)
+                .bind(&draft.task)
+                .bind(now() as i64)
+                .bind(&draft.value)
+                .bind(to_json("draft", &draft.blobs)?);
         }
-        Ok(())
-    }
+        Ok(query)
+    };
+    drafts.chunks(rows(5)).map(statement).collect()
 }

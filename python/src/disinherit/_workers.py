@@ -1,0 +1,26 @@
+"""What executes the parts of a plan, as the engine sees it."""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional, Protocol, Tuple
+
+#: An attempt that ended: the shard (``3/40``), the number of the attempt, the machine, seconds, how it ended, with what,
+#: and whether another attempt would end in the same way. A ``success`` ends with a value, ``failed`` with an exception,
+#: ``worker_died`` and ``worker_unavailable`` with words.
+EndedAttempt = Tuple[str, int, Optional[str], float, str, Any, bool]
+
+
+class Workers(Protocol):
+    """Those who execute parts."""
+
+    def room(self) -> int:
+        """How many parts may be given at a time."""
+
+    def submit(self, shard: str, models: int, attempt: int) -> None:
+        """Gives a part to a worker, and does not wait for it."""
+
+    def wait(self) -> List[EndedAttempt]:
+        """Waits until something has ended, or for a moment; each ended attempt is given once."""
+
+    def cancel(self) -> None:
+        """Stops what is at work."""
