@@ -52,6 +52,10 @@ def test_hints_name_arguments(registry, tmp_path):  # noqa: F811
     )
     assert "`data=`" in words and "`alpha=`" in words
     assert "`Registry.log()`" in said(DisinheritError, lambda: registry.undo(99))
+    assert "`initial=[...]` names them" in said(DisinheritError, lambda: Registry.memory().plan(source="zoo"))
+    assert "leave `method=` out" in said(
+        DisinheritError, lambda: registry.unlearn(classes="cat", initial="base", data=data(), method="matching")
+    )
     assert "`parents=` says `cousin`" in said(
         DisinheritError, lambda: registry.add("y", state(trained(1)), labels=LABELS, parents={"base": "cousin"})
     )

@@ -83,11 +83,9 @@ impl Engine<'_> {
     ) -> Result<Prepared<'p>, EngineError> {
         let meter = Meter::start(self.registry());
         let graph = graph_for(self, &forget, method, options)?;
-        let named = initial
-            .iter()
-            .map(|name| Ok(find(&graph, name)?.id.clone()));
-        let named: Vec<ModelId> = named.collect::<Result<_, EngineError>>()?;
-        let request = Request::new(forget).from_models(named);
+        let find = |name: &String| Ok(find(&graph, name)?.id.clone());
+        let from: Result<Vec<ModelId>, EngineError> = initial.iter().map(find).collect();
+        let request = Request::new(forget).from_models(from?);
         Prepared::new(self, Read { graph, meter }, &request, method, options)
     }
 }

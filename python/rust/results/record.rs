@@ -1,10 +1,9 @@
 //! What every result shares: how it becomes an object of its dataclass, and what its fields become.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde_json::Value;
-
-use crate::errors::refused;
 
 /// Something that is a dataclass in Python.
 pub(crate) trait Record {
@@ -117,10 +116,8 @@ pub(crate) fn from_plain(value: &Bound<'_, PyAny>) -> PyResult<Value> {
         return Ok(value.into());
     }
     if let Ok(value) = value.extract::<f64>() {
-        let finite = serde_json::Number::from_f64(value);
-        return finite
-            .map(Value::Number)
-            .ok_or_else(|| refused(format!("{value} is no finite number")));
+        let finite = serde_json::Number::from_f64(value).map(Value::Number);
+        return finite.ok_or_else(|| PyValueError::new_err(format!("{value} is no finite number")));
     }
     if let Ok(value) = value.extract::<String>() {
         return Ok(value.into());

@@ -7,6 +7,7 @@ use crate::reply::{Json, attached};
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use disinherit::model::find;
 use disinherit::registry::{ErasureRequest, Registry};
 use disinherit::umig::{Forget, ModelId, Request};
 use disinherit_desk::{Filed, Terms};
@@ -84,10 +85,7 @@ fn models(registry: &Registry, names: &[String]) -> Result<Vec<ModelId>, Problem
         return Ok(Vec::new());
     }
     let graph = registry.graph()?;
-    let found = names.iter().map(|name| {
-        let model = graph.resolve(name).map(|model| model.id.clone());
-        model.ok_or_else(|| Problem::bad(format!("there is no model `{name}`")))
-    });
+    let found = names.iter().map(|name| Ok(find(&graph, name)?.id.clone()));
     found.collect()
 }
 
