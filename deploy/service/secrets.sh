@@ -3,7 +3,7 @@
 set -eu
 folder=${1:-$(dirname "$0")/secrets}
 # The folder is for its owner alone; containers read the files in it under accounts of their own.
-mkdir -p -m 700 "$folder"
+(umask 077 && mkdir -p "$folder")
 umask 022
 make() {
     [ -e "$folder/$1" ] || openssl rand -hex "$2" > "$folder/$1"

@@ -1,10 +1,12 @@
 //! What an auditor wants to see of a request besides its record: the data that its models learnt, their cards,
 //! the purge, the signature, the whole log's chain.
 
+use std::collections::BTreeMap;
+
 use disinherit::certificate::PublicKey;
 use disinherit::registry::{
-    CardRow, ErasureId, ErasureStep, LossCheck, OperationRecord, OperationRow, PurgeRecord,
-    check_chain,
+    CardRow, Digest, ErasureId, ErasureStep, LossCheck, OperationRecord, OperationRow, PurgeRecord,
+    Registry, check_chain,
 };
 use disinherit::umig::{ModelId, Role, SampleSet, Training};
 use disinherit_desk::Desk;
@@ -12,17 +14,20 @@ use disinherit_desk::Desk;
 use crate::error::AuditError;
 use crate::record::Record;
 
-/// The most initial models whose data and cards are listed.
-const LISTED: usize = 100;
+/// What models were trained on, in words.
+type Trained = Vec<(ModelId, String)>;
+
+/// The FIM cards of models.
+type Carded = Vec<(ModelId, CardRow)>;
 
 /// A request with all that proves something.
 pub struct Evidence {
     /// The request itself.
     pub record: Record,
     /// The data that initial models were trained on, in words.
-    pub data: Vec<(ModelId, String)>,
+    pub data: Trained,
     /// The FIM cards of initial models that are there.
-    pub cards: Vec<(ModelId, CardRow)>,
+    pub cards: Carded,
     /// What was deleted, by which entry of the log.
     pub purge: Option<(OperationRow, PurgeRecord)>,
     /// The key that signed the certificate.
@@ -73,18 +78,7 @@ impl Evidence {
         }
         // What was signed for a run that was undone is no certificate of the request any more.
         key = key.filter(|_| record.erasure.certificate.is_some());
-        let (mut data, mut cards) = (Vec::new(), Vec::new());
-        let scoped = record.scope.iter().flat_map(|(scope, _)| &scope.models);
-        let initial = scoped.filter(|model| model.role == Role::Initial);
-        for model in initial.take(LISTED) {
-            let row = registry.model(&model.model)?;
-            let trainings = row.iter().flat_map(|row| &row.vertex.training);
-            data.extend(
-                trainings.map(|training| (model.model.clone(), training_in_words(training))),
-            );
-            let own = registry.cards(model.digest)?.into_iter();
-            cards.extend(own.map(|card| (model.model.clone(), card)));
-        }
+        let (data, cards) = learnt(registry, &record)?;
         Ok(Self {
             record,
             data,
@@ -110,6 +104,34 @@ impl Evidence {
         let largest = losses.iter().copied().reduce(f64::max)?;
         Some((largest, losses.len()))
     }
+}
+
+/// What the initial models of a request were trained on, and their FIM cards.
+fn learnt(registry: &Registry, record: &Record) -> Result<(Trained, Carded), AuditError> {
+    let scoped = record.scope.iter().flat_map(|(scope, _)| &scope.models);
+    let initial = scoped.filter(|model| model.role == Role::Initial);
+    let initial: BTreeMap<&ModelId, Digest> =
+        initial.map(|model| (&model.model, model.digest)).collect();
+    let (mut data, mut cards) = (Vec::new(), Vec::new());
+    if initial.is_empty() {
+        return Ok((data, cards));
+    }
+    let mut by_model: BTreeMap<Digest, Vec<CardRow>> = BTreeMap::new();
+    for card in registry.all_cards()? {
+        by_model.entry(card.model).or_default().push(card);
+    }
+    let rows = registry.models()?.into_iter();
+    let rows: BTreeMap<ModelId, Vec<Training>> = rows
+        .filter(|row| initial.contains_key(&row.vertex.id))
+        .map(|row| (row.vertex.id, row.vertex.training))
+        .collect();
+    for (id, digest) in initial {
+        let trainings = rows.get(id).into_iter().flatten();
+        data.extend(trainings.map(|training| (id.clone(), training_in_words(training))));
+        let own = by_model.get(&digest).into_iter().flatten();
+        cards.extend(own.map(|card| (id.clone(), card.clone())));
+    }
+    Ok((data, cards))
 }
 
 /// What a model was trained on, in words.

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::Place;
-use disinherit_testkit::skipped;
+use disinherit_testkit::{Postgres, S3, skipped};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -93,6 +93,112 @@ fn a_backup_that_is_taken_while_requests_run_is_whole() {
     let last = backups.last().unwrap();
     last.run(&[&unlearn[..], &["--forget", "class=7"]].concat())
         .success();
+}
+
+/// A registry with its catalog in PostgreSQL and its objects in S3.
+struct Shared {
+    database: Postgres,
+    storage: S3,
+}
+
+/// Why there is none.
+type Missing = String;
+
+impl Shared {
+    fn grown() -> Result<Self, Missing> {
+        let shared = Self {
+            database: Postgres::start()?,
+            storage: S3::start()?,
+        };
+        shared.text(&["init", "--catalog", &shared.database.address()]);
+        shared.text(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"]);
+        Ok(shared)
+    }
+
+    fn text(&self, arguments: &[&str]) -> String {
+        let output = Command::new(assert_cmd::cargo::cargo_bin!("disinherit"))
+            .envs(self.storage.environment())
+            .env("DISINHERIT_ACTOR", "tester")
+            .env("DISINHERIT_REGISTRY", REGISTRY)
+            .args(arguments)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn operations(&self) -> usize {
+        let log = self.text(&["log", "--operations", "--json"]);
+        let log: serde_json::Value = serde_json::from_str(&log).unwrap();
+        log.as_array().unwrap().len()
+    }
+
+    /// Catalog first, objects after it; restored at once, into another database and another bucket.
+    fn back_up_and_restore(&self) -> Result<Self, Missing> {
+        let folder = tempfile::tempdir().unwrap();
+        let dump = folder.path().join("catalog.dump");
+        let dump = dump.to_str().unwrap();
+        let from = self.database.address();
+        ran(Postgres::client("pg_dump")?.args(["--format", "custom", "--file", dump, &from]));
+        let storage = self.storage.copy()?;
+        let database = Postgres::start()?;
+        let to = database.address();
+        ran(Postgres::client("pg_restore")?.args(["--no-owner", "--dbname", &to, dump]));
+        // The registry names its catalog: it is at another address now.
+        let marker = storage.file("team/registry.json");
+        let text = fs::read_to_string(&marker).unwrap();
+        let mut said: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(said["catalog"], from);
+        said["catalog"] = to.into();
+        fs::write(&marker, said.to_string()).unwrap();
+        Ok(Self { database, storage })
+    }
+}
+
+const REGISTRY: &str = "s3://models/team";
+
+fn ran(command: &mut Command) {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+}
+
+#[test]
+fn a_backup_of_postgres_and_s3_is_whole() {
+    let shared = match Shared::grown() {
+        Ok(shared) => shared,
+        Err(why) => return skipped("a backup of PostgreSQL and S3", &why),
+    };
+    let unlearn = ["unlearn", "--data", "digits", "--accept-loss", "0.2"];
+    let with = |class: &'static str| [&unlearn[..], &["--forget", class]].concat();
+    let before = shared.operations();
+    let done = AtomicBool::new(false);
+    let during = std::thread::scope(|scope| {
+        let taking = scope.spawn(|| {
+            let mut taken = vec![shared.back_up_and_restore().unwrap()];
+            while !done.load(Ordering::Relaxed) && taken.len() < 2 {
+                taken.push(shared.back_up_and_restore().unwrap());
+            }
+            taken
+        });
+        shared.text(&with("class=3"));
+        done.store(true, Ordering::Relaxed);
+        taking.join().unwrap()
+    });
+    for backup in during {
+        backup.text(&["fsck"]);
+        assert!((before..=before + 1).contains(&backup.operations()));
+    }
+    let last = shared.back_up_and_restore().unwrap();
+    let log = ["log", "--operations", "--json"];
+    assert_eq!(last.text(&log), shared.text(&log));
+    last.text(&["fsck"]);
+    // What was restored goes on, and leaves the one that it was copied from alone.
+    last.text(&with("class=5"));
+    last.text(&["fsck"]);
+    assert_eq!(last.operations(), before + 2);
+    assert_eq!(shared.operations(), before + 1);
 }
 
 #[test]

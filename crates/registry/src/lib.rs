@@ -84,6 +84,7 @@ pub use erasures::state::{ErasureState, StepKind};
 pub use erasures::step::{
     ErasurePlan, ErasureRecord, ErasureRun, ErasureStep, ErasureVerdict, Filing,
 };
+pub use erasures::words::stopped_in_words;
 pub use error::{Hint, PurgeRefusal, RegistryError, UndoRefusal};
 pub use ids::{ErasureId, OperationId, RequestId};
 pub use log::chain::{check_chain, undone_by};

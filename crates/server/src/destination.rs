@@ -59,7 +59,8 @@ impl fmt::Display for Destination {
 
 /// The path and query of a text that stays here.
 fn local(text: &str) -> Option<String> {
-    if text.len() > LONGEST || !text.starts_with('/') {
+    // What reads paths leaves out line breaks, instead of refusing them.
+    if text.len() > LONGEST || !text.starts_with('/') || text.contains(char::is_control) {
         return None;
     }
     let here = Url::parse(HERE).ok()?;
@@ -104,6 +105,8 @@ mod tests {
             "javascript:alert(1)",
             "/sign-in/issuer",
             "/sign-out",
+            "/log\r\nset-cookie: a=b",
+            "/log\0",
         ] {
             assert_eq!(Destination::read(wrong).as_str(), "/", "{wrong}");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::to_bytes;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -23,6 +23,18 @@ const LONGEST: usize = 8192;
 
 /// The endpoints that monitors ask, as often as they like.
 const WATCHED: [&str; 2] = ["/healthz", "/readyz"];
+
+/// The headers that decide something, and that a call has once: of two, a proxy may have looked at the other one.
+const ONCE: [HeaderName; 8] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::IF_MATCH,
+    header::ORIGIN,
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+];
 
 /// How much of the body of a refused call is read, in bytes, and for how long.
 const FEW: usize = 64 * 1024;
@@ -95,6 +107,12 @@ async fn admitted(
     };
     if !WATCHED.contains(&path) {
         app.limiter.call_from(call.address)?;
+    }
+    if let Some(name) = ONCE
+        .iter()
+        .find(|name| headers.get_all(*name).iter().count() > 1)
+    {
+        return Err(Problem::bad(format!("the header `{name}` comes twice")).into());
     }
     let Some(right) = right_of(call.method.as_str(), path) else {
         return Err(forbidden("this call is not allowed to any caller").into());

@@ -1,14 +1,15 @@
 //! Keys of calls that may be made again: `Idempotency-Key`. A call under a key is done once, and its answer
-//! given again for a day.
+//! given again for a day; one that failed here is done again.
 
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use disinherit::registry::KeptAnswer;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::app::{App, Caller};
@@ -20,6 +21,16 @@ const HEADER: &str = "idempotency-key";
 
 /// The longest key.
 const LONGEST: usize = 200;
+
+/// The headers that are given again; those of the connection and of the door are made anew.
+const TOLD: [HeaderName; 3] = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
+
+/// An answer as it is kept, without its status.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    headers: Vec<(String, String)>,
+    body: String,
+}
 
 /// Answers a call under a key from what was answered before.
 pub(crate) async fn once(
@@ -45,8 +56,9 @@ async fn keyed(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if key.is_empty() || key.len() > LONGEST {
-        return Err(Problem::bad(format!("a key has 1 to {LONGEST} characters")));
+    if !(1..=LONGEST).contains(&key.len()) || key.to_str().is_err() {
+        let wrong = format!("a key has 1 to {LONGEST} printable ASCII characters");
+        return Err(Problem::bad(wrong));
     }
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, app.settings.largest_body)
@@ -71,37 +83,54 @@ async fn keyed(
             let detail = "a call under this key has no answer yet, or was cut off";
             return Err(Problem::conflict(detail).with_hint("look whether it was done"));
         }
-        KeptAnswer::Given { status, body, .. } => return Ok(again(status, body)),
+        KeptAnswer::Given { status, body, .. } => return again(status, &body),
     }
     let answer = next.run(Request::from_parts(parts, Body::from(body))).await;
     keep(app, name, answer).await
 }
 
 async fn keep(app: &Arc<App>, name: String, answer: Response) -> Result<Response, Problem> {
+    // What failed here says nothing of the call: it may go well the next time.
+    if answer.status().is_server_error() {
+        app.read(move |registry| Ok(registry.release_answer(&name)?))
+            .await?;
+        return Ok(answer);
+    }
     let (parts, body) = answer.into_parts();
     let body = to_bytes(body, usize::MAX)
         .await
         .map_err(|error| Problem::fault(&error))?;
-    let (status, text) = (
-        parts.status.as_u16(),
-        String::from_utf8_lossy(&body).into_owned(),
-    );
+    let kept = Kept {
+        headers: told(&parts.headers),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    };
+    let text = serde_json::to_string(&kept).map_err(|error| Problem::fault(&error))?;
+    let status = parts.status.as_u16();
     app.read(move |registry| Ok(registry.keep_answer(&name, status, &text)?))
         .await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-fn again(status: u16, body: String) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    let mut answer = (status, Bytes::from(body)).into_response();
-    let kind = match status.is_success() {
-        true => "application/json",
-        false => "application/problem+json",
+fn told(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |name: &HeaderName| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some((name.to_string(), value.to_owned()))
     };
+    TOLD.iter().filter_map(text).collect()
+}
+
+fn again(status: u16, kept: &str) -> Result<Response, Problem> {
+    let kept: Kept = serde_json::from_str(kept).map_err(|error| Problem::fault(&error))?;
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let mut answer = (status, Bytes::from(kept.body)).into_response();
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    for (name, value) in &kept.headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
+    }
     headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
-    answer
+    Ok(answer)
 }
 
 /// A digest over parts, each with its length before it.

@@ -56,7 +56,7 @@ impl Metrics {
     pub(crate) fn text(
         &self,
         states: &BTreeMap<ErasureState, u64>,
-        overdue: usize,
+        overdue: u64,
         streams: usize,
     ) -> String {
         let mut out = String::new();

@@ -182,6 +182,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/models", Right::Read),
     get("/models/{id}", Right::Read),
     get("/log", Right::Audit),
+    get("/api", Right::Read),
     get("/settings", Right::Administer),
     post("/settings/tokens", Right::Administer),
     post("/settings/tokens/{id}/revoke", Right::Administer),

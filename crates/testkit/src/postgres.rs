@@ -58,6 +58,21 @@ impl Postgres {
         format!("postgres://tester@{port}/postgres")
     }
 
+    /// A program of PostgreSQL's that calls servers, such as `pg_dump`.
+    ///
+    /// # Errors
+    /// That it is not there.
+    pub fn client(name: &str) -> Result<Command, String> {
+        let mut folders = folders();
+        let program = folders.find_map(|folder| {
+            let program = folder.join(name);
+            program.exists().then_some(program)
+        });
+        program
+            .map(Command::new)
+            .ok_or_else(|| format!("there is no `{name}`"))
+    }
+
     /// Where it listens.
     pub fn port(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
@@ -143,15 +158,21 @@ fn run(command: &mut Command) -> Result<(), String> {
     Err(format!("{command:?} ended with {status}"))
 }
 
-/// The folder of the server's programs: in the search path, or where Debian puts them.
+/// The folder of the server's programs.
 fn programs() -> Option<PathBuf> {
+    folders().find(|folder| {
+        let has = |name: &str| folder.join(name).exists();
+        has("initdb") && has("postgres")
+    })
+}
+
+/// Where PostgreSQL's programs may be: in the search path, or where Debian puts them.
+fn folders() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten();
     let debian = debian.flatten().map(|version| version.path().join("bin"));
-    std::env::split_paths(&path).chain(debian).find(|folder| {
-        let has = |name: &str| Path::new(folder).join(name).exists();
-        has("initdb") && has("postgres")
-    })
+    let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    path.into_iter().chain(debian)
 }

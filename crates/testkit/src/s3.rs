@@ -1,7 +1,8 @@
 //! An S3-compatible server over a temporary folder, in this process.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -28,9 +29,23 @@ impl S3 {
     /// # Errors
     /// Why there is none.
     pub fn start() -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        std::fs::create_dir(folder.path().join(BUCKET)).map_err(|error| error.to_string())?;
+        Self::over(folder)
+    }
+
+    /// Another server, with what this one has at this moment, each object by itself: as `aws s3 sync` copies a bucket.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn copy(&self) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        copy(self.folder.path(), folder.path()).map_err(|error| error.to_string())?;
+        Self::over(folder)
+    }
+
+    fn over(folder: TempDir) -> Result<Self, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let folder = tempfile::tempdir().map_err(|e| text(&e))?;
-        std::fs::create_dir(folder.path().join(BUCKET)).map_err(|e| text(&e))?;
         let files = s3s_fs::FileSystem::new(folder.path()).map_err(|e| format!("{e:?}"))?;
         let mut service = S3ServiceBuilder::new(files);
         service.set_auth(SimpleAuth::from_single(KEY, SECRET));
@@ -66,6 +81,11 @@ impl S3 {
         self.folder.path().join(BUCKET)
     }
 
+    /// The file of an object in the bucket.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(BUCKET).join(name)
+    }
+
     /// Where it listens.
     pub fn port(&self) -> SocketAddr {
         self.address
@@ -86,4 +106,22 @@ impl S3 {
             ("AWS_SECRET_ACCESS_KEY", SECRET.into()),
         ]
     }
+}
+
+/// Copies the files below a folder; one that is gone by then was not yet an object.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        let copied = match path.is_dir() {
+            true => copy(&path, &target),
+            false => std::fs::copy(&path, &target).map(drop),
+        };
+        match copied {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What happened to a request, from the log.
 
-use disinherit::registry::{ErasureStep, OperationRecord, OperationRow};
+use disinherit::registry::{ErasureStep, OperationRecord, OperationRow, stopped_in_words};
 use maud::{Markup, html};
 
 use crate::when::{day, time};
@@ -39,8 +39,17 @@ fn said(row: &OperationRow) -> Option<String> {
             ErasureStep::Approve { four_eyes: true } => {
                 Some("by somebody else than who filed it".into())
             }
+            ErasureStep::Run { taken_over: true } => Some("taken over".into()),
+            ErasureStep::Cancel { run, job, reason } => {
+                Some(stopped_in_words(run, job, reason.as_deref())).filter(|said| !said.is_empty())
+            }
+            ErasureStep::Verify(verdict) => Some(verdict.to_string()),
             ErasureStep::Certify { key, .. } => Some(format!("with key {key}")),
-            _ => None,
+            ErasureStep::New(_)
+            | ErasureStep::Approve { .. }
+            | ErasureStep::Run { .. }
+            | ErasureStep::Purge
+            | ErasureStep::Close => None,
         },
         OperationRecord::Unlearn(record) => {
             Some(format!("{} new versions published", record.models.len()))
@@ -52,6 +61,7 @@ fn said(row: &OperationRow) -> Option<String> {
             record.objects,
             record.bytes
         )),
+        OperationRecord::Undo(record) => Some(format!("entry {}", record.undoes)),
         _ => None,
     }
 }

@@ -1,5 +1,6 @@
 //! The auditor's report: what was asked, done, found and deleted. It prints, and needs no script.
 
+use disinherit::registry::PurgeRecord;
 use disinherit_report::{DRAWING_STYLE, judgement, plots};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -11,6 +12,9 @@ use crate::when::{day, time};
 
 /// The style of reports, for the page that they are in; [`DRAWING_STYLE`] is not in it.
 pub const STYLE: &str = include_str!("style.css");
+
+/// The most entries of a list on a page.
+const LISTED: usize = 200;
 
 /// The report as a file that needs nothing else: HTML that prints, without script, without links.
 pub fn report_file(evidence: &Evidence) -> String {
@@ -24,14 +28,19 @@ pub fn report_file(evidence: &Evidence) -> String {
                 title { (title) " - disinherit" }
                 style { (PreEscaped(DRAWING_STYLE)) (PreEscaped(STYLE)) }
             }
-            body { main { (report(evidence, &|_| None)) } }
+            body { main { (whole(evidence, &|_| None, usize::MAX)) } }
         }
     };
     page.into_string()
 }
 
-/// The report as a part of a page that has [`DRAWING_STYLE`] and [`STYLE`].
+/// The report as a part of a page that has [`DRAWING_STYLE`] and [`STYLE`]. Long lists are cut there, and say so.
 pub fn report(evidence: &Evidence, link: ModelLink<'_>) -> Markup {
+    whole(evidence, link, LISTED)
+}
+
+/// The report, with so many entries of a list at most.
+fn whole(evidence: &Evidence, link: ModelLink<'_>, most: usize) -> Markup {
     let record = &evidence.record;
     let erasure = &record.erasure;
     html! {
@@ -45,10 +54,10 @@ pub fn report(evidence: &Evidence, link: ModelLink<'_>) -> Markup {
                 section { h2 { "Whom it touches" } (counts(scope)) (still(graph)) (models(scope, true, link)) }
                 section { h2 { "What it cannot reach" } (unreached(scope)) }
             }
-            (data(evidence))
-            (done(evidence))
+            (data(evidence, most))
+            (done(evidence, most))
             (found(evidence))
-            (deleted(evidence))
+            (deleted(evidence, most))
             (signed(evidence))
             section {
                 h2 { "Every step" }
@@ -80,20 +89,21 @@ fn request(evidence: &Evidence) -> Markup {
 }
 
 /// What the models that were trained on the forget data had learnt.
-fn data(evidence: &Evidence) -> Markup {
+fn data(evidence: &Evidence, most: usize) -> Markup {
     html! {
         section { h2 { "Data touched" }
             @if evidence.data.is_empty() {
                 p { "It is not on record what the initial models were trained on." }
             } @else {
-                ul { @for (model, training) in &evidence.data { li { strong { (model) } ": " (training) } } }
+                ul { @for (model, training) in evidence.data.iter().take(most) { li { strong { (model) } ": " (training) } } }
+                (words::left_out(evidence.data.len(), most))
             }
         }
     }
 }
 
 /// By which method, with which cards, at what cost.
-fn done(evidence: &Evidence) -> Markup {
+fn done(evidence: &Evidence, most: usize) -> Markup {
     let record = &evidence.record;
     let plan = record.erasure.plan.as_ref();
     html! {
@@ -110,9 +120,10 @@ fn done(evidence: &Evidence) -> Markup {
                 }
                 dt { "FIM cards" } dd {
                     @if evidence.cards.is_empty() { "none of the initial models is kept" }
-                    @for (model, card) in &evidence.cards {
+                    @for (model, card) in evidence.cards.iter().take(most) {
                         div { (model) ": " (card.estimator) ", " code { (card.blob) } }
                     }
+                    (words::left_out(evidence.cards.len(), most))
                 }
             }
             @for (operation, run) in &record.published {
@@ -164,7 +175,7 @@ fn attacks() -> Markup {
 }
 
 /// What was deleted, and what that does not reach.
-fn deleted(evidence: &Evidence) -> Markup {
+fn deleted(evidence: &Evidence, most: usize) -> Markup {
     html! {
         section { h2 { "What was deleted" }
             @match &evidence.purge {
@@ -173,12 +184,20 @@ fn deleted(evidence: &Evidence) -> Markup {
                     p { "By entry " (row.id) " of the log, " (words::moment(&row.actor, row.time)) ": the weights of "
                         (purge.models.len()) " versions, " (purge.cards) " FIM cards, " (purge.objects) " objects, "
                         (purge.bytes) " bytes. Reason: " (purge.reason) "." }
-                    ul { @for (model, digest) in purge.models.iter().take(200) { li { (model) " " code { (digest) } } } }
+                    (purged(purge, most))
                 }
             }
             p { "Features of forgotten samples went from the cache of the registry with the run. Backups of the storage, \
                 earlier versions that it keeps, and caches of other programs are not reached: delete them by their own rules." }
         }
+    }
+}
+
+/// The versions whose weights were deleted.
+fn purged(purge: &PurgeRecord, most: usize) -> Markup {
+    html! {
+        ul { @for (model, digest) in purge.models.iter().take(most) { li { (model) " " code { (digest) } } } }
+        (words::left_out(purge.models.len(), most))
     }
 }
 
@@ -209,5 +228,35 @@ fn log(evidence: &Evidence) -> Markup {
         }
         @if evidence.altered.is_empty() { p.good { "The chain of hashes is whole." } }
         @else { p.late { "The log has been altered:" } ul { @for what in &evidence.altered { li { (what) } } } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use disinherit::registry::Digest;
+    use disinherit::umig::ModelId;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_cut_says_how_many_are_left_out() {
+        let models = (1..=LISTED + 3).map(|number| {
+            let id = ModelId::new(format!("team-{number}"), 1).unwrap();
+            (id, Digest::from_content(number.to_string().as_bytes()))
+        });
+        let purge = PurgeRecord {
+            reason: "request 1".into(),
+            models: models.collect(),
+            cards: 0,
+            objects: 0,
+            bytes: 0,
+            erasure: None,
+        };
+        let on_page = purged(&purge, LISTED).into_string();
+        assert!(on_page.contains("and 3 more;") && !on_page.contains("team-203@1"));
+        let in_file = purged(&purge, usize::MAX).into_string();
+        assert!(in_file.contains("team-203@1") && !in_file.contains("more;"));
     }
 }

@@ -23,3 +23,10 @@ pub fn state(state: ErasureState) -> Markup {
 pub fn moment(by: &str, at: u64) -> Markup {
     html! { (time(at)) " by " (if by.is_empty() { "-" } else { by }) }
 }
+
+/// What a list says at its end that leaves some out.
+pub(super) fn left_out(count: usize, shown: usize) -> Markup {
+    html! { @if count > shown {
+        p.soft { "and " (count - shown) " more; the report as a file and the bundle have all of them" }
+    } }
+}

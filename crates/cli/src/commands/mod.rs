@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Unlearn(Box<unlearn::UnlearnArgs>),
     Verify(Box<verify::VerifyArgs>),
     Request(request::RequestCommandArgs),
+    #[cfg(feature = "audit")]
+    Bundle(request::bundle::BundleArgs),
     #[cfg(feature = "server")]
     Serve(Box<serve::ServeArgs>),
     #[cfg(feature = "server")]
@@ -119,6 +121,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliErr
         Command::Unlearn(args) => unlearn::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Request(args) => request::run(context, &args),
+        #[cfg(feature = "audit")]
+        Command::Bundle(args) => request::bundle::run(context, &args),
         #[cfg(feature = "server")]
         Command::Serve(args) => serve::run(context, &args),
         #[cfg(feature = "server")]

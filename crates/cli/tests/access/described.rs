@@ -16,8 +16,9 @@ const SECONDS: &str = "20";
 const NOT_COMPARED: &str = "unsupported_method,allow_header_conformance,positive_data_acceptance,\
                             ensure_resource_availability";
 
-/// What is not called: streams do not end, and webhooks would be sent to addresses that are made up.
-const NOT_CALLED: &str = r"/(events|webhooks.*)$";
+/// What is not called: streams do not end, and to try a webhook calls an address that is made up. The program takes
+/// one such pattern, the last.
+const NOT_CALLED: &str = "/(events|test)$";
 
 #[test]
 fn the_service_answers_as_it_is_described() {
@@ -53,8 +54,6 @@ fn the_service_answers_as_it_is_described() {
         .args(["--header", &format!("Authorization: Bearer {admin}")])
         .args(["--exclude-checks", NOT_COMPARED])
         .args(["--exclude-path-regex", NOT_CALLED])
-        // Streams have no end, and tried webhooks call others.
-        .args(["--exclude-path-regex", "/(events|test)$"])
         .args(["--max-time", seconds.as_deref().unwrap_or(SECONDS)])
         .args(["--continue-on-failure", "--no-shrink", "--warnings", "off"])
         .output()

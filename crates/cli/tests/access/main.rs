@@ -1,4 +1,4 @@
-//! Access to the service: limits, configuration, TLS, tokens of an issuer, sign-in through it.
+//! Access to the service: limits, configuration, TLS, odd headers, keys of calls, tokens of an issuer, sign-in through it.
 #![allow(clippy::unwrap_used, missing_docs)]
 #![cfg(all(unix, feature = "server"))]
 
@@ -7,7 +7,9 @@ mod common;
 mod config;
 mod described;
 mod grants;
+mod headers;
 mod issuer;
+mod keys;
 mod limits;
 mod oidc;
 mod sign_in;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use disinherit_testkit::Postgres;
+use disinherit_testkit::{Postgres, skipped};
 use serde_json::{Value, json};
 
 use super::Place;
@@ -47,18 +47,7 @@ impl Server {
         flags: &[&str],
         crash: Option<&str>,
     ) -> Self {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("disinherit"));
-        command
-            .current_dir(place.folder.path())
-            .env("DISINHERIT_ACTOR", "host")
-            .args(["serve", "--listen", address, "--quiet"])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        if let Some(point) = crash {
-            command.env("DISINHERIT_CRASH", point);
-        }
-        let mut child = command.spawn().unwrap();
+        let mut child = spawn(address, place, flags, crash);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next().unwrap().unwrap();
         let address = line.strip_prefix("listening on ").unwrap().to_owned();
@@ -209,6 +198,22 @@ impl Server {
     }
 }
 
+/// A server that may be killed before it listens.
+pub(crate) fn spawn(address: &str, place: &Place, flags: &[&str], crash: Option<&str>) -> Child {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("disinherit"));
+    command
+        .current_dir(place.folder.path())
+        .env("DISINHERIT_ACTOR", "host")
+        .args(["serve", "--listen", address, "--quiet"])
+        .args(flags)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    if let Some(point) = crash {
+        command.env("DISINHERIT_CRASH", point);
+    }
+    command.spawn().unwrap()
+}
+
 /// Events as a client reads them.
 pub(crate) struct Events {
     lines: BufReader<Box<dyn Read>>,
@@ -290,6 +295,22 @@ pub(crate) fn place_in(database: &Postgres) -> Place {
         .run(&["init", "--catalog", &database.address()])
         .success();
     place
+}
+
+/// A test on a registry whose catalog is in PostgreSQL: an empty one, or one like that of [`place`].
+pub(crate) fn in_postgres(what: &str, grown: bool, test: impl FnOnce(&Place)) {
+    let database = match Postgres::start() {
+        Ok(database) => database,
+        Err(why) => return skipped(&format!("{what} over PostgreSQL"), &why),
+    };
+    let place = place_in(&database);
+    if grown {
+        place
+            .run(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"])
+            .success();
+        place.run(&["key", "proof.pem"]).success();
+    }
+    test(&place);
 }
 
 /// Waits until something is so, for a minute at most.

@@ -141,6 +141,32 @@ fn unpacked(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+/// `bundle` and `request bundle` are one command, with one help and one set of exit codes.
+#[test]
+fn a_bundle_has_a_command_of_its_own() {
+    let place = closed();
+    let made = place.json(&["bundle", "1", "--json", "--out", "own.zip"]);
+    assert_eq!(made["files"], bundle(&place, "two.zip", &[])["files"]);
+    let [own, two] = ["own.zip", "two.zip"].map(|name| fs::read(place.path(name)).unwrap());
+    assert!(own == two);
+    assert!(place.text(&["bundle", "1"]).contains("wrote request-1.zip"));
+    place.refuse(
+        &["bundle", "1"],
+        &["request-1.zip is there already", "--out"],
+    );
+    place.refuse(&["bundle", "9"], &["no request 9", "help:"]);
+    place.misuse(&["bundle"], &["<REQUEST>"]);
+    place.misuse(&["bundle", "first"], &["first"]);
+    let help = place.text(&["bundle", "--help"]);
+    let options = help.split("Options:").next().unwrap();
+    assert!(
+        place
+            .text(&["request", "bundle", "--help"])
+            .contains("disinherit bundle 3")
+    );
+    insta::assert_snapshot!("bundle", options);
+}
+
 #[test]
 fn a_bundle_is_the_same_whenever_it_is_made() {
     let place = closed();

@@ -98,6 +98,8 @@ pub trait Catalog: Send + Sync {
     fn all_erasures(&self) -> Answer<'_, Vec<ErasureRequest>>;
     /// How many erasure requests are in each state.
     fn erasure_counts(&self) -> Answer<'_, Vec<(ErasureState, u64)>>;
+    /// How many open erasure requests have a deadline before this time, in milliseconds since 1970-01-01 UTC.
+    fn overdue_erasures(&self, time: u64) -> Answer<'_, u64>;
     /// The operations that concern an erasure request, oldest first.
     fn erasure_history(&self, id: ErasureId) -> Answer<'_, Vec<OperationRow>>;
     /// The erasure request that an operation concerns, if it does.
@@ -167,6 +169,8 @@ pub trait Catalog: Send + Sync {
     ) -> Answer<'a, KeptAnswer>;
     /// Keeps the answer of a key that was claimed.
     fn keep_answer<'a>(&'a self, name: &'a str, status: u16, body: &'a str) -> Answer<'a, ()>;
+    /// Lets a key that was claimed be claimed again.
+    fn release_answer<'a>(&'a self, name: &'a str) -> Answer<'a, ()>;
     /// Drops the answers of before.
     fn drop_answers(&self, before: u64) -> Answer<'_, ()>;
     /// Keeps a webhook, and returns its number.

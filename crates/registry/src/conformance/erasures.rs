@@ -322,6 +322,8 @@ pub(super) fn lists(registry: &Registry) {
     let counts = registry.erasure_counts().unwrap();
     assert_eq!(counts[&ErasureState::Received], 4);
     assert_eq!(counts.values().sum::<u64>(), 6);
+    let overdue = [300, 301, 701, 901].map(|time| registry.overdue_erasures(time).unwrap());
+    assert_eq!(overdue, [0, 1, 3, 4], "neither closed nor rejected ones");
     let unknown = registry.erasure(ErasureId::new(7)).unwrap_err();
     assert_eq!(unknown.hint(), Some(Hint::ListErasures));
     let health = registry.check(false, None, &mut |_, _| {}).unwrap();

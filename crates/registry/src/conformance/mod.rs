@@ -15,6 +15,7 @@ mod service;
 mod webhooks;
 
 pub use samples::{Held, card, id, manifest, new_model, publication, tensors};
+pub use service::silence;
 
 use crate::registry::Registry;
 

@@ -1,5 +1,6 @@
 //! What a server keeps: tokens, jobs, answers.
 
+use crate::erasures::step::ErasureRun;
 use crate::ids::ErasureId;
 use crate::registry::Registry;
 use crate::service::answer::KeptAnswer;
@@ -94,6 +95,23 @@ pub(super) fn jobs(registry: &Registry) {
     assert_eq!(registry.file_job(&job(1)).unwrap(), Some(5));
 }
 
+/// Has the worker of the oldest open job count as silent for long, so that the next worker gets it at once.
+///
+/// # Panics
+/// Where the registry cannot be read.
+pub fn silence(registry: &Registry) {
+    let catalog = registry.catalog();
+    let later = now() + 3_600_000;
+    let Some(job) = registry.wait(catalog.take_job("silent", later, 1)).unwrap() else {
+        return;
+    };
+    if let Some(run) = registry.erasure(job.erasure).unwrap().run {
+        let (request, started) = (job.erasure, run.operation);
+        let run = ErasureRun { request, started };
+        registry.hold_run(run, std::time::Duration::ZERO).unwrap();
+    }
+}
+
 /// A key is claimed once.
 pub(super) fn answers(registry: &Registry) {
     let asked = || "digest".to_owned();
@@ -107,4 +125,6 @@ pub(super) fn answers(registry: &Registry) {
         body: "{}".into(),
     };
     assert_eq!(claim(), given);
+    registry.release_answer("key").unwrap();
+    assert_eq!(claim(), KeptAnswer::New, "one that failed is made again");
 }

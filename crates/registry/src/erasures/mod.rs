@@ -12,3 +12,4 @@ pub(crate) mod state;
 pub(crate) mod step;
 #[cfg(test)]
 mod tests;
+pub(crate) mod words;

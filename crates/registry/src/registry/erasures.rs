@@ -126,6 +126,14 @@ impl Registry {
         Ok(counts.into_iter().collect())
     }
 
+    /// How many open requests have a deadline before this time, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn overdue_erasures(&self, time: u64) -> Result<u64, RegistryError> {
+        self.wait(self.catalog().overdue_erasures(time))
+    }
+
     /// The operations that concern a request, oldest first: its own steps, and what was done for it.
     ///
     /// # Errors

@@ -130,4 +130,12 @@ impl Registry {
     pub fn keep_answer(&self, name: &str, status: u16, body: &str) -> Result<(), RegistryError> {
         self.wait(self.catalog().keep_answer(name, status, body))
     }
+
+    /// Lets a key that was claimed be claimed again: the call under it failed.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn release_answer(&self, name: &str) -> Result<(), RegistryError> {
+        self.wait(self.catalog().release_answer(name))
+    }
 }

@@ -16,7 +16,7 @@ pub enum KeptAnswer {
         asked: String,
         /// The status.
         status: u16,
-        /// The body.
+        /// The rest of it, as its keeper wrote it down.
         body: String,
     },
 }

@@ -31,6 +31,10 @@ pub(crate) struct ModelQuery {
 impl ModelQuery {
     pub(crate) fn page(&self) -> Result<Page, Problem> {
         let state = state_of(&self.state)?;
+        // No model has such a name, and not every database takes NUL as text.
+        if self.prefix.contains(char::is_control) {
+            return Err(Problem::bad("`prefix` has no control characters"));
+        }
         let after = match self.after.as_str() {
             "" => None,
             text => Some(

@@ -60,6 +60,16 @@ pub(crate) struct NewBody {
 
 impl NewBody {
     pub(crate) fn filed(self, registry: &Registry) -> Result<Filed, Problem> {
+        // A terminal that lists requests shows the names.
+        let names: Vec<&String> = match &self.forget {
+            ForgetBody::Source(source) => vec![source],
+            ForgetBody::Classes(names) | ForgetBody::Samples(names) => names.iter().collect(),
+        };
+        if names.iter().any(|name| name.contains(char::is_control)) {
+            return Err(Problem::bad(
+                "a name of what must be forgotten has no control characters",
+            ));
+        }
         let forget = match self.forget {
             ForgetBody::Classes(labels) => Forget::Classes(labels),
             ForgetBody::Source(source) => Forget::Source(source),

@@ -55,6 +55,7 @@ impl Frame<'_> {
             ("/models", "Models", Right::Read),
             ("/log", "Log", Right::Audit),
             ("/settings", "Settings", Right::Administer),
+            ("/api", "API", Right::Read),
         ];
         html! {
             nav aria-label="Main" {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Extension, State};
 use axum::response::Response;
 use disinherit_audit::time;
-use maud::html;
+use maud::{Markup, html};
 
 use super::frame::{Frame, problem};
 use crate::api::log::{LogQuery, read};
@@ -34,7 +34,7 @@ pub(super) async fn show(
             div.panel.problem role="alert" { "The log has been altered:"
                 ul { @for what in &log.altered { li { (what) } } } }
         }
-        div.wide tabindex="0" role="group" aria-label="Log" { table.rows {
+        @if log.entries.is_empty() { (nothing()) } @else { div.wide tabindex="0" role="group" aria-label="Log" { table.rows {
             thead { tr { th { "No." } th { "Time" } th { "Who" } th { "What" } th.on-wide { "Hash" } } }
             tbody { @for entry in &log.entries { tr {
                 td { (entry.id) }
@@ -43,7 +43,21 @@ pub(super) async fn show(
                 td { (entry.command) }
                 td.on-wide { code { (entry.hash.chars().take(12).collect::<String>()) } }
             } } }
-        } }
+        } } }
         @if let Some(next) = log.next { p { a.button href={ "/log?before=" (next) } { "Earlier" } } }
     }))
+}
+
+/// What a log says that has no entry.
+fn nothing() -> Markup {
+    html! {
+        div.panel.empty {
+            p { strong { "Nothing is logged yet." } }
+            p { "Everything that changes the registry becomes an entry here: models that are added, requests and their steps, \
+                purges. Each has its time, who did it, and a hash over itself and the entry before, so that nothing can be \
+                altered or taken out without a trace." }
+            p.soft { "The first entry comes with the first model (" code { "disinherit add" } ", " code { "import" } " or "
+                code { "grow" } ") or the first request." }
+        }
+    }
 }

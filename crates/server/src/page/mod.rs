@@ -1,9 +1,12 @@
 //! The page: written by the server, with no script.
 
+mod calls;
+mod form;
 mod frame;
 mod links;
 mod log;
 mod models;
+mod multipart;
 mod new;
 mod request;
 mod requests;
@@ -52,6 +55,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/settings/four-eyes", post(settings::four_eyes))
         .route("/settings/retention", post(settings::retention))
         .route("/log", get(log::show))
+        .route("/api", get(calls::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::send))
         .route("/sign-in/issuer", get(sign_in::begin))
         .route("/sign-in/callback", get(sign_in::end))

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use disinherit_audit::{counts, graph_of, models, still, unreached};
@@ -11,6 +10,7 @@ use disinherit_report::ScopeGraph;
 use maud::html;
 use serde::Deserialize;
 
+use super::form::Form;
 use super::frame::{Frame, problem, told};
 use super::links::model_link;
 use crate::api::requests::{ForgetBody, NewBody, known};
@@ -24,6 +24,8 @@ use crate::when::end_of;
 pub(super) struct Filling {
     what: String,
     names: String,
+    /// A file with more names.
+    list: String,
     from: String,
     requester: String,
     basis: String,
@@ -33,6 +35,17 @@ pub(super) struct Filling {
 }
 
 impl Filling {
+    /// With the names of the file among the others: a page that is shown again cannot choose it again.
+    fn gathered(mut self) -> Self {
+        let list = std::mem::take(&mut self.list);
+        if !list.trim().is_empty() {
+            let names = self.names.trim_end();
+            let between = if names.is_empty() { "" } else { "\n" };
+            self.names = format!("{names}{between}{}", list.trim().replace('\r', ""));
+        }
+        self
+    }
+
     fn body(&self) -> Result<NewBody, Problem> {
         let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let lines = |text: &str| -> Vec<String> {
@@ -71,6 +84,7 @@ pub(super) async fn send(
         Ok(caller) => caller,
         Err(error) => return problem(None, &error),
     };
+    let filling = filling.gathered();
     let done = match filling.then.as_str() {
         "file" => file(&app, &caller, &filling).await.map(Err),
         _ => preview(&app, &caller, &filling).await.map(Ok),
@@ -124,13 +138,11 @@ fn form(
         h1 { "New request" }
         @if let Some(Err(error)) = shown { (told(error)) }
         div.two {
-            form method="post" action="/new" {
+            form method="post" action="/new" enctype="multipart/form-data" {
                 label for="what" { "What must be forgotten" }
                 select id="what" name="what" { @for (value, name) in kinds {
                     option value=(value) selected[value == filling.what] { (name) } } }
-                label for="names" { "Which" }
-                textarea id="names" name="names" required aria-describedby="names-hint" { (filling.names) }
-                p.hint id="names-hint" { "Label names, the name of one source, or sample ids: one a line." }
+                (names(filling))
                 (field("requester", "Who asked", &filling.requester, "A pseudonym. The log keeps it for good."))
                 (field("basis", "Legal basis", &filling.basis, "Such as GDPR Art. 17(1)(b)."))
                 label for="deadline" { "Deadline" }
@@ -169,5 +181,17 @@ fn field(name: &str, title: &str, value: &str, hint: &str) -> maud::Markup {
         label for=(name) { (title) }
         input id=(name) name=(name) value=(value) aria-describedby={ (name) "-hint" };
         p.hint id={ (name) "-hint" } { (hint) }
+    }
+}
+
+/// What is named to be forgotten, by hand or in a file.
+fn names(filling: &Filling) -> maud::Markup {
+    html! {
+        label for="names" { "Which" }
+        textarea id="names" name="names" aria-describedby="names-hint" { (filling.names) }
+        p.hint id="names-hint" { "Label names, the name of one source, or sample ids: one a line." }
+        label for="list" { "Or a file with them" }
+        input id="list" name="list" type="file" accept=".txt,.csv,text/plain,text/csv" aria-describedby="list-hint";
+        p.hint id="list-hint" { "Text in UTF-8, one a line or with commas between them, up to 4 MiB." }
     }
 }

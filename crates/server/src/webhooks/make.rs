@@ -93,6 +93,10 @@ fn checked(text: &str, allow_http: bool) -> Result<String, String> {
     if text.len() > LONGEST {
         return Err(format!("an address has {LONGEST} characters at most"));
     }
+    // What reads addresses leaves out line breaks, instead of refusing them.
+    if text.contains(char::is_control) {
+        return Err("an address has no control characters".into());
+    }
     let url = Url::parse(text).map_err(|error| format!("`{text}` is no address: {error}"))?;
     // Addresses are shown in lists and logs.
     if !url.username().is_empty() || url.password().is_some() {
@@ -143,6 +147,8 @@ mod tests {
             "hook",
             "https://ann:secret@example.org/",
             "http://localhost.example.org/",
+            "https://example.org/hook\r\nhost: evil.example",
+            "https://example.org/\0",
         ] {
             assert!(checked(wrong, false).is_err(), "{wrong}");
         }

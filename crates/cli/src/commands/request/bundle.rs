@@ -1,4 +1,4 @@
-//! `request bundle`: what an auditor takes along.
+//! `bundle` and `request bundle`: what an auditor takes along.
 
 use std::path::PathBuf;
 
@@ -17,12 +17,13 @@ use crate::output::{self, outln};
 /// README.md that says how all of it is checked offline with sha256sum, openssl, jq and b3sum.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The same registry gives the same bytes.
+The same registry gives the same bytes. A request has a bundle from its arrival on, with as much as there is.
+`disinherit bundle` and `disinherit request bundle` are one command.
 
 Examples:
-  disinherit request bundle 3
-  disinherit request bundle 3 --out to-the-auditor/
-  disinherit request bundle 3 --whole-chain --out request-3-whole.zip")]
+  disinherit bundle 3
+  disinherit bundle 3 --out to-the-auditor/
+  disinherit bundle 3 --whole-chain --out request-3-whole.zip")]
 pub(crate) struct BundleArgs {
     /// The request's number.
     request: ErasureId,
@@ -35,7 +36,7 @@ pub(crate) struct BundleArgs {
     whole_chain: bool,
 }
 
-pub(super) fn run(context: &Context, args: &BundleArgs) -> Result<Outcome, CliError> {
+pub(crate) fn run(context: &Context, args: &BundleArgs) -> Result<Outcome, CliError> {
     let usual = || PathBuf::from(format!("request-{}.zip", args.request));
     let out = args.out.clone().unwrap_or_else(usual);
     let engine = context.engine(context.registry()?, None);

@@ -8,7 +8,7 @@ use crate::exit::Outcome;
 
 mod approve;
 #[cfg(feature = "audit")]
-mod bundle;
+pub(super) mod bundle;
 mod cancel;
 mod certify;
 mod close;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use disinherit::registry::{
-    ErasureId, ErasureRequest, ErasureStep, ErasureVerdict, OperationRecord, OperationRow,
+    ErasureId, ErasureRequest, ErasureStep, OperationRecord, OperationRow, stopped_in_words,
 };
 use disinherit_desk::Desk;
 use serde_json::json;
@@ -83,25 +83,10 @@ fn header(erasure: &ErasureRequest) {
         outln!("  approved    {}", print::stamp(approved));
     }
     if let Some(verdict) = &erasure.verdict {
-        outln!("  verdict     {}", in_words(verdict));
+        outln!("  verdict     {verdict}");
     }
     if let Some(certificate) = erasure.certificate {
         outln!("  certificate {certificate}");
-    }
-}
-
-/// A verdict in a line.
-pub(super) fn in_words(verdict: &ErasureVerdict) -> String {
-    if let Some(why) = &verdict.not_judged {
-        return format!("nothing was judged: {why}");
-    }
-    let (judged, recognised) = (verdict.judged, verdict.recognised);
-    match (&verdict.judgement, recognised) {
-        (None, _) => "no model was left to judge".to_owned(),
-        (Some(_), 1..) => {
-            format!("{recognised} of {judged} models STILL RECOGNISE the forget data")
-        }
-        (Some(least), 0) => format!("{judged} models judged, each at least: {least}"),
     }
 }
 
@@ -127,19 +112,6 @@ fn line(row: &OperationRow) {
     outln!("{}", line.trim_end());
 }
 
-/// What was cancelled, and why.
-fn cancelled(run: bool, job: Option<i64>, reason: Option<&str>) -> String {
-    let what = match (run, job) {
-        (true, _) => "the run".to_owned(),
-        (false, Some(job)) => format!("job {job}"),
-        (false, None) => String::new(),
-    };
-    match reason {
-        Some(reason) => format!("{what}: {reason}"),
-        None => what,
-    }
-}
-
 /// What a step says.
 fn said(step: &ErasureStep) -> String {
     match step {
@@ -155,8 +127,8 @@ fn said(step: &ErasureStep) -> String {
         ),
         ErasureStep::Approve { four_eyes: true } => "with four eyes".to_owned(),
         ErasureStep::Run { taken_over: true } => "taken over".to_owned(),
-        ErasureStep::Cancel { run, job, reason } => cancelled(*run, *job, reason.as_deref()),
-        ErasureStep::Verify(verdict) => in_words(verdict),
+        ErasureStep::Cancel { run, job, reason } => stopped_in_words(*run, *job, reason.as_deref()),
+        ErasureStep::Verify(verdict) => verdict.to_string(),
         ErasureStep::Certify { key, .. } => format!("with the key {key}"),
         ErasureStep::New(_)
         | ErasureStep::Approve { .. }

@@ -5,7 +5,7 @@ use disinherit::registry::ErasureId;
 use disinherit_desk::Desk;
 use serde_json::json;
 
-use super::{print, show};
+use super::print;
 use crate::args::data::DataArgs;
 use crate::args::verdict::VerdictArgs;
 use crate::context::Context;
@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, args: &VerifyRequestArgs) -> Result<Outcome
             outln!("{}: {}", verdict.model, verdict.judgement());
         }
         if let Some(verdict) = &erasure.verdict {
-            outln!("{}", show::in_words(verdict));
+            outln!("{verdict}");
         }
         print::stepped(context, &erasure)?;
     }

@@ -191,6 +191,10 @@ impl Catalog for SqlCatalog {
         self.patiently(|| self.counts_of_erasures())
     }
 
+    fn overdue_erasures(&self, time: u64) -> Answer<'_, u64> {
+        self.patiently(move || self.count_of_overdue(time))
+    }
+
     fn erasure_history(&self, id: ErasureId) -> Answer<'_, Vec<OperationRow>> {
         self.patiently(move || self.history_of_erasure(id))
     }
@@ -301,6 +305,10 @@ impl Catalog for SqlCatalog {
 
     fn keep_answer<'a>(&'a self, name: &'a str, status: u16, body: &'a str) -> Answer<'a, ()> {
         self.patiently(move || self.keep_given(name, status, body))
+    }
+
+    fn release_answer<'a>(&'a self, name: &'a str) -> Answer<'a, ()> {
+        self.patiently(move || self.forget_answer(name))
     }
 
     fn drop_answers(&self, before: u64) -> Answer<'_, ()> {

@@ -128,6 +128,13 @@ impl SqlCatalog {
             .collect()
     }
 
+    pub(super) async fn count_of_overdue(&self, time: u64) -> Result<u64, RegistryError> {
+        let text = "SELECT COUNT(*) FROM erasures WHERE pending = 1 AND deadline < $1";
+        let query = sqlx::query_scalar(text).bind(as_time(time));
+        let count: i64 = query.fetch_one(self.pool()).await?;
+        Ok(count.unsigned_abs())
+    }
+
     pub(super) async fn history_of_erasure(
         &self,
         id: ErasureId,

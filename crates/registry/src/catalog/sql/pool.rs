@@ -269,6 +269,18 @@ impl SqlCatalog {
         })
     }
 
+    /// A transaction that keeps others out of the rows which it reads, and what its query ends with for that. Rows
+    /// that another one has are passed over, where the database knows rows of one transaction; SQLite has one writer.
+    pub(super) async fn begin_with_rows(
+        &self,
+    ) -> Result<(sqlx::Transaction<'static, sqlx::Any>, &'static str), RegistryError> {
+        Ok(match self.database {
+            Database::Sqlite => (self.begin().await?, ""),
+            #[cfg(feature = "postgres")]
+            Database::Postgres => (self.pool.begin().await?, "FOR UPDATE SKIP LOCKED"),
+        })
+    }
+
     /// A transaction that keeps other writers out from its beginning: two writers wait for each
     /// other instead of failing halfway.
     pub(super) async fn begin(

@@ -5,6 +5,7 @@ use sqlx::{Any, Row, Transaction};
 
 use crate::catalog::sql::pool::SqlCatalog;
 use crate::catalog::sql::write::Writer;
+use crate::crash;
 use crate::error::RegistryError;
 use crate::ids::ErasureId;
 use crate::service::answer::KeptAnswer;
@@ -16,6 +17,9 @@ const TOKEN: &str =
     "SELECT id, hash, name, role, created_by, created, expires, revoked, used FROM access_tokens";
 
 const JOB: &str = "SELECT id, erasure, kind, actor, state, filed, ended, said FROM jobs";
+
+/// The jobs that a worker may take, with the time as the first parameter.
+const FREE: &str = "(state = 'waiting' OR (state = 'taken' AND lease < $1))";
 
 impl SqlCatalog {
     pub(super) async fn insert_token(&self, token: &AccessToken) -> Result<i64, RegistryError> {
@@ -95,7 +99,9 @@ impl SqlCatalog {
             .bind(as_time(job.filed))
             .execute(&mut *transaction)
             .await?;
+        crash::point("job filed before commit");
         transaction.commit().await?;
+        crash::point("job filed after commit");
         Ok(Some(id))
     }
 
@@ -120,19 +126,25 @@ impl SqlCatalog {
         rows.iter().map(job).collect()
     }
 
-    /// Takes the oldest job that waits, or whose server has not been heard of. Writers wait for each other,
-    /// so that one gets it.
+    /// Takes the oldest job that waits, or whose server has not been heard of; one worker gets it. All that are idle
+    /// look every second: they must not keep each other or those who write waiting.
     pub(super) async fn take(
         &self,
         worker: &str,
         now: u64,
         until: u64,
     ) -> Result<Option<Job>, RegistryError> {
-        let mut transaction = self.begin().await?;
-        let text = sqlx::AssertSqlSafe(format!(
-            "{JOB} WHERE state = 'waiting' OR (state = 'taken' AND lease < $1) ORDER BY id LIMIT 1"
-        ));
-        let found = sqlx::query(text)
+        let text = format!("SELECT COUNT(*) FROM jobs WHERE {FREE}");
+        let free: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+            .bind(as_time(now))
+            .fetch_one(self.pool())
+            .await?;
+        if free == 0 {
+            return Ok(None);
+        }
+        let (mut transaction, alone) = self.begin_with_rows().await?;
+        let text = format!("{JOB} WHERE {FREE} ORDER BY id LIMIT 1 {alone}");
+        let found = sqlx::query(sqlx::AssertSqlSafe(text))
             .bind(as_time(now))
             .fetch_optional(&mut *transaction)
             .await?;
@@ -145,7 +157,9 @@ impl SqlCatalog {
             .bind(taken.id)
             .execute(&mut *transaction)
             .await?;
+        crash::point("job taken before commit");
         transaction.commit().await?;
+        crash::point("job taken after commit");
         taken.state = JobState::Taken;
         Ok(Some(taken))
     }
@@ -183,7 +197,10 @@ impl SqlCatalog {
             .bind(said)
             .bind(ended);
         let query = query.bind(id).bind(worker);
-        Ok(query.execute(self.pool()).await?.rows_affected() == 1)
+        crash::point("job left before commit");
+        let done = query.execute(self.pool()).await?;
+        crash::point("job left after commit");
+        Ok(done.rows_affected() == 1)
     }
 
     pub(super) async fn first_answer(
@@ -221,6 +238,12 @@ impl SqlCatalog {
     ) -> Result<(), RegistryError> {
         let query = sqlx::query("UPDATE answers SET status = $1, body = $2 WHERE name = $3");
         let query = query.bind(i64::from(status)).bind(body).bind(name);
+        query.execute(self.pool()).await?;
+        Ok(())
+    }
+
+    pub(super) async fn forget_answer(&self, name: &str) -> Result<(), RegistryError> {
+        let query = sqlx::query("DELETE FROM answers WHERE name = $1").bind(name);
         query.execute(self.pool()).await?;
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use disinherit::registry::{ErasureRequest, ErasureState, OperationId};
@@ -14,6 +13,7 @@ use crate::act::Act;
 use crate::api::body::number;
 use crate::api::requests::known;
 use crate::app::{App, Caller};
+use crate::page::form::Form;
 use crate::page::frame::problem;
 use crate::problem::Problem;
 use crate::rights::Right;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Extension, State};
 use axum::response::Response;
 use serde::Deserialize;
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use super::days::{USUAL, number_of_days};
 use super::page::done;
 use crate::app::{App, Caller};
+use crate::page::form::Form;
 use crate::problem::Problem;
 
 /// A switch.

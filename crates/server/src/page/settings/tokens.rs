@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use serde::Deserialize;
@@ -13,6 +12,7 @@ use super::shown;
 use crate::api::requests::known;
 use crate::app::{App, Caller};
 use crate::identity::{Made, make_token};
+use crate::page::form::Form;
 use crate::problem::Problem;
 use crate::rights::Role;
 use crate::when::DAY;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Extension, State};
 use axum::response::Response;
 use disinherit::registry::Webhook;
@@ -11,6 +10,7 @@ use super::page::{done, told_of};
 use super::shown;
 use crate::api::requests::known;
 use crate::app::{App, Caller};
+use crate::page::form::Form;
 use crate::problem::Problem;
 use crate::query::Path;
 use crate::webhooks::make::NewWebhook;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -15,6 +14,7 @@ use crate::cookies::Cookie;
 use crate::destination::Destination;
 use crate::guard::{denied, identified};
 use crate::identity::Carrier;
+use crate::page::form::Form;
 use crate::peer::Peer;
 use crate::problem::Problem;
 

@@ -2,25 +2,38 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 #![cfg(all(unix, feature = "server"))]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod forms;
+mod kills;
+mod upgrade;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::Place;
-use common::server::{FLAGS, Server, filing, place, place_in, plan, token};
+use common::server::{FLAGS, Server, filing, in_postgres, place, plan, token};
+use disinherit_registry::Filing;
 use disinherit_server::{ENDPOINTS, Right, Role};
-use disinherit_testkit::{Postgres, skipped};
-use serde_json::{Value, json};
+use serde_json::json;
+use umig::Forget;
 
 #[test]
 fn a_request_goes_its_way_over_http() {
-    let place = place();
+    goes_its_way(&place());
+}
+
+#[test]
+fn a_request_goes_its_way_over_http_in_postgres() {
+    in_postgres("the service", true, goes_its_way);
+}
+
+fn goes_its_way(place: &Place) {
     place.run(&["request", "four-eyes", "on"]).success();
-    let server = Server::start(&place, &FLAGS, None);
-    let admin = token(&place, "ann", "admin");
-    let approver = token(&place, "bob", "approver");
+    let server = Server::start(place, &FLAGS, None);
+    let admin = token(place, "ann", "admin");
+    let approver = token(place, "bob", "approver");
 
     let preview = server.post(&admin, "/api/v1/preview", &filing()).json();
     assert_eq!(preview["models"].as_array().unwrap().len(), 4);
@@ -75,7 +88,13 @@ fn a_request_goes_its_way_over_http() {
         (200, "application/zip")
     );
     let report = server.get(&admin, "/requests/1/report");
-    for words in ["membership inference", "with key", "Every step", "bob"] {
+    for words in [
+        "membership inference",
+        "with key",
+        "Every step",
+        "bob",
+        "request verify: 4 models judged, each at least: ",
+    ] {
         assert!(report.text.contains(words), "the report lacks: {words}");
     }
     let page = server.get(&admin, "/requests/1").text;
@@ -94,6 +113,7 @@ fn a_request_goes_its_way_over_http() {
         ("/models", "r1@1"),
         ("/log", "is whole"),
         ("/new", "Legal basis"),
+        ("/api", "OpenAPI 3.1"),
     ] {
         let page = server.get(&admin, path);
         assert!(
@@ -136,10 +156,18 @@ fn a_request_goes_its_way_over_http() {
 /// Every role, and everybody without one, against every endpoint.
 #[test]
 fn who_may_what() {
-    let place = Place::new();
+    may(&Place::new());
+}
+
+#[test]
+fn who_may_what_in_postgres() {
+    in_postgres("the service", false, may);
+}
+
+fn may(place: &Place) {
     let mut tokens: Vec<(Option<Role>, String)> = Role::ALL
         .into_iter()
-        .map(|role| (Some(role), token(&place, role.name(), role.name())))
+        .map(|role| (Some(role), token(place, role.name(), role.name())))
         .collect();
     let revoked = place.json(&["token", "new", "gone", "--role", "admin", "--json"]);
     place
@@ -182,7 +210,7 @@ fn who_may_what() {
     assert!(!listed.contains(&tokens[0].1) && !listed.contains("disinherit_"));
 
     // One address sends all the wrong tokens here.
-    let server = Server::start(&place, &["--executor=none", "--lockout-after", "0"], None);
+    let server = Server::start(place, &["--executor=none", "--lockout-after", "0"], None);
     let mut denied = 0;
     for endpoint in ENDPOINTS {
         let path = endpoint.path.replace("{id}", "7");
@@ -195,7 +223,7 @@ fn who_may_what() {
                 || endpoint.right == Right::Public;
             let got = answer.status;
             let for_people =
-                !path.starts_with("/api") && path != "/metrics" && endpoint.method == "GET";
+                !path.starts_with("/api/") && path != "/metrics" && endpoint.method == "GET";
             let expected = match (may, role, for_people) {
                 (true, ..) => {
                     assert!(
@@ -258,19 +286,47 @@ fn the_description_is_complete() {
             count += 1;
         }
     }
-    let api = ENDPOINTS.iter().filter(|end| end.path.starts_with("/api/"));
-    assert_eq!(count, api.count() - 1, "all but the description itself");
+    let api = || ENDPOINTS.iter().filter(|end| end.path.starts_with("/api/"));
+    assert_eq!(count, api().count() - 1, "all but the description itself");
+
+    // The page has every call with a command that makes it.
+    let viewer = token(&place, "ann", "viewer");
+    let page = server.get(&viewer, "/api").text;
+    for end in api().filter(|end| !end.path.ends_with("/openapi.json")) {
+        let heading = format!("<code>{} {}</code>", end.method, end.path);
+        let command = format!("&quot;$DESK{}&quot;</pre>", end.path.replace("{id}", "1"));
+        assert!(page.contains(&heading), "{heading}");
+        assert!(page.contains(&command), "{command}");
+    }
+    let filing = "-d '{&quot;forget&quot;:{&quot;classes&quot;:[&quot;...&quot;]}}'";
+    for words in [filing, "For the roles requester, admin.", "For every role."] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    // What refers to an object leads to it.
+    for part in page.split("href=\"#").skip(1) {
+        let anchor = part.split('"').next().unwrap();
+        assert!(page.contains(&format!("id=\"{anchor}\"")), "{anchor}");
+    }
+    assert!(!page.contains("<script") && !page.contains("://"), "{page}");
 }
 
 #[test]
 fn calls_are_looked_at() {
-    let place = Place::new();
+    looked_at(&Place::new());
+}
+
+#[test]
+fn calls_are_looked_at_in_postgres() {
+    in_postgres("the service", false, looked_at);
+}
+
+fn looked_at(place: &Place) {
     let server = Server::start(
-        &place,
+        place,
         &["--executor", "none", "--largest-body", "4KiB"],
         None,
     );
-    let admin = token(&place, "ann", "admin");
+    let admin = token(place, "ann", "admin");
     let bearer = format!("Bearer {admin}");
     let json = ("content-type", "application/json");
     let auth = ("authorization", bearer.as_str());
@@ -337,6 +393,7 @@ fn calls_are_looked_at() {
         "state=done",
         "after=x",
         "limit=-1",
+        "state=%00",
     ] {
         assert_eq!(
             server
@@ -362,6 +419,9 @@ fn calls_are_looked_at() {
         r#"{"forget": {"source": "a"}, "deadline": 1}"#,
         r#"{"forget": {"source": "a"}, "requester": "\u001b[2J"}"#,
         r#"{"forget": {"source": "a"}, "from": ["no@1"]}"#,
+        r#"{"forget": {"source": "a\u0000b"}}"#,
+        r#"{"forget": {"classes": ["\u0000"]}}"#,
+        r#"{"forget": {"source": "a"}, "from": ["\u0000"]}"#,
     ] {
         let answer = post(&[], wrong);
         assert_eq!(answer.status, 400, "{wrong}: {}", answer.text);
@@ -374,6 +434,15 @@ fn calls_are_looked_at() {
         &body,
     );
     assert_eq!(text.status, 415);
+    // Databases differ in what they take as text: what no name has is asked of none.
+    for query in ["models?prefix=%00", "models?after=%00"] {
+        let status = server.get(&admin, &format!("/api/v1/{query}")).status;
+        assert_eq!(status, 400, "{query}");
+    }
+    for path in ["/models?q=%00", "/models?network=%00", "/models?after=%00"] {
+        let status = server.get(&admin, path).status;
+        assert!(status < 500, "{path}: {status}");
+    }
     for path in [
         "/api/v1/requests/0",
         "/api/v1/requests/-1",
@@ -397,99 +466,6 @@ fn calls_are_looked_at() {
     assert_eq!(server.call("GET", "/healthz", &[], "").status, 200);
     assert_eq!(server.call("GET", "/readyz", &[], "").status, 200);
     assert!(server.stop());
-}
-
-/// The page in a browser: a cookie that scripts cannot read, forms of other pages refused, nothing loaded from
-/// elsewhere, what people write shown as text.
-#[test]
-fn browsers_are_kept_safe() {
-    let place = Place::new();
-    let server = Server::start(&place, &["--executor", "none"], None);
-    let admin = token(&place, "<b>ann</b>", "admin");
-    let form = ("content-type", "application/x-www-form-urlencoded");
-    let own = ("sec-fetch-site", "same-origin");
-    let signed = server.call("POST", "/sign-in", &[form, own], &format!("token={admin}"));
-    assert_eq!(signed.status, 303);
-    let cookie = signed.headers["set-cookie"].clone();
-    assert!(
-        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"),
-        "{cookie}"
-    );
-    assert_eq!(
-        server
-            .call("POST", "/sign-in", &[form, own], "token=wrong")
-            .status,
-        401
-    );
-    let proxied = [form, own, ("x-forwarded-proto", "https")];
-    let signed = server.call("POST", "/sign-in", &proxied, &format!("token={admin}"));
-    assert!(signed.headers["set-cookie"].contains("Secure"));
-
-    let cookie = ("cookie", cookie.split(';').next().unwrap());
-    let filing = "what=source&names=%3Cscript%3Ealert(1)%3C%2Fscript%3E&then=file";
-    for foreign in [
-        ("sec-fetch-site", "cross-site"),
-        ("sec-fetch-site", "same-site"),
-        ("origin", "http://evil.example"),
-        ("x-nothing", "said"),
-    ] {
-        let answer = server.call("POST", "/new", &[form, cookie, foreign], filing);
-        assert_eq!(answer.status, 403, "{foreign:?}");
-        let sign_in = server.call(
-            "POST",
-            "/sign-in",
-            &[form, cookie, foreign],
-            &format!("token={admin}"),
-        );
-        assert_eq!(sign_in.status, 403, "{foreign:?}");
-    }
-    let filed = server.call("POST", "/new", &[form, cookie, own], filing);
-    assert_eq!(
-        (filed.status, filed.headers["location"].as_str()),
-        (303, "/requests/1")
-    );
-    let page = server.call("GET", "/requests/1", &[cookie], "");
-    assert!(
-        page.text.contains("&lt;script&gt;") && !page.text.contains("<script"),
-        "{}",
-        page.text
-    );
-    assert!(page.text.contains("&lt;b&gt;ann"), "{}", page.text);
-    let policy = &page.headers["content-security-policy"];
-    assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
-    assert!(!page.text.contains("http://") && !page.text.contains("https://"));
-    assert_eq!(
-        (
-            page.headers["cache-control"].as_str(),
-            page.headers["x-content-type-options"].as_str()
-        ),
-        ("no-store", "nosniff")
-    );
-    let unseen = server.call(
-        "POST",
-        "/requests/1/reject",
-        &[form, cookie, own],
-        "text=double&seen=999",
-    );
-    assert_eq!(unseen.status, 412, "{}", unseen.text);
-    let rejected = server.call(
-        "POST",
-        "/requests/1/reject",
-        &[form, cookie, own],
-        "text=double",
-    );
-    assert_eq!(rejected.status, 303);
-    let preview = server.call(
-        "POST",
-        "/new",
-        &[form, cookie, own],
-        "what=classes&names=3&then=preview",
-    );
-    assert!(
-        preview.status == 200 && preview.text.contains("role=\"alert\""),
-        "{}",
-        preview.text
-    );
 }
 
 /// A client that sends its call byte by byte, or never ends it, keeps nobody from being answered, and does not
@@ -522,184 +498,30 @@ fn slow_clients_hold_nobody_up() {
     drop(open);
 }
 
-/// A server is killed in the middle of a run; the next one takes the job up, and nothing is done twice.
-fn survives_kills(place: &Place) {
-    let admin = token(place, "ann", "admin");
-    for point in ["draft:2", "publish after commit"] {
-        let mut server = Server::start(place, &FLAGS, None);
-        let state = server.get(&admin, "/api/v1/requests/1").json()["state"].clone();
-        if state == Value::Null {
-            server.post(&admin, "/api/v1/requests", &filing());
-            server.step(&admin, "plan", &plan());
-            server.step(&admin, "approve", &json!({}));
-            assert!(server.stop());
-            let files = Server::start(place, &[&FLAGS[..], &["--executor", "none"]].concat(), None);
-            files.step(&admin, "run", &json!({}));
-            let twice = files.post(&admin, "/api/v1/requests/1/run", &json!({}));
-            assert_eq!(twice.status, 409, "{}", twice.text);
-            assert!(files.stop());
-            server = Server::start(place, &FLAGS, Some(point));
-        } else {
-            assert!(server.stop());
-            server = Server::start(place, &FLAGS, Some(point));
-        }
-        let begun = Instant::now();
-        while server.child.try_wait().unwrap().is_none()
-            && begun.elapsed() < Duration::from_secs(150)
-        {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        assert!(
-            server.child.try_wait().unwrap().is_some(),
-            "`{point}` was not passed"
-        );
-    }
-    // Two servers at once: one of them does the job.
-    let servers = [(); 2].map(|()| Server::start(place, &FLAGS, None));
-    assert_eq!(servers[0].job(&admin)["state"], "done");
-    assert_eq!(servers[1].step(&admin, "verify", &json!({}))["id"], 1);
-    assert_eq!(servers[0].job(&admin)["state"], "done");
-    let log = place.json(&["log", "--operations", "--json"]);
-    let count = |command: &str| {
-        let rows = log["operations"].as_array().or(log.as_array()).unwrap();
-        rows.iter().filter(|row| row["command"] == command).count()
-    };
-    assert_eq!(
-        (
-            count("unlearn"),
-            count("request verify"),
-            count("request new")
-        ),
-        (1, 1, 1),
-        "{log}"
-    );
-    for server in servers {
-        assert!(server.stop());
-    }
-    place.run(&["fsck"]).success();
-}
-
+/// Every open request whose deadline is over is counted, more of them than a list has.
 #[test]
-fn killed_servers_lose_no_job_in_sqlite() {
-    survives_kills(&place());
-}
-
-#[test]
-fn killed_servers_lose_no_job_in_postgres() {
-    let database = match Postgres::start() {
-        Ok(database) => database,
-        Err(why) => return skipped("the service over PostgreSQL", &why),
-    };
-    let place = place_in(&database);
-    place
-        .run(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"])
-        .success();
-    place.run(&["key", "proof.pem"]).success();
-    survives_kills(&place);
-}
-
-/// A step of request 1 that is sent to a server which is killed: before it commits, after it, or, of what is a job, after
-/// it has answered.
-struct Doomed<'a> {
-    step: &'static str,
-    body: Value,
-    points: &'a [&'a str],
-}
-
-const COMMITS: [&str; 2] = ["publish before commit", "publish after commit"];
-const PURGES: [&str; 1] = ["purge after commit"];
-const JOB: [&str; 0] = [];
-
-fn doomed() -> [Doomed<'static>; 8] {
-    let step = |step, body, points| Doomed { step, body, points };
-    [
-        step("new", filing(), &COMMITS),
-        step("plan", plan(), &COMMITS),
-        step("approve", json!({}), &COMMITS),
-        step("run", json!({}), &JOB),
-        step("verify", json!({}), &JOB),
-        step("certify", json!({}), &COMMITS),
-        step("purge", json!({}), &PURGES),
-        step("close", json!({}), &COMMITS),
-    ]
-}
-
-/// Three servers of one registry: at every step one of them is killed, and the two others go on from what is committed.
-#[test]
-fn a_replica_is_killed_at_every_step_in_postgres() {
-    let database = match Postgres::start() {
-        Ok(database) => database,
-        Err(why) => return skipped("replicas over PostgreSQL", &why),
-    };
-    let place = place_in(&database);
-    place
-        .run(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"])
-        .success();
-    place.run(&["key", "proof.pem"]).success();
-    let admin = token(&place, "ann", "admin");
-    let bearer = format!("Bearer {admin}");
-    let passive = [&FLAGS[..], &["--executor", "none"]].concat();
-    let others = [
-        Server::start(&place, &passive, None),
-        Server::start(&place, &FLAGS, None),
-    ];
-    let seen = || {
-        let lists = others.each_ref().map(|server| {
-            server.get(&admin, "/api/v1/requests?state=all").json()["requests"].clone()
-        });
-        assert_eq!(lists[0], lists[1], "replicas differ");
-        lists[0].clone()
-    };
-    for Doomed { step, body, points } in doomed() {
-        let path = match step {
-            "new" => "/api/v1/requests".to_owned(),
-            step => format!("/api/v1/requests/1/{step}"),
+fn metrics_count_all_that_is_overdue() {
+    let place = Place::new();
+    let registry = place.registry();
+    let forget = Forget::Source("clinic".into());
+    let asked = registry.asked(&forget).unwrap();
+    for number in 0..1003 {
+        let filing = Filing {
+            asked: asked.clone(),
+            from: Vec::new(),
+            requester: None,
+            basis: None,
+            received: 1,
+            // The last one is not overdue.
+            deadline: if number == 1002 { 1 << 50 } else { 2 },
         };
-        for point in points {
-            let before = seen();
-            let mut third = Server::start(&place, &passive, Some(point));
-            let key = format!("{step}: {point}");
-            let headers = [
-                ("authorization", bearer.as_str()),
-                ("content-type", "application/json"),
-                ("idempotency-key", &key),
-            ];
-            let lost = third.try_call("POST", &path, &headers, &body.to_string());
-            assert!(
-                lost.is_err() && !third.child.wait().unwrap().success(),
-                "{key}"
-            );
-            assert_eq!(seen() != before, point.ends_with("after commit"), "{key}");
-            // Nothing tells whether the call was answered: it is not done again by the way.
-            let again = others[0].call("POST", &path, &headers, &body.to_string());
-            assert_eq!(again.status, 409, "{key}: {}", again.text);
-        }
-        if points.is_empty() {
-            let mut third = Server::start(&place, &passive, None);
-            third.step(&admin, step, &body);
-            third.child.kill().unwrap();
-            third.child.wait().unwrap();
-            assert_eq!(others[0].job(&admin)["state"], "done", "{step}");
-        }
+        registry.file_erasure(filing).unwrap();
     }
-    assert_eq!(seen().as_array().unwrap().len(), 1);
-    assert_eq!(seen()[0]["state"], "closed");
-    let log = place.json(&["log", "--operations", "--json"]);
-    let rows = log["operations"].as_array().or(log.as_array()).unwrap();
-    for once in [
-        "request new",
-        "request approve",
-        "unlearn",
-        "request verify",
-        "request certify",
-        "purge",
-        "request close",
-    ] {
-        let count = rows.iter().filter(|row| row["command"] == once).count();
-        assert_eq!(count, 1, "{once}: {log}");
-    }
-    for server in others {
-        assert!(server.stop());
-    }
-    place.run(&["fsck"]).success();
+    let server = Server::start(&place, &["--executor", "none"], None);
+    let admin = token(&place, "ann", "admin");
+    server.step(&admin, "reject", &json!({"reason": "asked twice"}));
+    let metrics = server.get(&admin, "/metrics").text;
+    let line = "\ndisinherit_erasure_requests_overdue 1001\n";
+    assert!(metrics.contains(line), "{metrics}");
+    assert!(server.stop());
 }
