@@ -230,6 +230,7 @@ fn graph(error: &GraphError) -> Option<&'static str> {
         | GraphError::Cycle { .. }
         | GraphError::Weight { .. }
         | GraphError::Format(..)
+        | GraphError::NotReadable(_)
         | GraphError::NotWritable(_) => None,
     }
 }

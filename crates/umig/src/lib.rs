@@ -21,6 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod assembled;
 mod error;
 pub mod formats;
 mod graph;
