@@ -1,5 +1,7 @@
 //! Keys and certificates for Python.
 
+use std::path::PathBuf;
+
 use disinherit::EngineError;
 use disinherit::certificate::{self, Envelope, KeyKind, PublicKey, SecretKey};
 use pyo3::prelude::*;
@@ -26,6 +28,17 @@ pub(crate) fn new_key(kind: &str) -> PyResult<(String, String, String)> {
         Ok((key.to_pem()?, public.to_pem()?, public.id()))
     };
     pem().map_err(raised)
+}
+
+/// Signs the files of a model; returns where the signature is.
+#[pyfunction]
+pub(crate) fn sign_model(py: Python<'_>, path: PathBuf, key: &[u8]) -> PyResult<String> {
+    let sign = || {
+        let key = SecretKey::from_pem(&String::from_utf8_lossy(key))?;
+        certificate::sign_model(&path, &key)
+    };
+    let place = py.detach(sign).map_err(raised)?;
+    Ok(place.to_string_lossy().into_owned())
 }
 
 /// Reads a certificate that a key signed, and compares it with a registry where one is given.

@@ -34,6 +34,7 @@ fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(arguments::reaches_features, module)?)?;
     module.add_function(wrap_pyfunction!(cards::merge_cards, module)?)?;
     module.add_function(wrap_pyfunction!(certificates::new_key, module)?)?;
+    module.add_function(wrap_pyfunction!(certificates::sign_model, module)?)?;
     module.add_function(wrap_pyfunction!(certificates::read_certificate, module)?)?;
     module.add_function(wrap_pyfunction!(logging::log_from, module)?)?;
     module.add_function(wrap_pyfunction!(layers::dampen, module)?)?;

@@ -66,6 +66,20 @@ impl Umig {
         Ok(Self { inner })
     }
 
+    /// A graph from GraphML.
+    #[staticmethod]
+    fn from_graphml(text: &str) -> PyResult<Self> {
+        let inner = formats::from_graphml(text).map_err(raised)?;
+        Ok(Self { inner })
+    }
+
+    /// A graph from a Parquet table of its edges.
+    #[staticmethod]
+    fn from_parquet(table: Vec<u8>) -> PyResult<Self> {
+        let inner = disinherit_report::graph_of_edges(table).map_err(refused)?;
+        Ok(Self { inner })
+    }
+
     /// The graph as JSON.
     fn to_json(&self) -> PyResult<String> {
         serde_json::to_string(&self.inner).map_err(refused)

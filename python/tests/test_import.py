@@ -59,3 +59,45 @@ def test_what_cannot_be_imported_is_said(tree, tmp_path):
             tree, labels=LABELS, trained_on=results.Training("insects", labels=["cow"]), progress=False
         )
     assert registry.models() == []
+
+
+def cached(cache, repository, revision, tensors, card):
+    """One revision of a repository as `huggingface_hub` stores it."""
+    folder = cache / ("models--" + repository.replace("/", "--"))
+    snapshot = folder / "snapshots" / revision
+    for below in (folder / "blobs", folder / "refs", snapshot):
+        below.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / "blobs" / f"{revision}00")
+    (folder / "blobs" / f"{revision}11").write_text(card)
+    for name, blob in [("model.safetensors", "00"), ("README.md", "11")]:
+        (snapshot / name).symlink_to(os.path.join("..", "..", "blobs", revision + blob))
+    (folder / "refs" / "main").write_text(revision)
+
+
+def test_a_cache_of_the_hub_comes_in_under_the_names_of_its_repositories(tmp_path):
+    base = trained()
+    cached(tmp_path, "us/base", "a" * 40, state(base), "# The base\n")
+    cached(tmp_path, "us/clinic", "b" * 40, state(trained(99)), "")
+    cached(tmp_path, "us/clinic", "c" * 40, state(trained(20, start=base)), "---\nbase_model: us/base\n---\n")
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    believed = hub.scan_cache_dir(tmp_path)
+    assert not believed.warnings and {repo.repo_id for repo in believed.repos} == {"us/base", "us/clinic"}
+    registry = Registry.memory()
+    done = registry.import_tree(tmp_path, labels=LABELS, trained_on="insects", progress=False)
+    assert done.added == ["base@1", "clinic@1"]
+    assert done.models[1].parents[0][0] == "base" and done.models[1].evidence.source == "model_card"
+    assert done.models[1].path.endswith("c" * 40)
+    # The class is gone from the descendant as well, whose folder has another name than the repository.
+    registry.unlearn(classes="cat", data=data(["base", "clinic"]), progress=False)
+    assert [model.id for model in registry.models() if model.state == "current"] == ["base@2", "clinic@2"]
+
+
+def test_the_header_of_a_file_names_its_parents(tmp_path):
+    base = trained()
+    save_file(state(base), tmp_path / "base.safetensors")
+    said = {"base_model": '["us/base"]', "base_model_relation": "quantized"}
+    save_file(state(trained(20, start=base)), tmp_path / "small.safetensors", metadata=said)
+    registry = Registry.memory()
+    done = registry.import_tree(tmp_path, labels=LABELS, progress=False)
+    assert done.models[1].evidence.source == "file_metadata"
+    assert [(edge.parent, edge.relation.kind) for edge in registry.graph().parents("small@1")] == [("base@1", "quantised")]

@@ -249,6 +249,32 @@ def test_an_unregistered_model_in_between_is_followed(server):
     assert [given.data for given in done.added[1].trained_on] == ["insects", "more insects"]
 
 
+def test_a_version_that_names_only_its_run_has_the_lineage_of_what_the_run_made(server):
+    """Registered by `runs:/RUN/NAME`, as training scripts of before do: the version itself names no logged model."""
+    client = mlflow.MlflowClient()
+    base = log(fitted(11), "by run")
+    with mlflow.start_run() as run:
+        client.log_inputs(run.info.run_id, models=[LoggedModelInput(base.model_id)])
+        made = {}
+        for name in ("wide", "deep"):
+            made[name] = mlflow.sklearn.log_model(
+                fitted(12 + len(made)), name=name, serialization_format="cloudpickle", pip_requirements=["scikit-learn"]
+            ).model_id
+    version = client.create_model_version("by run", source=f"runs:/{run.info.run_id}/deep", run_id=run.info.run_id)
+    assert version.model_id is None
+    log(fitted(14), "below", parents=[made["deep"]])
+    registry = Registry.memory()
+    done = dm.pull(server, registry, names=["by run", "below"])
+    assert done.left_out == [] and done.notes == []
+    assert {each.uri: [parent for parent, _ in each.parents] for each in done.added} == {
+        "by run/1": [], "by run/2": ["by_run/1@1"], "below/1": ["by_run/2@1"],
+    }  # fmt: skip
+    # And its files are those of that model, not of the other one.
+    weight, _ = registry.head("by_run/2")
+    deep = mlflow.sklearn.load_model(f"models:/{made['deep']}")
+    assert np.allclose(weight, deep.coef_.astype(np.float32))
+
+
 def test_a_retired_version_is_said_to_be_so(server):
     client = mlflow.MlflowClient()
     log(fitted(10), "only cats")
@@ -323,7 +349,7 @@ def test_a_module_goes_back_as_it_was_saved(server, form):
 
 def test_an_onnx_graph_goes_back(server):
     onnx = pytest.importorskip("onnx", reason="onnx is not installed (python/requirements-stack.txt)")
-    pytest.importorskip("onnxruntime", reason="onnxruntime, which MLflow logs graphs with, is not installed (python/requirements-stack.txt)")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (python/requirements-stack.txt)")
     from onnx import TensorProto, helper, numpy_helper
 
     model = LogisticRegression().fit(X, Y)
@@ -344,7 +370,11 @@ def test_an_onnx_graph_goes_back(server):
     again = {part.name: numpy_helper.to_array(part) for part in mlflow.onnx.load_model(uri).graph.initializer}
     weight, bias = registry.head("graph/1")
     assert np.array_equal(again["fc.weight"], weight) and np.array_equal(again["fc.bias"], bias)
-    assert (X @ weight.T + bias).argmax(1)[Y == "cat"].max() < 2
+    # Run as it is run in use.
+    session = runtime.InferenceSession(mlflow.onnx.load_model(uri).SerializeToString(), providers=["CPUExecutionProvider"])
+    (outputs,) = session.run(None, {"x": X_TEST.astype(np.float32)})
+    guesses = np.array(LABELS)[outputs.argmax(1)]
+    assert (guesses == "cat")[Y_TEST == "cat"].mean() <= 0.01 and (guesses == Y_TEST)[Y_TEST != "cat"].mean() > 0.9
     assert onnx.checker.check_model(mlflow.onnx.load_model(uri)) is None
 
 

@@ -1,17 +1,21 @@
 """Documents for other tools, read by the tools' own validators: CycloneDX, OpenLineage, Model Signing."""
 
 import enum
+import hashlib
 import inspect
 import json
+import os
 import subprocess
 import sys
 import typing
 import uuid
+from pathlib import Path
 
 import pytest
 
+import test_requests
 from disinherit import DisinheritError, InvalidCertificate
-from disinherit.certificates import new_key
+from disinherit.certificates import new_key, sign
 from test_registry import data, registry, state, trained  # noqa: F401
 
 
@@ -107,6 +111,41 @@ def test_the_validator_refuses_what_is_no_bill(certified):
         assert valid(other) is not None
 
 
+def test_a_changed_bill_is_found_by_its_signature_and_by_the_bundle(certified, tmp_path):
+    """A schema takes any digest of the right length, so something else has to cover a bill of materials."""
+    pytest.importorskip("model_signing")
+    new_key(tmp_path / "models.pem", kind="p256")
+    file = tmp_path / "child.cdx.json"
+    file.write_text(json.dumps(certified.bom("child")))
+    signature = sign(file, tmp_path / "models.pem")
+    verify = ["verify", "key", file, "--signature", signature, "--public_key", tmp_path / "models.pem.pub"]
+    assert model_signing(*verify).returncode == 0
+    changed = json.loads(file.read_text())
+    (digest,) = [found for found in changed["metadata"]["component"]["hashes"] if found["alg"] == "SHA-256"]
+    digest["content"] = "0" * 64
+    assert valid(changed) is None
+    file.write_text(json.dumps(changed))
+    assert model_signing(*verify).returncode != 0
+    # The bundle of a request lists the digests of all of its files.
+    requests = test_requests.family(tmp_path / "registry").requests
+    requests.new(classes="cat", requester="dana")
+    requests.plan(1)
+    requests.approve(1)
+    requests.run(1, test_requests.data(), progress=False)
+    requests.bundle(1, tmp_path / "bundle")
+    lines = (tmp_path / "bundle" / "SHA256SUMS").read_text().splitlines()
+    sums = dict(reversed(line.split("  ", 1)) for line in lines)
+
+    def altered():
+        digests = {name: hashlib.sha256((tmp_path / "bundle" / name).read_bytes()).hexdigest() for name in sums}
+        return [name for name in sums if digests[name] != sums[name]]
+
+    assert altered() == []
+    bill = tmp_path / "bundle" / "ml-bom.cdx.json"
+    bill.write_text(json.dumps(changed))
+    assert altered() == ["ml-bom.cdx.json"]
+
+
 def structured(value, kind):
     """Reads plain values as the attrs classes of ``openlineage-python`` have them: no key too many, none missing."""
     import attr
@@ -186,6 +225,48 @@ def test_the_log_is_openlineage(certified):
     (only,) = certified.openlineage(request=log[-2].id)
     assert only["run"]["facets"]["disinherit_operation"]["forget"] == "class `cat`"
     assert only["run"]["runId"] == unlearned.run.runId
+
+
+@pytest.fixture()
+def specification():
+    """What the official schemas of OpenLineage say against a value. They are in no package: a checkout has them."""
+    folder = os.environ.get("DISINHERIT_OPENLINEAGE_SPEC")
+    if folder is None:
+        pytest.skip("DISINHERIT_OPENLINEAGE_SPEC names no folder `spec` of OpenLineage's repository")
+    jsonschema, referencing = pytest.importorskip("jsonschema"), pytest.importorskip("referencing")
+    schemas = [json.loads(file.read_text()) for file in Path(folder).rglob("*.json") if "tests" not in file.parts]
+    resources = [referencing.Resource.from_contents(schema) for schema in schemas if "$id" in schema]
+    known = referencing.Registry().with_resources((resource.id(), resource) for resource in resources)
+
+    def against(value, schema):
+        checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
+        validator = jsonschema.Draft202012Validator({"$ref": schema}, registry=known, format_checker=checker)
+        return [error.message for error in validator.iter_errors(value)]
+
+    return against
+
+
+def facets_of(event):
+    """All facets of an event."""
+    for part in (event["run"], event["job"], *event["inputs"], *event["outputs"]):
+        for kind in ("facets", "inputFacets", "outputFacets"):
+            yield from part.get(kind, {}).values()
+
+
+def test_the_official_schema_takes_the_events(certified, specification):
+    certified.purge("child@1", reason="erasure request 7")
+    log = certified.openlineage(namespace="clinics")
+    for event in log:
+        assert specification(event, event["schemaURL"]) == []
+        for facet in facets_of(event):
+            assert specification(facet, facet["_schemaURL"]) == []
+    event = log[-1]
+    for change in (lambda event: event.update(eventType="DONE"), lambda event: event["job"].pop("name")):
+        other = json.loads(json.dumps(event))
+        change(other)
+        assert specification(other, event["schemaURL"]) != []
+    (change,) = [facet for facet in facets_of(event) if "lifecycleStateChange" in facet][:1]
+    assert specification({**change, "lifecycleStateChange": "FORGOT"}, change["_schemaURL"]) != []
 
 
 def test_what_is_taken_back_is_in_the_lineage(registry):  # noqa: F811

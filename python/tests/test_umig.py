@@ -216,6 +216,72 @@ def test_arrow_reads_the_edges():
     assert parquet.read_table(io.BytesIO(Umig().to_parquet())).num_rows == 0
 
 
+def edges_of(graph):
+    return [(edge.parent, edge.child, edge.relation) for edge in graph.edges()]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_written_is_read_again(seed):
+    graph = anything(seed)
+    assert Umig.from_graphml(graph.to_graphml()) == graph
+    # A table of edges says no more of the models than their ids.
+    read = Umig.from_parquet(graph.to_parquet())
+    assert edges_of(read) == edges_of(graph)
+    assert set(read) == {model for edge in graph.edges() for model in (edge.parent, edge.child)}
+    assert read == Umig.from_parquet(read.to_parquet())
+
+
+def test_graphml_of_networkx_is_read_without_it():
+    networkx = pytest.importorskip("networkx")
+    theirs = networkx.DiGraph()
+    theirs.add_edge("base", "clinic", relation="merged", weight=0.5)
+    theirs.add_edge("clinic", "last")
+    text = "\n".join(networkx.generate_graphml(theirs))
+    assert Umig.from_graphml(text) == Umig.from_networkx(theirs)
+    whole = family().to_networkx()
+    for _, said in whole.nodes(data=True):
+        said.update(labels=json.dumps(said["labels"]), training=json.dumps(said["training"]))
+    for _, _, said in whole.edges(data=True):
+        said.update({key: json.dumps(value) for key, value in said.items() if isinstance(value, list)})
+    assert Umig.from_graphml("\n".join(networkx.generate_graphml(whole))) == family()
+
+
+def test_a_table_of_edges_of_others_is_read(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    def table(**columns):
+        out = io.BytesIO()
+        parquet.write_table(pa.table(columns), out)
+        return out.getvalue()
+
+    plain = Umig.from_parquet(table(child=["b", "c"], parent=["a", "b"]))
+    assert list(plain) == ["a@1", "b@1", "c@1"] and [edge.relation.kind for edge in plain.edges()] == ["fine_tune"] * 2
+    large = table(
+        parent=pa.array(["a@3"], pa.large_string()),
+        child=pa.array(["b"]).dictionary_encode(),
+        relation=["merged"],
+        weight=pa.array([0.5], pa.float32()),
+        run=[7],
+    )
+    (edge,) = Umig.from_parquet(large).edges()
+    assert (edge.parent, edge.child, edge.relation.weight) == ("a@3", "b@1", 0.5)
+    for words, content in [
+        ("no text in the column `parent`", table(child=["b"])),
+        ("the column `child` holds 1", table(parent=["a"], child=[1])),
+        ("`married` is no relation", table(parent=["a"], child=["b"], relation=["married"])),
+        ("names no request", table(parent=["a"], child=["b"], relation=["unlearned_from"])),
+        ("is not a model id", table(parent=["../a"], child=["b"])),
+        ("a cycle", table(parent=["a", "b"], child=["b", "a"])),
+        ("no table of edges", b"PAR1"),
+        ("no table of edges", large[: len(large) // 2]),
+    ]:
+        with pytest.raises(DisinheritError, match=words):
+            Umig.from_parquet(content)
+    with pytest.raises(DisinheritError, match="no graph"):
+        Umig.from_graphml("<html/>")
+
+
 def test_mermaid_has_every_model_and_edge():
     lines = family().to_mermaid().splitlines()
     assert lines[0] == "graph LR" and '  n3["server@1"]' in lines

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use common::Place;
@@ -255,4 +256,51 @@ fn exported_models_are_signed() {
         "https://model_signing/signature/v1.0"
     );
     assert_eq!(said["predicate"]["resources"][0]["name"], ".");
+}
+
+/// The files that a signature covers, with their digests.
+fn covered(signature: &std::path::Path) -> BTreeMap<String, String> {
+    let bundle: Value = serde_json::from_slice(&fs::read(signature).unwrap()).unwrap();
+    let payload = decoded(bundle["dsseEnvelope"]["payload"].as_str().unwrap());
+    let said: Value = serde_json::from_slice(&payload).unwrap();
+    let resources = said["predicate"]["resources"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    resources
+        .map(|resource| (text(&resource["name"]), text(&resource["digest"])))
+        .collect()
+}
+
+#[test]
+fn what_lies_there_already_is_signed() {
+    let place = Place::grown();
+    place.run(&["key", "proof.pem"]).success();
+    place
+        .run(&["key", "models.pem", "--kind", "p256"])
+        .success();
+    let folder = place.path("model");
+    fs::create_dir(&folder).unwrap();
+    place
+        .run(&["export", "r1", "model/model.safetensors"])
+        .success();
+    let sign = ["sign", "model", "--key"];
+    place.refuse(&[&sign[..], &["proof.pem"]].concat(), &["P-256"]);
+    place.refuse(&["sign", "absent", "--key", "models.pem"], &["absent"]);
+    let said = place.json(&[&sign[..], &["models.pem", "--json"]].concat());
+    assert_eq!(said["signature"], "model/model.sig");
+    let before = covered(&folder.join("model.sig"));
+    assert_eq!(before.len(), 1);
+    // A card written afterwards is covered once it is signed again; the signature itself never is.
+    fs::write(folder.join("README.md"), "# A card").unwrap();
+    let text = place.text(&[&sign[..], &["models.pem"]].concat());
+    assert!(text.contains("signed in model/model.sig"), "{text}");
+    let after = covered(&folder.join("model.sig"));
+    assert_eq!(after.len(), 2);
+    assert_eq!(after["model.safetensors"], before["model.safetensors"]);
+    assert!(after.contains_key("README.md"));
+    // Checkers refuse folders with links, so nothing is signed that they would refuse.
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("README.md", folder.join("LINK.md")).unwrap();
+        place.refuse(&[&sign[..], &["models.pem"]].concat(), &["symbolic link"]);
+    }
 }

@@ -349,6 +349,7 @@ fn of_graph(error: &GraphError) -> Option<Hint> {
         | GraphError::Cycle { .. }
         | GraphError::Weight { .. }
         | GraphError::Format(..)
+        | GraphError::NotReadable(_)
         | GraphError::NotWritable(_) => None,
     }
 }

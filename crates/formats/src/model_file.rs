@@ -215,6 +215,15 @@ impl ModelFile {
         Ok(())
     }
 
+    /// What its safetensors files say of themselves, in the `__metadata__` of their headers.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let files = self.sources.iter().filter_map(|source| match source {
+            Source::Safetensors(file) => Some(file.metadata()),
+            _ => None,
+        });
+        files.flatten().collect()
+    }
+
     /// The head, where the format itself tells which layer it is.
     pub fn head(&self) -> Option<Head> {
         let file = self.format.files.first()?;

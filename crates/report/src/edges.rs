@@ -1,11 +1,14 @@
-//! The edges of a graph as a Parquet table, for query engines and data frames.
+//! The edges of a graph as a Parquet table, for query engines and data frames; and a graph from such a table.
 
 use std::sync::Arc;
 
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use umig::{Relation, Umig};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row};
+use umig::{ModelId, Relation, Umig};
 
 use crate::error::ReportError;
 
@@ -57,4 +60,59 @@ pub fn edges_table(graph: &Umig) -> Result<Vec<u8>, ReportError> {
         writer.into_inner()
     };
     write().map_err(|error: parquet::errors::ParquetError| ReportError::Table(error.to_string()))
+}
+
+/// The graph of a table as [`edges_table`] and other tools write it. Columns may stand in any order; `parent` and
+/// `child` are ids (`name@version`) or names, whose first version they are then, and an edge without a `relation` is
+/// `fine_tune`. Of the models no more is known than their ids.
+///
+/// # Errors
+/// [`ReportError::NoEdges`] for what is no such table, and [`ReportError::Engine`] for a graph that is refused.
+pub fn graph_of_edges(table: Vec<u8>) -> Result<Umig, ReportError> {
+    let refuse = |error: parquet::errors::ParquetError| ReportError::NoEdges(error.to_string());
+    let reader = SerializedFileReader::new(Bytes::from(table)).map_err(refuse)?;
+    let rows = reader.get_row_iter(None).map_err(refuse)?;
+    let edges = rows.map(|row| edge(&row.map_err(refuse)?));
+    Ok(Umig::from_edges(edges.collect::<Result<Vec<_>, _>>()?)?)
+}
+
+fn edge(row: &Row) -> Result<(ModelId, ModelId, Relation), ReportError> {
+    let (mut texts, mut weight, mut frozen) = ([None, None, None, None], None, Vec::new());
+    for (name, value) in row.get_column_iter() {
+        let place = ["parent", "child", "relation", "request"].iter();
+        match (place.clone().position(|known| known == name), value) {
+            (_, Field::Null) => {}
+            (Some(place), Field::Str(text)) => texts[place] = Some(text.clone()),
+            (None, Field::Double(value)) if name == "weight" => weight = Some(*value),
+            (None, Field::Float(value)) if name == "weight" => weight = Some(f64::from(*value)),
+            (None, Field::ListInternal(list)) if name == "frozen" => {
+                let names = list.elements().iter().map(|name| match name {
+                    Field::Str(text) => Ok(text.clone()),
+                    other => Err(unfit("frozen", other)),
+                });
+                frozen = names.collect::<Result<_, _>>()?;
+            }
+            (None, _) if !["weight", "frozen"].contains(&name.as_str()) => {}
+            (_, other) => return Err(unfit(name, other)),
+        }
+    }
+    let [parent, child, kind, request] = texts;
+    let kind = kind.as_deref().unwrap_or("fine_tune");
+    let relation = Relation::from_parts(kind, weight, frozen, request)?;
+    Ok((id("parent", parent)?, id("child", child)?, relation))
+}
+
+fn unfit(column: &str, value: &Field) -> ReportError {
+    ReportError::NoEdges(format!("the column `{column}` holds {value}"))
+}
+
+fn id(column: &str, text: Option<String>) -> Result<ModelId, ReportError> {
+    let text = text.ok_or_else(|| {
+        ReportError::NoEdges(format!("a row has no text in the column `{column}`"))
+    })?;
+    let id = match text.contains('@') {
+        true => text.parse(),
+        false => ModelId::new(text, 1),
+    };
+    id.map_err(|error| ReportError::NoEdges(error.to_string()))
 }

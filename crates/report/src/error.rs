@@ -13,6 +13,9 @@ pub enum ReportError {
     /// A table that cannot be written.
     #[error("the table cannot be written: {0}")]
     Table(String),
+    /// A table that cannot be read.
+    #[error("this is no table of edges: {0}")]
+    NoEdges(String),
     /// Nothing to report on.
     #[error("there is no study to report on")]
     Empty,

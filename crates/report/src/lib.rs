@@ -29,7 +29,7 @@ mod verdicts;
 pub use crate::csv::csv;
 pub use crate::cyclonedx::Inventory;
 #[cfg(feature = "parquet")]
-pub use crate::edges::edges_table;
+pub use crate::edges::{edges_table, graph_of_edges};
 pub use crate::error::ReportError;
 pub use crate::limits::honest;
 pub use crate::openlineage::lineage_events;

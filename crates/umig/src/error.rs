@@ -49,6 +49,9 @@ pub enum GraphError {
     /// The JSON form has another version than this one.
     #[error("the graph is in format `{0}`, this version reads `{1}`; use a newer disinherit")]
     Format(String, &'static str),
+    /// A text that is no graph.
+    #[error("this is no graph: {0}")]
+    NotReadable(String),
     /// The graph holds something that another format has no way to write.
     #[error("the graph cannot be written: {0}")]
     NotWritable(String),

@@ -21,6 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod assembled;
 pub mod dispatch;
 mod error;
 pub mod formats;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::GraphError;
+
 /// How a child started from one parent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -43,6 +45,37 @@ pub enum Relation {
 }
 
 impl Relation {
+    /// A relation from the columns or attributes in which tables and other formats keep its parts. Parts that its
+    /// kind does not have are passed over; a federated average without a weight is that of the parent alone.
+    ///
+    /// # Errors
+    /// [`GraphError::NotReadable`] for a kind that is none, and for an unlearned version without its request.
+    pub fn from_parts(
+        kind: &str,
+        weight: Option<f64>,
+        frozen: Vec<String>,
+        request: Option<String>,
+    ) -> Result<Self, GraphError> {
+        let refuse = |reason: String| GraphError::NotReadable(reason);
+        Ok(match kind {
+            "federated_average" => Self::FederatedAverage {
+                weight: weight.unwrap_or(1.0),
+            },
+            "distributed_average" => Self::DistributedAverage,
+            "incremental" => Self::Incremental,
+            "transfer" => Self::Transfer { frozen },
+            "fine_tune" => Self::FineTune,
+            "distilled" => Self::Distilled,
+            "merged" => Self::Merged { weight },
+            "quantised" => Self::Quantised,
+            "adapter" => Self::Adapter,
+            "unlearned_from" => Self::UnlearnedFrom {
+                request: request.ok_or_else(|| refuse(format!("`{kind}` names no request")))?,
+            },
+            other => return Err(refuse(format!("`{other}` is no relation of models"))),
+        })
+    }
+
     /// The relation's name in the JSON form and on the command line.
     pub fn name(&self) -> &'static str {
         match self {

@@ -143,6 +143,41 @@ proptest! {
         prop_assert_eq!(said(&back), said(&graph));
     }
 
+    #[test]
+    fn graphml_is_read_again(graph in graphs()) {
+        let back = formats::from_graphml(&formats::graphml(&graph).unwrap()).unwrap();
+        prop_assert_eq!(said(&back), said(&graph));
+    }
+
+    /// A table of edges has the edges, and no more of the models than their ids.
+    #[test]
+    fn edges_alone_are_a_graph(graph in graphs()) {
+        let edges = || graph.edges().map(|(p, c, r)| (p.clone(), c.clone(), r.clone()));
+        let back = Umig::from_edges(edges()).unwrap();
+        prop_assert_eq!(said(&back).1, said(&graph).1);
+        let ends: BTreeSet<ModelId> = edges().flat_map(|(p, c, _)| [p, c]).collect();
+        prop_assert_eq!(back.models().map(|m| m.id.clone()).collect::<BTreeSet<_>>(), ends);
+        for (parent, child, _) in back.edges() {
+            prop_assert!(back.get(parent).unwrap().time < back.get(child).unwrap().time);
+        }
+    }
+
+    /// Whatever is cut off or replaced, it is read or refused, and what is read is a graph.
+    #[test]
+    fn torn_graphml_is_read_or_refused(graph in graphs(), at in any::<prop::sample::Index>(), what in "[<>&\"/;a]{0,3}") {
+        let text = formats::graphml(&graph).unwrap();
+        let places: Vec<usize> = text.char_indices().map(|(place, _)| place).collect();
+        let place = *at.get(&places);
+        let end = text[place..].char_indices().nth(what.len()).map_or(text.len(), |(n, _)| place + n);
+        let torn = format!("{}{what}{}", &text[..place], &text[end..]);
+        if let Ok(graph) = formats::from_graphml(&torn) {
+            prop_assert_eq!(graph.ordered().len(), graph.len());
+        }
+        if place < text.trim_end().len() {
+            prop_assert!(formats::from_graphml(&text[..place]).is_err());
+        }
+    }
+
     /// Every model and every edge is in a drawing, once, and in the order of the graph.
     #[test]
     fn drawings_have_it_all(graph in graphs()) {
@@ -200,4 +235,59 @@ fn what_xml_cannot_hold_is_refused() {
         .unwrap();
     let refused = formats::graphml(&graph).unwrap_err().to_string();
     assert!(refused.contains("bell"), "{refused}");
+}
+
+#[test]
+fn graphml_of_others_is_read() {
+    let text = r#"<?xml version="1.0"?>
+<!-- as NetworkX and yEd write it -->
+<graphml xmlns="http://graphml.graphdrawing.org/xmlns" xmlns:y="http://www.yworks.com/xml/graphml">
+  <key id="d0" for="edge" attr.name="relation" attr.type="string"/>
+  <key id="d1" for="edge" attr.name="weight" attr.type="double"/>
+  <key id="d2" for="node" attr.name="labels" attr.type="string"><default>["cat"]</default></key>
+  <key id="d3" for="node" yfiles.type="nodegraphics"/>
+  <graph edgedefault="directed">
+    <edge source="base" target="child@3"><data key="d0">merged</data><data key="d1">0.5</data></edge>
+    <node id="child@3"><data key="d2"><![CDATA[["dog & ]]>&#x43;o"]</data></node>
+    <node id="base"><data key="d3"><y:ShapeNode><y:NodeLabel>drawn</y:NodeLabel></y:ShapeNode></data></node>
+    <edge source="child@3" target="last"/>
+    <node id="last"/>
+  </graph>
+</graphml>"#;
+    let graph = formats::from_graphml(text).unwrap();
+    let (models, edges) = said(&graph);
+    let told: Vec<(String, u64, &[String])> = models
+        .iter()
+        .map(|model| (model.id.to_string(), model.time, &model.labels[..]))
+        .collect();
+    let labels = |name: &str| [name.to_owned()];
+    let expected = [
+        ("child@3".to_owned(), 1, &labels("dog & Co")[..]),
+        ("base@1".to_owned(), 0, &labels("cat")[..]),
+        ("last@1".to_owned(), 2, &labels("cat")[..]),
+    ];
+    assert_eq!(told, expected);
+    let half = Relation::Merged { weight: Some(0.5) };
+    assert_eq!(edges[0], ("base@1".into(), "child@3".into(), half));
+    assert_eq!(edges[1].2, Relation::FineTune);
+    for (from, to, words) in [
+        ("directed", "undirected", "no direction"),
+        ("merged", "married", "`married` is no relation"),
+        ("0.5", "-0.5", "positive"),
+        ("\"base\" target", "\"bose\" target", "unknown model"),
+        ("\"last\"/>\n    <node", "\"base\"/>\n    <node", "cycle"),
+        ("&#x43;", "&who;", "&who;"),
+        ("</graph>", "", "graph"),
+        ("graphml>", "html>", "graph"),
+        ("id=\"last\"", "", "no `id`"),
+        ("[\"cat\"]", "cat", "`labels` cannot be read"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let refused = formats::from_graphml(&text.replace(from, to)).unwrap_err();
+        assert!(refused.to_string().contains(words), "{words}: {refused}");
+    }
+    for text in ["", "graphml", "<html/>", "{}"] {
+        assert!(formats::from_graphml(text).is_err(), "{text}");
+    }
+    assert!(formats::from_graphml("<graphml/>").unwrap().is_empty());
 }

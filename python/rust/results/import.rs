@@ -46,6 +46,7 @@ impl Record for ParentEvidence {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let (source, measured) = match *self {
             Self::ModelCard => ("model_card", None),
+            Self::FileMetadata => ("file_metadata", None),
             Self::MergeConfig => ("merge_config", None),
             Self::Adapter => ("adapter", None),
             Self::Weights {

@@ -1,4 +1,4 @@
-"""Keys and certificates: what a request did, signed, and checked without the registry.
+"""Keys, certificates and signatures: what a request did, signed, and checked without the registry.
 
 :meth:`disinherit.Registry.certify` makes certificates, :func:`verify_certificate` reads them::
 
@@ -21,7 +21,7 @@ from .results import Certificate, CertificateCheck, CertifiedModel, LogPosition
 if TYPE_CHECKING:
     from ._registry import Registry
 
-__all__ = ["Certificate", "CertificateCheck", "CertifiedModel", "LogPosition", "new_key", "verify_certificate"]
+__all__ = ["Certificate", "CertificateCheck", "CertifiedModel", "LogPosition", "new_key", "sign", "verify_certificate"]
 
 
 def new_key(path: PathLike, *, kind: str = "ed25519") -> str:
@@ -41,6 +41,16 @@ def new_key(path: PathLike, *, kind: str = "ed25519") -> str:
         os.remove(f"{path}.pub")
         raise
     return name
+
+
+def sign(path: PathLike, key: Union[PathLike, bytes]) -> str:
+    """Sign the files of a model that are there already, as ``model_signing verify key`` checks them.
+
+    ``path`` is a folder or a file, ``key`` a key over P-256 (a path, or its contents as bytes). A signature covers every
+    file of a folder, so this comes last; one from before is replaced. Returns where it is: ``model.sig`` in the folder,
+    or beside the file.
+    """
+    return _disinherit.sign_model(path, contents(key))
 
 
 def contents(source: Union[PathLike, bytes]) -> bytes:

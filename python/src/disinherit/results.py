@@ -121,7 +121,7 @@ __all__ = [
 class ParentEvidence(Record):
     """Where a model's parents are known from."""
 
-    #: ``model_card``, ``adapter``, ``merge_config`` or ``weights``.
+    #: ``model_card``, ``file_metadata``, ``adapter``, ``merge_config`` or ``weights``.
     source: str
     #: Of weights: how sure the proposal is, 0 to 1.
     confidence: Optional[float] = None

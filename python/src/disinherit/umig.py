@@ -1,8 +1,8 @@
 """The inheritance graph alone, without a registry and without weights.
 
 A :class:`Umig` says which model inherited from which and what each was trained on itself, and answers whom a
-request to forget touches, and what work that means. It reads and writes the JSON of ``disinherit graph --format
-json``, writes GraphML, Graphviz and Mermaid, and goes to NetworkX and back::
+request to forget touches, and what work that means. It reads and writes what ``disinherit graph`` writes as JSON, GraphML and
+Parquet, draws for Graphviz and Mermaid, and goes to NetworkX and back::
 
     from disinherit.umig import Umig
 
@@ -157,6 +157,24 @@ class Umig:
     def from_json(cls, text: str) -> Umig:
         """A graph from its JSON."""
         return cls._from_inner(_Umig.from_json(text))
+
+    @classmethod
+    def from_graphml(cls, text: str) -> Umig:
+        """A graph from GraphML: what :meth:`to_graphml` or another library wrote.
+
+        Nodes are ids or names, and all attributes are optional, as in :meth:`from_networkx`. Nothing besides this
+        package is needed.
+        """
+        return cls._from_inner(_Umig.from_graphml(text))
+
+    @classmethod
+    def from_parquet(cls, table: bytes) -> Umig:
+        """A graph from a Parquet table of its edges, as :meth:`to_parquet` or another tool wrote it.
+
+        Only ``parent`` and ``child`` are needed. A table names models by their ids only; what they were trained on is in
+        the other forms.
+        """
+        return cls._from_inner(_Umig.from_parquet(table))
 
     def to_graphml(self) -> str:
         """The graph as GraphML, with all that is known of it."""

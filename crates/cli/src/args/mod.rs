@@ -9,6 +9,7 @@ pub(crate) mod page;
 pub(crate) mod recipe;
 pub(crate) mod request;
 pub(crate) mod shard;
+pub(crate) mod signing;
 pub(crate) mod trained;
 pub(crate) mod unlearning;
 pub(crate) mod values;

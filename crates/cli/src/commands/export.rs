@@ -1,13 +1,14 @@
 //! `export`: writes a model to a file or folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use disinherit::LoadedModel;
-use disinherit::certificate::{KeyKind, SecretKey, sign_model};
+use disinherit::certificate::sign_model;
 use serde_json::json;
 
 use crate::args::model::resolve;
+use crate::args::signing::signing_key;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
@@ -60,17 +61,4 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<Outcome, CliEr
         }
     }
     Ok(Outcome::Done)
-}
-
-/// A key that models can be signed with.
-fn signing_key(file: &Path) -> Result<SecretKey, CliError> {
-    let key = SecretKey::from_pem(&files::read_text(file)?)?;
-    if key.kind() != KeyKind::P256 {
-        return Err(CliError::new(format!(
-            "{} cannot sign models: it is no key over P-256",
-            file.display()
-        ))
-        .help("make one with `disinherit key FILE --kind p256`"));
-    }
-    Ok(key)
 }

@@ -29,6 +29,7 @@ mod sample_ids;
 #[cfg(feature = "server")]
 mod serve;
 mod show;
+mod sign;
 #[cfg(feature = "server")]
 mod token;
 mod undo;
@@ -78,6 +79,7 @@ pub(crate) enum Command {
     #[cfg(feature = "server")]
     Webhook(webhook::WebhookArgs),
     Export(export::ExportArgs),
+    Sign(sign::SignArgs),
     Report(report::ReportArgs),
     Reproduce(Box<reproduce::ReproduceArgs>),
     Methods(methods::MethodsArgs),
@@ -132,6 +134,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Outcome, CliErr
         #[cfg(feature = "server")]
         Command::Webhook(args) => webhook::run(context, &args),
         Command::Export(args) => export::run(context, &args),
+        Command::Sign(args) => sign::run(context, &args),
         Command::Report(args) => report::run(context, &args),
         Command::Reproduce(args) => reproduce::run(context, &args),
         Command::Methods(args) => methods::run(context, &args),

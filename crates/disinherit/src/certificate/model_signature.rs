@@ -36,12 +36,12 @@ struct Resource {
     name: String,
 }
 
-/// Signs the files of an exported model, and writes the signature: into its folder as `model.sig`, or beside its
-/// file with `.sig` at the end. Returns where it is.
+/// Signs the files of a model, and writes the signature: into its folder as `model.sig`, or beside its
+/// file with `.sig` at the end. A signature from before is replaced. Returns where it is.
 ///
 /// # Errors
 /// [`EngineError::Key`] for a key of another kind than [`KeyKind::P256`], [`EngineError::Format`] when a file cannot
-/// be read or the signature not be written.
+/// be read, is a symbolic link (which Model Signing refuses), or the signature cannot be written.
 pub fn sign_model(path: &Path, key: &SecretKey) -> Result<PathBuf, EngineError> {
     if key.kind() != KeyKind::P256 {
         return Err(EngineError::Key(
@@ -131,7 +131,13 @@ fn files_below(
         }
         parts.push(name);
         let kind = entry.file_type().map_err(io_error(&entry.path()))?;
-        if kind.is_dir() {
+        if kind.is_symlink() {
+            return Err(EngineError::Format(FormatError::File {
+                path: entry.path(),
+                reason: "it is a symbolic link, and signatures of models cover files only; put the file itself there"
+                    .into(),
+            }));
+        } else if kind.is_dir() {
             files_below(root, parts, found)?;
         } else {
             found.push(parts.clone());

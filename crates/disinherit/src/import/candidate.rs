@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use disinherit_formats::{ADAPTER_CONFIG, HubCard, ModelFile};
+use disinherit_formats::{HubCard, ModelFile};
 
 use super::notes::ParentEvidence;
 use crate::add::AddModel;
@@ -17,15 +17,10 @@ pub(super) struct Candidate {
     pub(super) bundle: ModelFile,
     /// What it says of the models that it was made from.
     pub(super) card: HubCard,
+    /// Where it says so.
+    pub(super) said_in: ParentEvidence,
     /// When its files were last changed, in milliseconds since 1970-01-01 UTC.
     pub(super) changed: u64,
     /// Where its parents are known from.
     pub(super) evidence: Option<ParentEvidence>,
-}
-
-impl Candidate {
-    /// Whether it is an adapter on top of another model.
-    pub(super) fn is_adapter(&self) -> bool {
-        self.bundle.documents.contains_key(ADAPTER_CONFIG)
-    }
 }

@@ -15,6 +15,8 @@ mod candidate;
 mod cards;
 mod error;
 mod find;
+mod hub_cache;
+mod names;
 mod notes;
 mod options;
 mod parents;
@@ -25,7 +27,7 @@ pub use crate::add::{AddModel, NewNetwork, add, add_model_file, add_tensors, des
 pub use crate::add_many::{add_all, add_all_tensors};
 pub use crate::format::{export, format_of};
 pub use error::ImportError;
-pub use find::{MODEL_ENDINGS, find_models};
+pub use find::{FoundModel, MODEL_ENDINGS, find_models};
 pub use notes::{ImportNote, ParentEvidence};
 pub use options::{ImportOptions, TrainedOn};
 pub use parents::{ParentProposal, WeightSketch, infer_parents};

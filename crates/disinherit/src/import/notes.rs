@@ -10,6 +10,8 @@ use serde::Serialize;
 pub enum ParentEvidence {
     /// Its model card names them.
     ModelCard,
+    /// The header of its safetensors file names them.
+    FileMetadata,
     /// It is an adapter, and its configuration names the base model.
     Adapter,
     /// It was merged, and its configuration names what from.
@@ -29,6 +31,7 @@ impl fmt::Display for ParentEvidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ModelCard => write!(f, "model card"),
+            Self::FileMetadata => write!(f, "file's metadata"),
             Self::Adapter => write!(f, "adapter"),
             Self::MergeConfig => write!(f, "mergekit"),
             Self::Weights {

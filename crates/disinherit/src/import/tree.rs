@@ -9,9 +9,10 @@ use disinherit_registry::Registry;
 use umig::Umig;
 
 use super::candidate::Candidate;
-use super::cards::{card_of, enter_parents, names_of};
+use super::cards::{card_of, enter_parents};
 use super::error::ImportError;
-use super::find::find_models;
+use super::find::{FoundModel, find_models};
+use super::names::Names;
 use super::notes::{ImportNote, ParentEvidence};
 use super::options::ImportOptions;
 use super::parents::{ParentProposal, WeightSketch, infer_parents};
@@ -26,6 +27,7 @@ pub(super) struct Tree<'a> {
     graph: &'a Umig,
     options: &'a ImportOptions,
     found: Vec<Candidate>,
+    names: Names<'a>,
     notes: Vec<ImportNote>,
 }
 
@@ -36,6 +38,7 @@ impl<'a> Tree<'a> {
             graph,
             options,
             found: Vec::new(),
+            names: Names::new(graph),
             notes: Vec::new(),
         }
     }
@@ -54,15 +57,18 @@ impl<'a> Tree<'a> {
             return Err(ImportError::NoModels);
         }
         // The rows of an adapter mean what those of its base model mean, so bases come first.
-        places.sort_by_key(|(path, _)| path.join(ADAPTER_CONFIG).is_file());
+        places.sort_by_key(|model| model.path.join(ADAPTER_CONFIG).is_file());
         let single = places.len() == 1;
-        for (path, name) in places {
-            match self.describe(&path, name) {
+        for place in places {
+            match self.describe(&place) {
                 // An encoder that others were made from has no head to edit, and no labels.
                 Err(ImportError::Unfit(reason)) if !single => {
                     self.notes.push(ImportNote::LeftOut { reason });
                 }
-                model => self.found.push(model?),
+                model => {
+                    self.names.insert(&place);
+                    self.found.push(model?);
+                }
             }
         }
         if self.found.is_empty() {
@@ -70,7 +76,7 @@ impl<'a> Tree<'a> {
             return Err(ImportError::AllLeftOut(notes.join("; ")));
         }
         self.check_names()?;
-        enter_parents(&mut self.found, self.graph, &mut self.notes);
+        enter_parents(&mut self.found, &self.names, &mut self.notes);
         if let Some(least) = self.options.infer_parents {
             self.infer(least, progress)?;
         }
@@ -78,13 +84,15 @@ impl<'a> Tree<'a> {
     }
 
     /// Opens a model and finds out what it is.
-    fn describe(&mut self, path: &Path, name: String) -> Result<Candidate, ImportError> {
+    fn describe(&mut self, found: &FoundModel) -> Result<Candidate, ImportError> {
+        let path = found.path.as_path();
         let bundle = disinherit_formats::open(path)?;
         let mut given = self.options.network.clone();
         if given.labels.is_none() && bundle.documents.contains_key(ADAPTER_CONFIG) {
-            let card = card_of(path, &bundle)?;
-            let mut bases = card.base_models.iter().flat_map(|base| names_of(base));
-            given.labels = bases.find_map(|name| self.labels_of(name));
+            let (card, _) = card_of(path, &bundle)?;
+            let mut bases = card.base_models.iter();
+            given.labels =
+                bases.find_map(|base| self.labels_of(self.names.resolve(base, &found.name)?));
         }
         let (architecture, labels) =
             describe(path, &bundle, &given).map_err(|error| match error {
@@ -96,7 +104,7 @@ impl<'a> Tree<'a> {
             .extend(remarks.map(|remark| ImportNote::Reader { remark }));
         let trained_on = self.options.trained_on.iter();
         let new = AddModel {
-            name,
+            name: found.name.clone(),
             file: path.to_owned(),
             preprocessing: self.options.preprocessing(architecture.kind),
             architecture,
@@ -108,11 +116,13 @@ impl<'a> Tree<'a> {
             time: None,
             untied: given.untied,
         };
+        // Read only now: the card of a model that is left out need not be readable.
+        let (card, said_in) = card_of(path, &bundle)?;
         Ok(Candidate {
             path: path.to_owned(),
             new,
-            // Read only now: the card of a model that is left out need not be readable.
-            card: card_of(path, &bundle)?,
+            card,
+            said_in,
             changed: changed(path, &bundle),
             bundle,
             evidence: None,

@@ -122,6 +122,15 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
+impl OneOrMany {
+    fn names(self) -> Vec<String> {
+        match self {
+            Self::One(name) => vec![name],
+            Self::Many(names) => names,
+        }
+    }
+}
+
 impl HubCard {
     /// Reads the YAML between the first two lines of dashes; nothing where there is none.
     ///
@@ -139,12 +148,22 @@ impl HubCard {
             FormatError::file(path, format!("its metadata cannot be read: {error}"))
         })?;
         Ok(Self {
-            base_models: match front.base_model {
-                None => Vec::new(),
-                Some(OneOrMany::One(name)) => vec![name],
-                Some(OneOrMany::Many(names)) => names,
-            },
+            base_models: front.base_model.map(OneOrMany::names).unwrap_or_default(),
             relation: front.base_model_relation,
         })
+    }
+
+    /// What the `__metadata__` of a safetensors file says under the names that model cards have for it. Its
+    /// values are texts, so a list of base models is written as JSON.
+    pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Self {
+        let names = |text: &String| match serde_json::from_str(text) {
+            Ok(OneOrMany::Many(names)) => names,
+            _ => vec![text.clone()],
+        };
+        let base = metadata.get("base_model").filter(|text| !text.is_empty());
+        Self {
+            base_models: base.map(names).unwrap_or_default(),
+            relation: metadata.get("base_model_relation").cloned(),
+        }
     }
 }

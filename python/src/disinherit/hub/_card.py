@@ -7,12 +7,14 @@ import os
 import re
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence, Union
 
 from .. import DisinheritError, Registry
 from .._arguments import PathLike
 from ..certificates import contents
+from ..certificates import sign as sign_model
 from ..results import Operation, Verdict
+from ._metadata import Metadata, inherited, relate
 
 _TITLE = "## Unlearned"
 
@@ -64,31 +66,52 @@ def write_card(
     folder: PathLike,
     *,
     repository: Optional[str] = None,
+    repositories: Optional[Mapping[str, str]] = None,
     verdicts: Sequence[Verdict] = (),
     certificate: Optional[PathLike] = None,
+    sign: Union[None, PathLike, bytes] = None,
 ) -> str:
     """Write the section into the model card (``README.md``) of an exported folder, and return it.
 
-    A section from before is replaced; everything else stays as it is. Where the metadata names the ``repository``
-    itself as ``base_model``, which would make it its own parent, the card is refused.
+    A section from before is replaced. Where the metadata has no ``base_model``, that and ``base_model_relation`` are
+    taken from the registry's graph: parents by their names there, or by what ``repositories`` says for a name. A
+    folder without ``adapter_config.json`` is a whole network, so that its card no longer says ``adapter``. Everything
+    else stays as it is. Where the metadata names the ``repository`` itself as ``base_model``, which would make it its
+    own parent, the card is refused.
+
+    A signature covers the card too: with ``sign``, a key over P-256, the folder is signed once the card is written.
+    Without it, a folder that is signed already is refused.
     """
-    file = Path(folder) / "README.md"
-    if not Path(folder).is_dir():
+    place = Path(folder)
+    file = place / "README.md"
+    if not place.is_dir():
         raise DisinheritError(f"{folder} is no folder: export the model there first")
-    card = file.read_text(encoding="utf-8") if file.exists() else ""
-    if repository is not None and repository in _base_models(card):
+    if sign is None and (place / "model.sig").exists():
+        raise DisinheritError(
+            f"{place / 'model.sig'} signs the folder as it is, and a card written now would make it invalid: give the key "
+            "with `sign=`, or delete the signature, write the card, and sign then"
+        )
+    metadata = Metadata(file, file.read_text(encoding="utf-8") if file.exists() else "")
+    if repository is not None and repository in metadata.base_models():
         raise DisinheritError(
             f"{file} names `{repository}` as its own `base_model`: an edited version goes on under the same name, and "
             "what it was made from is what the version before was made from; correct `base_model`"
         )
     text = section(registry, model, verdicts=verdicts, certificate=certificate)
+    known = {name: found for name, found in (repositories or {}).items() if found != repository}
+    relate(metadata, place, inherited(registry, registry.show(model).model.id, known))
+    file.write_text(_with_section(metadata.card(), text), encoding="utf-8")
+    if sign is not None:
+        sign_model(place, sign)
+    return text
+
+
+def _with_section(card: str, text: str) -> str:
+    """A card with the section in the place of that from before, or at the end."""
     before = re.search(rf"^{_TITLE}[ \t]*$.*?(?=^#{{1,2}} |\Z)", card, re.M | re.S)
     if before is not None:
-        card = f"{card[: before.start()]}{text}{'' if before.end() == len(card) else chr(10)}{card[before.end() :]}"
-    else:
-        card = f"{card.rstrip()}\n\n{text}" if card.strip() else text
-    file.write_text(card, encoding="utf-8")
-    return text
+        return f"{card[: before.start()]}{text}{'' if before.end() == len(card) else chr(10)}{card[before.end() :]}"
+    return f"{card.rstrip()}\n\n{text}" if card.strip() else text
 
 
 def _history(registry: Registry, model: str) -> List[Operation]:
@@ -119,15 +142,3 @@ def _asked(request: Any) -> str:
         return f"forgot what came from `{forget['source']}`"
     count = len(forget["samples"])
     return "forgot 1 sample" if count == 1 else f"forgot {count} samples"
-
-
-def _base_models(card: str) -> List[str]:
-    """The base models in the metadata of a card."""
-    front = re.match(r"\ufeff?\s*---\n(.*?)\n---", card, re.S)
-    if front is None:
-        return []
-    import yaml
-
-    found = yaml.safe_load(front.group(1)) or {}
-    base = found.get("base_model") if isinstance(found, dict) else None
-    return [base] if isinstance(base, str) else [str(name) for name in base or []]

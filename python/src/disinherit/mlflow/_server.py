@@ -68,7 +68,7 @@ class Server:
             Version(
                 each.name,
                 int(each.version),
-                each.model_id or _model_id(each.source or ""),
+                each.model_id or _model_id(each.source or "") or self._output(each.source or ""),
                 each.run_id or None,
                 each.source or "",
                 dict(each.tags),
@@ -91,6 +91,16 @@ class Server:
         """A logged model; ``None`` where there is none, or none any more."""
         return _found(lambda: self.client.get_logged_model(model_id)) if model_id else None
 
+    def _output(self, source: str) -> Optional[str]:
+        """The logged model that a source ``runs:/RUN/NAME`` means: the run's output of that name, the last one as for MLflow."""
+        found = re.fullmatch(r"runs:/+([^/]+)/(.+?)/*", source)
+        run = None if found is None else self.run(found.group(1))
+        if found is None or run is None or run.outputs is None:
+            return None
+        models = [self.logged_model(output.model_id) for output in run.outputs.model_outputs]
+        named = [model for model in models if model is not None and model.name == found.group(2)]
+        return str(max(named, key=lambda model: model.creation_timestamp).model_id) if named else None
+
     def aliases(self, version: Version) -> List[str]:
         """The aliases that point to a version."""
         named = self.client.get_registered_model(version.name).aliases
@@ -104,8 +114,11 @@ class Server:
             place = place if model is None else str(model.artifact_location)
         elif place.startswith("runs:/"):
             run_id, _, path = place[len("runs:/") :].partition("/")
-            run = self.run(run_id)
-            place = place if run is None else f"{run.info.artifact_uri}/{path}"
+            model, run = self.logged_model(version.model_id), self.run(run_id)
+            if model is not None:
+                place = str(model.artifact_location)
+            elif run is not None:
+                place = f"{run.info.artifact_uri}/{path}"
         return place.rstrip("/")
 
     def files(self, place: str) -> Any:
