@@ -23,11 +23,12 @@ pub(crate) fn bring(
     registry: &Registry,
     card: &[u8],
     model: Option<&str>,
+    source: Option<&str>,
 ) -> Result<String, EngineError> {
     let card = FisherCard::from_bytes(card)?;
     let named = model.map(|name| loaded(registry, name)).transpose()?;
     let named = named.as_ref().map(|model| model.id());
-    Ok(import_card(registry, &registry.graph()?, &card, named)?.to_string())
+    Ok(import_card(registry, &registry.graph()?, &card, named, source)?.to_string())
 }
 
 /// The card of a model from cards on disjoint parts of its data.

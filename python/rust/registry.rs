@@ -262,8 +262,14 @@ impl Registry {
     }
 
     /// Adds a FIM card that was computed elsewhere; returns the id of the version that it is of.
-    fn import_card(&self, py: Python<'_>, card: &[u8], model: Option<&str>) -> PyResult<String> {
-        py.detach(|| cards::bring(&self.inner, card, model))
+    fn import_card(
+        &self,
+        py: Python<'_>,
+        card: &[u8],
+        model: Option<&str>,
+        source: Option<&str>,
+    ) -> PyResult<String> {
+        py.detach(|| cards::bring(&self.inner, card, model, source))
             .map_err(raised)
     }
 

@@ -95,6 +95,31 @@ fn cards_travel() {
     stranger.refuse(&["fisher", "import", "torn"], &["FIM card cannot be used"]);
 }
 
+#[test]
+fn a_card_of_one_source_lies_beside_that_of_all_data() {
+    let (place, away) = (Place::new(), Place::new());
+    let file = place.checkpoint("model.safetensors", |_| {});
+    let trained = |source| ["--trained-on", "digits", "--source", source];
+    let both = [trained("east"), trained("west")].concat();
+    place.run(&add(&file, "average", &both)).success();
+    let data = [&trained("east")[..], &["--data", "digits"]].concat();
+    away.run(&add(&file, "average", &data)).success();
+    away.run(&["fisher", "export", "average", "east.card"])
+        .success();
+    let card = away.path("east.card");
+    let import = ["fisher", "import", card.to_str().unwrap()];
+    let import = |more: &[&'static str]| [&import[..], &["--model", "average"], more].concat();
+    place.refuse(&import(&["--source", "north"]), &["no samples of `north`"]);
+    place.run(&import(&["--source", "east"])).success();
+    place.run(&import(&[])).success();
+    let cards = place.json(&["show", "average", "--json"])["cards"].clone();
+    assert_eq!(cards.as_array().unwrap().len(), 2);
+    assert_eq!(cards[0]["source"], "east");
+    assert_eq!(cards[1].get("source"), None);
+    let text = place.text(&["show", "average"]);
+    assert!(text.contains("samples of `east` alone"), "{text}");
+}
+
 /// The example of `docs/formats.md`, where Python has what it needs.
 #[test]
 fn python_reads_cards() {

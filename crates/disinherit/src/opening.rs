@@ -124,6 +124,9 @@ impl Opening<'_> {
         };
         let found = sources.find(&model, &cards, &selected, !self.options.plan_only)?;
         let known = Known {
+            has_part: sources
+                .part(self.forget, &model, &cards, &selected)?
+                .is_some(),
             selected,
             found: found.kept_open(keep),
         };

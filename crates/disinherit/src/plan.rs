@@ -15,6 +15,8 @@ use crate::provenance::learned;
 pub(crate) struct Known {
     pub(crate) selected: Selected,
     pub(crate) found: Found,
+    /// Whether there is a card of the forget data alone.
+    pub(crate) has_part: bool,
 }
 
 impl Known {
@@ -151,11 +153,12 @@ fn forget_fishers(planning: &Planning<'_>, initial: &BTreeSet<ModelId>) -> Vec<T
             let head_only = known.is_some_and(|k| k.selected.inner.is_empty());
             let touched = planning.models.get(id);
             let whole = || touched.is_some_and(|model| model.is_all_forgotten);
-            let reads = if head_only && classes || whole() {
-                Reads::Card
-            } else {
-                Reads::ForgetData
-            };
+            let reads =
+                if head_only && classes || whole() || known.is_some_and(|known| known.has_part) {
+                    Reads::Card
+                } else {
+                    Reads::ForgetData
+                };
             Task::ForgetFisher {
                 model: id.clone(),
                 reads,

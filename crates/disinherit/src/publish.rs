@@ -1,12 +1,12 @@
 //! Publication: all new versions at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use disinherit_registry::{
     CardRow, Digest, ErasureRun, MethodName, ModelOutcome, ModelRow, NewModel, OperationId,
     OperationRecord, Publication, Registry, RequestId, RetiredModel, UnlearnRecord,
 };
-use umig::{Model, ModelId, Relation, Request, Umig};
+use umig::{Forget, Model, ModelId, Relation, Request, Umig};
 
 use crate::error::EngineError;
 use crate::model::{now, time_after};
@@ -73,6 +73,7 @@ pub(crate) fn publish(
             .cloned()
             .collect(),
         cards: publishing.cards.clone(),
+        dropped_cards: publishing.parts_of_forgotten()?,
         finished: publishing.drafts.clone(),
         ..Publication::new(now(), OperationRecord::Unlearn(Box::new(record)))
     })?;
@@ -82,6 +83,24 @@ pub(crate) fn publish(
 }
 
 impl Publishing<'_> {
+    /// The cards of the forgotten source's samples alone: they have done their work.
+    fn parts_of_forgotten(&self) -> Result<Vec<CardRow>, EngineError> {
+        let Forget::Source(source) = &self.request.forget else {
+            return Ok(Vec::new());
+        };
+        let is_touched =
+            |id: &ModelId| self.becomes.contains_key(id) || self.retired.contains_key(id);
+        let digests = self.registry.digests()?.into_iter();
+        let touched: BTreeSet<Digest> = digests
+            .filter(|(id, _)| is_touched(id))
+            .map(|(_, digest)| digest)
+            .collect();
+        let cards = self.registry.all_cards()?.into_iter();
+        let of_source =
+            |card: &CardRow| card.source() == Some(source) && touched.contains(&card.model);
+        Ok(cards.filter(of_source).collect())
+    }
+
     /// The new versions, parents before children.
     fn new_models(&self, done: &Unlearned) -> Result<Vec<NewModel>, EngineError> {
         let outcomes = done.models.iter();

@@ -6,14 +6,20 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use disinherit::cards::{FisherOptions, compute_cards, import_card};
 use disinherit::evaluation::{Depth, Judgement};
 use disinherit::{
-    Engine, EngineError, FiunOptions, Matching, MatchingOptions, RunOptions, Unlearned,
+    Alpha, Engine, EngineError, Fiun, FiunOptions, LoadedModel, Matching, MatchingOptions,
+    RunOptions, Unlearned,
 };
 use disinherit_data::{Splits, is_for_aiming};
 use disinherit_lab::{MethodKind, Recipe, StudyOptions, Variant, forget, grow, run_study};
-use disinherit_registry::{Digest, LossBound, Registry};
-use umig::{Forget, Request, Task};
+use disinherit_registry::{
+    AddRecord, Digest, FisherCard, LossBound, ModelRow, NewModel, OperationRecord, Publication,
+    Registry,
+};
+use fiun::Estimator;
+use umig::{Forget, Model, Reads, Request, Task, Training};
 
 use common::digits;
 
@@ -201,6 +207,125 @@ fn a_source_is_forgotten_where_others_were_learnt_too() {
     let left = &graph.get(&"b@2".parse().unwrap()).unwrap().training;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].source.as_deref(), Some("client-1"));
+}
+
+/// The card of a model on those samples alone that one source supplied, as the source would compute it.
+fn card_of_source(model: &LoadedModel, engine: &Engine<'_>, source: &str) -> FisherCard {
+    let tensors = engine.registry().tensors(&model.manifest).unwrap();
+    let its = |training: &&Training| training.source.as_deref() == Some(source);
+    let registry = Arc::new(Registry::in_memory().unwrap());
+    let digest = registry.put_model(model.manifest.clone(), tensors).unwrap();
+    assert_eq!(digest, model.digest);
+    let vertex = Model {
+        training: model.vertex.training.iter().filter(its).cloned().collect(),
+        ..model.vertex.clone()
+    };
+    let record = OperationRecord::Add(AddRecord {
+        model: vertex.id.clone(),
+        digest,
+    });
+    let models = vec![NewModel {
+        row: ModelRow::new(vertex, digest),
+        parents: Vec::new(),
+    }];
+    let publication = Publication {
+        models,
+        ..Publication::new(0, record)
+    };
+    registry.publish(&publication).unwrap();
+    let graph = registry.graph().unwrap();
+    let its = LoadedModel::open(&registry, &graph, model.id()).unwrap();
+    let there = Engine::new(Arc::clone(&registry)).with_feature_cache(0);
+    let there = there.with_data(engine.data());
+    compute_cards(&there, &[its], &FisherOptions::default(), false).unwrap();
+    let card = registry.card(digest, Estimator::Empirical).unwrap();
+    card.unwrap().card(&*registry).unwrap()
+}
+
+#[test]
+fn a_source_among_others_is_forgotten_from_its_part_of_a_card() {
+    let splits = digits();
+    let engine = grown(&splits);
+    let registry = engine.registry();
+    let graph = registry.graph().unwrap();
+    let models = ["b@1", "h@1"].map(|id| {
+        let id = id.parse().unwrap();
+        LoadedModel::open(registry, &graph, &id).unwrap()
+    });
+    compute_cards(&engine, &models, &FisherOptions::default(), false).unwrap();
+    let method = Fiun::new(FiunOptions {
+        alpha: Alpha::Value(2.0),
+        ..FiunOptions::default()
+    });
+    let request = Request::new(Forget::Source("client-2".into()));
+    let trial = RunOptions {
+        dry_run: true,
+        keep_weights: true,
+        loss: LossBound::UNLIMITED,
+        ..RunOptions::default()
+    };
+    let changed = |engine: &Engine<'_>| {
+        let prepared = engine.prepare(&request, &method, trial).unwrap();
+        prepared.run().unwrap().changed
+    };
+    let from_data = changed(&engine);
+    assert_eq!(from_data.len(), 2);
+
+    let without = engine.clone().with_data(None);
+    let reads = |reads: Reads| {
+        let plan = RunOptions {
+            plan_only: true,
+            ..trial
+        };
+        let prepared = without.prepare(&request, &method, plan).unwrap();
+        let mut tasks = prepared.plan().stages.iter().flat_map(|stage| &stage.tasks);
+        tasks.any(|task| matches!(task, Task::ForgetFisher { reads: own, .. } if *own == reads))
+    };
+    assert!(reads(Reads::ForgetData) && !reads(Reads::Card));
+    let [b, h] = &models;
+    let part = card_of_source(b, &engine, "client-2");
+    let bring = |model: &LoadedModel, card: &FisherCard, source: &str| {
+        import_card(registry, &graph, card, Some(model.id()), Some(source))
+    };
+    let strange = bring(b, &part, "client-3").unwrap_err().to_string();
+    assert!(strange.contains("no samples of `client-3`"), "{strange}");
+    bring(b, &part, "client-2").unwrap();
+    // What is all of a model's own is no part of it.
+    bring(h, &card_of_source(h, &engine, "client-3"), "client-3").unwrap();
+    let cards = || -> Vec<String> {
+        let rows = registry.all_cards().unwrap().into_iter();
+        let mut cards: Vec<String> = rows.map(|row| row.estimator).collect();
+        cards.sort_unstable();
+        cards
+    };
+    let all = ["empirical", "empirical", "empirical; source=client-2"];
+    assert_eq!(cards(), all);
+    assert!(reads(Reads::Card) && !reads(Reads::ForgetData));
+    let from_card = changed(&without);
+    assert_eq!(from_card.len(), 2);
+    for (id, changed) in &from_data {
+        assert_eq!(changed.keys().len(), from_card[id].keys().len());
+        for (name, tensor) in changed {
+            let values = tensor.to_f32().unwrap().into_iter();
+            let card = from_card[id][name].to_f32().unwrap();
+            let near = |(one, other): (f32, f32)| (one - other).abs() <= 1e-4 * one.abs().max(1e-2);
+            let (same, count) = (
+                values.zip(card.clone()).filter(|p| near(*p)).count(),
+                card.len(),
+            );
+            assert!(same * 1000 >= count * 999, "{id} {name}: {same} of {count}");
+        }
+    }
+
+    let run = RunOptions {
+        dry_run: false,
+        ..trial
+    };
+    let done = without.prepare(&request, &method, run).unwrap().run();
+    assert_eq!(done.unwrap().unlearned.models.len(), 2);
+    assert_eq!(cards(), all[..2], "the part goes with the source");
+    let health = registry.check(false, None, &mut |_, _| {}).unwrap();
+    assert_eq!(health.damages, []);
 }
 
 #[test]

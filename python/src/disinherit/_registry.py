@@ -235,9 +235,14 @@ class Registry:
         """The FIM card of a model as a file has it, without any sample; ``None`` where it has none."""
         return self._inner.card(model)
 
-    def import_card(self, card: Union[PathLike, bytes], *, model: Optional[str] = None) -> str:
-        """Add a card that was computed elsewhere (a path, or its bytes): of ``model``, or of the one that it names."""
-        return self._inner.import_card(contents(card), model)
+    def import_card(
+        self, card: Union[PathLike, bytes], *, model: Optional[str] = None, source: Optional[str] = None
+    ) -> str:
+        """Add a card that was computed elsewhere (a path, or its bytes): of ``model``, or of the one that it names.
+
+        With ``source`` it is a card of those samples alone that the source supplied, kept beside that of all data.
+        """
+        return self._inner.import_card(contents(card), model, source)
 
     @property
     def requests(self) -> Requests:

@@ -2,9 +2,9 @@
 
 use clap::Args;
 use disinherit::LoadedModel;
-use disinherit::registry::{CardHeader, OperationRecord, OperationRow, RequestId};
+use disinherit::registry::{CardReader, CardRow, OperationRecord, OperationRow, RequestId};
 use disinherit::umig::{ModelId, Relation, SampleSet, Training, Umig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fisher;
 use crate::args::model::resolve;
@@ -13,6 +13,9 @@ use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::output::{self, outln};
 use crate::states::States;
+
+/// A FIM card, and its row in the catalog.
+type Listed = (CardReader, CardRow);
 
 /// Show a model (network, labels, provenance, parents, children), or an operation by its number.
 #[derive(Debug, Args)]
@@ -105,10 +108,9 @@ fn model(context: &Context, name: &str) -> Result<(), CliError> {
     let retired = states.retired_by(loaded.id());
     let cards = registry
         .cards(loaded.digest)?
-        .iter()
-        .map(|row| registry.card_of(row))
-        .collect::<Result<Vec<_>, _>>()?;
-    let headers: Vec<&CardHeader> = cards.iter().map(|card| card.header()).collect();
+        .into_iter()
+        .map(|row| Ok((registry.card_of(&row)?, row)))
+        .collect::<Result<Vec<Listed>, CliError>>()?;
     if context.json {
         let id = loaded.id();
         return output::json(&json!({
@@ -119,10 +121,10 @@ fn model(context: &Context, name: &str) -> Result<(), CliError> {
             "parents": graph.parents(id),
             "children": graph.children(id),
             "depth": depth(&graph, id),
-            "cards": headers,
+            "cards": cards.iter().map(card_as_json).collect::<Vec<_>>(),
         }));
     }
-    print(&graph, &loaded, retired, &headers);
+    print(&graph, &loaded, retired, &cards);
     Ok(())
 }
 
@@ -130,7 +132,7 @@ fn depth(graph: &Umig, id: &ModelId) -> usize {
     graph.depths().get(id).copied().unwrap_or_default()
 }
 
-fn print(graph: &Umig, loaded: &LoadedModel, retired: Option<&RequestId>, cards: &[&CardHeader]) {
+fn print(graph: &Umig, loaded: &LoadedModel, retired: Option<&RequestId>, cards: &[Listed]) {
     let id = loaded.id();
     let superseded = match (retired, loaded.vertex.superseded) {
         (Some(request), _) => format!(" (retired by {request}, nothing replaces it)"),
@@ -188,7 +190,17 @@ fn relatives(list: &[(&ModelId, &Relation)]) -> String {
     )
 }
 
-fn card_in_words(header: &CardHeader) -> String {
+/// What a card says of itself, and whose samples it is of alone.
+fn card_as_json((card, row): &Listed) -> Value {
+    let mut header = json!(card.header());
+    if let Some(source) = row.source() {
+        header["source"] = source.into();
+    }
+    header
+}
+
+fn card_in_words((card, row): &Listed) -> String {
+    let header = card.header();
     let layers = match header.layers.len() {
         0 => "head".to_owned(),
         count => format!("head and {count} inner tensors"),
@@ -197,5 +209,10 @@ fn card_in_words(header: &CardHeader) -> String {
         Some(precision) => fisher::in_words(precision),
         None => format!("{} samples", output::grouped(header.samples())),
     };
-    format!("{}, {layers}, {samples}", header.estimator)
+    let source = row.source().map(|source| format!(" of `{source}` alone"));
+    format!(
+        "{}, {layers}, {samples}{}",
+        header.estimator,
+        source.unwrap_or_default()
+    )
 }

@@ -13,7 +13,7 @@ use disinherit_registry::{
     CardRow, CardValues, Digest, FisherCard, FisherImportRecord, FisherRecord, OperationRecord,
     Publication, Registry,
 };
-use umig::{ModelId, Umig};
+use umig::{Forget, ModelId, Training, Umig};
 
 use crate::engine::Engine;
 use crate::error::{EngineError, Hint};
@@ -23,6 +23,7 @@ use crate::provenance::own_data;
 use self::activations::Statistician;
 use self::check::{check_card, check_logits, check_values, covers};
 use self::maker::CardMaker;
+use self::source::is_all_of;
 
 pub use self::options::FisherOptions;
 
@@ -140,6 +141,18 @@ fn new_card(
     Ok(card)
 }
 
+/// Whether a source supplied some of a model's samples, and others the rest.
+fn is_part(model: &LoadedModel, source: &str) -> Result<bool, EngineError> {
+    let from_it = |training: &Training| training.source.as_deref() == Some(source);
+    if !model.learned().training.iter().any(from_it) {
+        return Err(EngineError::ForeignCard(format!(
+            "`{}` was, by its provenance, trained on no samples of `{source}`",
+            model.id()
+        )));
+    }
+    Ok(!is_all_of(&Forget::Source(source.to_owned()), model))
+}
+
 fn keep(registry: &Registry, row: CardRow, record: OperationRecord) -> Result<(), EngineError> {
     registry.publish(&Publication {
         cards: vec![row],
@@ -150,15 +163,18 @@ fn keep(registry: &Registry, row: CardRow, record: OperationRecord) -> Result<()
 
 /// Adds a card that was computed elsewhere, from memory or from a file; large inner layers are read some rows at a
 /// time. It must speak of a model of this registry: of the one
-/// that is named, where one is.
+/// that is named, where one is. With a `source` it is of those samples alone that the source supplied: of a model that
+/// others trained too it is kept beside the card of all data, until the source is forgotten.
 ///
 /// # Errors
-/// [`EngineError::ForeignCard`] with the reason when it fits no model, or another one.
+/// [`EngineError::ForeignCard`] with the reason when it fits no model, or another one, or one that the source did not
+/// train.
 pub fn import_card(
     registry: &Registry,
     graph: &Umig,
     card: &dyn CardValues,
     model: Option<&ModelId>,
+    source: Option<&str>,
 ) -> Result<ModelId, EngineError> {
     let digests = registry.digests()?;
     let header = &card.head().header;
@@ -188,7 +204,11 @@ pub fn import_card(
     let loaded = LoadedModel::open(registry, graph, &id)?;
     check_card(&loaded, header)?;
     check_values(&loaded, card)?;
-    let row = registry.put_card(card)?;
+    let part = source.map(|source| is_part(&loaded, source)).transpose()?;
+    let mut row = registry.put_card(card)?;
+    if let (Some(source), Some(true)) = (source, part) {
+        row = row.of_source(source);
+    }
     let record = OperationRecord::FisherImport(FisherImportRecord {
         model: id.clone(),
         estimator: row.estimator.clone(),

@@ -33,7 +33,7 @@ pub(crate) struct ForgetFisher {
 /// The FIM of the forget data below the head.
 enum Inner {
     Held(Tensors),
-    /// The model's own: all of its data is forgotten. Read when it is asked for.
+    /// Of a card of nothing else. Read when it is asked for.
     OfCard(KeptCard),
 }
 
@@ -222,6 +222,30 @@ impl Sources<'_> {
         }
     }
 
+    /// The card of those of a model's samples alone that are to be forgotten, where the registry has one that holds
+    /// the selected layers.
+    pub(crate) fn part(
+        &self,
+        forget: &Forget,
+        model: &LoadedModel,
+        cards: &[CardRow],
+        selected: &Selected,
+    ) -> Result<Option<KeptCard>, EngineError> {
+        let Forget::Source(source) = forget else {
+            return Ok(None);
+        };
+        let estimator = self.options.estimator.to_string();
+        let Some(row) = cards.iter().find(|row| row.is_part(&estimator, source)) else {
+            return Ok(None);
+        };
+        let card = self.engine.registry().card_of(row)?;
+        if !covers(card.header(), selected) {
+            return Ok(None);
+        }
+        check_card(model, card.header())?;
+        Ok(Some(KeptCard::new(card, Some(row.clone()))))
+    }
+
     /// For a version that unlearning made and that has no card of its own: the card of the version
     /// that it replaced, where all that was forgotten since are classes. The head has changed in
     /// between, so the card is not exact.
@@ -326,7 +350,7 @@ impl Sources<'_> {
     }
 
     /// The FIM of the forget data on an initial model: of the head for classes a slice of its card, for the source
-    /// of all of its data the card with all of its layers, otherwise one pass over just those samples.
+    /// of all of its data the card with all of its layers, for another source its part where the registry has one, otherwise one pass over just those samples.
     pub(crate) fn forget_fisher(
         &self,
         forget: &Forget,
@@ -339,8 +363,14 @@ impl Sources<'_> {
         let of_card = match forget {
             Forget::Classes(labels) => Some(of_classes(registry, model, card, labels)?),
             // The card is of what is forgotten, and of nothing else.
-            _ if is_all_of(forget, model) => return self.whole(card, scale),
-            _ => None,
+            _ if is_all_of(forget, model) => return self.whole(&card.card, scale),
+            _ => {
+                let cards = registry.cards(model.digest)?;
+                if let Some(part) = self.part(forget, model, &cards, selected)? {
+                    return self.whole(&part, scale);
+                }
+                None
+            }
         };
         if let (Some(head), true) = (&of_card, selected.inner.is_empty()) {
             return Ok(ForgetFisher {
@@ -366,13 +396,13 @@ impl Sources<'_> {
     }
 
     /// All that a card says, as the FIM of the forget data.
-    fn whole(&self, card: &CardUse, scale: f64) -> Result<ForgetFisher, EngineError> {
+    fn whole(&self, card: &KeptCard, scale: f64) -> Result<ForgetFisher, EngineError> {
         let registry = self.engine.registry();
-        let reader = card.card.reader(registry)?;
+        let reader = card.reader(registry)?;
         Ok(ForgetFisher {
             head: reader.total(registry)?,
             inner: match reader.is_split() {
-                true => Inner::OfCard(card.card.clone()),
+                true => Inner::OfCard(card.clone()),
                 false => Inner::Held(reader.inner(registry)?),
             },
             scale,

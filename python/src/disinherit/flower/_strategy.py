@@ -148,7 +148,8 @@ class LineageStrategy(Strategy):
             return arrays, metrics
         seen = [self._read(message) for message in received if not message.has_error()]
         kept, number = self.rounds % self.every == 0, self.rounds
-        self._keep_card(self._kept if self._went_out else None, [card for reply in seen for card in reply.received])
+        if self._kept is not None and self._went_out:
+            self._keep_cards(self._kept, [(reply.client, card) for reply in seen for card in reply.received])
         self._arrays, self._held = arrays, _held(arrays)
         if kept and self.clients and seen and all(reply.arrays is not None for reply in seen):
             self._keep_round(number, seen)
@@ -215,8 +216,8 @@ class LineageStrategy(Strategy):
         """Forget as :meth:`forget` does, where no data comes to the server: from FIM cards.
 
         Clients are asked, by a message of the type ``train.unlearn``, for the cards of models that have none yet;
-        :func:`answer` is their reply. Of the cards of a global model one is made, and no other is kept. A client's own
-        models are asked of that client alone; one that does not reply in ``timeout`` seconds is an error, and nothing is
+        :func:`answer` is their reply. Of the cards of a global model one is made. A client's own
+        models are asked of that client alone, and so is its part of global models that it trained among others; one that does not reply in ``timeout`` seconds is an error, and nothing is
         forgotten then.
         """
         _check_asked(classes, client)
@@ -224,13 +225,22 @@ class LineageStrategy(Strategy):
         # From cards: what there is data for would be matched.
         plan = self.registry.plan(classes=classes, source=client, method="fiun")
         for model in plan.training_data:
-            self._ask(grid, model, timeout)
+            self._ask(grid, model, timeout, client)
+        if client is not None:
+            # Of models that others trained too, what is of this client alone.
+            plan = self.registry.plan(source=client, method="fiun")
+            for model in plan.forget_data:
+                self._ask(grid, model, timeout, client, part=True)
         return self.forget(classes=classes, client=client, **options)
 
-    def _ask(self, grid: Grid, model: str, timeout: Optional[float]) -> None:
-        """Have clients compute the card of a model on record."""
+    def _ask(
+        self, grid: Grid, model: str, timeout: Optional[float], leaving: Optional[str], part: bool = False
+    ) -> None:
+        """Have clients compute the card of a model on record, or its ``part`` of the client that leaves."""
         name = model.rpartition("@")[0]
         owner = "" if _GLOBAL.fullmatch(name) else name.rpartition("/")[0]
+        if part and leaving is not None:
+            owner = leaving
         nodes = self._nodes.get(owner) or set(grid.get_node_ids()) - self._nodes_left()
         arrays = self._record_of(model)
         asked = ConfigRecord({"client": owner, "model": model})
@@ -242,11 +252,15 @@ class LineageStrategy(Strategy):
         replies = [reply for reply in received if not self._has_left(reply)]
         failed = [str(reply.error.reason) for reply in replies if reply.has_error()]
         silent = len(messages) - len(received)
-        cards = [card for reply in replies if not reply.has_error() for card in cards_in(reply.content, "received")]
+        answers = [reply for reply in replies if not reply.has_error()]
+        cards = [(_client_of(reply), card) for reply in answers for card in cards_in(reply.content, "received")]
         if failed or silent or not cards:
             why = "; ".join([*failed[:3], *([f"{silent} did not reply"] if silent else [])]) or "none sent one"
             raise DisinheritError(f"of {len(messages)} clients that were asked for the FIM card of `{model}` not all sent it: {why}")
-        self._keep_card(model, cards)
+        if part:
+            self.registry.import_card(merge_cards([card for _, card in cards]), model=model, source=leaving)
+        else:
+            self._keep_cards(model, cards, leaving)
 
     def _nodes_left(self) -> Set[int]:
         """The nodes, as far as they are known, of clients that left."""
@@ -300,7 +314,8 @@ class LineageStrategy(Strategy):
         *added, self._kept = self.registry.add_all([*models, average])
         self._since = {}
         for model, reply in zip(ids or added, replies):
-            self._keep_card(model, reply.trained)
+            if reply.trained:
+                self.registry.import_card(merge_cards(reply.trained), model=model)
 
     def _keep_global(self, name: str) -> None:
         """The current global model, and who it learnt from since the last one on record."""
@@ -309,10 +324,22 @@ class LineageStrategy(Strategy):
         [self._kept] = self.registry.add_all([model])
         self._since = {}
 
-    def _keep_card(self, model: Optional[str], cards: Sequence[bytes]) -> None:
-        """The card of a model on record, from those on parts of its data."""
-        if model is not None and cards:
-            self.registry.import_card(merge_cards(cards), model=model)
+    def _keep_cards(self, model: str, cards: Sequence[Tuple[str, bytes]], leaving: Optional[str] = None) -> None:
+        """The card of a model on record, from those of clients on their data.
+
+        A model that several of them trained keeps each client's part too, by which that client can be forgotten; under
+        ``clients=False`` only that of a client that leaves.
+        """
+        if not cards:
+            return
+        self.registry.import_card(merge_cards([card for _, card in cards]), model=model)
+        trained = {training.source for training in self.registry.show(model).model.training}
+        parts: Dict[str, List[bytes]] = {}
+        for client, card in cards:
+            if client in trained and (self.clients or client == leaving):
+                parts.setdefault(client, []).append(card)
+        for client, own in parts.items() if len(trained) > 1 else ():
+            self.registry.import_card(merge_cards(own), model=model, source=client)
 
     def _return_to(self, name: str) -> None:
         """The current version of a model on record becomes the global model."""

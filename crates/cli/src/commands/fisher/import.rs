@@ -23,6 +23,10 @@ pub(crate) struct ImportCardArgs {
     /// The model that it must be of; the one that it names when not given.
     #[arg(long)]
     model: Option<String>,
+    /// The source of all samples that it was computed on; such a card is kept beside that of all data, until the
+    /// source is forgotten.
+    #[arg(long)]
+    source: Option<String>,
 }
 
 pub(super) fn run(context: &Context, args: &ImportCardArgs) -> Result<Outcome, CliError> {
@@ -31,7 +35,8 @@ pub(super) fn run(context: &Context, args: &ImportCardArgs) -> Result<Outcome, C
     let card = CardFile::open(&args.file)?;
     let named = args.model.as_deref();
     let named = named.map(|text| resolve(&graph, text)).transpose()?;
-    let id = disinherit::cards::import_card(&registry, &graph, &card, named.as_ref())?;
+    let source = args.source.as_deref();
+    let id = disinherit::cards::import_card(&registry, &graph, &card, named.as_ref(), source)?;
     let header = &card.head().header;
     let estimator = header.estimator;
     if context.json {
