@@ -83,7 +83,7 @@ async fn keyed(
             let detail = "a call under this key has no answer yet, or was cut off";
             return Err(Problem::conflict(detail).with_hint("look whether it was done"));
         }
-        KeptAnswer::Given { status, body, .. } => return again(status, &body),
+        KeptAnswer::Given { status, body, .. } => return Ok(again(status, &body)),
     }
     let answer = next.run(Request::from_parts(parts, Body::from(body))).await;
     keep(app, name, answer).await
@@ -119,8 +119,12 @@ fn told(headers: &HeaderMap) -> Vec<(String, String)> {
     TOLD.iter().filter_map(text).collect()
 }
 
-fn again(status: u16, kept: &str) -> Result<Response, Problem> {
-    let kept: Kept = serde_json::from_str(kept).map_err(|error| Problem::fault(&error))?;
+fn again(status: u16, kept: &str) -> Response {
+    // Versions before kept the body alone.
+    let kept = serde_json::from_str(kept).unwrap_or_else(|_| Kept {
+        headers: vec![("content-type".to_owned(), before_headers(status).to_owned())],
+        body: kept.to_owned(),
+    });
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let mut answer = (status, Bytes::from(kept.body)).into_response();
     let headers = answer.headers_mut();
@@ -130,7 +134,15 @@ fn again(status: u16, kept: &str) -> Result<Response, Problem> {
         }
     }
     headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
-    Ok(answer)
+    answer
+}
+
+/// What an answer without headers of its own is written in.
+fn before_headers(status: u16) -> &'static str {
+    match status {
+        200..300 => "application/json",
+        _ => "application/problem+json",
+    }
 }
 
 /// A digest over parts, each with its length before it.
