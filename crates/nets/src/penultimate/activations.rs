@@ -41,7 +41,7 @@ impl Activations {
             .iter()
             .any(|length| !(1..=MOST_LENGTH).contains(length))
         {
-            return Err(NetError::Data(format!("there is no window of {window}")));
+            return Err(NetError::Data(format!("there is no window like {window}")));
         }
         let [inputs, stream] = [
             maps("what the layer reads", inputs)?,
