@@ -11,8 +11,8 @@ use crate::relation::Relation;
 type Edge = (ModelId, ModelId, Relation);
 
 impl Umig {
-    /// The graph of these edges and of the models at their ends, of which nothing else is known: each model's time
-    /// is its place among parents before children.
+    /// The graph of these edges and of the models at their ends, whose ids are all that is known: each model's time is
+    /// its place among parents before children.
     ///
     /// # Errors
     /// [`GraphError::Cycle`], or [`GraphError::Weight`].
