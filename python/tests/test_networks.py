@@ -218,7 +218,7 @@ class Misfit(Deep):
         (lambda about, *batches: [about, *((read[:, 0], made) for read, made in batches)], "4 dimensions"),
         (lambda about, *batches: [about, *((read * np.float32("nan"), made) for read, made in batches)], "one value is NaN"),
         (lambda about, *batches: [dataclasses.replace(about, window=(3, 1, 0)), *batches], "the stream has 8 samples"),
-        (lambda about, *batches: [dataclasses.replace(about, window=(0, 0, 0)), *batches], "no window of"),
+        (lambda about, *batches: [dataclasses.replace(about, window=(0, 0, 0)), *batches], "no window like"),
         (lambda about, *batches: [dataclasses.replace(about, weight="body.w"), *batches], "`body.w`, which is not there"),
         (lambda about, *batches: [dataclasses.replace(about, scale=np.ones(4, np.float32)), *batches], "24 values for `body.weight`, which has 30"),
         (lambda about, *batches: [dataclasses.replace(about, shift=("body.bias", np.ones(4, np.float32))), *batches], "the batch norm 4"),

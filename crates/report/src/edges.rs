@@ -64,7 +64,7 @@ pub fn edges_table(graph: &Umig) -> Result<Vec<u8>, ReportError> {
 
 /// The graph of a table as [`edges_table`] and other tools write it. Columns may stand in any order; `parent` and
 /// `child` are ids (`name@version`) or names, whose first version they are then, and an edge without a `relation` is
-/// `fine_tune`. Of the models no more is known than their ids.
+/// `fine_tune`. The ids are all that is known of the models.
 ///
 /// # Errors
 /// [`ReportError::NoEdges`] for what is no such table, and [`ReportError::Engine`] for a graph that is refused.

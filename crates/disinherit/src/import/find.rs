@@ -24,8 +24,8 @@ pub struct FoundModel {
 }
 
 /// All models at these paths and below. A path that is no folder is taken as a model whatever its ending
-/// is. Hidden files and folders below are skipped. Of a repository in a cache of the Hugging Face Hub
-/// (`models--OWNER--NAME`) the revision is taken that `refs/main` names, or else the only one. The order is
+/// is. Hidden files and folders below are skipped. A repository in a cache of the Hugging Face Hub
+/// (`models--OWNER--NAME`) gives one revision: the one that `refs/main` names, or else the only one. The order is
 /// that of the paths, then of the names.
 ///
 /// # Errors
