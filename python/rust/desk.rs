@@ -141,7 +141,7 @@ impl Desk {
             let engine = engine::engine(&self.registry, data, &shown);
             work(disinherit_desk::Desk::new(&engine))
         });
-        done.map_err(|error| at_desk(error))
+        done.map_err(at_desk)
     }
 
     /// Takes a step that needs no engine.

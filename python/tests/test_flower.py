@@ -472,6 +472,7 @@ def test_a_client_that_does_not_send_its_card_is_named():
     assert strategy.registry.models() == before
 
 
+@pytest.mark.long
 def test_the_example_in_flowers_simulation(tmp_path):
     pytest.importorskip("ray", reason="ray is not installed (flwr[simulation])")
     package = Path(sys.modules["disinherit"].__file__).parents[1]

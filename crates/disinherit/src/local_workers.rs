@@ -49,9 +49,8 @@ impl Prepared<'_> {
                 sender,
                 receiver,
             };
-            dispatch(&mut threads, &tasks, max_retries, told)
-        })
-        .map_err(refusal)?;
+            dispatch(&mut threads, &tasks, max_retries, told).map_err(refusal)
+        })?;
         self.run()
     }
 }

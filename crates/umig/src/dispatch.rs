@@ -48,8 +48,14 @@ pub struct Attempt<V, E> {
     pub result: TaskResult<V, E>,
 }
 
+/// What workers say of attempts.
+pub type AttemptOf<W> = Attempt<<W as Workers>::Value, <W as Workers>::Error>;
+
+/// What is told of an attempt, and whether the task is tried again.
+pub type Told<'a, W> = dyn FnMut(&AttemptOf<W>, bool) + 'a;
+
 /// Those who execute tasks.
-pub trait Workers {
+pub trait Workers: Sized {
     /// What a task gives.
     type Value;
     /// What a task fails with.
@@ -68,7 +74,7 @@ pub trait Workers {
     ///
     /// # Errors
     /// What makes all further work useless, such as an interrupt.
-    fn wait(&mut self) -> Result<Vec<Attempt<Self::Value, Self::Error>>, Self::Error>;
+    fn wait(&mut self) -> Result<Vec<AttemptOf<Self>>, Self::Error>;
 
     /// Stops the tasks that are at work.
     fn cancel(&mut self);
@@ -113,7 +119,7 @@ pub fn dispatch<W: Workers>(
     workers: &mut W,
     tasks: &[(Shard, usize)],
     max_retries: u32,
-    told: &mut dyn FnMut(&Attempt<W::Value, W::Error>, bool),
+    told: &mut Told<'_, W>,
 ) -> Result<Vec<W::Value>, DispatchError<W::Error>> {
     let waiting = tasks.iter().map(|&(shard, models)| WorkerTask {
         shard,

@@ -47,7 +47,7 @@ pub(super) fn vectors(
     if made.ndim() != 2 || made.size(0) != rows {
         return Err(refuse(format!(
             "what goes into its head is {}, not [{rows}, values] for {rows} samples",
-            shape_text(made.shape().as_ref())
+            shape_text(made.shape())
         )));
     }
     let mut values = made.to_vec();

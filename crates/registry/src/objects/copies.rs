@@ -1,5 +1,6 @@
 //! Objects that lie in more than one place, as processes leave them that did the same work at the same time.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::SystemTime;
 
@@ -50,10 +51,14 @@ impl Blobs {
         let mut copies = Copies::default();
         for (pack, (written, objects)) in packs {
             for (object, size) in objects {
-                if !copies.kept.contains_key(&object) {
-                    copies.kept.insert(object, pack);
-                } else if written < before {
-                    copies.packed.entry(pack).or_default().push((object, size));
+                match copies.kept.entry(object) {
+                    Entry::Vacant(place) => {
+                        place.insert(pack);
+                    }
+                    Entry::Occupied(_) if written < before => {
+                        copies.packed.entry(pack).or_default().push((object, size));
+                    }
+                    Entry::Occupied(_) => {}
                 }
             }
         }
