@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use disinherit_testkit::skipped;
 use regex::Regex;
 
 fn root() -> PathBuf {
@@ -183,8 +184,10 @@ fn commits_that_are_given_as_examples_are_in_the_history() {
     });
     let hashes: BTreeSet<String> = hashes.collect();
     if !has_history() {
-        println!("SKIPPED: there is no history of commits here, or a part of it");
-        return;
+        return skipped(
+            "commits that pages name",
+            "there is no history here, or a part of it",
+        );
     }
     for hash in hashes {
         let mut git = Command::new("git");
