@@ -10,6 +10,7 @@ use disinherit_formats::Tensor;
 use disinherit_nets::{Architecture, Array, Compute, Kind, Network, Preprocessing, StateDict};
 use disinherit_registry::{Digest, Manifest, ModelRow, Registry, TensorRef};
 use fiun::Matrix;
+use serde::Deserialize;
 use serde_json::json;
 use umig::{Model, ModelId, Umig};
 
@@ -347,9 +348,13 @@ pub fn find<'a>(graph: &'a Umig, text: &str) -> Result<&'a Model, EngineError> {
 /// The family of networks that a manifest names; nothing for weights that are only kept, and for families that
 /// this version does not know.
 pub fn kind(manifest: &Manifest) -> Option<Kind> {
-    let architecture = manifest.architecture.clone()?;
-    let architecture: Architecture = serde_json::from_value(architecture).ok()?;
-    Some(architecture.kind)
+    /// What every description of a network has, whatever else it says.
+    #[derive(Deserialize)]
+    struct Named {
+        kind: Kind,
+    }
+    let named = Named::deserialize(manifest.architecture.as_ref()?).ok()?;
+    Some(named.kind)
 }
 
 /// The shape of a head's weight as a matrix, `[outputs, inputs]`: that of a convolution of one by one
