@@ -109,9 +109,9 @@ fn the_package_keeps_its_promises_in_python() {
     let package = folder.path().join("disinherit");
     copy_sources(&root.join("src/disinherit"), &package);
     std::fs::copy(library(), package.join("_disinherit.abi3.so")).unwrap();
-    // Whole files in turn, on as many processes as there are cores.
+    // Whole files in turn, on as many processes as there are cores, in the order that `tests/conftest.py` gives.
     let side_by_side: &[&str] = match has("xdist") {
-        true => &["-n", "auto", "--dist", "loadfile"],
+        true => &["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"],
         false => &[],
     };
     let done = Command::new(&python)

@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
-use sqlx::{Any, AssertSqlSafe, Row, Transaction};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Row, Transaction};
 use umig::ModelId;
 
 use crate::error::RegistryError;
@@ -13,6 +13,19 @@ const VALUES: usize = 32_000;
 /// Rows of so many columns in one statement. Over a network each statement costs two round trips.
 pub(super) fn rows(columns: usize) -> usize {
     VALUES / columns.max(1)
+}
+
+/// Rows that one statement looks for. SQLite compares each row of a table with all of them, PostgreSQL hashes them.
+pub(super) fn lookups(is_sqlite: bool) -> usize {
+    match is_sqlite {
+        true => 1000,
+        false => rows(2),
+    }
+}
+
+/// Whether a connection is one to SQLite.
+pub(super) fn is_sqlite(connection: &AnyConnection) -> bool {
+    connection.backend_name() == "SQLite"
 }
 
 /// A statement whose values are bound.
@@ -50,7 +63,7 @@ pub(super) async fn first(
     condition: &str,
     is: bool,
 ) -> Result<Option<ModelId>, RegistryError> {
-    for ids in ids.chunks(rows(2)) {
+    for ids in ids.chunks(lookups(is_sqlite(transaction))) {
         let places = places(ids.len(), 2, 0);
         let text = format!(
             "SELECT name, version FROM models WHERE {condition} AND (name, version) IN (VALUES {places})"

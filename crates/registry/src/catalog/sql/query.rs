@@ -7,7 +7,7 @@ use umig::{ModelId, Relation};
 
 use crate::catalog::contract::Snapshot;
 use crate::catalog::rows::{Draft, Edge, ModelRow, Page, State};
-use crate::catalog::sql::batch::{bind_ids, listed, places, rows};
+use crate::catalog::sql::batch::{bind_ids, listed, places};
 use crate::catalog::sql::erasures;
 use crate::catalog::sql::json::from_json;
 use crate::catalog::sql::pool::SqlCatalog;
@@ -63,7 +63,7 @@ impl SqlCatalog {
         ids: &[ModelId],
     ) -> Result<Vec<ModelRow>, RegistryError> {
         let mut found = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(rows(2)) {
+        for ids in ids.chunks(self.lookups()) {
             let places = places(ids.len(), 2, 0);
             let text = format!("{MODEL} WHERE (name, version) IN (VALUES {places})");
             let query = bind_ids(sqlx::query(AssertSqlSafe(text)), ids);
@@ -76,7 +76,7 @@ impl SqlCatalog {
 
     pub(super) async fn newest_of(&self, names: &[String]) -> Result<Vec<ModelRow>, RegistryError> {
         let mut found = Vec::with_capacity(names.len());
-        for names in names.chunks(rows(2)) {
+        for names in names.chunks(self.lookups()) {
             // By the index over names and versions: a registry may have a million models of other names.
             let listed = listed(names.len());
             let text = format!(
@@ -105,7 +105,7 @@ impl SqlCatalog {
         ids: &[ModelId],
     ) -> Result<BTreeSet<ModelId>, RegistryError> {
         let mut replaced = BTreeSet::new();
-        for ids in ids.chunks(rows(2)) {
+        for ids in ids.chunks(self.lookups()) {
             // A base may have a hundred thousand edges of other kinds.
             let text = format!(
                 "SELECT parent, relation FROM edges WHERE parent IN ({}) \
@@ -132,7 +132,7 @@ impl SqlCatalog {
         ids: &[OperationId],
     ) -> Result<Vec<OperationRow>, RegistryError> {
         let mut entries = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(rows(2)) {
+        for ids in ids.chunks(self.lookups()) {
             let text = format!(
                 "{OPERATION} WHERE id IN ({}) ORDER BY id",
                 listed(ids.len())

@@ -194,7 +194,7 @@ impl Writer {
                 "`{id}` is no longer what it was"
             )));
         }
-        for ids in ids.chunks(rows(2)) {
+        for ids in ids.chunks(batch::lookups(batch::is_sqlite(&self.transaction))) {
             let places = places(ids.len(), 2, 0);
             let text = format!("UPDATE models {set} WHERE (name, version) IN (VALUES {places})");
             bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
