@@ -7,19 +7,18 @@ use umig::ModelId;
 
 use crate::error::RegistryError;
 
-/// Values in one statement: either database takes as many (SQLite 32,766, PostgreSQL 65,535).
+/// Rows in one statement to SQLite. Its parser compares every place of a value with all before it, and a look for many
+/// rows compares each row of a table with all of them.
+pub(super) const FEW: usize = 1000;
+
+/// Values in one statement to PostgreSQL, which takes 65,535.
 const VALUES: usize = 32_000;
 
 /// Rows of so many columns in one statement. Over a network each statement costs two round trips.
-pub(super) fn rows(columns: usize) -> usize {
-    VALUES / columns.max(1)
-}
-
-/// Rows that one statement looks for. SQLite compares each row of a table with all of them, PostgreSQL hashes them.
-pub(super) fn lookups(is_sqlite: bool) -> usize {
+pub(super) fn rows(columns: usize, is_sqlite: bool) -> usize {
     match is_sqlite {
-        true => 1000,
-        false => rows(2),
+        true => FEW,
+        false => VALUES / columns.max(1),
     }
 }
 
@@ -63,7 +62,7 @@ pub(super) async fn first(
     condition: &str,
     is: bool,
 ) -> Result<Option<ModelId>, RegistryError> {
-    for ids in ids.chunks(lookups(is_sqlite(transaction))) {
+    for ids in ids.chunks(rows(2, is_sqlite(transaction))) {
         let places = places(ids.len(), 2, 0);
         let text = format!(
             "SELECT name, version FROM models WHERE {condition} AND (name, version) IN (VALUES {places})"

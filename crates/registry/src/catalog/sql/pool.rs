@@ -11,7 +11,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use url::Url;
 
 #[cfg(feature = "postgres")]
-use crate::catalog::sql::batch::lookups;
+use crate::catalog::sql::batch::rows;
 use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::read;
 use crate::error::RegistryError;
@@ -253,7 +253,7 @@ impl SqlCatalog {
 
     /// Rows that one statement looks for.
     pub(super) fn lookups(&self) -> usize {
-        lookups(self.database == Database::Sqlite)
+        rows(2, self.database == Database::Sqlite)
     }
 
     /// The connections.

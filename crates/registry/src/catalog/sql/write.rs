@@ -8,7 +8,7 @@ use umig::{ModelId, Relation};
 use crate::cards::row::CardRow;
 use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, NewModel};
-use crate::catalog::sql::batch::{self, Bound, bind_ids, places, rows};
+use crate::catalog::sql::batch::{self, Bound, FEW, bind_ids, is_sqlite, places, rows};
 use crate::catalog::sql::json::to_json;
 use crate::error::RegistryError;
 use crate::ids::OperationId;
@@ -123,7 +123,7 @@ impl Writer {
         if let Some(id) = known {
             return Err(RegistryError::Conflict(format!("`{id}` exists already")));
         }
-        for models in models.chunks(rows(4)) {
+        for models in models.chunks(rows(4, is_sqlite(&self.transaction))) {
             let text = format!(
                 "INSERT INTO models (name, version, manifest, vertex) VALUES {}",
                 places(models.len(), 4, 0)
@@ -164,7 +164,7 @@ impl Writer {
                 "`{gone}`, a parent of `{child}`, is gone"
             )));
         }
-        for edges in edges.chunks(rows(3)) {
+        for edges in edges.chunks(rows(3, is_sqlite(&self.transaction))) {
             let text = format!(
                 "INSERT INTO edges (child, parent, relation) VALUES {}",
                 places(edges.len(), 3, 0)
@@ -194,7 +194,7 @@ impl Writer {
                 "`{id}` is no longer what it was"
             )));
         }
-        for ids in ids.chunks(batch::lookups(batch::is_sqlite(&self.transaction))) {
+        for ids in ids.chunks(rows(2, is_sqlite(&self.transaction))) {
             let places = places(ids.len(), 2, 0);
             let text = format!("UPDATE models {set} WHERE (name, version) IN (VALUES {places})");
             bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
@@ -244,7 +244,7 @@ impl Writer {
             .filter(is_last)
             .map(|(_, card)| card)
             .collect();
-        for cards in cards.chunks(rows(3)) {
+        for cards in cards.chunks(rows(3, is_sqlite(&self.transaction))) {
             let text = format!(
                 "INSERT INTO cards (model, estimator, blob) VALUES {}
                  ON CONFLICT (model, estimator) DO UPDATE SET blob = excluded.blob",
@@ -291,5 +291,5 @@ pub(super) fn draft_statements<'q>(
         }
         Ok(query)
     };
-    drafts.chunks(rows(5)).map(statement).collect()
+    drafts.chunks(FEW).map(statement).collect()
 }
