@@ -123,7 +123,7 @@ impl FiunOptions {
             || described
             || !model.is_head_only()
             || is_graph(model).unwrap_or_default();
-        self.wants_features(forget) && (asked || runs) || self.reaches_features() && asked
+        self.reaches_features() && asked || self.wants_features(forget) && runs
     }
 
     /// Whether an edit goes to the features of models where it can.
