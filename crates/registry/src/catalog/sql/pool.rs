@@ -10,8 +10,8 @@ use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use url::Url;
 
-#[cfg(feature = "postgres")]
 use crate::catalog::sql::batch::rows;
+#[cfg(feature = "postgres")]
 use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::read;
 use crate::error::RegistryError;
