@@ -88,6 +88,30 @@ impl<'a> Drafts<'a> {
         &self,
         tasks: impl IntoIterator<Item = (String, T, Vec<Digest>)>,
     ) -> Result<(), EngineError> {
+        self.keeper().keep(tasks)
+    }
+
+    /// What keeps finished tasks, for another thread.
+    pub(crate) fn keeper(&self) -> DraftKeeper<'a> {
+        DraftKeeper {
+            registry: self.registry,
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// Keeps finished tasks of one request.
+pub(crate) struct DraftKeeper<'a> {
+    registry: &'a Registry,
+    name: String,
+}
+
+impl DraftKeeper<'_> {
+    /// Keeps finished tasks, each with the manifests or cards that it made.
+    pub(crate) fn keep<T: Serialize>(
+        &self,
+        tasks: impl IntoIterator<Item = (String, T, Vec<Digest>)>,
+    ) -> Result<(), EngineError> {
         let drafts = tasks
             .into_iter()
             .map(|(task, value, blobs)| {

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use disinherit_formats::Tensor;
 use disinherit_registry::{LossCheck, ModelOutcome, TensorRef};
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use umig::{ModelId, Scope, Stage, Task};
 
@@ -18,7 +20,9 @@ use crate::method::{Edit, Method};
 use crate::model::LoadedModel;
 use crate::model_loss::ModelLoss;
 use crate::opening::pool;
+use crate::progress::Stage as ProgressStage;
 use crate::run_options::RunOptions;
+use crate::storing::{Stored, Unstored, stored};
 use crate::work::Work;
 
 /// Models whose samples or inner layers are held at the same time.
@@ -26,6 +30,13 @@ const FEW: usize = 16;
 
 /// Models whose heads are held at the same time.
 const MANY: usize = 256;
+
+/// An edit, and the seconds that it took.
+struct Made {
+    model: Arc<LoadedModel>,
+    edit: Edit,
+    seconds: f64,
+}
 
 /// A plan on its way.
 pub(crate) struct Execution<'p> {
@@ -191,65 +202,84 @@ impl Execution<'_> {
             (true, true) => MANY,
         };
         let pool = pool(self.jobs())?;
-        for ids in todo.chunks(window) {
-            let open = |id: &&ModelId| self.work.model(id);
-            let models: Vec<Result<Arc<LoadedModel>, EngineError>> =
-                pool.install(|| ids.par_iter().map(open).collect());
-            let models = models.into_iter().collect::<Result<Vec<_>, _>>()?;
-            let (work, method) = (&self.work, self.method);
-            let collect = |model: &Arc<LoadedModel>| method.evidence(work, model.id());
-            // Samples are run through one model after the other, since that uses every core; what cards keep of them is
-            // too little for that. On all cores, whatever was asked for: sums of a network depend on how many work on it.
-            let evidence: Vec<Result<Option<Evidence>, EngineError>> =
-                match parallel && work.engine.data().is_none() {
-                    true => models.par_iter().map(collect).collect(),
-                    false => models.iter().map(collect).collect(),
+        let (registry, drafts) = (self.work.engine.registry(), self.drafts.keeper());
+        thread::scope(|scope| {
+            // While edits are on their way to the storage, the next ones are made.
+            let mut storing: Option<ScopedJoinHandle<'_, Stored>> = None;
+            for ids in todo.chunks(window) {
+                let made = self.made(ids, &pool, &*stage);
+                if let Some(before) = storing.take() {
+                    self.settle(stored(before)?);
+                }
+                let made = made?;
+                let stopped = made.len() < ids.len();
+                let unstored = match made.is_empty() {
+                    true => None,
+                    false => self.measured(made)?,
                 };
-            let evidence = evidence.into_iter().collect::<Result<Vec<_>, _>>()?;
-            let edit = |(model, evidence): (&Arc<LoadedModel>, &Option<Evidence>)| {
-                work.engine.go_on()?;
-                let start = Instant::now();
-                let edit = method.edit(work, model, evidence.as_ref())?;
-                stage.advance(1);
-                let seconds = start.elapsed().as_secs_f64();
-                tracing::debug!(model = %model.id(), seconds, "edit");
-                Ok((edit, seconds))
-            };
-            let edits: Vec<Result<(Edit, f64), EngineError>> = if parallel {
-                pool.install(|| models.par_iter().zip(&evidence).map(edit).collect())
-            } else {
-                models.iter().zip(&evidence).map(edit).collect()
-            };
-            self.keep_finished(&models, edits)?;
-        }
-        Ok(())
+                if let Some(unstored) = unstored {
+                    let drafts = &drafts;
+                    storing = Some(scope.spawn(move || unstored.store(registry, drafts)));
+                }
+                if stopped {
+                    // What was finished is kept before the work stops.
+                    if let Some(last) = storing {
+                        stored(last)?;
+                    }
+                    return Err(EngineError::Stopped);
+                }
+            }
+            if let Some(last) = storing {
+                self.settle(stored(last)?);
+            }
+            Ok(())
+        })
     }
 
-    /// Keeps edits. Where some were not begun, since the work was asked to stop, the others are kept before
-    /// it does.
-    fn keep_finished(
-        &mut self,
-        models: &[Arc<LoadedModel>],
-        edits: Vec<Result<(Edit, f64), EngineError>>,
-    ) -> Result<(), EngineError> {
-        let (mut finished, mut made) = (Vec::new(), Vec::new());
-        for (model, edit) in models.iter().zip(edits) {
-            match edit {
-                Ok(edit) => {
-                    finished.push(Arc::clone(model));
-                    made.push(edit);
-                }
-                Err(EngineError::Stopped) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if !finished.is_empty() {
-            self.keep(&finished, made)?;
-        }
-        match finished.len() == models.len() {
-            true => Ok(()),
-            false => Err(EngineError::Stopped),
-        }
+    /// Makes edits: fewer than those of all models when the work was asked to stop.
+    fn made(
+        &self,
+        ids: &[&ModelId],
+        pool: &ThreadPool,
+        progress: &dyn ProgressStage,
+    ) -> Result<Vec<Made>, EngineError> {
+        let (work, method) = (&self.work, self.method);
+        let parallel = method.runs_in_parallel();
+        let open = |id: &&ModelId| work.model(id);
+        let models: Vec<Result<Arc<LoadedModel>, EngineError>> =
+            pool.install(|| ids.par_iter().map(open).collect());
+        let models = models.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let collect = |model: &Arc<LoadedModel>| method.evidence(work, model.id());
+        // Samples are run through one model after the other, since that uses every core; what cards keep of them is
+        // too little for that. On all cores, whatever was asked for: sums of a network depend on how many work on it.
+        let evidence: Vec<Result<Option<Evidence>, EngineError>> =
+            match parallel && work.engine.data().is_none() {
+                true => models.par_iter().map(collect).collect(),
+                false => models.iter().map(collect).collect(),
+            };
+        let evidence = evidence.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let edit = |(model, evidence): (Arc<LoadedModel>, Option<Evidence>)| {
+            work.engine.go_on()?;
+            let start = Instant::now();
+            let edit = method.edit(work, &model, evidence.as_ref())?;
+            progress.advance(1);
+            let seconds = start.elapsed().as_secs_f64();
+            tracing::debug!(model = %model.id(), seconds, "edit");
+            Ok(Made {
+                model,
+                edit,
+                seconds,
+            })
+        };
+        let edits: Vec<Result<Made, EngineError>> = if parallel {
+            let models = models.into_par_iter().zip(evidence);
+            pool.install(|| models.map(edit).collect())
+        } else {
+            models.into_iter().zip(evidence).map(edit).collect()
+        };
+        let not_begun =
+            |made: &Result<Made, EngineError>| matches!(made, Err(EngineError::Stopped));
+        edits.into_iter().filter(|made| !not_begun(made)).collect()
     }
 
     /// Takes up an edit that another run finished.
@@ -296,54 +326,47 @@ impl Execution<'_> {
         })
     }
 
-    /// Measures what edits cost, stores them, and keeps them as drafts, with their outcomes. From the first
-    /// that costs too much on nothing is stored: the others are still worked out, so that all can be named.
-    fn keep(
-        &mut self,
-        models: &[Arc<LoadedModel>],
-        edits: Vec<(Edit, f64)>,
-    ) -> Result<(), EngineError> {
-        let mut outcomes = Vec::with_capacity(models.len());
-        let mut changed = Vec::with_capacity(models.len());
-        let mut manifests = Vec::with_capacity(models.len());
-        for (model, (edit, seconds)) in models.iter().zip(edits) {
+    /// Measures what edits cost; returns them to be stored. From the first that costs too much on nothing is: the
+    /// others are still worked out, so that all can be named.
+    fn measured(&mut self, edits: Vec<Made>) -> Result<Option<Unstored>, EngineError> {
+        let mut unstored = Unstored::default();
+        for Made {
+            model,
+            edit,
+            seconds,
+        } in edits
+        {
             let id = model.id();
             let seconds = seconds + self.seconds.get(id).copied().unwrap_or_default();
-            let (mut edit, loss) = self.checked(model, edit)?;
+            let (mut edit, loss) = self.checked(&model, edit)?;
             let mut manifest = model.manifest.clone();
             let stored = std::mem::take(&mut edit.stored);
             if self.options.dry_run {
                 self.unwritten += stored.values().filter_map(TensorRef::bytes).sum::<u64>();
             }
             manifest.tensors.extend(stored);
-            manifests.push(manifest);
-            let (outcome, tensors) = self.outcome(model, edit, (loss, seconds));
+            let (outcome, tensors) = self.outcome(&model, edit, (loss, seconds));
             self.weigh(&outcome);
             if self.options.keep_weights || self.kept.contains(id) {
                 self.remember(id, tensors.clone());
             }
-            outcomes.push(outcome);
-            changed.push(tensors);
+            unstored.outcomes.push(outcome);
+            unstored.models.push((manifest, tensors));
         }
         if self.options.dry_run || !self.refused.is_empty() {
-            let tensors = changed.iter().flat_map(BTreeMap::values);
-            self.unwritten += tensors.map(|t| t.bytes.len() as u64).sum::<u64>();
-        } else {
-            let registry = self.work.engine.registry();
-            let digests = registry.put_models(manifests.into_iter().zip(changed).collect())?;
-            for (outcome, digest) in outcomes.iter_mut().zip(digests) {
-                outcome.digest_after = Some(digest);
-            }
-            self.drafts.keep(outcomes.iter().map(|outcome| {
-                let blobs = outcome.digest_after.into_iter().collect();
-                (outcome.before.to_string(), outcome, blobs)
-            }))?;
+            self.unwritten += unstored.bytes();
+            self.settle(unstored.outcomes);
+            return Ok(None);
         }
+        Ok(Some(unstored))
+    }
+
+    /// These edits are made.
+    fn settle(&mut self, outcomes: Vec<ModelOutcome>) {
         for outcome in outcomes {
             self.todo.remove(&outcome.before);
             self.outcomes.insert(outcome.before.clone(), outcome);
         }
-        Ok(())
     }
 
     /// Measures what an edit costs. Where that is too much, one that goes less deep is taken instead, if the

@@ -49,6 +49,7 @@ mod refusal;
 mod request_log;
 mod run_options;
 pub mod runner;
+mod storing;
 mod warnings;
 mod work;
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Instant;
 
 use disinherit_registry::{Digest, ErasureRun, LossBound, RequestId, RetiredModel};
@@ -361,6 +362,20 @@ impl<'a> Prepared<'a> {
     /// Executes all stages as far as some edits need them; returns what everything before the first edit
     /// cost.
     fn execute(
+        &self,
+        execution: &mut Execution<'_>,
+        edits: BTreeSet<ModelId>,
+    ) -> Result<Cost, EngineError> {
+        thread::scope(|scope| {
+            if !self.options.dry_run {
+                // What goes wrong here is told by the first who writes.
+                scope.spawn(|| self.engine.registry().begin_to_write());
+            }
+            self.stages(execution, edits)
+        })
+    }
+
+    fn stages(
         &self,
         execution: &mut Execution<'_>,
         edits: BTreeSet<ModelId>,

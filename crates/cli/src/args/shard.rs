@@ -13,20 +13,11 @@ pub(crate) struct ShardArgs {
 }
 
 impl ShardArgs {
-    /// The items of this part, of those that cost about the same.
-    pub(crate) fn of_equals<T>(self, items: Vec<T>) -> Vec<T> {
-        self.of(items, |_| 1)
-    }
-
     /// The models of this part, for work that runs each on its own training samples.
     pub(crate) fn of_models(self, models: Vec<LoadedModel>) -> Vec<LoadedModel> {
-        self.of(models, LoadedModel::cost_of_passes)
-    }
-
-    fn of<T>(self, items: Vec<T>, cost: impl Fn(&T) -> u64) -> Vec<T> {
         match self.shard {
-            None => items,
-            Some(shard) => shard.share(items, cost),
+            None => models,
+            Some(shard) => shard.share(models, LoadedModel::cost_of_passes),
         }
     }
 }

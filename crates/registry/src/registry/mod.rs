@@ -385,6 +385,15 @@ impl Registry {
         self.runtime.block_on(answer)
     }
 
+    /// Says that this process is about to write, which it otherwise says when it first does: on shared storage that takes
+    /// round trips to the catalog, and other work can be done meanwhile. Waits while objects are removed.
+    ///
+    /// # Errors
+    /// [`RegistryError::Busy`] when that takes too long, or what the catalog says.
+    pub fn begin_to_write(&self) -> Result<(), RegistryError> {
+        self.writes()
+    }
+
     /// Keeps away other processes that remove objects.
     pub(crate) fn writes(&self) -> Result<(), RegistryError> {
         self.apart.share()

@@ -5,13 +5,13 @@ use disinherit::cards::{FisherOptions, compute_cards};
 use disinherit::fiun::Precision;
 use disinherit::provenance::absence_warning;
 use disinherit::registry::{CardRow, Registry};
-use disinherit::umig::{ModelId, Umig};
+use disinherit::umig::ModelId;
 use disinherit::{Engine, LoadedModel};
 use serde_json::json;
 
 use crate::args::data::DataArgs;
 use crate::args::estimator::CardArgs;
-use crate::args::model::resolve_all;
+use crate::args::model::{opened, resolve_all};
 use crate::args::shard::ShardArgs;
 use crate::context::Context;
 use crate::error::CliError;
@@ -95,15 +95,6 @@ pub(super) fn cards(
     let graph = engine.registry().graph()?;
     let models = opened(engine.registry(), &graph, ids)?;
     cards_of(engine, &models, options, again)
-}
-
-fn opened(
-    registry: &Registry,
-    graph: &Umig,
-    ids: &[ModelId],
-) -> Result<Vec<LoadedModel>, CliError> {
-    let open = |id| LoadedModel::open(registry, graph, id);
-    Ok(ids.iter().map(open).collect::<Result<_, _>>()?)
 }
 
 fn cards_of(

@@ -9,7 +9,7 @@ use disinherit::umig::{Forget, ModelId};
 use serde_json::json;
 
 use crate::args::data::DataArgs;
-use crate::args::model::resolve_all;
+use crate::args::model::{opened, resolve_all};
 use crate::args::request::forget;
 use crate::args::shard::ShardArgs;
 use crate::args::verdict::VerdictArgs;
@@ -69,7 +69,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliEr
         retired,
         forget,
     } = asked(&registry, args)?;
-    let ids = args.shard.of_equals(ids);
+    let ids = of_shard(&registry, ids, args.shard)?;
     let splits = args.data.require("verifying needs data")?;
     let engine = context.engine(registry, Some(&splits));
     let verdicts = judge(&engine, &ids, &forget, &args.verdict)?;
@@ -139,6 +139,20 @@ fn asked(registry: &Registry, args: &VerifyArgs) -> Result<Asked, CliError> {
         retired: retired.map(|gone| gone.model).collect(),
         forget: given.unwrap_or(past.request.forget),
     })
+}
+
+/// The models that fall to a shard: each is run on its own training samples.
+fn of_shard(
+    registry: &Registry,
+    ids: Vec<ModelId>,
+    shard: ShardArgs,
+) -> Result<Vec<ModelId>, CliError> {
+    if shard.shard.is_none() {
+        return Ok(ids);
+    }
+    let models = opened(registry, &registry.graph()?, &ids)?;
+    let mine = shard.of_models(models).into_iter();
+    Ok(mine.map(|model| model.id().clone()).collect())
 }
 
 fn print(forget: &Forget, verdicts: &[CertifiedVerdict], depth: Depth) {

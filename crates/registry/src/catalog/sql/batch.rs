@@ -1,10 +1,13 @@
 //! Many rows in one statement: a database that is a network away answers once for all of them.
 
-use sqlx::any::AnyArguments;
+use std::collections::BTreeSet;
+
+use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row, Transaction};
 use umig::ModelId;
 
+use crate::catalog::sql::read;
 use crate::error::RegistryError;
 
 /// Rows in one statement to SQLite. Its parser compares every place of a value with all before it, and a look for many
@@ -54,32 +57,33 @@ pub(super) fn bind_ids<'q>(query: Bound<'q>, ids: &'q [ModelId]) -> Bound<'q> {
     })
 }
 
-/// The first of some models that is not among those which the catalog has and which fulfil a condition, or,
-/// where `is`, the first that is.
-pub(super) async fn first(
+/// The first of some models that the catalog does not have.
+pub(super) async fn first_gone(
     transaction: &mut Transaction<'static, Any>,
     ids: &[ModelId],
-    condition: &str,
-    is: bool,
 ) -> Result<Option<ModelId>, RegistryError> {
     for ids in ids.chunks(rows(2, is_sqlite(transaction))) {
         let places = places(ids.len(), 2, 0);
-        let text = format!(
-            "SELECT name, version FROM models WHERE {condition} AND (name, version) IN (VALUES {places})"
-        );
+        let text =
+            format!("SELECT name, version FROM models WHERE (name, version) IN (VALUES {places})");
         let known = bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
             .fetch_all(&mut **transaction)
             .await?;
-        let mut found = std::collections::BTreeSet::new();
-        for row in &known {
-            found.insert((row.try_get::<String, _>(0)?, row.try_get::<i64, _>(1)?));
-        }
-        let there = |id: &ModelId| found.contains(&(id.name().to_owned(), i64::from(id.version())));
-        if let Some(id) = ids.iter().find(|id| there(id) == is) {
+        let known = named(&known)?;
+        if let Some(id) = ids.iter().find(|id| !known.contains(*id)) {
             return Ok(Some(id.clone()));
         }
     }
     Ok(None)
+}
+
+/// The models that rows of a name and a version speak of.
+pub(super) fn named(rows: &[AnyRow]) -> Result<BTreeSet<ModelId>, RegistryError> {
+    let id = |row: &AnyRow| {
+        let (name, version): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+        read::id(&format!("{name}@{version}"))
+    };
+    rows.iter().map(id).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Leases in the catalog.
 
-use sqlx::{Any, Row, Transaction};
+use sqlx::{Any, Row, Transaction, raw_sql};
 
 use crate::catalog::rows::Lease;
 use crate::catalog::sql::pool::SqlCatalog;
@@ -63,10 +63,9 @@ impl SqlCatalog {
 }
 
 async fn leases(transaction: &mut Transaction<'static, Any>) -> Result<Vec<Lease>, RegistryError> {
-    let rows =
-        sqlx::query("SELECT holder, removes, since, until FROM leases ORDER BY since, holder")
-            .fetch_all(&mut **transaction)
-            .await?;
+    let rows = raw_sql("SELECT holder, removes, since, until FROM leases ORDER BY since, holder")
+        .fetch_all(&mut **transaction)
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(Lease {

@@ -8,6 +8,7 @@ mod events;
 mod json;
 mod leases;
 mod messages;
+mod migrations;
 mod patience;
 pub(crate) mod pool;
 mod query;

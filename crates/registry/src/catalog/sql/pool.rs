@@ -4,13 +4,12 @@ use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
-use sqlx::AnyPool;
-use sqlx::SqlStr;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AnyPool, Row, raw_sql};
 use url::Url;
 
 use crate::catalog::sql::batch::rows;
+use crate::catalog::sql::migrations::bring_up_to_date;
 #[cfg(feature = "postgres")]
 use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::read;
@@ -21,111 +20,8 @@ use crate::log::entry::OperationRow;
 /// How long a writer waits for another one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Version, name and text of a migration.
-type Step = (i64, &'static str, &'static str);
-
-const SQLITE: &[Step] = &[
-    (
-        1,
-        "registry",
-        include_str!("../../../migrations/sqlite/0001_registry.sql"),
-    ),
-    (
-        2,
-        "history",
-        include_str!("../../../migrations/sqlite/0002_history.sql"),
-    ),
-    (
-        3,
-        "erasures",
-        include_str!("../../../migrations/sqlite/0003_erasures.sql"),
-    ),
-    (
-        4,
-        "leases",
-        include_str!("../../../migrations/sqlite/0004_leases.sql"),
-    ),
-    (
-        5,
-        "service",
-        include_str!("../../../migrations/sqlite/0005_service.sql"),
-    ),
-    (
-        6,
-        "events",
-        include_str!("../../../migrations/sqlite/0006_events.sql"),
-    ),
-    (
-        7,
-        "webhooks",
-        include_str!("../../../migrations/sqlite/0007_webhooks.sql"),
-    ),
-    (
-        8,
-        "messages",
-        include_str!("../../../migrations/sqlite/0008_messages.sql"),
-    ),
-];
-#[cfg(feature = "postgres")]
-const POSTGRES: &[Step] = &[
-    (
-        1,
-        "catalog",
-        include_str!("../../../migrations/postgres/0001_catalog.sql"),
-    ),
-    (
-        2,
-        "erasures",
-        include_str!("../../../migrations/postgres/0002_erasures.sql"),
-    ),
-    (
-        3,
-        "leases",
-        include_str!("../../../migrations/postgres/0003_leases.sql"),
-    ),
-    (
-        4,
-        "service",
-        include_str!("../../../migrations/postgres/0004_service.sql"),
-    ),
-    (
-        5,
-        "events",
-        include_str!("../../../migrations/postgres/0005_events.sql"),
-    ),
-    (
-        6,
-        "webhooks",
-        include_str!("../../../migrations/postgres/0006_webhooks.sql"),
-    ),
-    (
-        7,
-        "messages",
-        include_str!("../../../migrations/postgres/0007_messages.sql"),
-    ),
-];
-
-/// Why the tables could not be brought up to date. A database that went away meanwhile is told as such.
-fn not_migrated(error: MigrateError) -> RegistryError {
-    match error {
-        MigrateError::Execute(error) => error.into(),
-        other => RegistryError::Document {
-            what: "catalog".into(),
-            reason: other.to_string(),
-        },
-    }
-}
-
-fn migrator(steps: &'static [Step]) -> Migrator {
-    let migrations = steps.iter().map(|(version, name, text)| {
-        let text = SqlStr::from_static(text);
-        Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
-    });
-    Migrator::with_migrations(migrations.collect())
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Database {
+pub(super) enum Database {
     Sqlite,
     #[cfg(feature = "postgres")]
     Postgres,
@@ -207,15 +103,7 @@ impl SqlCatalog {
                 .execute(&pool)
                 .await?;
         }
-        let migrations = match database {
-            Database::Sqlite => SQLITE,
-            #[cfg(feature = "postgres")]
-            Database::Postgres => POSTGRES,
-        };
-        migrator(migrations)
-            .run(&pool)
-            .await
-            .map_err(not_migrated)?;
+        bring_up_to_date(&pool, database).await?;
         let catalog = Self { pool, database };
         catalog.chain_old_entries().await?;
         Ok(catalog)
@@ -226,7 +114,8 @@ impl SqlCatalog {
         // They are the first ones and are chained together, so the very first tells. Looking at all would read
         // the whole log: hashes stand behind the texts.
         let first = "SELECT hash FROM operations ORDER BY id LIMIT 1";
-        let first: Option<String> = sqlx::query_scalar(first).fetch_optional(&self.pool).await?;
+        let first = raw_sql(first).fetch_optional(&self.pool).await?;
+        let first: Option<String> = first.map(|row| row.try_get(0)).transpose()?;
         if first.is_none_or(|hash| !hash.is_empty()) {
             return Ok(());
         }

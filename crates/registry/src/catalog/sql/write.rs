@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Any, AssertSqlSafe, Row, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row, Transaction, raw_sql};
 use umig::{ModelId, Relation};
 
 use crate::cards::row::CardRow;
 use crate::catalog::publication::Publication;
 use crate::catalog::rows::{Draft, NewModel};
-use crate::catalog::sql::batch::{self, Bound, FEW, bind_ids, is_sqlite, places, rows};
+use crate::catalog::sql::batch::{
+    Bound, FEW, bind_ids, first_gone, is_sqlite, named, places, rows,
+};
 use crate::catalog::sql::json::to_json;
 use crate::error::RegistryError;
 use crate::ids::OperationId;
@@ -45,7 +47,7 @@ impl Writer {
         publication: &Publication,
         actor: &str,
     ) -> Result<Entry, RegistryError> {
-        let last = sqlx::query("SELECT id, hash FROM operations ORDER BY id DESC LIMIT 1")
+        let last = raw_sql("SELECT id, hash FROM operations ORDER BY id DESC LIMIT 1")
             .fetch_optional(&mut *self.transaction)
             .await?
             .map(|row| {
@@ -118,14 +120,11 @@ impl Writer {
     }
 
     async fn insert(&mut self, models: &[NewModel]) -> Result<(), RegistryError> {
-        let ids: Vec<ModelId> = models.iter().map(|new| new.row.vertex.id.clone()).collect();
-        let known = batch::first(&mut self.transaction, &ids, "TRUE", true).await?;
-        if let Some(id) = known {
-            return Err(RegistryError::Conflict(format!("`{id}` exists already")));
-        }
         for models in models.chunks(rows(4, is_sqlite(&self.transaction))) {
+            // What is there already is told by what does not come back: a look before would be two round trips more.
             let text = format!(
-                "INSERT INTO models (name, version, manifest, vertex) VALUES {}",
+                "INSERT INTO models (name, version, manifest, vertex) VALUES {}
+                 ON CONFLICT (name, version) DO NOTHING RETURNING name, version",
                 places(models.len(), 4, 0)
             );
             let mut query = sqlx::query(AssertSqlSafe(text));
@@ -136,12 +135,16 @@ impl Writer {
                     .bind(row.manifest.to_string())
                     .bind(to_json("vertex", &row.vertex)?);
             }
-            match query.execute(&mut *self.transaction).await {
-                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                    return Err(RegistryError::Conflict("a version is named twice".into()));
-                }
-                other => other?,
-            };
+            let inserted = named(&query.fetch_all(&mut *self.transaction).await?)?;
+            if inserted.len() < models.len() {
+                let mut ids = models.iter().map(|new| &new.row.vertex.id);
+                return Err(RegistryError::Conflict(
+                    match ids.find(|id| !inserted.contains(*id)) {
+                        Some(id) => format!("`{id}` exists already"),
+                        None => "a version is named twice".into(),
+                    },
+                ));
+            }
         }
         self.connect(models).await
     }
@@ -155,7 +158,7 @@ impl Writer {
         });
         let edges: Vec<(&ModelId, &ModelId, &Relation)> = edges.collect();
         let parents: Vec<ModelId> = edges.iter().map(|(parent, ..)| (*parent).clone()).collect();
-        if let Some(gone) = batch::first(&mut self.transaction, &parents, "TRUE", false).await? {
+        if let Some(gone) = first_gone(&mut self.transaction, &parents).await? {
             let child = edges.iter().find(|(parent, ..)| **parent == gone);
             let child = child
                 .map(|(_, child, _)| child.to_string())
@@ -188,18 +191,19 @@ impl Writer {
         set: &str,
         condition: &str,
     ) -> Result<(), RegistryError> {
-        let other = batch::first(&mut self.transaction, ids, condition, false).await?;
-        if let Some(id) = other {
-            return Err(RegistryError::Conflict(format!(
-                "`{id}` is no longer what it was"
-            )));
-        }
         for ids in ids.chunks(rows(2, is_sqlite(&self.transaction))) {
             let places = places(ids.len(), 2, 0);
-            let text = format!("UPDATE models {set} WHERE (name, version) IN (VALUES {places})");
-            bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
-                .execute(&mut *self.transaction)
-                .await?;
+            let text = format!(
+                "UPDATE models {set} WHERE {condition} AND (name, version) IN (VALUES {places})
+                 RETURNING name, version"
+            );
+            let query = bind_ids(sqlx::query(AssertSqlSafe(text)), ids);
+            let changed = named(&query.fetch_all(&mut *self.transaction).await?)?;
+            if let Some(id) = ids.iter().find(|id| !changed.contains(*id)) {
+                return Err(RegistryError::Conflict(format!(
+                    "`{id}` is no longer what it was"
+                )));
+            }
         }
         Ok(())
     }
