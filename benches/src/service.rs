@@ -1,7 +1,7 @@
 //! The service over a large registry: how long its lists and single requests take when calls come at a fixed rate, and
 //! what memory and processor time it needs. `BENCH_REQUESTS` and `BENCH_MODELS` say how many there are, `BENCH_SECONDS` how long each kind of
 //! call is made, `BENCH_RATE` how many a second; `BENCH_FOLDER` names a folder whose registry is kept, and filled where it is
-//! not there.
+//! not there. With `BENCH_SOAK` all kinds are called in turn for so many minutes more, and memory is told as they pass.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -88,11 +88,50 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         let name = format!("{name}, processor time for a call, {what}");
         lines.push(Line::milliseconds(&name, each, None, "-"));
     }
+    if std::env::var_os("BENCH_SOAK").is_some() {
+        let minutes = setting("BENCH_SOAK", 60)?;
+        lines.extend(soak(
+            &server,
+            &token,
+            rate,
+            minutes,
+            kinds(requests, models),
+        )?);
+    }
     lines.push(Line::plain(
         format!("memory of the service at most, {what}"),
         server.memory("VmHWM:"),
         "MiB",
     ));
+    Ok(lines)
+}
+
+/// Times that memory is told while calls go on.
+const LOOKS: usize = 12;
+
+/// Calls all kinds in turn, and tells what memory the service has meanwhile.
+fn soak(
+    server: &Server,
+    token: &str,
+    rate: usize,
+    minutes: usize,
+    kinds: Vec<(&str, Paths)>,
+) -> Result<Vec<Line>, Box<dyn Error>> {
+    let mut lines = Vec::new();
+    let path = |at: usize| (kinds[at % kinds.len()].1)(at / kinds.len());
+    for look in 1..=LOOKS {
+        let seconds = (minutes * 60 / LOOKS).max(1);
+        let took = calls(&server.address, token, (rate, seconds), &path)?;
+        let passed = look * seconds;
+        let name = format!(
+            "memory of the service after {passed} s of calls of every kind, {} of them at {rate}/s",
+            look * took.len()
+        );
+        let line = Line::plain(name, server.memory("VmRSS:"), "MiB");
+        // An hour passes until the others are told.
+        eprintln!("{line}");
+        lines.push(line);
+    }
     Ok(lines)
 }
 
@@ -306,6 +345,7 @@ pub(crate) fn child() -> Result<(), Box<dyn Error>> {
             registry: Arc::new(registry),
             data: None,
             compute: Compute::Cpu,
+            onnx_runtime: None,
             bar: Bar::default(),
         }),
         key: None,

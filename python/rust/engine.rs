@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::arguments::{Asked, NewModel, Way};
 use crate::data_sets::Data;
 use crate::errors::{not_imported, raised, refused};
+use crate::onnx_runtime::onnx_runtime;
 use crate::progress::Shown;
 use crate::results::Imported;
 use crate::tensors::Arrays;
@@ -83,6 +84,7 @@ pub(crate) fn engine<'a>(
     Engine::new(Arc::clone(registry))
         .with_data(data.map(|data| &data.splits))
         .with_runner(data.and_then(Data::runner))
+        .with_onnx_runtime(onnx_runtime())
         .with_progress(progress)
 }
 

@@ -11,6 +11,7 @@ mod errors;
 mod issued;
 mod layers;
 mod logging;
+mod onnx_runtime;
 mod penultimate;
 mod progress;
 mod registry;
@@ -37,6 +38,7 @@ fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(certificates::sign_model, module)?)?;
     module.add_function(wrap_pyfunction!(certificates::read_certificate, module)?)?;
     module.add_function(wrap_pyfunction!(logging::log_from, module)?)?;
+    module.add_function(wrap_pyfunction!(onnx_runtime::load_onnx_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(layers::dampen, module)?)?;
     module.add_function(wrap_pyfunction!(layers::head_fisher, module)?)?;
     module.add_function(wrap_pyfunction!(workers::dispatch_parts, module)?)?;

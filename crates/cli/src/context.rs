@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use disinherit::Engine;
 use disinherit::data::Splits;
-use disinherit::nets::Compute;
+use disinherit::nets::{Compute, OnnxRuntime};
 use disinherit::registry::{Location, Registry};
 
 use crate::args::global::GlobalArgs;
@@ -21,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     /// Where networks run.
     pub(crate) compute: Compute,
+    /// What computes the features of ONNX graphs, where it is not the program itself.
+    pub(crate) onnx_runtime: Option<OnnxRuntime>,
     /// The bound of the cache of features, in bytes.
     feature_cache: u64,
     /// Progress bars.
@@ -28,15 +30,22 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(global: GlobalArgs, bars: Bars) -> Self {
-        Self {
+    pub(crate) fn new(global: GlobalArgs, bars: Bars) -> Result<Self, CliError> {
+        let onnx_runtime = global.onnx_runtime.as_deref().map(OnnxRuntime::load);
+        let onnx_runtime = onnx_runtime.transpose().map_err(|error| {
+            CliError::new(error.to_string()).help(
+                "give libonnxruntime of a release, or of the Python package `onnxruntime`, in its folder `capi`",
+            )
+        })?;
+        Ok(Self {
             place: global.registry,
             actor: global.actor.unwrap_or_else(user_and_host),
             json: global.json,
             compute: global.device,
+            onnx_runtime,
             feature_cache: global.feature_cache.as_u64(),
             bars,
-        }
+        })
     }
 
     /// Who does this.
@@ -91,6 +100,7 @@ impl Context {
         Engine::new(registry)
             .with_data(data)
             .with_compute(self.compute)
+            .with_onnx_runtime(self.onnx_runtime)
             .with_progress(&self.bars)
             .with_feature_cache(self.feature_cache)
     }

@@ -53,8 +53,8 @@ fn run(cli: Cli, command: &str) -> Result<Outcome, CliError> {
     logging::start(cli.global.log.as_deref(), bars.all())?;
     let start = Instant::now();
     tracing::info!(command, "started");
-    let context = Context::new(cli.global, bars);
-    let outcome = commands::run(&context, cli.command);
+    let outcome =
+        Context::new(cli.global, bars).and_then(|context| commands::run(&context, cli.command));
     let seconds = start.elapsed().as_secs_f64();
     match &outcome {
         Ok(outcome) => tracing::info!(command, seconds, ?outcome, "finished"),

@@ -10,6 +10,7 @@ use std::path::Path;
 use common::Place;
 use disinherit_data::{OpenOptions, open};
 use disinherit_formats::{Dtype, Tensor, TensorSource, read_checkpoint, write_checkpoint};
+use disinherit_testkit::onnx_runtime;
 
 /// A trained network in a file.
 fn trained(place: &Place) {
@@ -101,6 +102,40 @@ fn onnx_with_weights_beside_it_is_unlearned_and_given_back() {
         &["add", "in/apart.onnx", "--name", "lost", "--labels", "a,b"],
         &["apart.onnx.data", "put both files into one folder"],
     );
+}
+
+#[test]
+fn graphs_are_run_by_onnx_runtime_where_it_is_named() {
+    let place = Place::new();
+    trained(&place);
+    as_onnx(&place, "small-cnn.onnx", "one.onnx");
+    let labels = ["--labels", "0,1,2,3,4,5,6,7,8,9"];
+    let add = ["add", "one.onnx", "--name", "one", "--trained-on", "digits"];
+    place.run(&[&add[..], &labels].concat()).success();
+    let verify = ["verify", "one", "--forget", "class=3", "--data", "digits"];
+    let verify = [
+        &verify[..],
+        &["--feature-cache", "0", "--json", "--log", "info"],
+    ]
+    .concat();
+    let said = |arguments: &[&str]| {
+        let output = place.run(arguments).code(1).get_output().clone();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (ours, log) = said(&verify);
+    assert!(!log.contains("run by ONNX Runtime"), "{log}");
+    place.refuse(
+        &["--onnx-runtime", "one.onnx", "list"],
+        &["one.onnx cannot be loaded as ONNX Runtime", "`onnxruntime`"],
+    );
+    let Some(library) = onnx_runtime() else {
+        return;
+    };
+    let named = ["--onnx-runtime", library.to_str().unwrap()];
+    let (theirs, log) = said(&[&named[..], &verify].concat());
+    assert_eq!(ours, theirs);
+    assert!(log.contains("run by ONNX Runtime"), "{log}");
 }
 
 /// Features of digits, without logits: their pixels.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use disinherit_data::Splits;
-use disinherit_nets::Compute;
+use disinherit_nets::{Compute, OnnxRuntime};
 use disinherit_registry::{Location, Registry};
 
 use crate::error::EngineError;
@@ -34,6 +34,7 @@ pub struct Engine<'a> {
     progress: &'a dyn Progress,
     stop: Arc<Stop>,
     compute: Compute,
+    onnx_runtime: Option<OnnxRuntime>,
     feature_cache: u64,
     memory: Arc<Mutex<Memory>>,
 }
@@ -48,6 +49,7 @@ impl<'a> Engine<'a> {
             progress: &Silent,
             stop: Arc::default(),
             compute: Compute::default(),
+            onnx_runtime: None,
             feature_cache: FEATURE_CACHE,
             memory: Arc::default(),
         }
@@ -87,6 +89,13 @@ impl<'a> Engine<'a> {
     #[must_use]
     pub fn with_compute(mut self, compute: Compute) -> Self {
         self.compute = compute;
+        self
+    }
+
+    /// With ONNX Runtime in place of the program's own engine wherever the features of an ONNX graph are computed.
+    #[must_use]
+    pub fn with_onnx_runtime(mut self, runtime: impl Into<Option<OnnxRuntime>>) -> Self {
+        self.onnx_runtime = runtime.into();
         self
     }
 
@@ -147,6 +156,11 @@ impl<'a> Engine<'a> {
     /// Where networks run.
     pub fn compute(&self) -> Compute {
         self.compute
+    }
+
+    /// What computes the features of ONNX graphs, where it is not the program itself.
+    pub fn onnx_runtime(&self) -> Option<OnnxRuntime> {
+        self.onnx_runtime
     }
 
     /// Threads for work on many models that reads or writes the registry: as many as asked for, else one for

@@ -380,6 +380,7 @@ fn of_net(error: &NetError) -> Option<Hint> {
         | NetError::Data(_)
         | NetError::Training(_)
         | NetError::Device { .. }
+        | NetError::Runtime { .. }
         | NetError::Backend(_) => None,
     }
 }

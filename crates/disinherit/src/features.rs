@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use disinherit_data::{DataSet, FeatureTable, Samples};
 use disinherit_formats::Tensor;
-use disinherit_nets::{Capture, Compute, StateDict};
+use disinherit_nets::{Capture, Compute, OnnxRuntime, StateDict};
 use disinherit_registry::{Digest, FeatureCache, Registry};
 use fiun::{Matrix, linear};
 use umig::{Forget, ModelId};
@@ -14,7 +14,7 @@ use umig::{Forget, ModelId};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::feature_memory::Memory;
-use crate::format;
+use crate::format::GraphRun;
 use crate::model::LoadedModel;
 use crate::progress::{Progress, Stage};
 use crate::runner::Runner;
@@ -28,6 +28,7 @@ use crate::runner::run_weights;
 pub struct Features<'a> {
     registry: Arc<Registry>,
     compute: Compute,
+    onnx_runtime: Option<OnnxRuntime>,
     disk: Option<FeatureCache>,
     runner: Option<&'a dyn Runner>,
     /// Labels whose features are not written to disk; `None` for all.
@@ -60,6 +61,7 @@ impl<'a> Features<'a> {
             disk: disk.filter(|_| engine.runner().is_none()),
             registry,
             compute: engine.compute(),
+            onnx_runtime: engine.onnx_runtime(),
             runner: engine.runner(),
             unwritten: Some(BTreeSet::new()),
             memory: engine.memory(),
@@ -133,8 +135,9 @@ impl<'a> Features<'a> {
         self.check_owner(model, set)?;
         let set = &*set.seen_by(model.id().name())?;
         let backbone = model.backbone();
+        let engine = self.engine_of(model);
         let key = |set: &DataSet| {
-            let text = format!("features/2/{backbone}/{}/{}", set.digest(), self.compute);
+            let text = format!("features/2/{backbone}/{}/{engine}", set.digest());
             Digest::from_content(text.as_bytes())
         };
         let whole = key(set);
@@ -171,6 +174,14 @@ impl<'a> Features<'a> {
         let features = Arc::new(rows.finish()?);
         memory().put(whole, &features);
         Ok(features)
+    }
+
+    /// What a model is run by: engines differ in last digits, so one's features are not taken for another's.
+    fn engine_of(&self, model: &LoadedModel) -> String {
+        match self.onnx_runtime.filter(|_| model.is_head_only()) {
+            Some(runtime) => format!("{} {}", self.compute, runtime.build()),
+            None => self.compute.to_string(),
+        }
     }
 
     /// Samples as a model sees them whose head alone is known: their features. Other models see the samples themselves.
@@ -215,9 +226,8 @@ impl<'a> Features<'a> {
         let stage = progress.stage(&format!("running {}", model.id()), set.len() as u64);
         let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::External);
         if model.is_head_only() && is_here {
-            let run = format::run_graph(&self.registry, model, &BTreeMap::new(), set, &mut |n| {
-                stage.advance(n as u64);
-            })?;
+            let done = &mut |n| stage.advance(n as u64);
+            let run = self.graph().run(model, &BTreeMap::new(), set, done)?;
             if let Some(features) = run {
                 let logits = self.logits(model, &features)?;
                 return Ok(Capture { features, logits });
@@ -241,13 +251,20 @@ impl<'a> Features<'a> {
         let done = &mut |n| stage.advance(n as u64);
         let is_here = !matches!(set.samples(), Samples::Features(_) | Samples::External);
         if model.is_head_only() && is_here {
-            let run = format::run_graph(&self.registry, model, changed, set, done)?;
+            let run = self.graph().run(model, changed, set, done)?;
             if let Some(features) = run {
                 return Ok(features);
             }
         }
         let state = model.edited_state(model.state(&self.registry)?, changed);
         Ok(self.run(model, &state, set, stage.as_ref())?.features)
+    }
+
+    fn graph(&self) -> GraphRun<'_> {
+        GraphRun {
+            registry: &self.registry,
+            runtime: self.onnx_runtime,
+        }
     }
 
     /// What weights in the network of a model make of samples.

@@ -9,7 +9,7 @@ use disinherit_formats::{
     FileFormat, ModelFile, ModelFormat, OnnxFormat, Parts, Tensor, WeightFile, layer_below,
     onnx_files, up_to_head,
 };
-use disinherit_nets::{GraphCut, GraphNetwork};
+use disinherit_nets::{GraphCut, GraphNetwork, OnnxRuntime, RuntimeGraph};
 use disinherit_registry::{Manifest, Registry, RegistryError};
 use fiun::Matrix;
 
@@ -208,27 +208,42 @@ fn refuse(model: &LoadedModel, reason: String) -> EngineError {
     }
 }
 
-/// The features that an ONNX model makes of samples, with `changed` in place of some of its weights;
-/// nothing for a model of another format.
-///
-/// # Errors
-/// [`EngineError`] when the graph cannot be run, or the samples do not fit its inputs.
-pub(crate) fn run_graph(
-    registry: &Registry,
-    model: &LoadedModel,
-    changed: &BTreeMap<String, Tensor>,
-    set: &DataSet,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Option<Matrix>, EngineError> {
-    let Some((bytes, format)) = graph_of(registry, model, changed)? else {
-        return Ok(None);
-    };
-    let network = GraphNetwork::new(bytes, format.inputs, &format.features)
-        .map_err(EngineError::net(model.id()))?;
-    network
-        .features(set, &model.preprocessing, progress)
-        .map(Some)
-        .map_err(EngineError::net(model.id()))
+/// How graphs are run up to their heads.
+pub(crate) struct GraphRun<'a> {
+    pub(crate) registry: &'a Registry,
+    /// What runs them, where it is not the program itself.
+    pub(crate) runtime: Option<OnnxRuntime>,
+}
+
+impl GraphRun<'_> {
+    /// The features that an ONNX model makes of samples, with `changed` in place of some of its weights;
+    /// nothing for a model of another format.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the graph cannot be run, or the samples do not fit its inputs.
+    pub(crate) fn run(
+        &self,
+        model: &LoadedModel,
+        changed: &BTreeMap<String, Tensor>,
+        set: &DataSet,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Option<Matrix>, EngineError> {
+        let Some((bytes, format)) = graph_of(self.registry, model, changed)? else {
+            return Ok(None);
+        };
+        let (inputs, features) = (format.inputs, &format.features);
+        let preprocessing = &model.preprocessing;
+        let made = match self.runtime {
+            Some(runtime) => {
+                tracing::info!(model = %model.id(), samples = set.len(), "run by {runtime:?}");
+                RuntimeGraph::new(runtime, &bytes, inputs, features)
+                    .and_then(|graph| graph.features(set, preprocessing, progress))
+            }
+            None => GraphNetwork::new(bytes, inputs, features)
+                .and_then(|graph| graph.features(set, preprocessing, progress)),
+        };
+        made.map(Some).map_err(EngineError::net(model.id()))
+    }
 }
 
 /// The graph of an ONNX model cut at its last layer of weights below the head; or why that cannot be
@@ -249,7 +264,7 @@ pub(crate) fn cut_graph(
     };
     let bytes = up_to_head(&bytes, &layer.values(&format.features), &BTreeMap::new());
     let bytes = bytes.map_err(|reason| refuse(model, reason))?;
-    GraphCut::new(bytes, format.inputs, &format.features, layer)
-        .map(Ok)
-        .map_err(EngineError::net(model.id()))
+    // An operation that is not known here may be one that ONNX Runtime knows.
+    Ok(GraphCut::new(bytes, format.inputs, &format.features, layer)
+        .map_err(|error| error.to_string()))
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use disinherit_data::{DataSet, ImageShape, Samples};
 use disinherit_formats::{FileFormat, ModelFile, OnnxFormat, Parts, Tensor, TensorSource};
 use disinherit_formats::{layer_below, onnx_files, open, up_to_head};
-use disinherit_nets::{Array, Entrances, GraphCut, GraphNetwork, NetError, Positions};
-use disinherit_nets::{Preprocessing, StateDict};
+use disinherit_nets::{Array, Entrances, GraphCut, GraphNetwork, NetError, OnnxRuntime, Positions};
+use disinherit_nets::{Preprocessing, RuntimeGraph, StateDict};
+use disinherit_testkit::onnx_runtime;
 use fiun::{Correction, Matrix};
 
 fn recorded(name: &str) -> (ModelFile, OnnxFormat) {
@@ -89,23 +90,51 @@ fn close(ours: &[f32], theirs: &[f32]) {
     }
 }
 
+const OF_TEXTS: [f32; 12] = [
+    0.3110524, 0.2829863, 0.1397183, 0.2634081, 0.2243095, -0.4107882, 0.1834024, 0.3628481,
+    -0.0792793, -0.582612, 0.0680158, 0.0032023,
+];
+const OF_IMAGES: [f32; 6] = [1.0017663, 0.0, 0.2703293, 0.0, 0.0, 0.1572918];
+
 #[test]
 fn texts_are_masked_and_padded() {
-    let expected = [
-        0.3110524, 0.2829863, 0.1397183, 0.2634081, 0.2243095, -0.4107882, 0.1834024, 0.3628481,
-        -0.0792793, -0.582612, 0.0680158, 0.0032023,
-    ];
-    close(&features("text.onnx", &texts()).unwrap(), &expected);
+    close(&features("text.onnx", &texts()).unwrap(), &OF_TEXTS);
 }
 
 #[test]
 fn a_fixed_batch_is_filled_up() {
     // The graph insists on two images at a time; there are three.
-    let expected = [1.0017663, 0.0, 0.2703293, 0.0, 0.0, 0.1572918];
-    close(
-        &features("fixed-batch.onnx", &images(4)).unwrap(),
-        &expected,
-    );
+    let made = features("fixed-batch.onnx", &images(4)).unwrap();
+    close(&made, &OF_IMAGES);
+}
+
+#[test]
+fn onnx_runtime_makes_the_same() {
+    let Some(library) = onnx_runtime() else {
+        return;
+    };
+    let runtime = OnnxRuntime::load(&library).unwrap();
+    let shown = format!("{runtime:?}");
+    assert!(shown.starts_with("ONNX Runtime 1."), "{shown}");
+    for (name, set, expected) in [
+        ("text.onnx", texts(), &OF_TEXTS[..]),
+        ("fixed-batch.onnx", images(4), &OF_IMAGES),
+    ] {
+        let (model, format) = recorded(name);
+        let file = written(&model, &StateDict::new());
+        let file = up_to_head(&file, &[&format.features], &BTreeMap::new()).unwrap();
+        let graph = RuntimeGraph::new(runtime, &file, format.inputs, &format.features).unwrap();
+        let made = graph.features(&set, &Preprocessing::default(), &mut |_| {});
+        close(made.unwrap().values(), expected);
+    }
+    let refused = RuntimeGraph::new(runtime, b"no graph", Vec::new(), "x")
+        .err()
+        .unwrap();
+    assert!(refused.to_string().contains("cannot be run"), "{refused}");
+    let other = OnnxRuntime::load(Path::new("/dev/null"))
+        .unwrap_err()
+        .to_string();
+    assert!(other.contains("is loaded already"), "{other}");
 }
 
 #[test]

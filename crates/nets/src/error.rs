@@ -1,6 +1,7 @@
 //! What can be wrong with a network.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use fiun::FisherError;
 
@@ -52,6 +53,14 @@ pub enum NetError {
         value: f32,
         /// Where.
         index: usize,
+    },
+    /// A library that is not ONNX Runtime, or cannot be used.
+    #[error("{} cannot be loaded as ONNX Runtime: {reason}", path.display())]
+    Runtime {
+        /// The library.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// Data that the network cannot read.
     #[error("the data does not fit the network: {0}")]

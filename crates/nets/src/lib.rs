@@ -33,7 +33,7 @@ pub use error::NetError;
 pub use fisher::job::{InnerFisher, InnerJob, inner_tensors};
 pub use fisher::layers::inner_fisher;
 pub use fisher::sensitivity::{SensitivityJob, output_sensitivity};
-pub use graph::{GraphCut, GraphNetwork};
+pub use graph::{GraphCut, GraphNetwork, OnnxRuntime, RuntimeGraph};
 pub use last_stage::refine::{RefineJob, RefineSettings, Refinement};
 pub use last_stage::stage::LastStage;
 pub use layer_inputs::{LayerInputsJob, layer_inputs};

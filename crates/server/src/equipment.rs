@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use disinherit::Engine;
 use disinherit::data::Splits;
-use disinherit::nets::Compute;
+use disinherit::nets::{Compute, OnnxRuntime};
 use disinherit::progress::{Progress, Stop};
 use disinherit::registry::Registry;
 use disinherit_desk::{Bar, Desk};
@@ -17,6 +17,8 @@ pub struct Equipment {
     pub data: Option<Splits>,
     /// Where networks run.
     pub compute: Compute,
+    /// What computes the features of ONNX graphs, where it is not the program itself.
+    pub onnx_runtime: Option<OnnxRuntime>,
     /// What models must reach when a job judges them.
     pub bar: Bar,
 }
@@ -34,6 +36,7 @@ impl Equipment {
         let engine = Engine::new(registry)
             .with_data(self.data.as_ref())
             .with_compute(self.compute)
+            .with_onnx_runtime(self.onnx_runtime)
             .with_progress(progress)
             .with_stop(Arc::clone(stop));
         work(&Desk::new(&engine), engine.registry())

@@ -34,6 +34,7 @@ from ._disinherit import (
 )
 from ._desk import Requests
 from ._logging import enable_logging
+from ._onnx_runtime import use_onnx_runtime
 from ._registry import Registry
 from .certificates import verify_certificate
 from .results import Relation, Training
@@ -73,5 +74,6 @@ __all__ = [
     "merge_cards",
     "results",
     "umig",
+    "use_onnx_runtime",
     "verify_certificate",
 ]

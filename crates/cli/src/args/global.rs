@@ -1,5 +1,7 @@
 //! Flags of all commands.
 
+use std::path::PathBuf;
+
 use bytesize::ByteSize;
 use clap::Args;
 use disinherit::nets::Compute;
@@ -26,6 +28,15 @@ pub(crate) struct GlobalArgs {
     /// Where networks run: cpu, flex (burn's CPU engine), and, if built in, libtorch, libtorch-cuda, cuda or wgpu.
     #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
     pub(crate) device: Compute,
+
+    /// Compute the features of ONNX graphs by ONNX Runtime, loaded from this library (libonnxruntime).
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DISINHERIT_ONNX_RUNTIME"
+    )]
+    pub(crate) onnx_runtime: Option<PathBuf>,
 
     /// The bound of the registry's cache of features, such as 500MiB; 0 for none.
     #[arg(long, global = true, default_value = "2GiB", value_name = "SIZE")]

@@ -49,6 +49,7 @@ pub(super) fn run(context: &Context, args: &WorkerArgs) -> Result<Outcome, CliEr
         registry: Arc::new(context.registry()?),
         data: args.data.open()?,
         compute: context.compute,
+        onnx_runtime: context.onnx_runtime,
         bar: args.verdict.bar(),
     };
     let until = match (args.once, args.drain) {

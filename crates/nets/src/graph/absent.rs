@@ -1,6 +1,7 @@
 //! What stands for graphs in a build without the cargo feature `onnx`: it cannot be made.
 
 use std::convert::Infallible;
+use std::path::Path;
 
 use disinherit_data::DataSet;
 use disinherit_formats::{GraphInput, GraphLayer};
@@ -22,6 +23,61 @@ impl GraphNetwork {
     /// [`NetError::NoGraphs`], always.
     pub fn new(_file: Vec<u8>, _inputs: Vec<GraphInput>, _output: &str) -> Result<Self, NetError> {
         Err(NetError::NoGraphs)
+    }
+
+    /// Is never reached: there is no graph to call it on.
+    ///
+    /// # Errors
+    /// None.
+    pub fn features(
+        &self,
+        _set: &DataSet,
+        _preprocessing: &Preprocessing,
+        _progress: &mut dyn FnMut(usize),
+    ) -> Result<Matrix, NetError> {
+        match self.0 {}
+    }
+}
+
+/// ONNX Runtime; this build cannot use it.
+#[derive(Debug, Clone, Copy)]
+pub struct OnnxRuntime(Infallible);
+
+impl OnnxRuntime {
+    /// Refuses.
+    ///
+    /// # Errors
+    /// [`NetError::NoGraphs`], always.
+    pub fn load(_path: &Path) -> Result<Self, NetError> {
+        Err(NetError::NoGraphs)
+    }
+
+    /// Is never reached: there is no runtime to ask.
+    pub fn build(&self) -> &'static str {
+        match self.0 {}
+    }
+
+    /// Is never reached: there is no runtime to ask.
+    pub fn version(&self) -> &'static str {
+        match self.0 {}
+    }
+}
+
+/// A graph with its weights that ONNX Runtime runs; this build cannot make one.
+pub struct RuntimeGraph(Infallible);
+
+impl RuntimeGraph {
+    /// Is never reached: there is no runtime.
+    ///
+    /// # Errors
+    /// None.
+    pub fn new(
+        runtime: OnnxRuntime,
+        _file: &[u8],
+        _inputs: Vec<GraphInput>,
+        _output: &str,
+    ) -> Result<Self, NetError> {
+        match runtime.0 {}
     }
 
     /// Is never reached: there is no graph to call it on.

@@ -113,9 +113,9 @@ impl GraphCut {
             return Ok(());
         }
         let mut found = None;
-        self.network.each(set, preprocessing, &mut |batch| {
+        self.network.each(set, preprocessing, &mut |_, fed| {
             if found.is_none() {
-                let [stream, features] = self.network.run(batch.inputs, [stream, output])?;
+                let [stream, features] = self.network.run(fed, [stream, output])?;
                 found = Some(match stream.shape()[..] {
                     [_, length, _] => Some(Positions {
                         length,
@@ -186,8 +186,8 @@ impl GraphCut {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Activations, NetError> {
         let (mut read, mut written) = (none(), none());
-        self.network.each(set, preprocessing, &mut |batch| {
-            let made = self.network.run(batch.inputs, [self.reads, self.stream])?;
+        self.network.each(set, preprocessing, &mut |batch, fed| {
+            let made = self.network.run(fed, [self.reads, self.stream])?;
             let [inputs, stream] = made;
             self.append(&inputs, batch.rows, batch.wanted, &mut read)?;
             self.append(&stream, batch.rows, batch.wanted, &mut written)?;
@@ -264,12 +264,12 @@ impl GraphCut {
         activations: &Activations,
         correction: Option<&Correction>,
     ) -> Result<Matrix, NetError> {
-        let batch = self.network.batch();
+        let batch = self.network.inputs().batch();
         let all: Vec<usize> = (0..activations.samples()).collect();
         let mut values = Vec::new();
         for places in all.chunks(batch) {
             let part = activations.select(places);
-            let rows = self.network.rows(places.len(), batch);
+            let rows = self.network.inputs().rows(places.len(), batch);
             let has_bias = self.tensors.have_bias();
             let stream = part.corrected(correction, &self.factors, has_bias)?;
             let stream = self.whole(stream, rows);

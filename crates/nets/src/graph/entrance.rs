@@ -58,8 +58,8 @@ impl GraphCut {
             return Ok(None);
         };
         let mut all = none();
-        self.network.each(set, preprocessing, &mut |batch| {
-            let [made] = self.network.run(batch.inputs, [entrance])?;
+        self.network.each(set, preprocessing, &mut |batch, fed| {
+            let [made] = self.network.run(fed, [entrance])?;
             self.append(&made, batch.rows, batch.wanted, &mut all)?;
             progress(batch.wanted);
             Ok(())
@@ -84,11 +84,11 @@ impl GraphCut {
             return Ok(None);
         };
         self.check(entrances)?;
-        let batch = self.network.batch();
+        let batch = self.network.inputs().batch();
         let all: Vec<usize> = (0..entrances.samples()).collect();
         let (mut read, mut written) = (none(), none());
         for places in all.chunks(batch) {
-            let rows = self.network.rows(places.len(), batch);
+            let rows = self.network.inputs().rows(places.len(), batch);
             let whole = self.whole(entrances.select(places), rows);
             let from: Vec<(NodeId, ValueOrView<'static>)> = vec![(entrance, whole.clone().into())];
             let [reads, stream] = match self.reads == entrance {

@@ -3,15 +3,21 @@
 #[cfg(not(feature = "onnx"))]
 mod absent;
 #[cfg(feature = "onnx")]
+mod batches;
+#[cfg(feature = "onnx")]
 mod cut;
 #[cfg(feature = "onnx")]
 mod entrance;
 #[cfg(feature = "onnx")]
 mod onnx;
+#[cfg(feature = "onnx")]
+mod runtime;
 
 #[cfg(not(feature = "onnx"))]
-pub use self::absent::{GraphCut, GraphNetwork};
+pub use self::absent::{GraphCut, GraphNetwork, OnnxRuntime, RuntimeGraph};
 #[cfg(feature = "onnx")]
 pub use self::cut::GraphCut;
 #[cfg(feature = "onnx")]
 pub use self::onnx::GraphNetwork;
+#[cfg(feature = "onnx")]
+pub use self::runtime::{OnnxRuntime, RuntimeGraph};

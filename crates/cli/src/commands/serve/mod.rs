@@ -142,6 +142,7 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
             registry: Arc::new(served.registry),
             data: served.data,
             compute: context.compute,
+            onnx_runtime: context.onnx_runtime,
             bar: args.verdict.bar(),
         }),
         key: served.key,
