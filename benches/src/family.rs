@@ -33,8 +33,23 @@ pub(crate) fn labels() -> Vec<String> {
 
 /// Images of noise, seeded; labels in turn.
 pub(crate) fn images(name: &str, count: usize, seed: usize) -> Result<DataSet, Box<dyn Error>> {
+    images_of(shape().height, name, count, seed)
+}
+
+/// The same with other sides.
+pub(crate) fn images_of(
+    side: usize,
+    name: &str,
+    count: usize,
+    seed: usize,
+) -> Result<DataSet, Box<dyn Error>> {
+    let shape = ImageShape {
+        height: side,
+        width: side,
+        ..shape()
+    };
     let mut word = seed as u64 + 1;
-    let pixels = (0..count * shape().len())
+    let pixels = (0..count * shape.len())
         .map(|_| {
             // A linear congruential generator is random enough for timing.
             word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -43,10 +58,7 @@ pub(crate) fn images(name: &str, count: usize, seed: usize) -> Result<DataSet, B
         .collect();
     Ok(DataSet::new(
         name,
-        Samples::Images {
-            shape: shape(),
-            pixels,
-        },
+        Samples::Images { shape, pixels },
         (0..count).map(|n| (n % CLASSES) as u32).collect(),
         labels(),
         (0..count).map(|n| format!("{name}/{n}")).collect(),

@@ -16,6 +16,7 @@ mod limits;
 mod line;
 mod machines;
 mod memory;
+mod onnx;
 mod peer;
 mod plan;
 mod procedure;
@@ -41,11 +42,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(service::CHILD) {
         return service::child();
     }
-    let all: [(&str, Benchmark); 16] = [
+    let all: [(&str, Benchmark); 17] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
         ("forward", forward::run),
+        ("onnx", onnx::run),
         ("layers", layers::run),
         ("inherited", inherited::run),
         ("inherited-features", inherited_features::run),
