@@ -10,7 +10,7 @@ use disinherit_desk::{JobNews, Until, Worker, worker_name};
 use crate::app::{App, Executor, Settings};
 use crate::error::ServeError;
 use crate::events::look;
-use crate::jobs::program::Keeper;
+use crate::jobs::keeper::Keeper;
 use crate::limits::raise_open_files;
 use crate::listen::answer;
 use crate::listen::tls::Tls;

@@ -150,11 +150,7 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
             "who can read the network can read the tokens: give `--tls-cert`, or let a proxy speak TLS"
         );
     }
-    let executor = match args.executor {
-        ExecutorArg::Local => Executor::Local,
-        ExecutorArg::None => Executor::Elsewhere,
-        ExecutorArg::Ray => Executor::Program(args.ray.program(&served.registry, args)?),
-    };
+    let executor = executor(args, &served.registry)?;
     let settings = Settings {
         equipment: Arc::new(Equipment {
             registry: Arc::new(served.registry),
@@ -179,6 +175,18 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
     })?;
     drop(served.folder);
     Ok(Outcome::Done)
+}
+
+/// Who does the jobs.
+fn executor(args: &ServeArgs, registry: &Registry) -> Result<Executor, CliError> {
+    let judging = (&args.data, &args.verdict);
+    Ok(match args.executor {
+        ExecutorArg::Local => Executor::Local,
+        ExecutorArg::None => Executor::Elsewhere,
+        ExecutorArg::Ray => {
+            Executor::Program(args.ray.program(registry, judging, args.patience)?)
+        }
+    })
 }
 
 fn key(file: &std::path::Path) -> Result<SecretKey, CliError> {

@@ -10,7 +10,8 @@ use disinherit::registry::Registry;
 use disinherit_server::WorkerProgram;
 use serde_json::{Map, Value};
 
-use super::ServeArgs;
+use crate::args::data::DataArgs;
+use crate::args::verdict::VerdictArgs;
 use crate::error::CliError;
 
 /// The module of the Python package that takes jobs.
@@ -93,11 +94,12 @@ impl RayArgs {
     pub(super) fn program(
         &self,
         registry: &Registry,
-        serve: &ServeArgs,
+        (data, verdict): (&DataArgs, &VerdictArgs),
+        patience: u64,
     ) -> Result<WorkerProgram, CliError> {
         let mut arguments = Arguments(WORKER.map(OsString::from).into());
         arguments.flag("--json").flag("--lifeline");
-        let patience = serve.patience as f64 / 1000.0;
+        let patience = patience as f64 / 1000.0;
         arguments.with("--patience", Some(patience));
         // As much as this program itself logs.
         let level = match tracing::enabled!(tracing::Level::INFO) {
@@ -105,19 +107,16 @@ impl RayArgs {
             false => "warning",
         };
         arguments.with("--log", Some(level));
-        arguments.with("--data", serve.data.data.as_ref());
-        let size = serve
-            .data
-            .size
-            .map(|(height, width)| format!("{height}x{width}"));
+        arguments.with("--data", data.data.as_ref());
+        let size = data.size.map(|(height, width)| format!("{height}x{width}"));
         arguments.with("--size", size);
-        let tokenizer = serve.data.tokenizer.as_ref();
+        let tokenizer = data.tokenizer.as_ref();
         arguments.with("--tokenizer", tokenizer.map(|path| path.display()));
-        arguments.with("--at-most", Some(serve.verdict.at_most));
-        if serve.verdict.deep {
+        arguments.with("--at-most", Some(verdict.at_most));
+        if verdict.deep {
             arguments.flag("--deep");
         }
-        arguments.with("--require", serve.verdict.required());
+        arguments.with("--require", verdict.required());
         arguments.with("--address", self.ray_address.as_ref());
         arguments.with("--workers", self.ray_workers);
         let asked = self.ray_remote_args.clone();
@@ -127,7 +126,7 @@ impl RayArgs {
             arguments: arguments.0,
             // Not an argument: those can be read by everybody on the machine.
             environment: vec![("DISINHERIT_REGISTRY".into(), place(registry)?)],
-            has_data: serve.data.data.is_some(),
+            has_data: data.data.is_some(),
         })
     }
 }
