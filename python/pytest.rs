@@ -8,10 +8,21 @@ use std::process::Command;
 
 use disinherit_testkit::{Postgres, S3, skipped};
 
+/// Where this test was built.
+fn deps() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().to_owned()
+}
+
+/// The command line, where it was built too: by the tests of the workspace.
+fn program() -> Option<PathBuf> {
+    let name = format!("disinherit{}", std::env::consts::EXE_SUFFIX);
+    Some(deps().parent()?.join(name)).filter(|path| path.exists())
+}
+
 /// The library beside this test.
 fn library() -> PathBuf {
-    let deps = std::env::current_exe().unwrap();
-    let deps = deps.parent().unwrap().to_owned();
+    let deps = deps();
     let name = format!(
         "{}_disinherit{}",
         std::env::consts::DLL_PREFIX,
@@ -103,6 +114,13 @@ fn the_package_keeps_its_promises_in_python() {
             "DISINHERIT_LONG=1 runs it",
         );
     }
+    let program = program();
+    if program.is_none() {
+        skipped(
+            "the service with Ray",
+            "the command line is not built: `cargo build -p disinherit-cli`",
+        );
+    }
     let servers = if has("ray") { servers() } else { None };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();
@@ -121,6 +139,7 @@ fn the_package_keeps_its_promises_in_python() {
         .env("PYTHONPATH", folder.path())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .envs(servers.iter().flat_map(environment))
+        .envs(program.map(|program| ("DISINHERIT_PROGRAM", program)))
         // Other tests run beside these.
         .env("OMP_NUM_THREADS", "1")
         .current_dir(folder.path())

@@ -96,7 +96,7 @@ pub(crate) struct Required {
 }
 
 impl Required {
-    fn read(&self) -> PyResult<Bar> {
+    pub(crate) fn read(&self) -> PyResult<Bar> {
         let required = match self.require.as_deref() {
             None => None,
             Some("outputs") => Some(Judgement::Outputs),
@@ -127,8 +127,23 @@ pub(crate) struct Desk {
     registry: Arc<disinherit::registry::Registry>,
 }
 
+/// Does something at the desk of a registry, with data where there is some.
+pub(crate) fn at<T: Send>(
+    py: Python<'_>,
+    registry: &Arc<disinherit::registry::Registry>,
+    data: Option<&Data>,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(disinherit_desk::Desk<'_>) -> Result<T, DeskError> + Send,
+) -> PyResult<T> {
+    let shown = Shown(progress);
+    let done = py.detach(|| {
+        let engine = engine::engine(registry, data, &shown);
+        work(disinherit_desk::Desk::new(&engine))
+    });
+    done.map_err(at_desk)
+}
+
 impl Desk {
-    /// Does something at the desk, with data where there is some.
     fn at<T: Send>(
         &self,
         py: Python<'_>,
@@ -136,12 +151,7 @@ impl Desk {
         progress: Option<Py<PyAny>>,
         work: impl FnOnce(disinherit_desk::Desk<'_>) -> Result<T, DeskError> + Send,
     ) -> PyResult<T> {
-        let shown = Shown(progress);
-        let done = py.detach(|| {
-            let engine = engine::engine(&self.registry, data, &shown);
-            work(disinherit_desk::Desk::new(&engine))
-        });
-        done.map_err(at_desk)
+        at(py, &self.registry, data, progress, work)
     }
 
     /// Takes a step that needs no engine.

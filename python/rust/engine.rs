@@ -9,6 +9,7 @@ use disinherit::formats::{self, TensorSource};
 use disinherit::import::{AddModel, ImportOptions, ImportPlan};
 use disinherit::model::now;
 use disinherit::nets::Architecture;
+use disinherit::progress::Progress;
 use disinherit::registry::{Location, OperationRecord, Registry, RegistryError};
 use disinherit::umig::{Forget, ModelId, Part, Plan, Request, Shard};
 use disinherit::{Engine, EngineError, LoadedModel, RunOptions, ShardDone, Unlearned};
@@ -79,7 +80,7 @@ pub(crate) fn request(registry: &Registry, asked: &Asked) -> Result<Request, Eng
 pub(crate) fn engine<'a>(
     registry: &Arc<Registry>,
     data: Option<&'a Data>,
-    progress: &'a Shown,
+    progress: &'a dyn Progress,
 ) -> Engine<'a> {
     Engine::new(Arc::clone(registry))
         .with_data(data.map(|data| &data.splits))

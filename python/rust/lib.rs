@@ -9,6 +9,7 @@ mod desk;
 mod engine;
 mod errors;
 mod issued;
+mod jobs;
 mod layers;
 mod logging;
 mod onnx_runtime;
@@ -32,6 +33,8 @@ fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<data_sets::Data>()?;
     module.add_class::<desk::Desk>()?;
     module.add_class::<umig::Umig>()?;
+    module.add_class::<jobs::Worker>()?;
+    module.add_class::<jobs::JobWatch>()?;
     module.add_function(wrap_pyfunction!(arguments::reaches_features, module)?)?;
     module.add_function(wrap_pyfunction!(cards::merge_cards, module)?)?;
     module.add_function(wrap_pyfunction!(certificates::new_key, module)?)?;
@@ -42,5 +45,8 @@ fn _disinherit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(layers::dampen, module)?)?;
     module.add_function(wrap_pyfunction!(layers::head_fisher, module)?)?;
     module.add_function(wrap_pyfunction!(workers::dispatch_parts, module)?)?;
+    module.add_function(wrap_pyfunction!(jobs::shards_of_run, module)?)?;
+    module.add_function(wrap_pyfunction!(jobs::run_shard, module)?)?;
+    module.add_function(wrap_pyfunction!(jobs::judge_models, module)?)?;
     Ok(())
 }

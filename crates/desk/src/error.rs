@@ -1,7 +1,7 @@
 //! What can go wrong at the desk, and what can be done about it.
 
 use disinherit::EngineError;
-use disinherit::registry::{ErasureId, RegistryError};
+use disinherit::registry::{ErasureId, ErasureState, RegistryError};
 use disinherit::umig::ModelId;
 
 /// A step of a request that cannot be taken.
@@ -31,6 +31,29 @@ pub enum DeskError {
         /// By whom, and why.
         reason: String,
     },
+    /// A part of a run that does not go on.
+    #[error("no run of request {request} goes on (its state: {state})")]
+    NotRunning {
+        /// The request.
+        request: ErasureId,
+        /// Its state.
+        state: ErasureState,
+    },
+    /// Verdicts that are not those that were asked for.
+    #[error(
+        "request {request} has {asked} new versions to be judged, and the {given} verdicts are not on these"
+    )]
+    Verdicts {
+        /// The request.
+        request: ErasureId,
+        /// How many models were to be judged.
+        asked: usize,
+        /// How many verdicts there are.
+        given: usize,
+    },
+    /// What a cluster says that parts of a job were given to.
+    #[error("{0}")]
+    Cluster(String),
     /// A method that this version does not have.
     #[error("request {request} was planned with the method `{method}`: {reason}")]
     Method {
@@ -60,7 +83,11 @@ impl DeskError {
             Self::ScopeChanged { request, .. } | Self::Method { request, .. } => {
                 Some(Hint::PlanAgain { request: *request })
             }
-            Self::Engine(_) | Self::Cancelled { .. } => None,
+            Self::Engine(_)
+            | Self::Cancelled { .. }
+            | Self::NotRunning { .. }
+            | Self::Verdicts { .. }
+            | Self::Cluster(_) => None,
         }
     }
 }

@@ -48,12 +48,31 @@ impl Desk<'_> {
         id: ErasureId,
         bar: &Bar,
     ) -> Result<(ErasureRequest, Vec<CertifiedVerdict>), DeskError> {
+        self.verify_by(id, bar, |models| self.judge(id, models, bar))
+    }
+
+    /// The same by the verdicts that somebody else gives, one on each model in their order: from
+    /// [`Desk::judge`] on other machines.
+    ///
+    /// # Errors
+    /// As [`Desk::verify`], and [`DeskError::Verdicts`] where they are on other models.
+    pub fn verify_by(
+        &self,
+        id: ErasureId,
+        bar: &Bar,
+        judge: impl FnOnce(&[ModelId]) -> Result<Vec<CertifiedVerdict>, DeskError>,
+    ) -> Result<(ErasureRequest, Vec<CertifiedVerdict>), DeskError> {
         let erasure = self.registry().erasure(id)?;
         erasure.check(StepKind::Verify)?;
         let models = self.new_versions(&erasure)?;
-        let forget = self.registry().forget_of(&erasure.asked)?;
-        let evaluator = Evaluator::new(self.engine, &forget, bar.depth)?;
-        let verdicts = evaluator.judge(&models, bar.at_most)?;
+        let verdicts = judge(&models)?;
+        if !verdicts.iter().map(|verdict| &verdict.model).eq(&models) {
+            return Err(DeskError::Verdicts {
+                request: id,
+                asked: models.len(),
+                given: verdicts.len(),
+            });
+        }
         let text = serde_json::to_vec(&verdicts).map_err(document("verdicts on a request"))?;
         let least = verdicts.iter().map(CertifiedVerdict::judgement);
         let verdict = ErasureVerdict {
@@ -70,6 +89,22 @@ impl Desk<'_> {
         let seen = Some(erasure.last.operation);
         let step = ErasureStep::Verify(verdict);
         Ok((self.registry().step_erasure(id, step, seen)?, verdicts))
+    }
+
+    /// The evaluator's verdicts on models, about what a request asks for. Nothing is put on record.
+    ///
+    /// # Errors
+    /// [`DeskError`] when there is no such request, no data, or a model cannot be run.
+    pub fn judge(
+        &self,
+        id: ErasureId,
+        models: &[ModelId],
+        bar: &Bar,
+    ) -> Result<Vec<CertifiedVerdict>, DeskError> {
+        let erasure = self.registry().erasure(id)?;
+        let forget = self.registry().forget_of(&erasure.asked)?;
+        let evaluator = Evaluator::new(self.engine, &forget, bar.depth)?;
+        Ok(evaluator.judge(models, bar.at_most)?)
     }
 
     /// Takes a request as verified though nothing was judged, with the reason: the data is gone, for

@@ -9,7 +9,7 @@ use disinherit::registry::{
 };
 use disinherit_desk::{Desk, LAST_EXTENSION, Terms};
 
-use crate::app::{App, Caller, Executor};
+use crate::app::{App, Caller};
 use crate::problem::Problem;
 
 /// A step that somebody takes.
@@ -73,8 +73,7 @@ impl Act {
             Self::Plan(terms) => return Ok(desk.plan(id, &terms)?),
             Self::Run => return job(registry, erasure, (JobKind::Run, StepKind::Run), actor),
             Self::Verify => {
-                let settings = &app.settings;
-                if settings.executor == Executor::Local && settings.equipment.data.is_none() {
+                if app.lacks_data() {
                     return Err(
                         Problem::conflict("this server has no data to judge models on").with_hint(
                             "verify from where the data is, or start the server with data",

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use disinherit::certificate::SecretKey;
 use disinherit::progress::Silent;
-use disinherit::registry::Registry;
+use disinherit::registry::{JobState, Registry};
 use disinherit_desk::Desk;
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -16,6 +17,7 @@ use crate::error::ServeError;
 use crate::events::feed::Feed;
 pub(crate) use crate::identity::Caller;
 use crate::identity::{FlowKey, Issuer, OidcSettings};
+use crate::jobs::program::WorkerProgram;
 use crate::listen::tls::TlsFiles;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -53,10 +55,12 @@ pub struct Settings {
 }
 
 /// Who does the jobs that a server files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Executor {
     /// The server itself, one at a time.
     Local,
+    /// A program that the server starts and keeps running.
+    Program(WorkerProgram),
     /// Others: workers, or other servers of the registry.
     Elsewhere,
 }
@@ -72,6 +76,8 @@ pub(crate) struct App {
     pub(crate) news: Notify,
     /// Tells streams what happens.
     pub(crate) feed: Feed,
+    /// Whether jobs wait because the program that does them does not run.
+    without_worker: AtomicBool,
     stopping: watch::Sender<bool>,
     turns: Semaphore,
 }
@@ -91,9 +97,35 @@ impl App {
             settings,
             metrics: Metrics::default(),
             news: Notify::new(),
+            without_worker: AtomicBool::default(),
             stopping: watch::Sender::new(false),
             turns: Semaphore::new(AT_A_TIME),
         }))
+    }
+
+    /// Whether verifications that are filed here would fail for want of data.
+    pub(crate) fn lacks_data(&self) -> bool {
+        match &self.settings.executor {
+            Executor::Local => self.settings.equipment.data.is_none(),
+            Executor::Program(program) => !program.has_data,
+            Executor::Elsewhere => false,
+        }
+    }
+
+    /// Notes whether jobs wait because the program that does them does not run.
+    pub(crate) fn set_without_worker(&self, without: bool) {
+        self.without_worker.store(without, Ordering::Relaxed);
+    }
+
+    /// Whether jobs wait because the program that does them does not run.
+    pub(crate) fn is_without_worker(&self) -> bool {
+        self.without_worker.load(Ordering::Relaxed)
+    }
+
+    /// Tells of a job that has ended here.
+    pub(crate) fn job_ended(&self, state: JobState) {
+        self.metrics.job_ended(state);
+        self.news.notify_waiters();
     }
 
     pub(crate) fn stop(&self) {

@@ -7,7 +7,7 @@ use disinherit::data::Splits;
 use disinherit::nets::{Compute, OnnxRuntime};
 use disinherit::progress::{Progress, Stop};
 use disinherit::registry::Registry;
-use disinherit_desk::{Bar, Desk};
+use disinherit_desk::{Bar, Desk, Workplace};
 
 /// What work on requests is done with.
 pub struct Equipment {
@@ -32,13 +32,31 @@ impl Equipment {
         stop: &Arc<Stop>,
         work: impl FnOnce(&Desk<'_>, &Registry) -> T,
     ) -> T {
-        let registry = self.registry.acting_for(actor);
-        let engine = Engine::new(registry)
+        let engine = self.engine(actor, progress, stop);
+        work(&Desk::new(&engine), engine.registry())
+    }
+}
+
+impl Workplace for Equipment {
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn engine<'a>(
+        &'a self,
+        actor: &str,
+        progress: &'a dyn Progress,
+        stop: &Arc<Stop>,
+    ) -> Engine<'a> {
+        Engine::new(self.registry.acting_for(actor))
             .with_data(self.data.as_ref())
             .with_compute(self.compute)
             .with_onnx_runtime(self.onnx_runtime)
             .with_progress(progress)
-            .with_stop(Arc::clone(stop));
-        work(&Desk::new(&engine), engine.registry())
+            .with_stop(Arc::clone(stop))
+    }
+
+    fn bar(&self) -> Bar {
+        self.bar
     }
 }

@@ -53,6 +53,14 @@ pub enum ServeError {
     Token(String),
 }
 
+impl ServeError {
+    /// What was to be done when the system failed.
+    pub(crate) fn io(action: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let action = action.to_owned();
+        move |source| Self::Io { action, source }
+    }
+}
+
 impl From<RegistryError> for ServeError {
     fn from(error: RegistryError) -> Self {
         Self::Engine(error.into())

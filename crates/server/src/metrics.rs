@@ -52,12 +52,13 @@ impl Metrics {
     }
 
     /// The text, with how many requests are in each state, how many are overdue, and how many streams of
-    /// events are open.
+    /// events are open; and whether the program runs that does the jobs, where there is one.
     pub(crate) fn text(
         &self,
         states: &BTreeMap<ErasureState, u64>,
         overdue: u64,
         streams: usize,
+        worker: Option<bool>,
     ) -> String {
         let mut out = String::new();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -98,6 +99,13 @@ impl Metrics {
              # TYPE disinherit_event_streams gauge\n\
              disinherit_event_streams {streams}"
         );
+        if let Some(runs) = worker {
+            let _ = writeln!(
+                out,
+                "# TYPE disinherit_worker_up gauge\ndisinherit_worker_up {}",
+                u8::from(runs)
+            );
+        }
         out
     }
 }

@@ -11,7 +11,7 @@ use axum::routing::get;
 use disinherit::model::now;
 use tower_http::timeout::TimeoutLayer;
 
-use crate::app::App;
+use crate::app::{App, Executor};
 use crate::described;
 use crate::problem::Problem;
 use crate::quota::body;
@@ -55,6 +55,10 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
         .read(|registry| Ok(registry.asks_for_four_eyes()?))
         .await;
     match (stopping, answers) {
+        // Calls are answered, and jobs can be filed: that they wait is no reason to send callers elsewhere.
+        (false, Ok(_)) if app.is_without_worker() => {
+            "ready\njobs wait: their worker does not run, the log says why\n".into_response()
+        }
         (false, Ok(_)) => "ready\n".into_response(),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response(),
     }
@@ -70,6 +74,8 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let (states, overdue) = read.await?;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     let streams = app.feed.open();
-    let text = app.metrics.text(&states, overdue, streams);
+    let program = matches!(app.settings.executor, Executor::Program(_));
+    let worker = program.then(|| !app.is_without_worker());
+    let text = app.metrics.text(&states, overdue, streams, worker);
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

@@ -1,8 +1,11 @@
-"""What executes the parts of a plan, as the engine sees it."""
+"""What executes the parts of plans and jobs, as the engine sees it."""
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Protocol, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Protocol, Tuple
+
+if TYPE_CHECKING:
+    from ._disinherit import JobWatch
 
 #: An attempt that ended: the shard (``3/40``), the number of the attempt, the machine, seconds, how it ended, with what,
 #: and whether another attempt would end in the same way. A ``success`` ends with a value, ``failed`` with an exception,
@@ -24,3 +27,13 @@ class Workers(Protocol):
 
     def cancel(self) -> None:
         """Stops what is at work."""
+
+
+class JobParts(Protocol):
+    """Those who execute the parts of jobs, for the worker that takes the jobs."""
+
+    def edit(self, request: int, watch: JobWatch) -> None:
+        """Edits the models of a request that the worker runs, as drafts; what is not edited, the worker edits."""
+
+    def judge(self, request: int, models: List[str], watch: JobWatch) -> List[bytes]:
+        """The verdicts on models, in their order: documents of ``judge_models``, one after the other."""

@@ -14,7 +14,7 @@ pub(crate) struct VerdictArgs {
     /// Look inside the models too: probe, relearning and membership, beside an untouched root. This
     /// trains a little.
     #[arg(long)]
-    deep: bool,
+    pub(crate) deep: bool,
     /// What every model must reach; exits with 1 where one falls short. The last two look inside.
     #[arg(long, value_enum, value_name = "WORD")]
     require: Option<Required>,

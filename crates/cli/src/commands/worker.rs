@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use disinherit::registry::JobState;
-use disinherit_server::{Equipment, JobEnd, Until, work};
+use disinherit_desk::{JobEnd, Until};
+use disinherit_server::{Equipment, work};
 use serde_json::json;
 
 use crate::args::data::DataArgs;

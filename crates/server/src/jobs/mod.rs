@@ -1,6 +1,5 @@
-//! Jobs: taken from the catalog, one at a time. One that was cut off is taken up by the next worker.
+//! Jobs: done by a thread of the server, by a program that it starts, or by a worker on a process of its own.
 
-pub(crate) mod one;
-mod stages;
+pub(crate) mod keeper;
+pub(crate) mod program;
 pub(crate) mod work;
-pub(crate) mod worker;

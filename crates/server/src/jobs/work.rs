@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use disinherit_desk::{JobEnd, JobNews, Until, Worker};
 use tokio::sync::oneshot;
 
 use crate::equipment::Equipment;
 use crate::error::ServeError;
-use crate::jobs::one::JobEnd;
-use crate::jobs::worker::{Until, Worker};
 use crate::signals::told_to_stop;
 
 /// Takes jobs from the catalog as a server does, until then or until the process is told to stop (interrupt
@@ -22,27 +21,27 @@ pub fn work(
     equipment: Equipment,
     until: Until,
     patience: Duration,
-    told: impl FnMut(JobEnd) + Send + 'static,
+    mut told: impl FnMut(JobEnd) + Send + 'static,
 ) -> Result<(), ServeError> {
-    let io = |action: &str| {
-        let action = action.to_owned();
-        move |source| ServeError::Io { action, source }
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(io("start threads"))?;
-    let worker = Worker::new(Arc::new(equipment))?;
+        .map_err(ServeError::io("start threads"))?;
+    let worker = Worker::new(Arc::new(equipment)).map_err(ServeError::io("find a name"))?;
     let (ended, end) = oneshot::channel();
     let own = Arc::clone(&worker);
     thread::Builder::new()
         .name("jobs".into())
         .spawn(move || {
             // Where no receiver is left, the process ends.
-            let _ = ended.send(own.run(until, told));
+            let _ = ended.send(own.run(until, |news| {
+                if let JobNews::Ended(end) = news {
+                    told(end);
+                }
+            }));
         })
-        .map_err(io("start a thread"))?;
+        .map_err(ServeError::io("start a thread"))?;
     let ended = runtime.block_on(async {
         tokio::select! {
             ended = end => Some(ended),

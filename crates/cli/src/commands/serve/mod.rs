@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 mod limits;
+mod ray;
 mod trust;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 
 use self::config::Effective;
 use self::limits::LimitArgs;
+use self::ray::RayArgs;
 use self::trust::TrustArgs;
 use super::fisher;
 use crate::args::data::DataArgs;
@@ -52,6 +54,7 @@ Examples:
   disinherit serve --demo
   disinherit serve --data photos/ --key proof.pem
   disinherit serve --listen 0.0.0.0:8080 --executor none
+  disinherit serve --data photos.parquet --executor ray --ray-address 10.0.0.7:6379
   disinherit serve --config serve.toml
   disinherit serve --tls-cert cert.pem --tls-key key.pem --print-config")]
 pub(crate) struct ServeArgs {
@@ -68,7 +71,8 @@ pub(crate) struct ServeArgs {
     /// The key to sign certificates with (`disinherit key FILE` makes one).
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Who does the jobs: this server, or `disinherit worker` and other servers of the same registry.
+    /// Who does the jobs: this server, a Ray cluster, or `disinherit worker` and other servers of the same
+    /// registry.
     #[arg(long, value_enum, default_value = "local", value_name = "WHO")]
     executor: ExecutorArg,
     /// The most event streams that are open at a time.
@@ -91,6 +95,8 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     print_config: bool,
     #[command(flatten)]
+    ray: RayArgs,
+    #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
     trust: TrustArgs,
@@ -101,6 +107,8 @@ pub(crate) struct ServeArgs {
 enum ExecutorArg {
     /// This server, one job at a time.
     Local,
+    /// Tasks on a Ray cluster, for a Python process that this server keeps running.
+    Ray,
     /// Workers, and other servers.
     None,
 }
@@ -121,13 +129,18 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
         out!("{}", args.effective.text([&own, &shared]));
         return Ok(Outcome::Done);
     }
+    let on_ray = args.executor == ExecutorArg::Ray;
+    if on_ray {
+        args.ray.check(args.demo, context.compute)?;
+    }
     let (tls, oidc) = (args.trust.tls()?, args.trust.oidc()?);
     let scheme = if tls.is_some() { "https" } else { "http" };
     let served = match args.demo {
         true => demo(context)?,
         false => Served {
             registry: context.registry()?,
-            data: args.data.open()?,
+            // On a cluster, those who work open it.
+            data: if on_ray { None } else { args.data.open()? },
             key: args.key.as_deref().map(key).transpose()?,
             folder: None,
         },
@@ -137,6 +150,7 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
             "who can read the network can read the tokens: give `--tls-cert`, or let a proxy speak TLS"
         );
     }
+    let executor = executor(args, &served.registry)?;
     let settings = Settings {
         equipment: Arc::new(Equipment {
             registry: Arc::new(served.registry),
@@ -146,10 +160,7 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
             bar: args.verdict.bar(),
         }),
         key: served.key,
-        executor: match args.executor {
-            ExecutorArg::Local => Executor::Local,
-            ExecutorArg::None => Executor::Elsewhere,
-        },
+        executor,
         streams: args.streams,
         largest_body: usize::try_from(args.largest_body.as_u64()).unwrap_or(usize::MAX),
         patience: Duration::from_millis(args.patience),
@@ -165,6 +176,18 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
     })?;
     drop(served.folder);
     Ok(Outcome::Done)
+}
+
+/// Who does the jobs.
+fn executor(args: &ServeArgs, registry: &Registry) -> Result<Executor, CliError> {
+    let judging = (&args.data, &args.verdict);
+    Ok(match args.executor {
+        ExecutorArg::Local => Executor::Local,
+        ExecutorArg::None => Executor::Elsewhere,
+        ExecutorArg::Ray => {
+            Executor::Program(args.ray.program(registry, judging, args.patience)?)
+        }
+    })
 }
 
 fn key(file: &std::path::Path) -> Result<SecretKey, CliError> {

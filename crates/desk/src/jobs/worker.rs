@@ -6,13 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use disinherit::progress::Stop;
-use disinherit::registry::{JobState, RegistryError};
+use disinherit::registry::{Job, JobState, RegistryError};
 use rand::TryRng;
 
-use crate::equipment::Equipment;
-use crate::error::ServeError;
-use crate::identity::hexadecimal;
 use crate::jobs::one::{JobEnd, LEFT, LOOK, work};
+use crate::jobs::workplace::Workplace;
 
 /// How long a job that was asked to stop may take to reach its next task.
 const WINDING_DOWN: Duration = Duration::from_secs(5);
@@ -28,18 +26,30 @@ pub enum Until {
     One,
 }
 
+/// What a worker tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobNews {
+    /// It has taken a job.
+    Taken(Job),
+    /// A job that it worked on has ended, or is left to the next one.
+    Ended(JobEnd),
+}
+
 /// A name that no other worker has.
-pub(crate) fn own_name() -> std::io::Result<String> {
+///
+/// # Errors
+/// Where the system gives no random numbers.
+pub fn worker_name() -> std::io::Result<String> {
     let mut seed = [0; 8];
     let filled = rand::rngs::SysRng.try_fill_bytes(&mut seed);
     filled.map_err(|error| std::io::Error::other(error.to_string()))?;
-    Ok(hexadecimal(&seed))
+    Ok(format!("{:016x}", u64::from_ne_bytes(seed)))
 }
 
 /// Takes jobs, one after the other.
-pub(crate) struct Worker {
+pub struct Worker {
     name: String,
-    equipment: Arc<Equipment>,
+    place: Arc<dyn Workplace>,
     leaving: AtomicBool,
     ended: AtomicBool,
     /// The job that is worked on, and what asks it to stop.
@@ -48,43 +58,44 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// A worker with a name that no other one has.
-    pub(crate) fn new(equipment: Arc<Equipment>) -> Result<Arc<Self>, ServeError> {
-        let name = own_name().map_err(|source| ServeError::Io {
-            action: "find a name".into(),
-            source,
-        })?;
+    ///
+    /// # Errors
+    /// Where the system gives no random numbers.
+    pub fn new(place: Arc<dyn Workplace>) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            name,
-            equipment,
+            name: worker_name()?,
+            place,
             leaving: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             at: Mutex::new(None),
         }))
     }
 
-    /// Takes jobs on this thread, and tells how each ended.
+    /// The name by which it takes jobs.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes jobs on this thread, and tells of each.
     ///
     /// # Errors
     /// The catalog's, unless it is to go on until it is told to stop: it tries again then.
-    pub(crate) fn run(
-        &self,
-        until: Until,
-        mut told: impl FnMut(JobEnd),
-    ) -> Result<(), RegistryError> {
+    pub fn run(&self, until: Until, mut told: impl FnMut(JobNews)) -> Result<(), RegistryError> {
         let ended = self.take_all(until, &mut told);
         self.ended.store(true, Ordering::SeqCst);
         ended
     }
 
-    fn take_all(&self, until: Until, told: &mut dyn FnMut(JobEnd)) -> Result<(), RegistryError> {
+    fn take_all(&self, until: Until, told: &mut dyn FnMut(JobNews)) -> Result<(), RegistryError> {
         while !self.leaving.load(Ordering::SeqCst) {
-            match self.equipment.registry.take_job(&self.name) {
+            match self.place.registry().take_job(&self.name) {
                 Ok(Some(job)) => {
                     let stop = Arc::new(Stop::default());
                     *self.now() = Some((job.id, Arc::clone(&stop)));
-                    let end = work(&self.equipment, &self.name, job, &stop);
+                    told(JobNews::Taken(job.clone()));
+                    let end = work(&*self.place, &self.name, job, &stop);
                     *self.now() = None;
-                    told(end);
+                    told(JobNews::Ended(end));
                     if until == Until::One {
                         return Ok(());
                     }
@@ -106,13 +117,13 @@ impl Worker {
     }
 
     /// Takes no job any more.
-    pub(crate) fn leave(&self) {
+    fn leave(&self) {
         self.leaving.store(true, Ordering::SeqCst);
     }
 
     /// Waits until the job that is worked on has ended, for so long; then asks it to stop at its next task,
     /// and lets it wait for the next worker.
-    pub(crate) fn finish(&self, patience: Duration) {
+    pub fn finish(&self, patience: Duration) {
         self.leave();
         if self.has_ended(patience) {
             return;
@@ -125,7 +136,7 @@ impl Worker {
         }
         let left = self.now().as_ref().map(|(job, _)| *job);
         if let Some(job) = left {
-            let registry = &self.equipment.registry;
+            let registry = self.place.registry();
             let parked = registry.leave_job(job, &self.name, JobState::Waiting, LEFT);
             tracing::warn!(job, ?parked, "a job is left to the next worker");
         }

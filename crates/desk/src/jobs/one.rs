@@ -8,21 +8,20 @@ use std::time::Duration;
 use disinherit::EngineError;
 use disinherit::progress::Stop;
 use disinherit::registry::{
-    ErasureRefusal, ErasureState, Job, JobKind, JobState, Registry, RegistryError,
+    ErasureId, ErasureRefusal, ErasureState, Job, JobKind, JobState, Registry, RegistryError,
 };
-use disinherit_desk::{Desk, DeskError};
 
-use crate::equipment::Equipment;
+use crate::desk::Desk;
+use crate::error::DeskError;
 use crate::jobs::stages::Stages;
+use crate::jobs::workplace::{Cluster, Watch, Workplace};
+use crate::run::on_record;
 
 /// How often jobs are looked for, which others may file; and whether a run is free that another worker began.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// How often a job says that it goes on, and hears whether it was cancelled.
 const BEAT: Duration = Duration::from_secs(2);
-
-/// The longest text that a job says of itself, in characters.
-const LONGEST: usize = 2000;
 
 /// What a job says that is left to the next worker.
 pub(super) const LEFT: &str = "its worker stopped; the next one takes it up";
@@ -39,24 +38,24 @@ pub struct JobEnd {
 }
 
 /// Works on a job until it has ended or is asked to stop, and puts on record how.
-pub(super) fn work(equipment: &Equipment, worker: &str, job: Job, stop: &Arc<Stop>) -> JobEnd {
-    let registry = &equipment.registry;
-    let stages = Stages::default();
+pub(super) fn work(place: &dyn Workplace, worker: &str, job: Job, stop: &Arc<Stop>) -> JobEnd {
+    let registry = place.registry();
+    let stages = Arc::new(Stages::default());
     let (over, wait) = channel::<()>();
     let done = thread::scope(|scope| {
-        let (stages, id) = (&stages, job.id);
+        let (said, id) = (&stages, job.id);
         scope.spawn(move || {
             while wait.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
                 // A beat that is missed is made up for by the next one. A job that was cancelled, or is
                 // another worker's by now, is not worked on for nothing.
-                if matches!(registry.hold_job(id, worker, &stages.text()), Ok(false)) {
+                if matches!(registry.hold_job(id, worker, &said.text()), Ok(false)) {
                     stop.ask();
                 }
             }
         });
-        let done = equipment.desk(&job.actor, stages, stop, |desk, registry| {
-            carry_out(equipment, (desk, registry), &job, stop)
-        });
+        let engine = place.engine(&job.actor, &*stages, stop);
+        let watch = Watch::new(&stages, stop);
+        let done = carry_out(&Desk::new(&engine), place, &job, &watch);
         drop(over);
         done
     });
@@ -91,31 +90,48 @@ fn as_recorded(registry: &Registry, job: Job) -> JobEnd {
 /// Does what a job says, unless it was done before: its worker may have been killed after the work and before
 /// it could say so.
 fn carry_out(
-    equipment: &Equipment,
-    (desk, registry): (&Desk<'_>, &Registry),
+    desk: &Desk<'_>,
+    place: &dyn Workplace,
     job: &Job,
-    stop: &Stop,
+    watch: &Watch,
 ) -> Result<String, DeskError> {
-    let erasure = registry.erasure(job.erasure)?;
+    let erasure = desk.registry().erasure(job.erasure)?;
     match job.kind {
         JobKind::Run
             if erasure.state == ErasureState::Running && erasure.published_by_run().is_some() =>
         {
             Ok("published".into())
         }
-        JobKind::Run => loop {
-            match desk.run(job.erasure, false) {
-                Ok(done) => break Ok(format!("{} models published", done.unlearned.models.len())),
-                // The worker before this one was killed: its run is free when it has been silent for long.
-                Err(error) if is_claimed(&error) && !stop.is_asked() => thread::sleep(LOOK),
-                Err(error) if is_claimed(&error) => break Err(EngineError::Stopped.into()),
-                Err(error) => break Err(error),
-            }
-        },
+        JobKind::Run => run(desk, place.cluster(), job.erasure, watch),
         JobKind::Verify if erasure.state == ErasureState::Verified => Ok("verified".into()),
         JobKind::Verify => {
-            let (_, verdicts) = desk.verify(job.erasure, &equipment.bar)?;
+            let bar = place.bar();
+            let (_, verdicts) = match place.cluster() {
+                None => desk.verify(job.erasure, &bar)?,
+                Some(cluster) => desk.verify_by(job.erasure, &bar, |models| {
+                    cluster.judge(job.erasure, models, watch)
+                })?,
+            };
             Ok(format!("{} models judged", verdicts.len()))
+        }
+    }
+}
+
+/// Runs a request, by a cluster as far as there is one.
+fn run(
+    desk: &Desk<'_>,
+    cluster: Option<&dyn Cluster>,
+    request: ErasureId,
+    watch: &Watch,
+) -> Result<String, DeskError> {
+    let edit = || cluster.map_or(Ok(()), |cluster| cluster.edit(request, watch));
+    loop {
+        match desk.run_after(request, false, edit) {
+            Ok(done) => return Ok(format!("{} models published", done.unlearned.models.len())),
+            // The worker before this one was killed: its run is free when it has been silent for long.
+            Err(error) if is_claimed(&error) && !watch.is_stopped() => thread::sleep(LOOK),
+            Err(error) if is_claimed(&error) => return Err(EngineError::Stopped.into()),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -135,12 +151,4 @@ fn is_stopped(error: &DeskError) -> bool {
         error,
         DeskError::Engine(EngineError::Stopped) | DeskError::Cancelled { .. }
     )
-}
-
-/// A message as it is kept.
-fn on_record(message: &str) -> String {
-    let plain = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(LONGEST).collect()
 }
