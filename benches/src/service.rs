@@ -75,19 +75,8 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         server.memory("VmRSS:"),
         "MiB",
     ));
-    for (name, path) in kinds(requests, models) {
-        let processor = server.processor_time();
-        let mut took = calls(&server.address, &token, (rate, seconds), &*path)?;
-        took.sort_by(f64::total_cmp);
-        for (part, percentile) in [("median", 50), ("99th percentile", 99)] {
-            let at = (took.len() * percentile / 100).min(took.len() - 1);
-            let name = format!("{name}, {part} at {rate}/s, {what}");
-            lines.push(Line::milliseconds(&name, took[at], None, "-"));
-        }
-        let each = (server.processor_time() - processor) / took.len() as f64;
-        let name = format!("{name}, processor time for a call, {what}");
-        lines.push(Line::milliseconds(&name, each, None, "-"));
-    }
+    let all = kinds(requests, models);
+    lines.extend(called(&server, &token, (rate, seconds), all, &what)?);
     if std::env::var_os("BENCH_SOAK").is_some() {
         let minutes = setting("BENCH_SOAK", 60)?;
         lines.extend(soak(
@@ -103,6 +92,31 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
         server.memory("VmHWM:"),
         "MiB",
     ));
+    Ok(lines)
+}
+
+/// Calls each kind for some seconds.
+fn called(
+    server: &Server,
+    token: &str,
+    (rate, seconds): (usize, usize),
+    kinds: Vec<(&str, Paths)>,
+    what: &str,
+) -> Result<Vec<Line>, Box<dyn Error>> {
+    let mut lines = Vec::new();
+    for (name, path) in kinds {
+        let processor = server.processor_time();
+        let mut took = calls(&server.address, token, (rate, seconds), &*path)?;
+        took.sort_by(f64::total_cmp);
+        for (part, percentile) in [("median", 50), ("99th percentile", 99)] {
+            let at = (took.len() * percentile / 100).min(took.len() - 1);
+            let name = format!("{name}, {part} at {rate}/s, {what}");
+            lines.push(Line::milliseconds(&name, took[at], None, "-"));
+        }
+        let each = (server.processor_time() - processor) / took.len() as f64;
+        let name = format!("{name}, processor time for a call, {what}");
+        lines.push(Line::milliseconds(&name, each, None, "-"));
+    }
     Ok(lines)
 }
 

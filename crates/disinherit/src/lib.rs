@@ -46,6 +46,7 @@ pub mod provenance;
 mod publish;
 mod reference;
 mod refusal;
+mod replacement;
 mod request_log;
 mod run_options;
 pub mod runner;

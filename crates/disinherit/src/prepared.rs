@@ -26,6 +26,7 @@ use crate::opening::Opening;
 use crate::outcome::{Done, ShardDone, Unlearned};
 use crate::plan::{Planning, asked_after, emptied, plan};
 use crate::publish::{Publishing, publish, request_id};
+use crate::replacement::{retired, successors};
 use crate::run_options::RunOptions;
 use crate::warnings::warnings;
 use crate::work::Work;
@@ -474,41 +475,4 @@ fn opened<'s>(
     };
     let needed = |id: &&ModelId| !emptied.contains(*id) || asked.contains(*id);
     scope.touched().filter(needed).collect()
-}
-
-/// The new version of every model that is edited.
-fn successors<'m>(
-    graph: &Umig,
-    edited: impl Iterator<Item = &'m ModelId>,
-) -> Result<BTreeMap<ModelId, ModelId>, EngineError> {
-    let mut newest: BTreeMap<&str, u32> = BTreeMap::new();
-    for model in graph.models() {
-        let known = newest.entry(model.id.name()).or_default();
-        *known = (*known).max(model.id.version());
-    }
-    let next = |id: &ModelId| newest.get(id.name()).copied().unwrap_or_default() + 1;
-    edited
-        .map(|id| Ok((id.clone(), ModelId::new(id.name(), next(id))?)))
-        .collect()
-}
-
-/// The models that are taken out of use, as the log will have them.
-fn retired(
-    engine: &Engine<'_>,
-    roles: &Scope,
-    emptied: &BTreeSet<ModelId>,
-) -> Result<BTreeMap<ModelId, RetiredModel>, EngineError> {
-    let mut retired = BTreeMap::new();
-    for id in emptied {
-        let Some(digest) = engine.registry().digest(id)? else {
-            continue;
-        };
-        let gone = RetiredModel {
-            model: id.clone(),
-            digest,
-            role: roles.role(id),
-        };
-        retired.insert(id.clone(), gone);
-    }
-    Ok(retired)
 }

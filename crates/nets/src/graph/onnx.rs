@@ -11,6 +11,9 @@ use super::batches::{Batch, Fed, GraphInputs, Values};
 use crate::error::NetError;
 use crate::preprocessing::Preprocessing;
 
+/// What goes into a graph, or goes on from a value of it.
+pub(super) type From = Vec<(NodeId, ValueOrView<'static>)>;
+
 /// A graph with its weights, ready to be run.
 pub struct GraphNetwork {
     model: Model,
@@ -108,7 +111,7 @@ impl GraphNetwork {
         &self,
         set: &DataSet,
         preprocessing: &Preprocessing,
-        run: &mut dyn FnMut(&Batch, Vec<(NodeId, ValueOrView<'static>)>) -> Result<(), NetError>,
+        run: &mut dyn FnMut(&Batch, From) -> Result<(), NetError>,
     ) -> Result<(), NetError> {
         self.inputs.each(set, preprocessing, &mut |mut batch| {
             let fed = std::mem::take(&mut batch.inputs);
@@ -150,7 +153,7 @@ impl GraphNetwork {
     /// Runs the graph from some values to others.
     pub(super) fn run<const N: usize>(
         &self,
-        from: Vec<(NodeId, ValueOrView<'static>)>,
+        from: From,
         to: [NodeId; N],
     ) -> Result<[Tensor<f32>; N], NetError> {
         let made = self.model.run(from, &to, None).map_err(refuse)?;

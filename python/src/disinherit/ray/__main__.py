@@ -156,8 +156,13 @@ def _until_the_end_of_input(stop: threading.Event) -> None:
 
 
 def _work(options: argparse.Namespace, voice: _Voice) -> int:
-    worker = _jobs(options).worker()
     stop = threading.Event()
+    if options.lifeline:
+        # Before Ray, which may take long to start: who started this may be gone by then.
+        threading.Thread(target=_until_the_end_of_input, args=(stop,), daemon=True).start()
+    worker = _jobs(options).worker()
+    if stop.is_set():
+        return 0
     failures: List[Exception] = []
 
     def take() -> None:
@@ -169,8 +174,6 @@ def _work(options: argparse.Namespace, voice: _Voice) -> int:
     # After Ray, which has handlers of its own.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    if options.lifeline:
-        threading.Thread(target=_until_the_end_of_input, args=(stop,), daemon=True).start()
     taking = threading.Thread(target=take, name="jobs", daemon=True)
     taking.start()
     voice.say(f"worker {worker.name} takes jobs", "ready", worker=worker.name)

@@ -3,8 +3,15 @@
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyPool, Row, SqlStr, raw_sql};
 
-use crate::catalog::sql::pool::Database;
 use crate::error::RegistryError;
+
+/// The kind of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Database {
+    Sqlite,
+    #[cfg(feature = "postgres")]
+    Postgres,
+}
 
 /// Version, name and text of a migration.
 type Step = (i64, &'static str, &'static str);

@@ -9,7 +9,7 @@ use sqlx::{AnyPool, Row, raw_sql};
 use url::Url;
 
 use crate::catalog::sql::batch::rows;
-use crate::catalog::sql::migrations::bring_up_to_date;
+use crate::catalog::sql::migrations::{Database, bring_up_to_date};
 #[cfg(feature = "postgres")]
 use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::read;
@@ -19,13 +19,6 @@ use crate::log::entry::OperationRow;
 
 /// How long a writer waits for another one.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Database {
-    Sqlite,
-    #[cfg(feature = "postgres")]
-    Postgres,
-}
 
 /// A catalog in a database.
 pub(crate) struct SqlCatalog {
