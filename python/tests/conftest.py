@@ -6,7 +6,7 @@ import pytest
 
 
 #: The files that take longest, first: no process waits in the end for one that another began last.
-LONGEST = ("test_types.py", "test_mlflow.py", "test_ray.py", "test_flower.py", "test_deep.py", "test_jax.py", "test_peft.py")
+LONGEST = ("test_types.py", "test_mlflow.py", "test_ray.py", "test_ray_worker.py", "test_flower.py", "test_deep.py", "test_jax.py", "test_peft.py")
 
 
 def pytest_addoption(parser):

@@ -87,6 +87,19 @@ def weights(registry, model):
     return {name: value.numpy() for name, value in state_dict(registry, model).items()}
 
 
+def cosine(one, other):
+    return (one * other).sum() / (np.linalg.norm(one) * np.linalg.norm(other))
+
+
+def answers(registry, name, loader):
+    """What a model of a registry takes samples for."""
+    model = SmallCnn()
+    model.load_state_dict(state_dict(registry, name))
+    model.eval()
+    with torch.no_grad():
+        return torch.cat([model(images).argmax(1) for images, _ in loader])
+
+
 def assert_close(one, other, what):
     # A suppressed bias may be large: in single precision then of its size.
     assert (np.abs(one - other) <= 1e-5 * np.maximum(1, np.abs(one))).all(), what
@@ -186,9 +199,15 @@ def test_features_forget_alike_wherever_the_network_runs(tmp_path, trained):
         assert one.ridge == other.ridge
         assert [t.ridge for t in one.trials] == [t.ridge for t in other.trials]
     # The network that runs in the engine is edited by draws in place of its forget samples: much alike, not the same.
+    # How much depends on what was trained, which differs between processors: over seeds the cosines are 0.83 to 1.
     for name in family:
         one, other, before = weights(ours, name), weights(tdescendants, name), weights(ours, f"{name}@1")
         for tensor in before:
-            sizes = np.linalg.norm(one[tensor]) * np.linalg.norm(other[tensor])
-            assert (one[tensor] * other[tensor]).sum() > 0.9 * sizes, (name, tensor)
+            alike = cosine(one[tensor], other[tensor])
+            assert alike > 0.8, (name, tensor, alike)
+            assert alike > max(cosine(one[tensor], before[tensor]), cosine(other[tensor], before[tensor])) - 1e-5
         assert np.abs(one["fc1.weight"] - before["fc1.weight"]).max() > 0.01
+        said = [answers(registry, name, unseen) for registry in (ours, tdescendants)]
+        kept = torch.cat([labels for _, labels in unseen]) != LABELS.index("cross")
+        assert (said[0] == said[1])[kept].all()
+        assert (said[0] == said[1]).float().mean() > 0.9
