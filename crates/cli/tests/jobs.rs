@@ -180,6 +180,20 @@ fn a_run_that_is_cancelled_stops_and_is_taken_up() {
 }
 
 #[test]
+fn flags_of_a_cluster_are_refused_without_one() {
+    let place = Place::new();
+    place.run(&["init"]).success();
+    for flags in [
+        ["--ray-workers", "2"],
+        ["--ray-address", "auto"],
+        ["--ray-remote-args", "{}"],
+    ] {
+        let serve = [&["serve", "--listen", "127.0.0.1:0"][..], &flags].concat();
+        place.misuse(&serve, &[flags[0], "--executor ray"]);
+    }
+}
+
+#[test]
 fn workers_do_what_servers_file() {
     let place = place();
     let admin = token(&place, "ann", "admin");

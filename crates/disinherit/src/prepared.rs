@@ -367,22 +367,20 @@ impl<'a> Prepared<'a> {
         execution: &mut Execution<'_>,
         edits: BTreeSet<ModelId>,
     ) -> Result<Cost, EngineError> {
+        execution.take_up(edits)?;
+        execution.drafts.let_go();
+        let registry = self.engine.registry();
+        let writes = !self.options.dry_run && !execution.todo.is_empty();
         thread::scope(|scope| {
-            if !self.options.dry_run {
+            if writes && registry.is_remote() {
                 // What goes wrong here is told by the first who writes.
-                scope.spawn(|| self.engine.registry().begin_to_write());
+                scope.spawn(|| registry.begin_to_write());
             }
-            self.stages(execution, edits)
+            self.stages(execution)
         })
     }
 
-    fn stages(
-        &self,
-        execution: &mut Execution<'_>,
-        edits: BTreeSet<ModelId>,
-    ) -> Result<Cost, EngineError> {
-        execution.take_up(edits)?;
-        execution.drafts.let_go();
+    fn stages(&self, execution: &mut Execution<'_>) -> Result<Cost, EngineError> {
         let mut preparation = self.cost;
         for stage in &self.plan.stages {
             let edits = stage.tasks.iter().any(|t| matches!(t, Task::Edit { .. }));

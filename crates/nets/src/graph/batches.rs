@@ -2,6 +2,7 @@
 
 use disinherit_data::{DataSet, ImageShape, Samples};
 use disinherit_formats::GraphInput;
+use fiun::Matrix;
 
 use crate::architecture::input::Input;
 use crate::error::NetError;
@@ -41,6 +42,26 @@ pub(super) struct Batch {
 }
 
 impl GraphInputs {
+    /// What `run` makes of the samples of a data set, batch by batch: `[samples, values]`. `progress` is told how many
+    /// samples are done.
+    pub(super) fn features(
+        &self,
+        set: &DataSet,
+        preprocessing: &Preprocessing,
+        progress: &mut dyn FnMut(usize),
+        run: &mut dyn FnMut(Batch) -> Result<Vec<f32>, NetError>,
+    ) -> Result<Matrix, NetError> {
+        let mut values = Vec::new();
+        self.each(set, preprocessing, &mut |batch| {
+            let wanted = batch.wanted;
+            values.extend(run(batch)?);
+            progress(wanted);
+            Ok(())
+        })?;
+        let cols = values.len() / set.len().max(1);
+        Matrix::new(set.len(), cols, values).map_err(|error| NetError::Backend(error.to_string()))
+    }
+
     /// Goes through the samples of a data set, batch by batch.
     pub(super) fn each(
         &self,

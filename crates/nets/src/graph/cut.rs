@@ -3,11 +3,11 @@
 use disinherit_data::DataSet;
 use disinherit_formats::{GraphInput, GraphLayer, shape_text};
 use fiun::{Correction, Matrix};
-use rten::{NodeId, ValueOrView};
+use rten::NodeId;
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
-use super::onnx::{GraphNetwork, refuse, vectors};
+use super::onnx::{GraphNetwork, NodeValues, refuse, vectors};
 use crate::array::Array;
 use crate::cpu::maps::Maps;
 use crate::cpu::window::Window;
@@ -277,7 +277,7 @@ impl GraphCut {
                 values.extend(vectors(&stream, rows, places.len())?);
                 continue;
             }
-            let from: Vec<(NodeId, ValueOrView<'static>)> = vec![(self.stream, stream.into())];
+            let from: NodeValues = vec![(self.stream, stream.into())];
             let [made] = self.network.run(from, [self.network.output()])?;
             values.extend(vectors(&made, rows, places.len())?);
         }

@@ -3,10 +3,9 @@
 use disinherit_data::DataSet;
 use disinherit_formats::shape_text;
 use fiun::Matrix;
-use rten::{NodeId, ValueOrView};
 
 use super::cut::{GraphCut, none};
-use super::onnx::refuse;
+use super::onnx::{NodeValues, refuse};
 use crate::error::NetError;
 use crate::penultimate::activations::Activations;
 use crate::penultimate::agreement::agrees;
@@ -90,7 +89,7 @@ impl GraphCut {
         for places in all.chunks(batch) {
             let rows = self.network.inputs().rows(places.len(), batch);
             let whole = self.whole(entrances.select(places), rows);
-            let from: Vec<(NodeId, ValueOrView<'static>)> = vec![(entrance, whole.clone().into())];
+            let from: NodeValues = vec![(entrance, whole.clone().into())];
             let [reads, stream] = match self.reads == entrance {
                 true => {
                     let [stream] = self.network.run(from, [self.stream])?;

@@ -11,8 +11,8 @@ use super::batches::{Batch, Fed, GraphInputs, Values};
 use crate::error::NetError;
 use crate::preprocessing::Preprocessing;
 
-/// What goes into a graph, or goes on from a value of it.
-pub(super) type From = Vec<(NodeId, ValueOrView<'static>)>;
+/// Values of a graph that it is run from.
+pub(super) type NodeValues = Vec<(NodeId, ValueOrView<'static>)>;
 
 /// A graph with its weights, ready to be run.
 pub struct GraphNetwork {
@@ -96,14 +96,12 @@ impl GraphNetwork {
         preprocessing: &Preprocessing,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Matrix, NetError> {
-        let mut values = Vec::new();
-        self.each(set, preprocessing, &mut |batch, fed| {
-            let [made] = self.run(fed, [self.output])?;
-            values.extend(vectors(&made, batch.rows, batch.wanted)?);
-            progress(batch.wanted);
-            Ok(())
-        })?;
-        Matrix::new(set.len(), values.len() / set.len().max(1), values).map_err(refuse)
+        self.inputs
+            .features(set, preprocessing, progress, &mut |batch| {
+                let (rows, wanted) = (batch.rows, batch.wanted);
+                let [made] = self.run(self.fed(batch.inputs), [self.output])?;
+                vectors(&made, rows, wanted)
+            })
     }
 
     /// Goes through the samples of a data set, batch by batch; `run` is given what goes into the graph, too.
@@ -111,28 +109,23 @@ impl GraphNetwork {
         &self,
         set: &DataSet,
         preprocessing: &Preprocessing,
-        run: &mut dyn FnMut(&Batch, From) -> Result<(), NetError>,
+        run: &mut dyn FnMut(&Batch, NodeValues) -> Result<(), NetError>,
     ) -> Result<(), NetError> {
         self.inputs.each(set, preprocessing, &mut |mut batch| {
-            let fed = std::mem::take(&mut batch.inputs);
-            let fed = fed.into_iter().map(|fed| self.fed(fed)).collect();
+            let fed = self.fed(std::mem::take(&mut batch.inputs));
             run(&batch, fed)
         })
     }
 
-    fn fed(
-        &self,
-        Fed {
-            input,
-            shape,
-            values,
-        }: Fed,
-    ) -> (NodeId, ValueOrView<'static>) {
-        let value = match values {
-            Values::Floats(values) => Tensor::from_data(&shape[..], values).into(),
-            Values::Whole(values) => Tensor::from_data(&shape[..], values).into(),
+    fn fed(&self, inputs: Vec<Fed>) -> NodeValues {
+        let value = |fed: Fed| {
+            let value = match fed.values {
+                Values::Floats(values) => Tensor::from_data(&fed.shape[..], values).into(),
+                Values::Whole(values) => Tensor::from_data(&fed.shape[..], values).into(),
+            };
+            (self.nodes[fed.input], value)
         };
-        (self.nodes[input], value)
+        inputs.into_iter().map(value).collect()
     }
 
     /// What it reads.
@@ -153,7 +146,7 @@ impl GraphNetwork {
     /// Runs the graph from some values to others.
     pub(super) fn run<const N: usize>(
         &self,
-        from: From,
+        from: NodeValues,
         to: [NodeId; N],
     ) -> Result<[Tensor<f32>; N], NetError> {
         let made = self.model.run(from, &to, None).map_err(refuse)?;

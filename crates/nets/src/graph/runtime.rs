@@ -10,7 +10,7 @@ use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
-use super::batches::{Fed, GraphInputs, Values};
+use super::batches::{Batch, Fed, GraphInputs, Values};
 use super::onnx::{first_rows, refuse};
 use crate::error::NetError;
 use crate::preprocessing::Preprocessing;
@@ -132,18 +132,12 @@ impl RuntimeGraph {
         preprocessing: &Preprocessing,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Matrix, NetError> {
-        let mut values = Vec::new();
-        self.inputs.each(set, preprocessing, &mut |batch| {
-            let (rows, wanted) = (batch.rows, batch.wanted);
-            values.extend(self.run(batch.inputs, rows, wanted)?);
-            progress(wanted);
-            Ok(())
-        })?;
-        Matrix::new(set.len(), values.len() / set.len().max(1), values).map_err(refuse)
+        self.inputs
+            .features(set, preprocessing, progress, &mut |batch| self.run(batch))
     }
 
-    fn run(&self, fed: Vec<Fed>, rows: usize, wanted: usize) -> Result<Vec<f32>, NetError> {
-        let fed = fed.into_iter().map(|fed| self.named(fed));
+    fn run(&self, batch: Batch) -> Result<Vec<f32>, NetError> {
+        let fed = batch.inputs.into_iter().map(|fed| self.named(fed));
         let fed = fed.collect::<Result<Vec<_>, NetError>>()?;
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let made = session.run(fed).map_err(refuse)?;
@@ -153,7 +147,7 @@ impl RuntimeGraph {
         let (shape, values) = made.try_extract_tensor::<f32>().map_err(refuse)?;
         let shape = shape.iter().map(|length| usize::try_from(*length));
         let shape = shape.collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-        first_rows((&shape, values.to_vec()), rows, wanted)
+        first_rows((&shape, values.to_vec()), batch.rows, batch.wanted)
     }
 
     /// An input by its name, of the type that the graph declares.

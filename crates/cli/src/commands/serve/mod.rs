@@ -130,8 +130,9 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<Outcome, CliErr
         return Ok(Outcome::Done);
     }
     let on_ray = args.executor == ExecutorArg::Ray;
-    if on_ray {
-        args.ray.check(args.demo, context.compute)?;
+    match on_ray {
+        true => args.ray.check(args.demo, context.compute)?,
+        false => args.ray.check_absent()?,
     }
     let (tls, oidc) = (args.trust.tls()?, args.trust.oidc()?);
     let scheme = if tls.is_some() { "https" } else { "http" };

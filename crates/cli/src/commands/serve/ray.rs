@@ -40,6 +40,22 @@ fn object(text: &str) -> Result<Map<String, Value>, String> {
 }
 
 impl RayArgs {
+    /// Refuses what is of no use without a cluster.
+    pub(super) fn check_absent(&self) -> Result<(), CliError> {
+        let given = [
+            ("--ray-address", self.ray_address.is_some()),
+            ("--ray-workers", self.ray_workers.is_some()),
+            ("--ray-remote-args", self.ray_remote_args.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((flag, _)) => Err(CliError::usage(format!(
+                "`{flag}` is of a Ray cluster, and this server does its jobs without one"
+            ))
+            .help("add `--executor ray`, or leave it out")),
+        }
+    }
+
     /// Refuses what cannot be right, and a Python that could do no job.
     pub(super) fn check(&self, demo: bool, compute: Compute) -> Result<(), CliError> {
         if demo {
