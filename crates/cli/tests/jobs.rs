@@ -182,7 +182,6 @@ fn a_run_that_is_cancelled_stops_and_is_taken_up() {
 #[test]
 fn flags_of_a_cluster_are_refused_without_one() {
     let place = Place::new();
-    place.run(&["init"]).success();
     for flags in [
         ["--ray-workers", "2"],
         ["--ray-address", "auto"],
