@@ -49,8 +49,12 @@ pub(crate) struct Publishing<'a> {
 /// from the version that it replaces.
 pub(crate) fn publish(
     publishing: &Publishing<'_>,
-    done: &Unlearned,
+    done: &mut Unlearned,
 ) -> Result<OperationId, EngineError> {
+    let (models, dropped_cards) = (
+        publishing.new_models(done)?,
+        publishing.parts_of_forgotten()?,
+    );
     let record = UnlearnRecord {
         id: done.request.clone(),
         request: Request {
@@ -58,14 +62,15 @@ pub(crate) fn publish(
             ..publishing.request.clone()
         },
         method: done.method.clone(),
-        models: done.models.clone(),
+        // Lent: with thousands of models a copy would count.
+        models: std::mem::take(&mut done.models),
         retired: done.retired.clone(),
         loss_bound: Some(done.loss_bound),
         warnings: done.warnings.clone(),
         erasure: publishing.erasure,
     };
-    let operation = publishing.registry.publish(&Publication {
-        models: publishing.new_models(done)?,
+    let publication = Publication {
+        models,
         superseded: publishing
             .becomes
             .keys()
@@ -73,10 +78,14 @@ pub(crate) fn publish(
             .cloned()
             .collect(),
         cards: publishing.cards.clone(),
-        dropped_cards: publishing.parts_of_forgotten()?,
+        dropped_cards,
         finished: publishing.drafts.clone(),
         ..Publication::new(now(), OperationRecord::Unlearn(Box::new(record)))
-    })?;
+    };
+    let operation = publishing.registry.publish(&publication)?;
+    if let OperationRecord::Unlearn(record) = publication.operation.record {
+        done.models = record.models;
+    }
     let (models, retired) = (done.models.len(), done.retired.len());
     tracing::info!(request = %done.request, %operation, models, retired, "published");
     Ok(operation)

@@ -88,7 +88,7 @@ impl OperationRow {
     ) -> Result<Self, RegistryError> {
         let (last, previous) = previous.unwrap_or_default();
         let stored = Stored {
-            detail: text(&operation.record.detail()?)?,
+            detail: operation.record.text()?,
             made: text(&made)?,
         };
         let mut row = Self {
@@ -126,23 +126,32 @@ impl OperationRow {
 
     /// The hash that this entry must have.
     pub fn expected_hash(&self) -> String {
-        Digest::from_content(self.hashed_text().as_bytes()).to_string()
+        let mut hasher = blake3::Hasher::new();
+        // Piece by piece: the texts of a large request are long.
+        let digest = match serde_json::to_writer(&mut hasher, &self.hashed()) {
+            Ok(()) => Digest::from_hasher(&hasher),
+            Err(_) => Digest::from_content(self.hashed_text().as_bytes()),
+        };
+        digest.to_string()
     }
 
     /// The text that the hash is over: a JSON array of strings and numbers, so that no two entries have the
     /// same. The second one is the hash of the entry before.
     pub fn hashed_text(&self) -> String {
-        let text = serde_json::json!([
+        serde_json::json!(self.hashed()).to_string()
+    }
+
+    fn hashed(&self) -> impl Serialize {
+        (
             "disinherit operation 1",
-            self.previous,
+            &self.previous,
             self.id,
             self.time,
-            self.actor,
-            self.command,
-            self.stored.detail,
-            self.stored.made,
-        ]);
-        text.to_string()
+            &self.actor,
+            &self.command,
+            &self.stored.detail,
+            &self.stored.made,
+        )
     }
 }
 

@@ -22,6 +22,9 @@ const VERSION: u64 = 1;
 /// all that it touched.
 const RETIRING: u64 = 2;
 
+/// The key of what happened to each model of a request.
+const MODELS: &str = "models";
+
 /// What an operation did.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -149,6 +152,45 @@ impl UnlearnRecord {
         replaced.chain(self.retired.iter().map(|gone| &gone.model))
     }
 
+    /// All but what happened to each model.
+    fn frame(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            request: self.request.clone(),
+            method: self.method.clone(),
+            models: Vec::new(),
+            retired: self.retired.clone(),
+            loss_bound: self.loss_bound,
+            warnings: self.warnings.clone(),
+            erasure: self.erasure,
+        }
+    }
+
+    /// The text of [`UnlearnRecord::detail`], model by model: a value of all of them would take many times their
+    /// memory.
+    fn text(&self) -> serde_json::Result<String> {
+        let mut text = String::new();
+        for (key, value) in self.frame().detail()?.as_object().into_iter().flatten() {
+            text.push(if text.is_empty() { '{' } else { ',' });
+            text.push_str(&serde_json::to_string(key)?);
+            text.push(':');
+            if key != MODELS {
+                text.push_str(&value.to_string());
+                continue;
+            }
+            text.push('[');
+            for (at, model) in self.models.iter().enumerate() {
+                if at > 0 {
+                    text.push(',');
+                }
+                text.push_str(&serde_json::to_value(model)?.to_string());
+            }
+            text.push(']');
+        }
+        text.push('}');
+        Ok(text)
+    }
+
     fn detail(&self) -> serde_json::Result<Value> {
         let mut detail = serde_json::to_value(self)?;
         if !self.retired.is_empty() {
@@ -230,6 +272,19 @@ impl OperationRecord {
             Self::Unknown { detail, .. } => Ok(detail.clone()),
         };
         value.map_err(|error| unreadable(self.command(), &error))
+    }
+
+    /// The detail as it is stored.
+    ///
+    /// # Errors
+    /// [`RegistryError::Document`] when it cannot be written as JSON.
+    pub(crate) fn text(&self) -> Result<String, RegistryError> {
+        match self {
+            Self::Unlearn(record) => record
+                .text()
+                .map_err(|error| unreadable(self.command(), &error)),
+            _ => Ok(self.detail()?.to_string()),
+        }
     }
 
     /// Reads a record from what the log keeps of it.
@@ -326,8 +381,8 @@ mod tests {
         let text = text.replace("$A", A).replace("$B", B);
         let record = OperationRecord::from_stored(command, &text).unwrap();
         assert_eq!(record.command(), command);
-        let again = serde_json::to_string(&record.detail().unwrap()).unwrap();
-        assert_eq!(again, text);
+        assert_eq!(record.detail().unwrap().to_string(), text);
+        assert_eq!(record.text().unwrap(), text);
         record
     }
 

@@ -1,5 +1,7 @@
 //! Erasure requests in the database.
 
+use std::borrow::Cow;
+
 use sqlx::{Any, AssertSqlSafe, Executor, Row};
 
 use crate::catalog::sql::json::{from_json, to_json};
@@ -178,14 +180,14 @@ impl SqlCatalog {
 impl Writer {
     /// An operation as it is logged: a request that is filed has its number, and an approval says what the
     /// registry asks for at this moment.
-    pub(super) async fn numbered(
+    pub(super) async fn numbered<'o>(
         &mut self,
-        operation: &Operation,
-    ) -> Result<Operation, RegistryError> {
-        let mut operation = operation.clone();
-        let OperationRecord::Erasure(record) = &mut operation.record else {
-            return Ok(operation);
+        operation: &'o Operation,
+    ) -> Result<Cow<'o, Operation>, RegistryError> {
+        let OperationRecord::Erasure(record) = &operation.record else {
+            return Ok(Cow::Borrowed(operation));
         };
+        let mut record = record.clone();
         let ErasureRecord { request, step } = record.as_mut();
         match step {
             ErasureStep::New(_) => {
@@ -215,7 +217,8 @@ impl Writer {
             }
             _ => {}
         }
-        Ok(operation)
+        let record = OperationRecord::Erasure(record);
+        Ok(Cow::Owned(Operation::new(operation.time, record)))
     }
 
     /// Takes the step of the erasure request that an operation concerns, if it does.
