@@ -5,7 +5,8 @@ use std::error::Error;
 
 use disinherit_data::DataSet;
 use disinherit_nets::{
-    Compute, InnerJob, Preprocessing, StateDict, TrainingConfig, TrainingJob, inner_fisher, train,
+    Architecture, Compute, InnerJob, Preprocessing, StateDict, TrainingConfig, TrainingJob,
+    inner_fisher, train,
 };
 use fiun::Estimator;
 
@@ -53,10 +54,20 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
 
 /// Images a second of the FIM of every layer.
 fn fisher(set: &DataSet, state: &StateDict) -> f64 {
-    let architecture = family::resnet();
+    let seconds = shortest(ROUNDS, || {
+        std::hint::black_box(fisher_of(&family::resnet(), set, state).is_ok());
+    });
+    IMAGES as f64 / seconds
+}
+
+pub(crate) fn fisher_of(
+    architecture: &Architecture,
+    set: &DataSet,
+    state: &StateDict,
+) -> Result<(), Box<dyn Error>> {
     let preprocessing = Preprocessing::default();
     let job = InnerJob {
-        architecture: &architecture,
+        architecture,
         state,
         set,
         rows: set.labels(),
@@ -65,35 +76,43 @@ fn fisher(set: &DataSet, state: &StateDict) -> f64 {
         wanted: &|_| true,
         memory: None,
     };
-    let seconds = shortest(ROUNDS, || {
-        std::hint::black_box(inner_fisher(&job, &mut |_| {}).is_ok());
-    });
-    IMAGES as f64 / seconds
+    std::hint::black_box(inner_fisher(&job, &mut |_| {})?);
+    Ok(())
 }
 
 /// Images a second of training steps.
 fn training_step(set: &DataSet, state: &StateDict, compute: Compute) -> f64 {
     let few: Vec<usize> = (0..TRAINED).collect();
     let small = set.select(&few);
+    let seconds = shortest(ROUNDS, || {
+        std::hint::black_box(train_on(&family::resnet(), &small, state, compute).is_ok());
+    });
+    TRAINED as f64 / seconds
+}
+
+/// An epoch of training.
+pub(crate) fn train_on(
+    architecture: &Architecture,
+    set: &DataSet,
+    state: &StateDict,
+    compute: Compute,
+) -> Result<(), Box<dyn Error>> {
     let config = TrainingConfig {
         epochs: 1,
         ..TrainingConfig::default()
     };
-    let architecture = family::resnet();
     let preprocessing = Preprocessing::default();
     let training = TrainingJob {
-        architecture: &architecture,
+        architecture,
         state,
-        set: &small,
-        rows: small.labels(),
+        set,
+        rows: set.labels(),
         preprocessing: &preprocessing,
         config: &config,
         frozen: &|_| false,
         compute,
         seed: 1,
     };
-    let seconds = shortest(ROUNDS, || {
-        std::hint::black_box(train(&training, &mut |_| {}).is_ok());
-    });
-    TRAINED as f64 / seconds
+    std::hint::black_box(train(&training, &mut |_| {})?);
+    Ok(())
 }

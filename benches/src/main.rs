@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod apart;
+mod counts;
 mod dampen;
 mod family;
 mod forward;
@@ -36,13 +37,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(apart::CHILD) {
         return apart::child();
     }
+    if wanted.as_deref() == Some(counts::CHILD) {
+        return counts::child();
+    }
     if wanted.as_deref() == Some(provenance::CHILD) {
         return provenance::child();
     }
     if wanted.as_deref() == Some(service::CHILD) {
         return service::child();
     }
-    let all: [(&str, Benchmark); 17] = [
+    let all: [(&str, Benchmark); 18] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
@@ -60,6 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("startup", startup::run),
         ("memory", memory::run),
         ("limits", limits::run),
+        ("counts", counts::run),
     ];
     if let Some(name) = &wanted
         && !all.iter().any(|(known, _)| known == name)

@@ -22,8 +22,15 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     ])
 }
 
-/// A base, and descendants that inherit each from one of the ten before it.
 fn plan(models: usize) -> Result<f64, Box<dyn Error>> {
+    let (graph, request) = inheritance(models)?;
+    Ok(shortest(ROUNDS, || {
+        std::hint::black_box(graph.plan(&request).is_ok());
+    }))
+}
+
+/// A base, and descendants that inherit each from one of the ten before it; and a request that touches them all.
+pub(crate) fn inheritance(models: usize) -> Result<(Umig, Request), Box<dyn Error>> {
     let id = |n: usize| ModelId::new(format!("m{n}"), 1);
     let mut graph = Umig::new();
     let base = Model::new(id(0)?, 0).trained_on(Training::new("photos", ["cat"]));
@@ -35,8 +42,5 @@ fn plan(models: usize) -> Result<f64, Box<dyn Error>> {
             [(id(parent)?, Relation::FineTune)],
         )?;
     }
-    let request = Request::new(Forget::classes(["cat"]));
-    Ok(shortest(ROUNDS, || {
-        std::hint::black_box(graph.plan(&request).is_ok());
-    }))
+    Ok((graph, Request::new(Forget::classes(["cat"]))))
 }

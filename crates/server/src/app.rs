@@ -24,7 +24,7 @@ use crate::problem::Problem;
 use crate::quota::{Limiter, Limits};
 
 /// The most calls that use the registry at a time.
-const AT_A_TIME: usize = 32;
+const AT_A_TIME: usize = 8;
 
 /// The setting of the registry with the key for sign-ins that are under way.
 const FLOW_KEY: &str = "sign-in key";
