@@ -9,9 +9,9 @@ use std::process::Command;
 use disinherit_testkit::{note, skipped};
 use serde_json::Value;
 
-/// How many more than before are too many. What the compiler puts into one function depends on how the build is cut
-/// into pieces, and moves a kernel by a few in a hundred.
-const TOO_MANY: f64 = 1.10;
+/// How many times as many as before are too many. What the compiler puts into one function depends on how the build is cut
+/// into pieces, and copies of memory on the C library.
+const TOO_MANY: f64 = 1.25;
 
 #[test]
 fn kernels_take_no_more_instructions_than_they_did() {
