@@ -17,8 +17,6 @@ def look(page, what):
 
 def main(address, issuer):
     wrong = []
-    # Of a machine that does much else, more than five seconds.
-    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=["--no-sandbox"])
         # Signing in needs no script. Axe does, so that one more visitor with script looks at the pages.

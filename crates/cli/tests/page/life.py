@@ -300,8 +300,6 @@ def main():
     parser.add_argument("begun", type=float)
     parser.add_argument("--pictures", type=Path)
     given = parser.parse_args()
-    # Of a machine that does much else, more than five seconds.
-    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = playwright.chromium.launch_persistent_context(
             profile,

@@ -432,6 +432,17 @@ mod tests {
             Some("r1@1".parse().unwrap())
         );
         assert_eq!(record.models[0].selection().changed, 1);
+        // Several models, or none, are written as the value of all is.
+        let model = record.models[0].clone();
+        for models in [vec![], vec![model.clone(), model]] {
+            let record = UnlearnRecord {
+                models,
+                ..*record.clone()
+            };
+            let record = OperationRecord::Unlearn(Box::new(record));
+            let value = record.detail().unwrap();
+            assert_eq!(record.text().unwrap(), value.to_string());
+        }
     }
 
     #[test]
