@@ -11,6 +11,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 export DISINHERIT_SHARDS=${1:?"say how many shards: submit.sh SHARDS --forget WHAT ..."}
 shift
 : "${DISINHERIT_REGISTRY:?"set it to a registry that every node reaches"}"
+# Nodes with another version of the program refuse their shards.
+version=$(disinherit --version)
+export DISINHERIT_EXPECT_VERSION=${version##* }
 
 shards=$(sbatch --parsable --array="1-$DISINHERIT_SHARDS" "$here/shard.sbatch" "$@")
 # On clusters of clusters the number comes with a name.

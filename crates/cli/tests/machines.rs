@@ -418,6 +418,19 @@ fn another_version_of_the_program_is_refused() {
     let words = ["version 0.0.9", &format!("version {this}"), "gc --drafts"];
     place.refuse(&[&CLASS[..], &["--shard", "2/7"]].concat(), &words);
     place.refuse(&CLASS, &words);
+    // What keeps no drafts is told which version the others have.
+    let words = ["version 0.0.9", &format!("version {this}")];
+    let shard = ["--data", "digits", "--shard", "2/7"];
+    let verify = ["verify", "r1", "--forget", "class=3"];
+    for command in [&["fisher"][..], &verify, &CLASS[..5]] {
+        let command = [command, &shard].concat();
+        place.refuse(
+            &[&command[..], &["--expect-version", "0.0.9"]].concat(),
+            &words,
+        );
+    }
+    let fisher = [&["fisher"], &shard[..], &["--expect-version", this]].concat();
+    place.run(&fisher).success();
     place.run(&["gc", "--drafts"]).success();
     place.run(&CLASS).success();
 }

@@ -60,6 +60,7 @@ pub(crate) struct ImportArgs {
 }
 
 pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<Outcome, CliError> {
+    let shard = args.shard.shard()?;
     let registry = context.registry()?;
     let options = ImportOptions {
         network: args.network.network()?,
@@ -70,11 +71,10 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<Outcome, CliEr
         },
         trained_on: args.trained.trained_on()?,
         // Comparing weights reads all of them: that is left to the process that adds.
-        infer_parents: (args.infer_parents && args.shard.shard.is_none())
-            .then_some(args.confidence),
+        infer_parents: (args.infer_parents && shard.is_none()).then_some(args.confidence),
     };
     let plan = ImportPlan::new(&registry, &args.paths, &options, &context.bars)?;
-    if let Some(shard) = args.shard.shard {
+    if let Some(shard) = shard {
         return store(context, &registry, &plan, shard);
     }
     show(context, &plan, &registry.graph()?)?;

@@ -76,6 +76,7 @@ pub(crate) struct UnlearnArgs {
 }
 
 pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliError> {
+    let shard = args.shard.shard()?;
     let registry = context.registry()?;
     let forget = args.request.forget()?;
     let splits = args.data.open()?;
@@ -96,7 +97,7 @@ pub(super) fn run(context: &Context, args: &UnlearnArgs) -> Result<Outcome, CliE
     let engine = context.engine(registry, splits.as_ref());
     let method = chosen.with(&setup);
     let prepared = engine.prepare_named(forget, &args.request.from, method.as_ref(), options)?;
-    if let Some(shard) = args.shard.shard {
+    if let Some(shard) = shard {
         return one_shard(context, &prepared, shard);
     }
     let done = refused(context, run_all(args, &prepared))?;

@@ -76,9 +76,8 @@ fn run_compute(context: &Context, args: &FisherArgs) -> Result<Outcome, CliError
         .require("a FIM card is computed from the model's own training data")?;
     let options = args.card.options();
     let engine = context.engine(registry, Some(&splits));
-    let models = args
-        .shard
-        .of_models(opened(engine.registry(), &graph, &ids)?);
+    let models = opened(engine.registry(), &graph, &ids)?;
+    let models = args.shard.of_models(models)?;
     let rows = cards_of(&engine, &models, &options, args.again)?;
     let ids: Vec<ModelId> = models.iter().map(|model| model.id().clone()).collect();
     print(context, engine.registry(), &ids, &rows)?;

@@ -69,7 +69,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliEr
         retired,
         forget,
     } = asked(&registry, args)?;
-    let ids = of_shard(&registry, ids, args.shard)?;
+    let ids = of_shard(&registry, ids, &args.shard)?;
     let splits = args.data.require("verifying needs data")?;
     let engine = context.engine(registry, Some(&splits));
     let verdicts = judge(&engine, &ids, &forget, &args.verdict)?;
@@ -145,13 +145,13 @@ fn asked(registry: &Registry, args: &VerifyArgs) -> Result<Asked, CliError> {
 fn of_shard(
     registry: &Registry,
     ids: Vec<ModelId>,
-    shard: ShardArgs,
+    shard: &ShardArgs,
 ) -> Result<Vec<ModelId>, CliError> {
-    if shard.shard.is_none() {
+    if shard.shard()?.is_none() {
         return Ok(ids);
     }
     let models = opened(registry, &registry.graph()?, &ids)?;
-    let mine = shard.of_models(models).into_iter();
+    let mine = shard.of_models(models)?.into_iter();
     Ok(mine.map(|model| model.id().clone()).collect())
 }
 
