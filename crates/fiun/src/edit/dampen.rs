@@ -182,21 +182,20 @@ impl<T: Scalar> Line<'_, T> {
             f64::INFINITY
         };
         let (alpha, lambda) = (self.dampening.alpha * ratio, self.dampening.lambda * ratio);
-        let arch = Arch::new();
         for start in (0..self.theta.len()).step_by(BLOCK) {
             let range = start..(start + BLOCK).min(self.theta.len());
             let theta = &self.theta[range.clone()];
             let (f, o) = (&forget[range.clone()], &own[range.clone()]);
             let out = &mut out[range];
-            let (counts, changed) = arch.dispatch(Step {
-                theta,
-                forget: f,
-                own: o,
-                alpha,
-                lambda,
-                out,
-                scratch,
+            let counts = T::edit(theta, out, scratch, |theta, out| {
+                let block = Block {
+                    theta,
+                    forget: f,
+                    own: o,
+                };
+                block.edit_on_this_machine(alpha, lambda, out)
             });
+            let changed = T::changed(theta, out, counts.changed);
             if !counts.finite {
                 return Err(not_finite(theta, first + start));
             }
@@ -228,40 +227,6 @@ fn not_finite<T: Scalar>(theta: &[T], first: usize) -> FisherError {
     }
 }
 
-/// One block on its way through the widest registers that there are.
-struct Step<'a, T> {
-    theta: &'a [T],
-    forget: &'a [f32],
-    own: &'a [f32],
-    alpha: f64,
-    lambda: f64,
-    out: &'a mut [T],
-    scratch: &'a mut Scratch,
-}
-
-impl<T: Scalar> WithSimd for Step<'_, T> {
-    type Output = (Counts, u32);
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        let (alpha, lambda) = (self.alpha, self.lambda);
-        let counts = T::edit(self.theta, self.out, self.scratch, |theta, out| {
-            let block = Block {
-                theta,
-                forget: self.forget,
-                own: self.own,
-            };
-            if fits_single(alpha) && fits_single(lambda) {
-                block.edit(simd, alpha, lambda as f32, out)
-            } else {
-                block.edit_wide(alpha, lambda, out)
-            }
-        });
-        let changed = T::changed(self.theta, self.out, counts.changed);
-        (counts, changed)
-    }
-}
-
 /// A few parameters with their FIMs.
 struct Block<'a> {
     theta: &'a [f32],
@@ -280,7 +245,40 @@ struct Counts {
     finite: bool,
 }
 
+/// A block on its way through the widest registers that there are.
+struct Step<'a> {
+    block: Block<'a>,
+    alpha: f64,
+    lambda: f64,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Step<'_> {
+    type Output = Counts;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Counts {
+        self.block
+            .edit(simd, self.alpha, self.lambda as f32, self.out)
+    }
+}
+
 impl Block<'_> {
+    /// Made for no type of parameters in particular, so that it is compiled with this crate, and as this crate is:
+    /// what is made for a type is compiled where it is used.
+    fn edit_on_this_machine(self, alpha: f64, lambda: f64, out: &mut [f32]) -> Counts {
+        if fits_single(alpha) && fits_single(lambda) {
+            Arch::new().dispatch(Step {
+                block: self,
+                alpha,
+                lambda,
+                out,
+            })
+        } else {
+            self.edit_wide(alpha, lambda, out)
+        }
+    }
+
     /// `alpha` and `lambda` have the scales of the two FIMs in them. No value of a FIM is negative,
     /// so what is greater than alpha times the own value is greater than 0.
     #[inline(always)]

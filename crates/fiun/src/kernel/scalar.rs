@@ -2,6 +2,7 @@
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
+use pulp::Arch;
 
 /// Parameters edited at a time: the working copies of a block stay in the fastest cache.
 pub const BLOCK: usize = 1024;
@@ -53,8 +54,24 @@ impl Scalar for f32 {
     }
 }
 
+/// The way to single precision and back, compiled with this crate and as it is, not where an edit is made.
+trait Half: Sized {
+    fn widen(values: &[Self], wide: &mut [f32]);
+    fn narrow(values: &[f32], out: &mut [Self]);
+}
+
 macro_rules! half_precision {
     ($type:ty) => {
+        impl Half for $type {
+            fn widen(values: &[Self], wide: &mut [f32]) {
+                values.convert_to_f32_slice(wide);
+            }
+
+            fn narrow(values: &[f32], out: &mut [Self]) {
+                out.convert_from_f32_slice(values);
+            }
+        }
+
         impl Scalar for $type {
             #[inline(always)]
             fn edit<R>(
@@ -65,18 +82,22 @@ macro_rules! half_precision {
             ) -> R {
                 let wide = &mut scratch.wide[..values.len()];
                 let edited = &mut scratch.edited[..values.len()];
-                values.convert_to_f32_slice(wide);
+                Self::widen(values, wide);
                 let result = edit(wide, edited);
-                out.convert_from_f32_slice(edited);
+                Self::narrow(edited, out);
                 result
             }
 
-            #[inline(always)]
             fn changed(before: &[Self], after: &[Self], _: u32) -> u32 {
-                let pairs = before.iter().zip(after);
-                let differ = pairs.map(|(a, b)| u16::from(a.to_bits() != b.to_bits()));
-                // As wide as the values, so that registers stay full; a block's count fits.
-                u32::from(differ.sum::<u16>())
+                Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        let pairs = before.iter().zip(after);
+                        let differ = pairs.map(|(a, b)| u16::from(a.to_bits() != b.to_bits()));
+                        // As wide as the values, so that registers stay full; a block's count fits.
+                        u32::from(differ.sum::<u16>())
+                    },
+                )
             }
         }
     };

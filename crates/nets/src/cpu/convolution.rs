@@ -6,12 +6,14 @@
 //! ever multiplied: on the 2x2 and 1x1 maps at the end of a ResNet, that is most of the work.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use fiun::{Factor, FisherError, Product, Threads};
 use rayon::prelude::*;
 
 use super::kernel_layout::KernelLayout;
 use super::maps::Maps;
+use super::scratch::Scratch;
 
 /// Unfolded values held at a time; they should stay in the second cache.
 const UNFOLDED: usize = 1 << 17;
@@ -26,7 +28,7 @@ pub(crate) struct Convolution {
     pub(crate) stride: usize,
     pub(crate) padding: usize,
     /// `[kernel row, kernel column, channel in, channel out]`.
-    pub(crate) weight: Vec<f32>,
+    pub(crate) weight: Arc<Vec<f32>>,
     pub(crate) bias: Vec<f32>,
     /// Whether only the positive part of the output is kept.
     pub(crate) relu: bool,
@@ -51,19 +53,12 @@ impl Region {
 }
 
 impl Convolution {
-    /// The kernel in PyTorch's layout, `[out, in, row, column]`, laid out for products; every
-    /// output channel multiplied by its factor.
-    pub(crate) fn layout(
-        weight: &[f32],
-        channels: [usize; 2],
-        kernel: usize,
-        factors: Option<&[f32]>,
-    ) -> Vec<f32> {
-        let layout = KernelLayout {
-            channels,
-            area: kernel * kernel,
-        };
-        layout.to_products(weight, |channel| factors.map_or(1.0, |f| f[channel]))
+    /// How its kernel lies.
+    pub(crate) fn layout(&self) -> KernelLayout {
+        KernelLayout {
+            channels: self.channels,
+            area: self.kernel * self.kernel,
+        }
     }
 
     pub(crate) fn output(&self, size: [usize; 2]) -> [usize; 2] {
@@ -200,13 +195,13 @@ impl<'a> Pass<'a> {
     fn forward(&self, input: &[f32], out: &mut [f32]) -> Result<(), FisherError> {
         let [from, to] = self.per_sample();
         let outputs = self.convolution.channels[1];
-        let (mut unfolded, mut product) = (Vec::new(), Vec::new());
+        let (mut unfolded, mut product) = (Scratch::of(0), Scratch::of(0));
         for region in &self.regions {
             let step = self.step(region);
             for (input, out) in input.chunks(step * from).zip(out.chunks_mut(step * to)) {
                 let rows = input.len() / from * region.positions();
-                unfolded.resize(rows * region.depth(self.convolution.channels[0]), 0.0);
-                product.resize(rows * outputs, 0.0);
+                unfolded.resize(rows * region.depth(self.convolution.channels[0]));
+                product.resize(rows * outputs);
                 self.unfold(region, input, &mut unfolded);
                 self.products(region, rows, |part| {
                     let left = Factor::rows(&unfolded[part.first..], part.stride);
@@ -231,12 +226,13 @@ impl<'a> Pass<'a> {
     fn backward(&self, delta: &[f32], out: &mut [f32]) -> Result<(), FisherError> {
         let [from, to] = self.per_sample();
         let outputs = self.convolution.channels[1];
-        let (mut unfolded, mut rows_of_delta) = (Vec::new(), Vec::new());
+        let (mut unfolded, mut rows_of_delta) = (Scratch::of(0), Scratch::of(0));
         for region in &self.regions {
             let step = self.step(region);
             for (delta, out) in delta.chunks(step * to).zip(out.chunks_mut(step * from)) {
                 let rows = delta.len() / to * region.positions();
-                unfolded.resize(rows * region.depth(self.convolution.channels[0]), 0.0);
+                unfolded.resize(rows * region.depth(self.convolution.channels[0]));
+                rows_of_delta.resize(rows * outputs);
                 self.pick(region, delta, &mut rows_of_delta);
                 self.products(region, rows, |part| {
                     Product {
@@ -361,12 +357,12 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn pick(&self, region: &Region, delta: &[f32], rows: &mut Vec<f32>) {
+    fn pick(&self, region: &Region, delta: &[f32], rows: &mut [f32]) {
         let to = self.convolution.channels[1];
         let samples = delta.len() / self.per_sample()[1].max(1);
-        rows.clear();
-        for place in self.places(region, samples) {
-            rows.extend_from_slice(&delta[place..place + to]);
+        let rows = rows.chunks_exact_mut(to.max(1));
+        for (row, place) in rows.zip(self.places(region, samples)) {
+            row.copy_from_slice(&delta[place..place + to]);
         }
     }
 }

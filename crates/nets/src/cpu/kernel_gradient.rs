@@ -6,9 +6,9 @@ use fiun::{Factor, FisherError, Product, Threads};
 use rayon::prelude::*;
 
 use super::convolution::Convolution;
-use super::kernel_layout::KernelLayout;
 use super::maps::Maps;
 use super::rows::change;
+use super::scratch::Scratch;
 
 /// Unfolded values held at a time. The product's result, as large as the kernel, is gone over once for each,
 /// so that there should be many rows.
@@ -22,8 +22,8 @@ const PARTS: usize = 8;
 const LARGE: usize = 1 << 18;
 
 impl Convolution {
-    /// The gradient of the kernel, summed over the samples, from the gradient at the output: in PyTorch's
-    /// layout, `[out, in, row, column]`.
+    /// The gradient of the kernel, summed over the samples, from the gradient at the output: laid out as the
+    /// kernel is, `[kernel row, kernel column, channel in, channel out]`.
     ///
     /// # Errors
     /// [`FisherError`] when a product is refused.
@@ -33,13 +33,8 @@ impl Convolution {
         delta: &Maps,
     ) -> Result<Vec<f32>, FisherError> {
         let sizes = [input.size, delta.size];
-        let layout = KernelLayout {
-            channels: self.channels,
-            area: self.kernel * self.kernel,
-        };
         if self.weight.len() >= LARGE {
-            let sum = self.part_gradient(&input.values, &delta.values, sizes, PARTS)?;
-            return Ok(layout.to_pytorch(&sum));
+            return self.part_gradient(&input.values, &delta.values, sizes, PARTS);
         }
         let share = input.samples.div_ceil(PARTS).max(1);
         let (from, to) = (input.per_sample().max(1), delta.per_sample().max(1));
@@ -56,7 +51,7 @@ impl Convolution {
                 sum.iter_mut().zip(more).for_each(|(s, m)| *s += m);
             });
         }
-        Ok(layout.to_pytorch(&sum))
+        Ok(sum)
     }
 
     /// The gradient over some samples, `[kernel row, kernel column, channel in, channel out]`, by products of
@@ -74,21 +69,31 @@ impl Convolution {
             let depth = seen.taps[0].len() * seen.taps[1].len() * from;
             let rows = seen.places[0].len() * seen.places[1].len();
             let step = (UNFOLDED / (rows * depth).max(1)).max(1);
-            let (mut unfolded, mut picked) = (Vec::new(), Vec::new());
+            let (mut unfolded, mut picked) = (Scratch::of(0), Scratch::of(0));
             let whole = depth * to == sum.len();
             let mut apart = vec![0.0f32; if whole { 0 } else { depth * to }];
             let target = if whole { &mut sum } else { &mut apart };
             let inputs = input.chunks(step * size[0] * size[1] * from);
             for (input, delta) in inputs.zip(delta.chunks(step * output[0] * output[1] * to)) {
+                let rows = rows * (delta.len() / (output[0] * output[1] * to).max(1));
+                unfolded.resize(rows * depth);
                 self.unfold_seen(&seen, input, size, &mut unfolded);
-                pick(&seen, delta, output, to, &mut picked);
+                // Where all positions are seen together, the gradients lie as they are needed.
+                let picked = match rows * to == delta.len() {
+                    true => delta,
+                    false => {
+                        picked.resize(rows * to);
+                        pick(&seen, delta, output, to, &mut picked);
+                        &picked[..]
+                    }
+                };
                 let share = depth.div_ceil(parts).max(1);
                 let products = target.par_chunks_mut((share * to).max(1)).enumerate();
                 products.try_for_each(|(part, target)| {
                     Product {
                         shape: [target.len() / to.max(1), picked.len() / to.max(1), to],
                         left: Factor::rows(&unfolded[part * share..], depth).transposed(),
-                        right: Factor::rows(&picked, to),
+                        right: Factor::rows(picked, to),
                         threads: Threads::One,
                     }
                     .add_to(target, to)
@@ -130,12 +135,11 @@ impl Convolution {
     }
 
     /// For every sample and position the values under the taps, zeros outside of the map.
-    fn unfold_seen(&self, seen: &Seen, input: &[f32], size: [usize; 2], out: &mut Vec<f32>) {
+    fn unfold_seen(&self, seen: &Seen, input: &[f32], size: [usize; 2], out: &mut [f32]) {
         let from = self.channels[0];
         let each = (size[0] * size[1] * from).max(1);
         let [places, taps] = [&seen.places, &seen.taps].map(|side| side[0].len() * side[1].len());
         let unfolded = places * taps * from;
-        out.resize(input.len() / each * unfolded, 0.0);
         let samples = out.par_chunks_exact_mut(unfolded.max(1));
         let samples = samples.zip(input.par_chunks_exact(each));
         samples.for_each(|(out, sample)| self.unfold_sample(seen, sample, size, out));
@@ -199,17 +203,14 @@ struct Seen {
 }
 
 /// The gradients at some positions of every sample.
-fn pick(seen: &Seen, delta: &[f32], output: [usize; 2], to: usize, out: &mut Vec<f32>) {
-    let [height, width] = output;
-    out.clear();
-    if seen.places[0].len() == height && seen.places[1].len() == width {
-        out.extend_from_slice(delta);
-        return;
-    }
+fn pick(seen: &Seen, delta: &[f32], [height, width]: [usize; 2], to: usize, out: &mut [f32]) {
+    let mut runs = out.chunks_exact_mut((seen.places[1].len() * to).max(1));
     for sample in delta.chunks_exact((height * width * to).max(1)) {
         for y in seen.places[0].clone() {
             let row = |x: usize| (y * width + x) * to;
-            out.extend_from_slice(&sample[row(seen.places[1].start)..row(seen.places[1].end)]);
+            let places = row(seen.places[1].start)..row(seen.places[1].end);
+            let Some(run) = runs.next() else { return };
+            run.copy_from_slice(&sample[places]);
         }
     }
 }

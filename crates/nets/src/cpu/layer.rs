@@ -5,6 +5,7 @@ use fiun::layers::Squares;
 use rand_chacha::ChaCha8Rng;
 
 use super::input_rows::InputRows;
+use super::kernel_layout::KernelLayout;
 use super::maps::Maps;
 use super::window::Window;
 use crate::error::NetError;
@@ -185,8 +186,44 @@ pub(crate) struct Tapped<'a> {
     pub(crate) gradients: &'a dyn Fn() -> Result<Gradients, FisherError>,
 }
 
-/// The gradients of a layer's tensors by PyTorch's names, in PyTorch's layout.
-pub(crate) type Gradients = Vec<(&'static str, Vec<f32>)>;
+/// The gradient of one of a layer's tensors.
+pub(crate) struct Gradient {
+    /// The tensor, by PyTorch's name for it.
+    pub(crate) part: &'static str,
+    pub(crate) values: Vec<f32>,
+    /// How the values lie where they do not lie as PyTorch's.
+    layout: Option<KernelLayout>,
+}
+
+impl Gradient {
+    /// In PyTorch's layout.
+    pub(crate) fn new(part: &'static str, values: Vec<f32>) -> Self {
+        Self {
+            part,
+            values,
+            layout: None,
+        }
+    }
+
+    /// Of a kernel, laid out for products.
+    pub(crate) fn of_kernel(values: Vec<f32>, layout: KernelLayout) -> Self {
+        Self {
+            layout: Some(layout),
+            ..Self::new("weight", values)
+        }
+    }
+
+    /// Its values in PyTorch's layout.
+    pub(crate) fn into_pytorch(self) -> Vec<f32> {
+        match self.layout {
+            Some(layout) => layout.to_pytorch(&self.values),
+            None => self.values,
+        }
+    }
+}
+
+/// The gradients of a layer's tensors.
+pub(crate) type Gradients = Vec<Gradient>;
 
 /// Is given every layer with parameters; says whether the backward pass goes on.
 pub(crate) type Sink<'a> = dyn FnMut(Tapped<'_>) -> Result<bool, NetError> + 'a;

@@ -1,7 +1,20 @@
 //! What layers on the CPU are made from.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::kernel_layout::KernelLayout;
 use crate::array::StateDict;
 use crate::error::NetError;
+
+/// A kernel of a convolution, laid out for products.
+pub(crate) struct LaidOutKernel {
+    pub(crate) layout: KernelLayout,
+    pub(crate) values: Arc<Vec<f32>>,
+}
+
+/// Kernels by the names of their tensors.
+pub(crate) type Kernels = BTreeMap<String, LaidOutKernel>;
 
 /// What layers are made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +33,8 @@ pub(crate) struct Weights<'a> {
     pub(crate) purpose: Purpose,
     /// Names the tensors that stay as they are in training.
     frozen: Option<&'a dyn Fn(&str) -> bool>,
+    /// What is laid out already.
+    kernels: Option<&'a Kernels>,
 }
 
 impl<'a> Weights<'a> {
@@ -28,15 +43,21 @@ impl<'a> Weights<'a> {
             state,
             purpose,
             frozen: None,
+            kernels: None,
         }
     }
 
-    /// For a training in which the tensors that `frozen` names stay.
-    pub(crate) fn of_training(state: &'a StateDict, frozen: &'a dyn Fn(&str) -> bool) -> Self {
+    /// For a training in which the tensors that `frozen` names stay; `kernels` are laid out already.
+    pub(crate) fn of_training(
+        state: &'a StateDict,
+        kernels: &'a Kernels,
+        frozen: &'a dyn Fn(&str) -> bool,
+    ) -> Self {
         Self {
             state,
             purpose: Purpose::Training,
             frozen: Some(frozen),
+            kernels: Some(kernels),
         }
     }
 
@@ -47,6 +68,26 @@ impl<'a> Weights<'a> {
             && self.frozen.is_some_and(|frozen| {
                 !frozen(&format!("{name}.weight")) && !frozen(&format!("{name}.running_mean"))
             })
+    }
+
+    /// The kernel of the convolution `name`, laid out for products; every output channel multiplied by its
+    /// factor, where there are any.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub(crate) fn kernel(
+        &self,
+        name: &str,
+        layout: KernelLayout,
+        factors: Option<&[f32]>,
+    ) -> Result<Arc<Vec<f32>>, NetError> {
+        let kernels = self.kernels.filter(|_| factors.is_none());
+        if let Some(kernel) = kernels.and_then(|kernels| kernels.get(&kernel_of(name))) {
+            return Ok(Arc::clone(&kernel.values));
+        }
+        let weight = self.tensor(name, "weight")?;
+        let factor = |channel: usize| factors.map_or(1.0, |factors| factors[channel]);
+        Ok(Arc::new(layout.to_products(weight, factor)))
     }
 
     /// The values of `name.part`, in PyTorch's layout.
@@ -63,4 +104,9 @@ impl<'a> Weights<'a> {
             }),
         }
     }
+}
+
+/// The tensor that is the kernel of a convolution.
+pub(crate) fn kernel_of(convolution: &str) -> String {
+    format!("{convolution}.weight")
 }

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use fiun::FisherTensor;
+use rayon::prelude::*;
 
 use super::job::{InnerJob, Sum, inner_tensors};
 use crate::cpu::layer::Tapped;
 use crate::error::{NetError, backend};
+
+/// Values that a thread adds.
+const PART: usize = 1 << 15;
 
 /// The running sums of every wanted tensor, layer by layer.
 pub(super) struct Sums {
@@ -50,9 +54,13 @@ impl Sums {
         if let Some(layer) = self.layers.get_mut(tapped.name) {
             for (part, squares) in squares {
                 if let Some(sum) = layer.get_mut(part) {
-                    for (sum, square) in sum.values.iter_mut().zip(squares) {
-                        *sum += factor * f64::from(square);
-                    }
+                    let parts = sum.values.par_chunks_mut(PART);
+                    parts
+                        .zip(squares.par_chunks(PART))
+                        .for_each(|(sums, squares)| {
+                            let pairs = sums.iter_mut().zip(squares);
+                            pairs.for_each(|(sum, square)| *sum += factor * f64::from(*square));
+                        });
                 }
             }
         }

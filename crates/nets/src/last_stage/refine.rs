@@ -220,8 +220,9 @@ impl Refinement<'_> {
         let mut back = pass.layers(&pieces.above, back)?.ok_or_else(ended)?;
         back.add(&stream.with(at_stream), false);
         let mut collect = |layer: crate::cpu::layer::Tapped<'_>| {
-            for (part, gradient) in (layer.gradients)().map_err(backend)? {
-                gradients.insert(format!("{}.{part}", layer.name), gradient);
+            for gradient in (layer.gradients)().map_err(backend)? {
+                let name = format!("{}.{}", layer.name, gradient.part);
+                gradients.insert(name, gradient.into_pytorch());
             }
             Ok(true)
         };

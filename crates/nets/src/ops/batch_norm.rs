@@ -4,7 +4,9 @@ use fiun::FisherError;
 
 use super::initial::Initial;
 use super::operation::{Following, Op, Operation, Part, Tensors};
-use crate::cpu::layer::{Affine, Backward, BatchStatistics, CpuLayer, Fused, Record, Tapped};
+use crate::cpu::layer::{
+    Affine, Backward, BatchStatistics, CpuLayer, Fused, Gradient, Record, Tapped,
+};
 use crate::cpu::maps::Maps;
 use crate::cpu::rows::{change, change_alone, column_sums};
 use crate::cpu::weights::Weights;
@@ -139,7 +141,8 @@ impl CpuLayer for CpuNorm {
             let mut weight = column_sums(&input.values, &delta.values, &self.mean, centred);
             let variances = weight.iter_mut().zip(&self.variance);
             variances.for_each(|(sum, variance)| *sum /= (variance + EPSILON).sqrt());
-            Ok(vec![("weight", weight), ("bias", delta.sums())])
+            let weight = Gradient::new("weight", weight);
+            Ok(vec![weight, Gradient::new("bias", delta.sums())])
         };
         let shown = Tapped {
             name: &self.name,
@@ -246,7 +249,10 @@ impl CpuLayer for BatchNormOfBatch {
         let shown = Tapped {
             name: &self.name,
             squares: &|_| Ok(Vec::new()),
-            gradients: &|| Ok(vec![("weight", along.clone()), ("bias", sum.clone())]),
+            gradients: &|| {
+                let weight = Gradient::new("weight", along.clone());
+                Ok(vec![weight, Gradient::new("bias", sum.clone())])
+            },
         };
         if !pass.show(shown)? {
             return Ok(None);

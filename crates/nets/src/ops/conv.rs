@@ -10,9 +10,10 @@ use fiun::FisherError;
 use super::initial::Initial;
 use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors, windows};
 use crate::cpu::convolution::Convolution;
-use crate::cpu::layer::{Backward, CpuLayer, Record, Tapped};
+use crate::cpu::kernel_layout::KernelLayout;
+use crate::cpu::layer::{Backward, CpuLayer, Gradient, Record, Tapped};
 use crate::cpu::maps::Maps;
-use crate::cpu::weights::Weights;
+use crate::cpu::weights::{Weights, kernel_of};
 use crate::cpu::window::Window;
 #[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, KernelAt, VectorAt};
@@ -53,6 +54,15 @@ pub(crate) fn conv(
     })
 }
 
+impl Conv {
+    fn layout(&self) -> KernelLayout {
+        KernelLayout {
+            channels: self.channels,
+            area: self.kernel * self.kernel,
+        }
+    }
+}
+
 impl Operation for Conv {
     fn tensors(&self) -> Tensors {
         let [from, to] = self.channels;
@@ -73,6 +83,10 @@ impl Operation for Conv {
         } else {
             Initial::Normal((2.0 / (self.channels[1] * area) as f32).sqrt())
         }
+    }
+
+    fn kernel(&self) -> Option<(String, KernelLayout)> {
+        Some((kernel_of(&self.name), self.layout()))
     }
 
     fn part(&self) -> Part<'_> {
@@ -115,7 +129,7 @@ impl Operation for Conv {
             }
         }
         let factors = norm.as_ref().map(|norm| &norm.factor[..]);
-        let weight = weights.tensor(&self.name, "weight")?;
+        let weight = weights.kernel(&self.name, self.layout(), factors)?;
         Ok(Some(Box::new(CpuConv {
             name: self.name.clone(),
             bias: self.bias,
@@ -124,7 +138,7 @@ impl Operation for Conv {
                 kernel: self.kernel,
                 stride: self.stride,
                 padding: self.padding,
-                weight: Convolution::layout(weight, self.channels, self.kernel, factors),
+                weight,
                 bias,
                 relu: following.relu(weights)?,
             },
@@ -184,8 +198,8 @@ impl CpuLayer for CpuConv {
         let squares = |groups| layer.squares(groups, &input.values, &delta.values);
         let gradients = || {
             let weight = self.layer.kernel_gradient(&input, &delta)?;
-            let mut all = vec![("weight", weight)];
-            all.extend(self.bias.then(|| ("bias", delta.sums())));
+            let mut all = vec![Gradient::of_kernel(weight, self.layer.layout())];
+            all.extend(self.bias.then(|| Gradient::new("bias", delta.sums())));
             Ok(all)
         };
         let shown = Tapped {

@@ -10,7 +10,7 @@ use disinherit_data::ImageShape;
 
 use super::initial::Initial;
 use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors};
-use crate::cpu::layer::{Backward, CpuLayer, Record, Tapped};
+use crate::cpu::layer::{Backward, CpuLayer, Gradient, Record, Tapped};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
 use crate::cpu::window::Window;
@@ -156,7 +156,8 @@ impl CpuLayer for CpuLinear {
                 threads: Threads::All,
             }
             .store(&mut weight, input.channels)?;
-            Ok(vec![("weight", weight), ("bias", delta.sums())])
+            let weight = Gradient::new("weight", weight);
+            Ok(vec![weight, Gradient::new("bias", delta.sums())])
         };
         let shown = Tapped {
             name: &self.name,

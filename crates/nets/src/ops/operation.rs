@@ -5,6 +5,7 @@ use std::fmt;
 use disinherit_data::ImageShape;
 
 use super::initial::Initial;
+use crate::cpu::kernel_layout::KernelLayout;
 use crate::cpu::layer::{Affine, CpuLayer, Fused};
 use crate::cpu::weights::{Purpose, Weights};
 use crate::cpu::window::Window;
@@ -62,6 +63,11 @@ pub(crate) trait Operation: fmt::Debug + Send + Sync {
     /// The programs that it runs on its input, for an operation that is made of others.
     fn branches(&self) -> Vec<&[Op]> {
         Vec::new()
+    }
+
+    /// The tensor that is its kernel and how products need it, for a convolution.
+    fn kernel(&self) -> Option<(String, KernelLayout)> {
+        None
     }
 
     /// What it is to somebody who looks for the penultimate layer.
@@ -142,6 +148,18 @@ impl Op {
         }
         all
     }
+}
+
+/// The tensors of a program that are kernels of convolutions.
+pub(crate) fn kernels(ops: &[Op]) -> Vec<(String, KernelLayout)> {
+    let mut all = Vec::new();
+    for op in ops {
+        all.extend(op.operation().kernel());
+        for branch in op.operation().branches() {
+            all.extend(kernels(branch));
+        }
+    }
+    all
 }
 
 /// The shape after a program, or `None` when the input is too small for it.

@@ -1,11 +1,16 @@
 //! Two-dimensional convolutions.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use crate::error::{FisherError, expect_len};
-use crate::fisher::layers::outer::outer_squares;
+use crate::fisher::layers::outer::{Columns, outer_squares, squares_of_columns};
 use crate::fisher::layers::squares::{Squares, column_squares, rows_per_group};
 
-/// Unfolded inputs held at a time, in values.
+/// Values of some unfolded columns held at a time, for columns of which there are at most [`WIDTH`].
 const UNFOLDED: usize = 4 << 20;
+const WIDTH: usize = 32;
 
 /// A convolution with square kernels. Unfolded, it is a linear layer at every output position; the
 /// gradient of a sample is `deltaᵀ unfold(input)`.
@@ -66,31 +71,68 @@ impl Convolution {
         };
         let rows = per_group * height * width;
         expect_len("delta", delta.len(), groups * rows * to)?;
-        let taps = self.taps([height, width]);
-        let (per, outs) = (from / self.groups, to / self.groups);
-        let inputs = taps.len() * per;
-        let step = (UNFOLDED / (rows * inputs).max(1)).max(1);
-        let mut weight = vec![0.0f32; to * per * self.kernel * self.kernel];
+        let step = (UNFOLDED / (rows * WIDTH).max(1)).max(1);
+        let mut weight = vec![0.0f32; to * from / self.groups * self.kernel * self.kernel];
         let blocks = input
             .chunks(step * per_group * area)
             .zip(delta.chunks(step * rows * to));
         for (input, delta) in blocks {
             for group in 0..self.groups {
-                let unfolded = self.unfold(
-                    input,
-                    [height, width],
-                    &taps,
-                    group * per..(group + 1) * per,
-                );
-                let of_group = slice_channels(delta, to, group * outs..(group + 1) * outs);
-                let squares = outer_squares(&unfolded, inputs, &of_group, outs, rows)?;
-                self.scatter(&squares, &taps, group * outs, &mut weight);
+                self.add_squares(group, per_group, input, delta, &mut weight)?;
             }
         }
         Ok(vec![
             ("weight", weight),
             ("bias", column_squares(delta, to, rows)),
         ])
+    }
+
+    /// Adds the squares of a group of channels to those of the whole kernel, `[out, in / groups, kernel, kernel]`.
+    fn add_squares(
+        &self,
+        group: usize,
+        per_group: usize,
+        input: &[f32],
+        delta: &[f32],
+        weight: &mut [f32],
+    ) -> Result<(), FisherError> {
+        let [from, to] = self.channels;
+        let (per, outs) = (from / self.groups, to / self.groups);
+        let [height, width] = self.output().unwrap_or_default();
+        let rows = per_group * height * width;
+        let unfolding = Unfolding {
+            layer: self,
+            output: [height, width],
+            taps: self.taps([height, width]),
+            channels: group * per..(group + 1) * per,
+            per_group,
+            input,
+        };
+        let inputs = unfolding.taps.len() * per;
+        let delta = slice_channels(delta, to, group * outs..(group + 1) * outs);
+        let places = unfolding.places();
+        let filter = per * self.kernel * self.kernel;
+        let filters = weight[group * outs * filter..].par_chunks_mut(filter.max(1));
+        let filters = filters.take(outs).enumerate();
+        let add = |filter: &mut [f32], columns: Range<usize>, values: &[f32]| {
+            let pairs = places[columns].iter().zip(values);
+            pairs.for_each(|(place, value)| filter[*place] += value);
+        };
+        if rows == 1 {
+            let unfolded = unfolding.columns(0..inputs, inputs).values;
+            let squares = outer_squares(&unfolded, inputs, &delta, outs, 1)?;
+            filters.for_each(|(row, filter)| {
+                add(filter, 0..inputs, &squares[row * inputs..][..inputs]);
+            });
+            return Ok(());
+        }
+        let columns = |columns, width| unfolding.columns(columns, width);
+        let squares = squares_of_columns(inputs, &columns, &delta, outs, rows);
+        filters.for_each(|(row, filter)| {
+            let parts = squares.row(row);
+            parts.for_each(|(columns, values)| add(filter, columns, values));
+        });
+        Ok(())
     }
 
     /// The kernel's taps (row, column) that meet the input at any output position; the others see
@@ -113,57 +155,104 @@ impl Convolution {
             .checked_sub(self.padding)
             .filter(|at| *at < side)
     }
+}
 
-    /// `[samples * output positions, taps * channels]`.
-    fn unfold(
-        &self,
-        input: &[f32],
-        [height, width]: [usize; 2],
-        taps: &[[usize; 2]],
-        channels: std::ops::Range<usize>,
-    ) -> Vec<f32> {
-        let from = self.channels[0];
-        let (per, row) = (channels.len(), self.size[1] * from);
-        let samples = input.len() / (self.size[0] * row).max(1);
-        let mut out = vec![0.0f32; samples * height * width * taps.len() * per];
-        let mut targets = out.chunks_exact_mut((taps.len() * per).max(1));
-        for sample in input.chunks_exact((self.size[0] * row).max(1)) {
-            for y in 0..height {
-                for x in 0..width {
-                    let Some(target) = targets.next() else {
-                        return out;
-                    };
-                    for (tap, target) in taps.iter().zip(target.chunks_exact_mut(per)) {
-                        let place = self.source(y, tap[0], self.size[0]);
-                        let place = place.zip(self.source(x, tap[1], self.size[1]));
-                        if let Some((y, x)) = place {
-                            let start = y * row + x * from + channels.start;
-                            target.copy_from_slice(&sample[start..start + per]);
-                        }
-                    }
-                }
-            }
+/// An input as the matrix that a convolution is a product with, `[samples * output positions, taps * channels]`, of
+/// which only some columns are written down at a time.
+struct Unfolding<'a> {
+    layer: &'a Convolution,
+    /// Height and width of the output.
+    output: [usize; 2],
+    taps: Vec<[usize; 2]>,
+    /// The channels of the input that are seen.
+    channels: Range<usize>,
+    /// Samples of a group.
+    per_group: usize,
+    input: &'a [f32],
+}
+
+/// Neighbouring columns of one tap.
+struct Run {
+    tap: [usize; 2],
+    /// The first channel of the input.
+    channel: usize,
+    /// The first column, counted from where the matrix is looked at.
+    column: usize,
+    length: usize,
+}
+
+impl Unfolding<'_> {
+    fn runs(&self, columns: Range<usize>) -> Vec<Run> {
+        let per = self.channels.len();
+        let mut runs = Vec::new();
+        let mut at = columns.start;
+        while at < columns.end {
+            let (tap, channel) = (at / per, at % per);
+            let length = (per - channel).min(columns.end - at);
+            runs.push(Run {
+                tap: self.taps[tap],
+                channel: self.channels.start + channel,
+                column: at - columns.start,
+                length,
+            });
+            at += length;
         }
-        out
+        runs
     }
 
-    /// Adds squares in the order of the unfolding to those in PyTorch's.
-    fn scatter(&self, squares: &[f32], taps: &[[usize; 2]], first: usize, weight: &mut [f32]) {
-        let per = self.channels[0] / self.groups;
-        let area = self.kernel * self.kernel;
-        for (row, values) in squares.chunks_exact((taps.len() * per).max(1)).enumerate() {
-            let target = &mut weight[(first + row) * per * area..][..per * area];
-            for (tap, values) in taps.iter().zip(values.chunks_exact(per)) {
-                for (channel, value) in values.iter().enumerate() {
-                    target[channel * area + tap[0] * self.kernel + tap[1]] += value;
+    /// Some columns, at the positions where one of their taps meets the input.
+    fn columns(&self, columns: Range<usize>, width: usize) -> Columns {
+        let Convolution { channels, size, .. } = *self.layer;
+        let (from, [height, across]) = (channels[0], self.output);
+        let runs = self.runs(columns);
+        let mut seen = Vec::new();
+        // Of one sample: from where to where how much is copied.
+        let mut copies = Vec::new();
+        for (y, x) in (0..height).flat_map(|y| (0..across).map(move |x| (y, x))) {
+            let target = seen.len() * width;
+            let before = copies.len();
+            for run in &runs {
+                let place = self.layer.source(y, run.tap[0], size[0]);
+                let place = place.zip(self.layer.source(x, run.tap[1], size[1]));
+                if let Some((row, column)) = place {
+                    let source = (row * size[1] + column) * from + run.channel;
+                    copies.push([source, target + run.column, run.length]);
                 }
             }
+            if copies.len() > before {
+                seen.push(y * across + x);
+            }
         }
+        let area = (size[0] * size[1] * from).max(1);
+        let each = seen.len() * width;
+        let mut values = vec![0.0f32; self.input.len() / area * each];
+        let samples = self.input.chunks_exact(area);
+        for (sample, values) in samples.zip(values.chunks_exact_mut(each.max(1))) {
+            for [source, target, length] in &copies {
+                values[*target..target + length].copy_from_slice(&sample[*source..source + length]);
+            }
+        }
+        let rows = (0..self.per_group).flat_map(|sample| {
+            let first = sample * height * across;
+            seen.iter().map(move |position| first + position)
+        });
+        Columns {
+            rows: rows.collect(),
+            values,
+        }
+    }
+
+    /// Where each column is in a filter of PyTorch's, `[channel, row, column]`.
+    fn places(&self) -> Vec<usize> {
+        let kernel = self.layer.kernel;
+        let taps = self.taps.iter().map(|[y, x]| y * kernel + x);
+        taps.flat_map(|tap| (0..self.channels.len()).map(move |c| c * kernel * kernel + tap))
+            .collect()
     }
 }
 
 /// Some of the channels of every row.
-fn slice_channels(values: &[f32], channels: usize, range: std::ops::Range<usize>) -> Vec<f32> {
+fn slice_channels(values: &[f32], channels: usize, range: Range<usize>) -> Vec<f32> {
     if range.len() == channels {
         return values.to_vec();
     }

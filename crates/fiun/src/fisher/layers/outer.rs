@@ -1,5 +1,7 @@
 //! The kernel under most layers: squares of sums of outer products.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -8,8 +10,11 @@ use crate::kernel::matrix::Matrix;
 use crate::kernel::product::Threads;
 use crate::kernel::product::product_of_transpose;
 
-/// Rows of a tile: as many running sums as registers hold beside the factors.
-const ROWS: usize = 8;
+/// Rows of a tile: as many running sums, and as many sums of squares, as registers hold beside the factors.
+const ROWS: usize = 6;
+
+/// Values of a panel's columns that are gone over for every strip of rows; they should stay in the second cache.
+const BLOCK: usize = 1 << 16;
 
 /// `out[c, k] = sum over groups of (sum over the group's rows p of delta[p, c] * input[p, k])²`,
 /// `[channels of delta, channels of input]`.
@@ -33,45 +38,100 @@ pub(super) fn outer_squares(
         return product_of_transpose(delta.view(), input.view(), Threads::All)
             .map(Matrix::into_values);
     }
-    let delta = packed(delta, outputs);
+    let columns = |columns: Range<usize>, width: usize| {
+        let mut values = vec![0.0f32; input.len() / inputs * width];
+        let lines = input.chunks_exact(inputs);
+        for (target, row) in values.chunks_exact_mut(width).zip(lines) {
+            target[..columns.len()].copy_from_slice(&row[columns.clone()]);
+        }
+        Columns {
+            rows: (0..rows).collect(),
+            values,
+        }
+    };
+    let squares = squares_of_columns(inputs, &columns, delta, outputs, rows);
+    let mut out = vec![0.0f32; outputs * inputs];
+    out.par_chunks_mut(inputs.max(1))
+        .enumerate()
+        .for_each(|(row, out)| {
+            for (columns, values) in squares.row(row) {
+                out[columns].copy_from_slice(values);
+            }
+        });
+    Ok(out)
+}
+
+/// Some columns of the input, laid out for the kernel.
+pub(super) struct Columns {
+    /// The rows of every group that they are given for, ascending; in the others they are zero.
+    pub(super) rows: Vec<usize>,
+    /// `[groups, rows, width]`; columns past the last one are zero.
+    pub(super) values: Vec<f32>,
+}
+
+/// The same for an input of so many `inputs` that is not written down: `columns` gives some of its columns, at
+/// most as many as the width that it is told. In turn no product is made with rows that are zero in all of them.
+pub(super) fn squares_of_columns(
+    inputs: usize,
+    columns: &(dyn Fn(Range<usize>, usize) -> Columns + Sync),
+    delta: &[f32],
+    outputs: usize,
+    rows: usize,
+) -> Panels {
     let arch = Arch::new();
     let width = arch.dispatch(Width);
-    let panels: Vec<Vec<f32>> = (0..inputs)
-        .into_par_iter()
-        .step_by(width)
-        .map(|first| {
-            arch.dispatch(Panel {
-                input,
-                inputs,
-                first,
-                delta: &delta,
-                outputs,
-                rows,
-            })
+    let strips = packed(delta, outputs);
+    let of_panel = |first: usize| {
+        let last = (first + width).min(inputs);
+        arch.dispatch(Panel {
+            columns: columns(first..last, width),
+            delta: &strips,
+            outputs,
+            rows,
+            groups: delta.len() / (rows * outputs).max(1),
         })
-        .collect();
-    let mut out = vec![0.0f32; outputs * inputs];
-    for (panel, first) in panels.iter().zip((0..inputs).step_by(width)) {
-        let cols = width.min(inputs - first);
-        for (row, values) in panel.chunks_exact(width).take(outputs).enumerate() {
-            let start = row * inputs + first;
-            out[start..start + cols].copy_from_slice(&values[..cols]);
-        }
+    };
+    let firsts = (0..inputs).into_par_iter().step_by(width);
+    Panels {
+        inputs,
+        width,
+        values: firsts.map(of_panel).collect(),
     }
-    Ok(out)
+}
+
+/// Sums of squares, panel by panel.
+pub(super) struct Panels {
+    inputs: usize,
+    /// Columns of a panel.
+    width: usize,
+    /// Of each panel `[rows, width]`.
+    values: Vec<Vec<f32>>,
+}
+
+impl Panels {
+    /// One row of the result: columns and their values.
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (Range<usize>, &[f32])> {
+        self.values.iter().enumerate().map(move |(number, values)| {
+            let first = number * self.width;
+            let columns = first..(first + self.width).min(self.inputs);
+            let values = &values[row * self.width..][..columns.len()];
+            (columns, values)
+        })
+    }
 }
 
 /// The columns in strips of [`ROWS`], the last one filled up with zeros.
 fn packed(delta: &[f32], outputs: usize) -> Vec<f32> {
     let rows = delta.len() / outputs.max(1);
     let mut out = vec![0.0f32; outputs.div_ceil(ROWS) * rows * ROWS];
-    for (strip, out) in out.chunks_exact_mut((rows * ROWS).max(1)).enumerate() {
+    let strips = out.par_chunks_exact_mut((rows * ROWS).max(1));
+    strips.enumerate().for_each(|(strip, out)| {
         let first = strip * ROWS;
         let count = ROWS.min(outputs - first);
         for (target, row) in out.chunks_exact_mut(ROWS).zip(delta.chunks_exact(outputs)) {
             target[..count].copy_from_slice(&row[first..first + count]);
         }
-    }
+    });
     out
 }
 
@@ -91,14 +151,13 @@ impl WithSimd for Width {
     }
 }
 
-/// The columns of the result from `first` on, as many as a tile is wide.
+/// As many columns of the result as a tile is wide.
 struct Panel<'a> {
-    input: &'a [f32],
-    inputs: usize,
-    first: usize,
+    columns: Columns,
     delta: &'a [f32],
     outputs: usize,
     rows: usize,
+    groups: usize,
 }
 
 impl WithSimd for Panel<'_> {
@@ -117,43 +176,46 @@ impl WithSimd for Panel<'_> {
 impl Panel<'_> {
     #[inline(always)]
     fn tiles<S: Simd, const V: usize>(self, simd: S) -> Vec<f32> {
+        let Columns { rows, values } = &self.columns;
         let width = V * S::F32_LANES;
-        let cols = width.min(self.inputs - self.first);
-        let all = self.input.len() / self.inputs;
-        let mut panel = vec![0.0f32; all * width];
-        for (target, row) in panel
-            .chunks_exact_mut(width)
-            .zip(self.input.chunks_exact(self.inputs))
-        {
-            target[..cols].copy_from_slice(&row[self.first..self.first + cols]);
-        }
         let mut out = vec![0.0f32; self.outputs.div_ceil(ROWS) * ROWS * width];
-        let strips = self.delta.chunks_exact(all * ROWS);
-        for (out, strip) in out.chunks_exact_mut(ROWS * width).zip(strips) {
-            let mut squares = [[simd.splat_f32s(0.0); V]; ROWS];
-            let groups = panel
-                .chunks_exact(self.rows * width)
-                .zip(strip.chunks_exact(self.rows * ROWS));
-            for (input, delta) in groups {
-                let mut sums = [[simd.splat_f32s(0.0); V]; ROWS];
-                for (x, d) in input.chunks_exact(width).zip(delta.chunks_exact(ROWS)) {
-                    let (x, _) = S::as_simd_f32s(x);
+        let (group, group_of_delta) = (rows.len() * width, self.rows * ROWS);
+        if group == 0 || self.groups == 0 {
+            return out;
+        }
+        let block = (BLOCK / group).max(1);
+        for (number, values) in values.chunks(block * group).enumerate() {
+            let strips = self.delta.chunks_exact(self.groups * group_of_delta);
+            for (out, strip) in out.chunks_exact_mut(ROWS * width).zip(strips) {
+                let strip = &strip[number * block * group_of_delta..];
+                let mut squares = [[simd.splat_f32s(0.0); V]; ROWS];
+                let groups = values.chunks_exact(group);
+                for (input, delta) in groups.zip(strip.chunks_exact(group_of_delta)) {
+                    let (delta, _) = delta.as_chunks::<ROWS>();
+                    let mut sums = [[simd.splat_f32s(0.0); V]; ROWS];
+                    for (x, row) in input.chunks_exact(width).zip(rows) {
+                        let (x, _) = S::as_simd_f32s(x);
+                        let delta = &delta[*row];
+                        for r in 0..ROWS {
+                            let d = simd.splat_f32s(delta[r]);
+                            for v in 0..V {
+                                sums[r][v] = simd.mul_add_e_f32s(d, x[v], sums[r][v]);
+                            }
+                        }
+                    }
                     for r in 0..ROWS {
-                        let d = simd.splat_f32s(d[r]);
                         for v in 0..V {
-                            sums[r][v] = simd.mul_add_e_f32s(d, x[v], sums[r][v]);
+                            squares[r][v] =
+                                simd.mul_add_e_f32s(sums[r][v], sums[r][v], squares[r][v]);
                         }
                     }
                 }
-                for r in 0..ROWS {
-                    for v in 0..V {
-                        squares[r][v] = simd.mul_add_e_f32s(sums[r][v], sums[r][v], squares[r][v]);
+                for (out, squares) in out.chunks_exact_mut(width).zip(&squares) {
+                    let (out, _) = S::as_mut_simd_f32s(out);
+                    for (out, squares) in out.iter_mut().zip(squares) {
+                        *out = simd.add_f32s(*out, *squares);
                     }
                 }
-            }
-            for (out, squares) in out.chunks_exact_mut(width).zip(&squares) {
-                let (out, _) = S::as_mut_simd_f32s(out);
-                out.copy_from_slice(squares);
             }
         }
         out

@@ -3,6 +3,7 @@
 mod loss;
 mod noise;
 pub(crate) mod optimizer;
+mod parameters;
 mod step;
 
 pub(super) use noise::ascend;

@@ -16,6 +16,18 @@ const EPSILON: f32 = 1e-8;
 /// Values of a part that a thread changes.
 const PART: usize = 1 << 15;
 
+/// What an optimizer changes.
+pub(crate) trait Tensors {
+    /// The values of a tensor, in the order in which its gradients come.
+    fn values_mut(&mut self, name: &str) -> Option<&mut [f32]>;
+}
+
+impl Tensors for StateDict {
+    fn values_mut(&mut self, name: &str) -> Option<&mut [f32]> {
+        self.get_mut(name).map(|array| &mut array.values[..])
+    }
+}
+
 /// What an optimizer remembers of a tensor.
 #[derive(Default)]
 struct Memory {
@@ -66,17 +78,17 @@ impl Steps {
     pub(crate) fn step(
         &mut self,
         rate: f64,
-        state: &mut StateDict,
+        tensors: &mut impl Tensors,
         gradients: BTreeMap<String, Vec<f32>>,
         masks: &BTreeMap<String, Vec<f32>>,
     ) {
         self.taken += 1;
         for (name, gradient) in gradients {
-            let Some(array) = state.get_mut(&name) else {
+            let Some(values) = tensors.values_mut(&name) else {
                 continue;
             };
             let mask = masks.get(&name).map(Vec::as_slice);
-            self.change(&name, &mut array.values, gradient, rate, mask);
+            self.change(&name, values, gradient, rate, mask);
         }
     }
 

@@ -6,8 +6,9 @@ use disinherit_data::ImageShape;
 use rand_chacha::ChaCha8Rng;
 
 use super::loss::{Loss, loss};
-use super::optimizer::Steps;
-use crate::array::{Array, StateDict};
+use super::optimizer::{Steps, Tensors};
+use super::parameters::Parameters;
+use crate::array::StateDict;
 use crate::augment::Augment;
 use crate::cpu::layer::BatchStatistics;
 use crate::cpu::maps::Maps;
@@ -28,7 +29,9 @@ const MOMENTUM: f32 = 0.1;
 pub(in crate::training) struct CpuTraining<'a> {
     job: TuningJob<'a>,
     program: Vec<Op>,
-    state: StateDict,
+    parameters: Parameters,
+    /// Those of the job, as the parameters lie.
+    masks: BTreeMap<String, Vec<f32>>,
     /// The layers that have something to learn.
     learning: BTreeSet<String>,
     steps: Steps,
@@ -56,9 +59,15 @@ impl<'a> CpuTraining<'a> {
             let array = job.state.get(&name)?.clone();
             Some((name, array))
         });
+        let program = job.architecture.program()?;
+        let parameters = Parameters::new(&program, state.collect())?;
+        let masks = job.masks.iter();
         Ok(Self {
-            program: job.architecture.program()?,
-            state: state.collect(),
+            masks: masks
+                .map(|(name, mask)| (name.clone(), parameters.laid_out(name, mask)))
+                .collect(),
+            program,
+            parameters,
             learning: names.collect(),
             steps: Steps::new(job.config),
             job: *job,
@@ -86,7 +95,8 @@ impl<'a> CpuTraining<'a> {
         dropout: Option<&mut ChaCha8Rng>,
         sums: &mut BTreeMap<String, Vec<f32>>,
     ) -> Result<Pass, NetError> {
-        let weights = Weights::of_training(&self.state, self.job.frozen);
+        let (state, kernels) = (self.parameters.state(), self.parameters.kernels());
+        let weights = Weights::of_training(state, kernels, self.job.frozen);
         let network = CpuNetwork::from_program(&self.program, &weights)?;
         let mut recorded = network.train(input, dropout.as_deref().cloned())?;
         let training = recorded.take_training();
@@ -107,8 +117,9 @@ impl<'a> CpuTraining<'a> {
         recorded.backward(delta, &mut |layer| {
             if self.learning.contains(layer.name) {
                 left -= 1;
-                for (part, gradient) in (layer.gradients)().map_err(backend)? {
-                    self.add(sums, format!("{}.{part}", layer.name), gradient);
+                for gradient in (layer.gradients)().map_err(backend)? {
+                    let name = format!("{}.{}", layer.name, gradient.part);
+                    self.add(sums, name, gradient.values);
                 }
             }
             Ok(left > 0)
@@ -133,8 +144,8 @@ impl<'a> CpuTraining<'a> {
         for found in statistics {
             for (part, values) in [("mean", found.mean), ("var", found.variance)] {
                 let name = format!("{}.running_{part}", found.name);
-                if let Some(array) = self.state.get_mut(&name) {
-                    for (old, new) in array.values.iter_mut().zip(values) {
+                if let Some(running) = self.parameters.values_mut(&name) {
+                    for (old, new) in running.iter_mut().zip(values) {
                         *old += MOMENTUM * (new - *old);
                     }
                 }
@@ -170,8 +181,8 @@ impl Engine for CpuTraining<'_> {
             }
             self.follow(pass.statistics);
         }
-        let masks = self.job.masks;
-        self.steps.step(turn.rate, &mut self.state, sums, masks);
+        self.steps
+            .step(turn.rate, &mut self.parameters, sums, &self.masks);
         Ok(made)
     }
 
@@ -186,14 +197,14 @@ impl Engine for CpuTraining<'_> {
         let say = |logits: &[f32]| loss(term, batch, logits);
         self.pass(input, say, None, &mut sums)?;
         let arrays = sums.into_iter().filter_map(|(name, values)| {
-            let shape = self.state.get(&name)?.shape.clone();
-            Some((name, Array { shape, values }))
+            let array = self.parameters.array(&name, values)?;
+            Some((name, array))
         });
         Ok(arrays.collect())
     }
 
     fn finish(self: Box<Self>) -> Result<StateDict, NetError> {
-        Ok(self.state)
+        Ok(self.parameters.into_state())
     }
 }
 
