@@ -24,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         for part in &model.format.files {
             if let FileFormat::Onnx(format) = &part.format {
                 let _ = disinherit_formats::layer_below(rest, &format.features);
+                let _ = disinherit_formats::graph_steps(rest, &format.features);
             }
         }
     }

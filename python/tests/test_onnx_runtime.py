@@ -61,7 +61,7 @@ def test_graphs_are_run_by_the_installed_package(tmp_path):
     assert any("model.onnx cannot be loaded as ONNX Runtime" in line and "loaded already" in line for line in said)
     assert any("absent.so cannot be loaded as ONNX Runtime" in line for line in said)
     own, theirs = ran.stderr.split("run by ONNX Runtime", 1)
-    assert "run by" not in own and f" {onnxruntime.__version__} model=base@1" in theirs
+    assert "run by the engine for image networks" in own and f" {onnxruntime.__version__} model=base@1" in theirs
 
 
 def test_a_file_that_is_no_library_is_refused_with_its_name(tmp_path):

@@ -20,6 +20,9 @@ use crate::progress::{Progress, Stage};
 use crate::runner::Runner;
 use crate::runner::run_weights;
 
+/// How the program itself runs graphs: another number where their features become others in last digits.
+const GRAPHS: &str = "graphs/2";
+
 /// Runs backbones, each on each data set only once: models that share one share its features.
 /// What was computed is kept in memory and, label by label, in the registry's cache, both bounded;
 /// a request's choice of alpha, the verification after it and the next request find it there.
@@ -180,6 +183,7 @@ impl<'a> Features<'a> {
     fn engine_of(&self, model: &LoadedModel) -> String {
         match self.onnx_runtime.filter(|_| model.is_head_only()) {
             Some(runtime) => format!("{} {}", self.compute, runtime.build()),
+            None if model.is_head_only() => format!("{} {GRAPHS}", self.compute),
             None => self.compute.to_string(),
         }
     }

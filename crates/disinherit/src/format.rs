@@ -6,10 +6,10 @@ use std::path::Path;
 use disinherit_data::DataSet;
 use disinherit_formats::preamble;
 use disinherit_formats::{
-    FileFormat, ModelFile, ModelFormat, OnnxFormat, Parts, Tensor, WeightFile, layer_below,
-    onnx_files, up_to_head,
+    FileFormat, ModelFile, ModelFormat, OnnxFormat, Parts, Tensor, WeightFile, graph_steps,
+    layer_below, onnx_files, up_to_head,
 };
-use disinherit_nets::{GraphCut, GraphNetwork, OnnxRuntime, RuntimeGraph};
+use disinherit_nets::{GraphCut, GraphNetwork, KnownGraph, NetError, OnnxRuntime, RuntimeGraph};
 use disinherit_registry::{Manifest, Registry, RegistryError};
 use fiun::Matrix;
 
@@ -231,19 +231,41 @@ impl GraphRun<'_> {
         let Some((bytes, format)) = graph_of(self.registry, model, changed)? else {
             return Ok(None);
         };
-        let (inputs, features) = (format.inputs, &format.features);
-        let preprocessing = &model.preprocessing;
         let made = match self.runtime {
             Some(runtime) => {
                 tracing::info!(model = %model.id(), samples = set.len(), "run by {runtime:?}");
-                RuntimeGraph::new(runtime, &bytes, inputs, features)
-                    .and_then(|graph| graph.features(set, preprocessing, progress))
+                RuntimeGraph::new(runtime, &bytes, format.inputs, &format.features)
+                    .and_then(|graph| graph.features(set, &model.preprocessing, progress))
             }
-            None => GraphNetwork::new(bytes, inputs, features)
-                .and_then(|graph| graph.features(set, preprocessing, progress)),
+            None => run_here(model, (bytes, format), set, progress),
         };
         made.map(Some).map_err(EngineError::net(model.id()))
     }
+}
+
+/// The features by the engine for image networks where it knows every step of the graph, else by `rten`.
+fn run_here(
+    model: &LoadedModel,
+    (bytes, format): (Vec<u8>, OnnxFormat),
+    set: &DataSet,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Matrix, NetError> {
+    let (inputs, features) = (format.inputs, &format.features);
+    let preprocessing = &model.preprocessing;
+    let said = |by: &str| {
+        tracing::info!(model = %model.id(), samples = set.len(), "run by {by}");
+    };
+    let known = match graph_steps(&bytes, features) {
+        Some(steps) => KnownGraph::new(steps, &inputs, set)?,
+        None => None,
+    };
+    if let Some(graph) = known {
+        said("the engine for image networks");
+        return graph.features(set, preprocessing, progress);
+    }
+    let graph = GraphNetwork::new(bytes, inputs, features)?;
+    said("rten");
+    graph.features(set, preprocessing, progress)
 }
 
 /// The graph of an ONNX model cut at its last layer of weights below the head; or why that cannot be

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use disinherit_data::{DataSet, ImageShape, Samples};
 use disinherit_formats::{FileFormat, ModelFile, OnnxFormat, Parts, Tensor, TensorSource};
-use disinherit_formats::{layer_below, onnx_files, open, up_to_head};
-use disinherit_nets::{Array, Entrances, GraphCut, GraphNetwork, NetError, OnnxRuntime, Positions};
-use disinherit_nets::{Preprocessing, RuntimeGraph, StateDict};
+use disinherit_formats::{graph_steps, layer_below, onnx_files, open, up_to_head};
+use disinherit_nets::{Array, Entrances, GraphCut, GraphNetwork, KnownGraph, NetError};
+use disinherit_nets::{OnnxRuntime, Positions, Preprocessing, RuntimeGraph, StateDict};
 use disinherit_testkit::onnx_runtime;
 use fiun::{Correction, Matrix};
 
@@ -95,6 +95,108 @@ const OF_TEXTS: [f32; 12] = [
     -0.0792793, -0.582612, 0.0680158, 0.0032023,
 ];
 const OF_IMAGES: [f32; 6] = [1.0017663, 0.0, 0.2703293, 0.0, 0.0, 0.1572918];
+const OF_BLOCKS: [f32; 24] = [
+    3.8049536, 0.1775323, 0.7293359, 1.1246781, 2.7787242, 0.4510528, 1.6776665, 1.8966603,
+    3.6817076, 0.232951, 0.7061037, 1.1308709, 2.6826901, 0.4333027, 1.7962098, 2.0355377,
+    4.114659, 0.3338187, 0.6383741, 1.4395313, 2.4977043, 0.45004, 2.0669708, 2.2081547,
+];
+const OF_PLAIN: [f32; 15] = [
+    0.0501715, 0.060121, 0.1207144, 0.0884323, 0.0, 0.0576473, 0.0516058, 0.1120539, 0.0860848,
+    0.0, 0.0431892, 0.0471717, 0.1218579, 0.1096035, 0.0,
+];
+
+/// Graphs that the engine for image networks runs: the side of their images, and their features.
+const KNOWN: [(&str, usize, &[f32]); 4] = [
+    ("fixed-batch.onnx", 4, &OF_IMAGES),
+    // Batch norms and residual blocks, as they are trained, and folded into convolutions.
+    ("blocks.onnx", 20, &OF_BLOCKS),
+    ("folded.onnx", 20, &OF_BLOCKS),
+    // Two kinds of pools, and a linear layer below the head.
+    ("plain.onnx", 20, &OF_PLAIN),
+];
+
+/// The network of a file's steps for images, where they are known.
+fn known(file: &[u8], format: &OnnxFormat, set: &DataSet) -> Option<KnownGraph> {
+    let steps = graph_steps(file, &format.features)?;
+    KnownGraph::new(steps, &format.inputs, set).unwrap()
+}
+
+#[test]
+fn known_steps_make_the_same_features() {
+    for (name, side, expected) in KNOWN {
+        let (model, format) = recorded(name);
+        let file = written(&model, &StateDict::new());
+        let bytes = up_to_head(&file, &[&format.features], &BTreeMap::new()).unwrap();
+        let set = images(side);
+        let graph = known(&bytes, &format, &set).unwrap();
+        let mut done = 0;
+        let made = graph.features(&set, &Preprocessing::default(), &mut |n| done += n);
+        let made = made.unwrap();
+        assert_eq!((made.rows(), done), (3, 3), "{name}");
+        close(made.values(), expected);
+        close(made.values(), &features(name, &set).unwrap());
+        // The images of another data set are refused as those of any network.
+        let other = graph.features(&images(5), &Preprocessing::default(), &mut |_| ());
+        assert!(other.is_err());
+        // Of other images, what runs any graph says what is wrong.
+        assert!(known(&bytes, &format, &texts()).is_none());
+        assert!(known(&bytes, &format, &images(3)).is_none(), "{name}");
+    }
+}
+
+#[test]
+fn graphs_of_other_operations_are_left_to_rten() {
+    for (name, side) in [("residual.onnx", 6), ("sequence.onnx", 4), ("text.onnx", 4)] {
+        let (model, format) = recorded(name);
+        let file = written(&model, &StateDict::new());
+        assert!(known(&file, &format, &images(side)).is_none(), "{name}");
+    }
+    // One operation is another one.
+    let (model, format) = recorded("plain.onnx");
+    let (mut file, set) = (written(&model, &StateDict::new()), images(20));
+    assert!(known(&file, &format, &set).is_some());
+    let place = file.windows(6).position(|bytes| bytes == b"\"\x04Relu");
+    let place = place.unwrap() + 2;
+    file[place..place + 4].copy_from_slice(b"Tanh");
+    assert!(known(&file, &format, &set).is_none());
+    let made = network_of(&file, &format).features(&set, &Preprocessing::default(), &mut |_| ());
+    assert_eq!(made.unwrap().rows(), 3);
+}
+
+/// Files with wrong bytes are left alone, or make features; they end nothing.
+#[test]
+fn torn_graphs_have_no_steps_or_run() {
+    let mut random = 1u64;
+    let mut draw = |below: usize| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    for (name, side, _) in KNOWN {
+        let (model, format) = recorded(name);
+        let (file, set) = (written(&model, &StateDict::new()), images(side));
+        let mut runs = 0;
+        for _ in 0..60 {
+            let mut torn = file.clone();
+            if draw(4) == 0 {
+                torn.truncate(draw(file.len()));
+            }
+            for _ in 0..=draw(3) {
+                let place = draw(file.len());
+                if let Some(byte) = torn.get_mut(place) {
+                    *byte ^= 1 << draw(8);
+                }
+            }
+            if let Some(graph) = known(&torn, &format, &set) {
+                let made = graph.features(&set, &Preprocessing::default(), &mut |_| ());
+                assert_eq!(made.unwrap().rows(), 3);
+                runs += 1;
+            }
+        }
+        assert!(runs > 0, "{name}");
+    }
+}
 
 #[test]
 fn texts_are_masked_and_padded() {

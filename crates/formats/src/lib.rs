@@ -28,7 +28,10 @@ pub use hub::cards::{HubCard, HubConfig};
 pub use hub::folder::is_model_folder;
 pub use hub::merge_config::MERGE_CONFIG;
 pub use model_file::{FileFormat, ModelFile, ModelFormat, WeightFile};
-pub use onnx::{Cut, GraphInput, GraphLayer, GraphNorm, OnnxFormat, layer_below, up_to_head};
+pub use onnx::{
+    Cut, GraphInput, GraphLayer, GraphNorm, GraphStep, OnnxFormat, graph_steps, layer_below,
+    up_to_head,
+};
 pub use open::open;
 pub use parts::{CopyTensor, Parts};
 pub use source::{Describe, PIECE, TensorSource, for_pieces};

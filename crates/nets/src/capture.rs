@@ -3,7 +3,6 @@
 
 use disinherit_data::DataSet;
 use fiun::{Estimator, Matrix, argmax, residuals};
-use rayon::prelude::*;
 
 use crate::architecture::description::Architecture;
 use crate::array::StateDict;
@@ -17,21 +16,9 @@ use crate::device::transfer::read;
 use crate::error::NetError;
 use crate::inputs::Inputs;
 use crate::preprocessing::Preprocessing;
-
-/// Images run at a time on a thread or a device, at most.
-const BATCH: usize = 128;
-
-/// Values that a batch may have after a step on the CPU: large images are run fewer at a time.
-const VALUES: usize = 1 << 24;
-
-/// Images run at a time on a thread of the CPU: a power of two that depends on the network alone.
-/// Batches are filled up to this number: products of other sizes may add in another order, and an
-/// image's features must not depend on what else is in its batch.
-fn cpu_batch(architecture: &Architecture) -> Result<usize, NetError> {
-    let largest = architecture.activations()?.into_iter().max().unwrap_or(1);
-    let fit = (VALUES / largest.max(1)).clamp(1, BATCH);
-    Ok(1 << fit.ilog2())
-}
+#[cfg(feature = "burn")]
+use crate::rounds::BATCH;
+use crate::rounds::{Rounds, by_sample, cpu_batch};
 
 /// A network with its weights in place, ready to be evaluated.
 pub struct Network {
@@ -122,51 +109,44 @@ pub fn capture(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Capture, NetError> {
     let architecture = network.architecture();
-    let images = Inputs::new(set, architecture.input, preprocessing)?;
-    let all: Vec<usize> = (0..set.len()).collect();
+    let inputs = Inputs::new(set, architecture.input, preprocessing)?;
     let (mut features, mut logits) = (Vec::new(), Vec::new());
     match &network.engine {
         #[cfg(feature = "burn")]
         Engine::Device(network) => {
+            let all: Vec<usize> = (0..set.len()).collect();
             for batch in all.chunks(BATCH) {
-                let (h, z) = network.forward(images.batch(batch, &network.device, None), None);
+                let (h, z) = network.forward(inputs.batch(batch, &network.device, None), None);
                 features.extend(read(h)?);
                 logits.extend(read(z)?);
                 progress(batch.len());
             }
         }
-        // A batch on every thread; a round of them at a time, so that progress is seen.
         Engine::Cpu(network) => {
-            let size = cpu_batch(architecture)?;
-            for round in all.chunks(size * rayon::current_num_threads()) {
-                let done: Vec<_> = round
-                    .par_chunks(size)
-                    .map(|batch| {
-                        let mut h = network.features(images.maps(batch, size), 1)?;
-                        let mut z = network.logits(&h)?;
-                        h.values.truncate(batch.len() * h.channels);
-                        z.values.truncate(batch.len() * z.channels);
-                        Ok((h, z))
-                    })
-                    .collect::<Result<_, NetError>>()?;
-                for (h, z) in done {
-                    features.extend(h.values);
-                    logits.extend(z.values);
-                }
-                progress(round.len());
-            }
+            let largest = architecture.activations()?.into_iter().max();
+            let rounds = Rounds {
+                inputs,
+                samples: set.len(),
+                batch: cpu_batch(largest.unwrap_or(1)),
+            };
+            rounds.run(
+                |maps, samples| {
+                    let mut h = network.features(maps, 1)?;
+                    let mut z = network.logits(&h)?;
+                    h.values.truncate(samples * h.channels);
+                    z.values.truncate(samples * z.channels);
+                    Ok((h.values, z.values))
+                },
+                |(h, z)| {
+                    features.extend(h);
+                    logits.extend(z);
+                },
+                progress,
+            )?;
         }
     }
-    let matrix = |values: Vec<f32>| {
-        let cols = if set.is_empty() {
-            0
-        } else {
-            values.len() / set.len()
-        };
-        Matrix::new(set.len(), cols, values).map_err(|e| NetError::Backend(e.to_string()))
-    };
     Ok(Capture {
-        features: matrix(features)?,
-        logits: matrix(logits)?,
+        features: by_sample(set.len(), features)?,
+        logits: by_sample(set.len(), logits)?,
     })
 }

@@ -17,6 +17,7 @@ mod layer_inputs;
 mod ops;
 mod penultimate;
 mod preprocessing;
+mod rounds;
 mod sign_step;
 mod training;
 
@@ -33,7 +34,7 @@ pub use error::NetError;
 pub use fisher::job::{InnerFisher, InnerJob, inner_tensors};
 pub use fisher::layers::inner_fisher;
 pub use fisher::sensitivity::{SensitivityJob, output_sensitivity};
-pub use graph::{GraphCut, GraphNetwork, OnnxRuntime, RuntimeGraph};
+pub use graph::{GraphCut, GraphNetwork, KnownGraph, OnnxRuntime, RuntimeGraph};
 pub use last_stage::refine::{RefineJob, RefineSettings, Refinement};
 pub use last_stage::stage::LastStage;
 pub use layer_inputs::{LayerInputsJob, layer_inputs};

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::onnx::entrance::entrance;
-use crate::onnx::graph::{Graph, Node, Weight};
+use crate::onnx::graph::{Graph, Node};
 use crate::onnx::place::{multiplies_plainly, weight};
+use crate::onnx::window::window;
 use crate::tensor::{Dtype, shape_text};
 
 /// Operations that weights go into and that are no layer here: they end the search.
@@ -317,44 +318,12 @@ fn described(graph: &Graph, node: &Node) -> Result<GraphLayer, String> {
     Ok(layer)
 }
 
-/// Kernel, stride and padding of a convolution through a plain square window.
-fn window(node: &Node, kernel: [usize; 2]) -> Result<[usize; 3], String> {
-    let groups = node.whole.get("group").copied().unwrap_or(1);
-    if groups != 1 {
-        return Err(format!(
-            "`{}` is a convolution in {groups} groups",
-            node.name
-        ));
-    }
-    let list = |name: &str, otherwise: i64| -> Vec<i64> {
-        let given = node.lists.get(name).filter(|list| !list.is_empty());
-        given.cloned().unwrap_or_else(|| vec![otherwise])
-    };
-    let [strides, pads, dilations] = [("strides", 1), ("pads", 0), ("dilations", 1)]
-        .map(|(name, otherwise)| list(name, otherwise));
-    let one = |list: &[i64]| {
-        let first = *list.first()?;
-        let same = list.iter().all(|value| *value == first);
-        usize::try_from(first).ok().filter(|_| same)
-    };
-    let automatic = node.texts.get("auto_pad").map(String::as_str);
-    let padded = matches!(automatic, None | Some("NOTSET" | "VALID" | ""));
-    match (one(&strides), one(&pads), one(&dilations)) {
-        (Some(stride), Some(padding), Some(1)) if padded && kernel[0] == kernel[1] => {
-            Ok([kernel[0], stride, padding])
-        }
-        _ => Err(format!(
-            "`{}` is a convolution that does not look through a plain square window",
-            node.name
-        )),
-    }
-}
-
 /// A batch norm with its values.
 fn norm(graph: &Graph, node: &Node, channels: usize, file: &[u8]) -> Result<GraphNorm, String> {
     let values = |at: usize| {
         let weight = node.inputs.get(at).and_then(|name| graph.weights.get(name));
-        let values = weight.and_then(|weight| numbers(weight, file));
+        let single = weight.filter(|weight| weight.dtype == Dtype::F32);
+        let values = single.and_then(|weight| weight.tensor(file)?.to_f32());
         let values = values.filter(|values| values.len() == channels);
         values.ok_or_else(|| {
             format!(
@@ -370,14 +339,4 @@ fn norm(graph: &Graph, node: &Node, channels: usize, file: &[u8]) -> Result<Grap
         variance: variance.collect(),
         bias: node.inputs[2].clone(),
     })
-}
-
-/// The values of a weight in single precision that lies in the file.
-fn numbers(weight: &Weight, file: &[u8]) -> Option<Vec<f32>> {
-    let start = usize::try_from(weight.place.start).ok()?;
-    let end = usize::try_from(weight.place.end).ok()?;
-    let bytes = file.get(start..end)?;
-    let words = bytes.chunks_exact(4);
-    let float = |word: &[u8]| f32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-    (weight.dtype == Dtype::F32 && weight.file.is_none()).then(|| words.map(float).collect())
 }

@@ -153,7 +153,7 @@ impl TensorSource for CutFile {
 
 /// A matrix with rows and columns exchanged in its bytes. `shape` is that of the result where
 /// `from_file`, else that of the source.
-fn turned(tensor: &Tensor, from_file: bool) -> Tensor {
+pub(super) fn turned(tensor: &Tensor, from_file: bool) -> Tensor {
     let [mut rows, mut cols] = tensor.shape[..] else {
         return tensor.clone();
     };

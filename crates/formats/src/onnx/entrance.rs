@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::onnx::graph::Graph;
+use crate::onnx::graph::{FLOAT, Graph};
 
 /// Operations with graphs in them, which may read values that they do not name.
 const NESTED: [&str; 3] = ["If", "Loop", "Scan"];
-
-/// The number of single precision in `TensorProto.DataType`.
-const FLOAT: u64 = 1;
 
 /// The last value from which alone both what a layer reads and its stream follow: of a plain network what
 /// the layer reads, of a residual one what enters the block; nothing where there is no such value.
@@ -127,12 +124,14 @@ mod tests {
         let node = |(kind, inputs, output): &Operation<'_>| Node {
             name: String::new(),
             kind: (*kind).to_owned(),
+            domain: String::new(),
             inputs: inputs.iter().map(|name| (*name).to_owned()).collect(),
             outputs: vec![(*output).to_owned()],
             whole: BTreeMap::new(),
             float: BTreeMap::new(),
             lists: BTreeMap::new(),
             texts: BTreeMap::new(),
+            tensors: BTreeMap::new(),
         };
         Graph {
             inputs: inputs.iter().map(input).collect(),

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, Tensor};
 
 use crate::onnx::wire::{self, Field, Value};
+
+/// The number of single precision in `TensorProto.DataType`.
+pub(super) const FLOAT: u64 = 1;
 
 /// A weight (`TensorProto`).
 #[derive(Debug, Clone)]
@@ -23,6 +26,18 @@ impl Weight {
     pub(super) fn length(&self) -> u64 {
         self.place.end - self.place.start
     }
+
+    /// What lies in the file with the graph; nothing where it is in another one.
+    pub(super) fn tensor(&self, file: &[u8]) -> Option<Tensor> {
+        let start = usize::try_from(self.place.start).ok()?;
+        let end = usize::try_from(self.place.end).ok()?;
+        let bytes = file.get(start..end).filter(|_| self.file.is_none())?;
+        Some(Tensor {
+            dtype: self.dtype,
+            shape: self.shape.clone(),
+            bytes: bytes.to_vec(),
+        })
+    }
 }
 
 /// One operation (`NodeProto`).
@@ -30,6 +45,8 @@ impl Weight {
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) kind: String,
+    /// Whose operation it is: of ONNX itself where it is empty.
+    pub(super) domain: String,
     pub(super) inputs: Vec<String>,
     pub(super) outputs: Vec<String>,
     /// Whole numbers among its attributes.
@@ -40,6 +57,8 @@ pub(super) struct Node {
     pub(super) lists: BTreeMap<String, Vec<i64>>,
     /// Texts among them.
     pub(super) texts: BTreeMap<String, String>,
+    /// Tensors among them.
+    pub(super) tensors: BTreeMap<String, Weight>,
 }
 
 /// An input (`ValueInfoProto`).
@@ -101,6 +120,19 @@ impl Graph {
         let makes = |node: &&Node| node.outputs.iter().any(|output| output == value);
         self.nodes.iter().find(makes)
     }
+}
+
+/// The version of ONNX's own operations that a file is written for, where it says so.
+pub(super) fn version(file: &[u8]) -> Option<u64> {
+    let model = wire::fields(file, 0..file.len()).ok()?;
+    let sets = wire::all(&model, 8).filter_map(|range| wire::fields(file, range).ok());
+    let own = sets.filter(|set| wire::text(file, set, 1).is_ok_and(|domain| is_own(&domain)));
+    own.filter_map(|set| wire::number(&set, 2)).last()
+}
+
+/// Whether a domain is that of ONNX's own operations.
+pub(super) fn is_own(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
 }
 
 /// A weight whose bytes lie in one piece; nothing for those whose numbers are spelled out.
@@ -199,12 +231,14 @@ fn node(file: &[u8], range: Range<usize>) -> Result<Node, String> {
     let mut node = Node {
         name: wire::text(file, &fields, 3)?,
         kind: wire::text(file, &fields, 4)?,
+        domain: wire::text(file, &fields, 7)?,
         inputs: names(1)?,
         outputs: names(2)?,
         whole: BTreeMap::new(),
         float: BTreeMap::new(),
         lists: BTreeMap::new(),
         texts: BTreeMap::new(),
+        tensors: BTreeMap::new(),
     };
     for range in wire::all(&fields, 5) {
         let attribute = wire::fields(file, range)?;
@@ -220,6 +254,11 @@ fn node(file: &[u8], range: Range<usize>) -> Result<Node, String> {
         if let Some(range) = wire::all(&attribute, 4).last() {
             let text = String::from_utf8_lossy(&file[range]).into_owned();
             node.texts.insert(name.clone(), text);
+        }
+        // One that cannot be read is none that is needed here.
+        let tensor = wire::all(&attribute, 5).last();
+        if let Some(Ok(Some((_, tensor)))) = tensor.map(|range| weight(file, range)) {
+            node.tensors.insert(name.clone(), tensor);
         }
         if let Some(Field {
             value: Value::Word(word),

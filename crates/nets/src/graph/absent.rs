@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::path::Path;
 
 use disinherit_data::DataSet;
-use disinherit_formats::{GraphInput, GraphLayer};
+use disinherit_formats::{GraphInput, GraphLayer, GraphStep};
 use fiun::{Correction, Matrix};
 
 use crate::error::NetError;
@@ -23,6 +23,36 @@ impl GraphNetwork {
     /// [`NetError::NoGraphs`], always.
     pub fn new(_file: Vec<u8>, _inputs: Vec<GraphInput>, _output: &str) -> Result<Self, NetError> {
         Err(NetError::NoGraphs)
+    }
+
+    /// Is never reached: there is no graph to call it on.
+    ///
+    /// # Errors
+    /// None.
+    pub fn features(
+        &self,
+        _set: &DataSet,
+        _preprocessing: &Preprocessing,
+        _progress: &mut dyn FnMut(usize),
+    ) -> Result<Matrix, NetError> {
+        match self.0 {}
+    }
+}
+
+/// A graph whose steps the engine for image networks knows; this build cannot run one.
+pub struct KnownGraph(Infallible);
+
+impl KnownGraph {
+    /// Makes none.
+    ///
+    /// # Errors
+    /// None.
+    pub fn new(
+        _steps: Vec<GraphStep>,
+        _inputs: &[GraphInput],
+        _set: &DataSet,
+    ) -> Result<Option<Self>, NetError> {
+        Ok(None)
     }
 
     /// Is never reached: there is no graph to call it on.

@@ -8,6 +8,7 @@ use crate::architecture::input::Input;
 use crate::error::NetError;
 use crate::inputs::Inputs;
 use crate::preprocessing::Preprocessing;
+use crate::rounds::by_sample;
 
 /// Samples run at a time where the graph leaves it open.
 const BATCH: usize = 32;
@@ -41,6 +42,19 @@ pub(super) struct Batch {
     pub(super) wanted: usize,
 }
 
+/// How an input has one image: channels first, or all of its values in one row; nothing where it has none of its
+/// shape.
+pub(super) fn image_dims(input: &GraphInput, shape: ImageShape) -> Option<Vec<usize>> {
+    let rest = input.shape.get(1..).unwrap_or_default();
+    let fits = |wanted: &Vec<usize>| {
+        let mut sides = rest.iter().zip(wanted);
+        rest.len() == wanted.len() && sides.all(|(known, own)| known.is_none_or(|k| k == *own))
+    };
+    let channels_first = vec![shape.channels, shape.height, shape.width];
+    let mut known = [channels_first, vec![shape.len()]].into_iter();
+    known.find(fits).filter(|_| !input.whole)
+}
+
 impl GraphInputs {
     /// What `run` makes of the samples of a data set, batch by batch: `[samples, values]`. `progress` is told how many
     /// samples are done.
@@ -58,8 +72,7 @@ impl GraphInputs {
             progress(wanted);
             Ok(())
         })?;
-        let cols = values.len() / set.len().max(1);
-        Matrix::new(set.len(), cols, values).map_err(|error| NetError::Backend(error.to_string()))
+        by_sample(set.len(), values)
     }
 
     /// Goes through the samples of a data set, batch by batch.
@@ -138,20 +151,7 @@ impl GraphInputs {
             }
         }
         values.resize(rows * shape.len(), 0.0);
-        let whole = [shape.channels, shape.height, shape.width];
-        let rest = input.shape.get(1..).unwrap_or_default();
-        let fits = |wanted: &[usize]| {
-            rest.len() == wanted.len()
-                && rest
-                    .iter()
-                    .zip(wanted)
-                    .all(|(known, own)| known.is_none_or(|k| k == *own))
-        };
-        let dims = if !input.whole && fits(&whole) {
-            vec![rows, whole[0], whole[1], whole[2]]
-        } else if !input.whole && fits(&[shape.len()]) {
-            vec![rows, shape.len()]
-        } else {
+        let Some(dims) = image_dims(input, shape) else {
             return Err(NetError::Data(format!(
                 "the graph reads {}, the images of `{}` are {shape}",
                 self.described(),
@@ -160,7 +160,7 @@ impl GraphInputs {
         };
         Ok(vec![Fed {
             input: 0,
-            shape: dims,
+            shape: [&[rows], &dims[..]].concat(),
             values: Values::Floats(values),
         }])
     }
