@@ -12,7 +12,7 @@ const LEAST_VERSION: u64 = 7;
 const DEEPEST: usize = 16;
 
 /// The steps by which a graph with all of its weights in it makes the value `features` from its input: of a network
-/// of convolutions, linear layers, batch norms, positive parts, pools and residual blocks, none of which does more
+/// of convolutions, linear layers, batch norms, positive parts, pools and residual blocks, where none does more
 /// than its [`GraphStep`]. Nothing for any other graph, or a file that is no graph.
 pub fn graph_steps(file: &[u8], features: &str) -> Option<Vec<GraphStep>> {
     let graph = Graph::read(file).ok()?;

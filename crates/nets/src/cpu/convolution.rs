@@ -195,7 +195,7 @@ impl<'a> Pass<'a> {
     fn forward(&self, input: &[f32], out: &mut [f32]) -> Result<(), FisherError> {
         let [from, to] = self.per_sample();
         let outputs = self.convolution.channels[1];
-        let (mut unfolded, mut product) = (Scratch::of(0), Scratch::of(0));
+        let (mut unfolded, mut product) = (Scratch::with_length(0), Scratch::with_length(0));
         for region in &self.regions {
             let step = self.step(region);
             for (input, out) in input.chunks(step * from).zip(out.chunks_mut(step * to)) {
@@ -226,7 +226,7 @@ impl<'a> Pass<'a> {
     fn backward(&self, delta: &[f32], out: &mut [f32]) -> Result<(), FisherError> {
         let [from, to] = self.per_sample();
         let outputs = self.convolution.channels[1];
-        let (mut unfolded, mut rows_of_delta) = (Scratch::of(0), Scratch::of(0));
+        let (mut unfolded, mut rows_of_delta) = (Scratch::with_length(0), Scratch::with_length(0));
         for region in &self.regions {
             let step = self.step(region);
             for (delta, out) in delta.chunks(step * to).zip(out.chunks_mut(step * from)) {

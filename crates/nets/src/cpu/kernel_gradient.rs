@@ -69,7 +69,7 @@ impl Convolution {
             let depth = seen.taps[0].len() * seen.taps[1].len() * from;
             let rows = seen.places[0].len() * seen.places[1].len();
             let step = (UNFOLDED / (rows * depth).max(1)).max(1);
-            let (mut unfolded, mut picked) = (Scratch::of(0), Scratch::of(0));
+            let (mut unfolded, mut picked) = (Scratch::with_length(0), Scratch::with_length(0));
             let whole = depth * to == sum.len();
             let mut apart = vec![0.0f32; if whole { 0 } else { depth * to }];
             let target = if whole { &mut sum } else { &mut apart };

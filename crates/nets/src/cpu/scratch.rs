@@ -1,4 +1,4 @@
-//! Buffers that are used again: a fresh one is zeroed by whoever makes it, which takes as long as filling it.
+//! Buffers that are used again: a fresh one is zeroed first, which takes as long as filling it.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -19,7 +19,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// So many values; what they are is whatever was there before.
-    pub(super) fn of(length: usize) -> Self {
+    pub(super) fn with_length(length: usize) -> Self {
         let mut scratch = Self {
             buffer: SPARE.with_borrow_mut(Vec::pop).unwrap_or_default(),
             length: 0,
@@ -70,12 +70,12 @@ mod tests {
 
     #[test]
     fn buffers_come_back_and_have_the_length_that_is_asked_for() {
-        let mut first = Scratch::of(5);
+        let mut first = Scratch::with_length(5);
         first.fill(1.0);
-        let second = Scratch::of(3);
+        let second = Scratch::with_length(3);
         assert_eq!((&first[..], &second[..]), (&[1.0; 5][..], &[0.0; 3][..]));
         drop(first);
-        let mut again = Scratch::of(2);
+        let mut again = Scratch::with_length(2);
         assert_eq!(&again[..], [1.0; 2]);
         again.resize(8);
         assert_eq!(again.len(), 8);

@@ -8,7 +8,7 @@ use crate::error::{FisherError, expect_len};
 use crate::fisher::layers::outer::{Columns, outer_squares, squares_of_columns};
 use crate::fisher::layers::squares::{Squares, column_squares, rows_per_group};
 
-/// Values of some unfolded columns held at a time, for columns of which there are at most [`WIDTH`].
+/// Values of some unfolded columns held at a time, where there are at most [`WIDTH`] of them.
 const UNFOLDED: usize = 4 << 20;
 const WIDTH: usize = 32;
 
@@ -157,8 +157,8 @@ impl Convolution {
     }
 }
 
-/// An input as the matrix that a convolution is a product with, `[samples * output positions, taps * channels]`, of
-/// which only some columns are written down at a time.
+/// An input as the matrix that a convolution is a product with, `[samples * output positions, taps * channels]`, with
+/// only some of its columns written down at a time.
 struct Unfolding<'a> {
     layer: &'a Convolution,
     /// Height and width of the output.
