@@ -127,18 +127,9 @@ fn the_package_keeps_its_promises_in_python() {
     let package = folder.path().join("disinherit");
     copy_sources(&root.join("src/disinherit"), &package);
     std::fs::copy(library(), package.join("_disinherit.abi3.so")).unwrap();
-    // Whole files in turn, on as many processes as there are cores, in the order that `tests/conftest.py` gives; three
-    // at least, since many of them wait for servers that they start.
-    let processes = std::thread::available_parallelism().map_or(3, |cores| cores.get().max(3));
-    let processes = processes.to_string();
+    // Whole files in turn, on as many processes as there are cores, in the order that `tests/conftest.py` gives.
     let side_by_side: &[&str] = match has("xdist") {
-        true => &[
-            "-n",
-            &processes,
-            "--dist",
-            "loadfile",
-            "--no-loadscope-reorder",
-        ],
+        true => &["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"],
         false => &[],
     };
     let done = Command::new(&python)
