@@ -373,7 +373,7 @@ fn of_net(error: &NetError) -> Option<Hint> {
         NetError::Missing { .. } | NetError::Shape { .. } => Some(Hint::CheckArchitecture),
         NetError::NotFinite { .. } => Some(Hint::UseEarlierCheckpoint),
         NetError::Diverged { .. } => Some(Hint::LowerLearningRate),
-        NetError::NoGraphs | NetError::NoSequences { .. } => Some(Hint::UseFullBuild),
+        NetError::NoGraphs => Some(Hint::UseFullBuild),
         NetError::Memory { .. } => Some(Hint::AllowMemory),
         NetError::Architecture { .. }
         | NetError::Input { .. }

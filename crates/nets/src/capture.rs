@@ -43,17 +43,13 @@ impl Network {
         compute: Compute,
     ) -> Result<Self, NetError> {
         let engine = match compute {
-            Compute::Cpu if !architecture.kind.is_sequential() => {
-                Engine::Cpu(CpuNetwork::new(architecture, state, Purpose::Outputs)?)
-            }
-            #[cfg(not(feature = "burn"))]
-            _ => return Err(NetError::no_sequences(architecture.kind)),
             #[cfg(feature = "burn")]
-            other => {
+            other if other != Compute::Cpu => {
                 let frozen = |_: &str| false;
                 let network = DeviceNetwork::new(architecture, state, other.device(), &frozen)?;
                 Engine::Device(Box::new(network))
             }
+            _ => Engine::Cpu(CpuNetwork::new(architecture, state, Purpose::Outputs)?),
         };
         Ok(Self {
             architecture: architecture.clone(),

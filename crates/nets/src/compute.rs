@@ -11,8 +11,7 @@ use crate::error::NetError;
 /// A place to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compute {
-    /// The CPU, in pure Rust; always there. Image networks are run and trained by an engine of our own,
-    /// networks over sequences by burn's (cargo feature `burn`).
+    /// The CPU, in pure Rust, by an engine of our own; always there.
     #[default]
     Cpu,
     /// The CPU with burn's engine for everything (cargo feature `burn`): slower, there to compare with.

@@ -1,6 +1,5 @@
 //! What can be wrong with a network.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use fiun::FisherError;
@@ -91,12 +90,6 @@ pub enum NetError {
     /// The device failed.
     #[error("the device failed: {0}")]
     Backend(String),
-    /// A network over sequences, in a build without the cargo feature `burn`.
-    #[error("{kind} works on sequences, which this build cannot run")]
-    NoSequences {
-        /// The network.
-        kind: String,
-    },
     /// A graph, in a build without the cargo feature `onnx`.
     #[error("this build cannot run ONNX graphs")]
     NoGraphs,
@@ -115,15 +108,6 @@ pub enum NetError {
         /// What their activations take.
         activations: u64,
     },
-}
-
-impl NetError {
-    /// For a build that cannot run it.
-    pub(crate) fn no_sequences(kind: impl fmt::Display) -> Self {
-        Self::NoSequences {
-            kind: kind.to_string(),
-        }
-    }
 }
 
 /// A refused matrix product or matrix.

@@ -1,5 +1,7 @@
 //! From stored bytes to the tensors that a network reads.
 
+use std::sync::Arc;
+
 #[cfg(feature = "burn")]
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use disinherit_data::{DataSet, FeatureTable, ImageShape, Samples};
@@ -166,7 +168,7 @@ impl<'a> Inputs<'a> {
         Tensor::from_data(data, device)
     }
 
-    /// The images at these indices with channels last, filled up to `count` with zeros.
+    /// The samples at these indices, images with channels last, filled up to `count` with zeros.
     pub(crate) fn maps(&self, indices: &[usize], count: usize) -> Maps {
         self.filled(indices, count, |_| None)
     }
@@ -189,6 +191,9 @@ impl<'a> Inputs<'a> {
         count: usize,
         mut change: impl FnMut(usize) -> Option<Change>,
     ) -> Maps {
+        if let Input::Text(text) = self.input {
+            return self.sequences(text.length, indices, count);
+        }
         let shape = self.input.maps();
         let ImageShape {
             channels,
@@ -229,6 +234,21 @@ impl<'a> Inputs<'a> {
                 }
             }
         }
+        maps
+    }
+
+    /// The tokens at these indices, cut, and filled up with padding; so are samples that are missing.
+    fn sequences(&self, length: usize, indices: &[usize], count: usize) -> Maps {
+        let mut maps = Maps::zeros(count.max(indices.len()), [length, 1], 1);
+        let rows = maps.values.chunks_exact_mut(length.max(1));
+        for (row, &index) in rows.zip(indices) {
+            let tokens = self.set.tokens(index).unwrap_or_default();
+            for (place, token) in row.iter_mut().zip(tokens) {
+                *place = *token as f32;
+            }
+        }
+        let seen = |token: &f32| if *token == 0.0 { 0.0 } else { 1.0 };
+        maps.mask = Some(Arc::new(maps.values.iter().map(seen).collect()));
         maps
     }
 

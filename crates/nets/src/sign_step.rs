@@ -40,10 +40,10 @@ pub struct SignStepJob<'a> {
 /// fit it.
 pub fn sign_step(job: &SignStepJob<'_>) -> Result<DataSet, NetError> {
     let shape = match job.architecture.input {
-        Input::Images(shape) if !job.architecture.kind.is_sequential() => shape,
+        Input::Images(shape) => shape,
         _ => {
             return Err(NetError::Data(format!(
-                "a step up the loss is made for pixels, in networks of convolutions; not for {}",
+                "a step up the loss is made for pixels; not for {}",
                 job.architecture.kind
             )));
         }

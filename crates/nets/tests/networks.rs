@@ -102,6 +102,9 @@ fn features_do_not_depend_on_the_rest_of_the_batch() {
         (Kind::ResNet18, 32),
         (Kind::ResNet8, 8),
         (Kind::AlexNet32, 32),
+        (Kind::Lstm, 0),
+        (Kind::GatedCnn, 0),
+        (Kind::BertTiny, 0),
     ] {
         let architecture = architecture(kind, 3, side);
         let state = formula_state(&architecture);

@@ -101,7 +101,7 @@ fn cut_networks_agree_with_whole_ones() {
         let architecture = Architecture::new(kind, input(kind), 4);
         let state = initial_state(&architecture, 1).unwrap();
         let set = samples(architecture.input);
-        let cut = Penultimate::new(&architecture, &state, Compute::Cpu);
+        let cut = Penultimate::new(&architecture, &state);
         let cut = cut.unwrap().unwrap();
         assert_eq!(cut.weight(), layer);
         let preprocessing = Preprocessing::default();
@@ -136,7 +136,7 @@ fn cut_networks_agree_with_whole_ones() {
 fn what_the_layer_reads_and_writes_fits_its_weight() {
     let architecture = Architecture::new(Kind::ResNet18, input(Kind::ResNet18), 4);
     let state = initial_state(&architecture, 1).unwrap();
-    let cut = Penultimate::new(&architecture, &state, Compute::Cpu);
+    let cut = Penultimate::new(&architecture, &state);
     let cut = cut.unwrap().unwrap();
     let set = samples(architecture.input);
     let activations = cut
@@ -157,9 +157,5 @@ fn what_the_layer_reads_and_writes_fits_its_weight() {
 fn a_head_alone_has_no_penultimate_layer() {
     let architecture = Architecture::for_head("head", 3, 2);
     let state = initial_state(&architecture, 1).unwrap();
-    assert!(
-        Penultimate::new(&architecture, &state, Compute::Cpu)
-            .unwrap()
-            .is_none()
-    );
+    assert!(Penultimate::new(&architecture, &state).unwrap().is_none());
 }

@@ -61,6 +61,54 @@ fn run(
     train(&job, &mut |_| {}).map(|trained| trained.state)
 }
 
+/// Two engines that share no code but the seed's draws take the same steps, dropout included: gradients of all layers
+/// over sequences are those of automatic differentiation.
+#[test]
+fn sequences_are_trained_as_by_automatic_differentiation() {
+    for kind in [Kind::Lstm, Kind::GatedCnn, Kind::BertTiny] {
+        let architecture = architecture(kind, 0, 0);
+        let set = samples(9, architecture.input);
+        let config = TrainingConfig {
+            learning_rate: 0.05,
+            epochs: 2,
+            batch_size: 4,
+            ..TrainingConfig::default()
+        };
+        let state = initial_state(&architecture, 5).unwrap();
+        let trained = |compute, frozen: &dyn Fn(&str) -> bool| {
+            let job = TrainingJob {
+                architecture: &architecture,
+                state: &state,
+                set: &set,
+                rows: set.labels(),
+                preprocessing: &Preprocessing::default(),
+                config: &config,
+                frozen,
+                compute,
+                seed: 3,
+            };
+            train(&job, &mut |_| {}).unwrap().state
+        };
+        let ours = trained(Compute::Cpu, &|_| false);
+        for (name, theirs) in trained(Compute::Flex, &|_| false) {
+            let ours = &ours[&name].values;
+            let moved = ours.iter().zip(&state[&name].values);
+            let moved = moved.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            for (at, (a, b)) in ours.iter().zip(&theirs.values).enumerate() {
+                let off = (a - b).abs();
+                assert!(
+                    off <= 1e-6 + 0.01 * moved,
+                    "{kind} {name} {at}: {a} {b}, of {moved}"
+                );
+            }
+        }
+        let head = trained(Compute::Cpu, &|name| !name.starts_with(architecture.head()));
+        let changed = head.iter().filter(|(name, array)| **array != state[*name]);
+        let changed: Vec<&String> = changed.map(|(name, _)| name).collect();
+        assert_eq!(changed.len(), 2, "{kind} {changed:?}");
+    }
+}
+
 #[test]
 fn training_learns_and_repeats_itself() {
     let splits = open("digits", &OpenOptions::default()).unwrap();

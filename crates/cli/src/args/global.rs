@@ -25,7 +25,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 
-    /// Where networks run: cpu, flex (burn's CPU engine), and, if built in, libtorch, libtorch-cuda, cuda or wgpu.
+    /// Where networks run: cpu, and, if built in, flex (burn's CPU engine), libtorch, libtorch-cuda, cuda or wgpu.
     #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
     pub(crate) device: Compute,
 

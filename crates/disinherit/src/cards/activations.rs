@@ -132,7 +132,7 @@ impl Statistician<'_> {
         let size = |state: &StateDict| state.values().map(|array| array.values.len() * 4).sum();
         if !model.is_head_only() {
             let state = model.state(registry)?;
-            let cut = Penultimate::new(&model.architecture, &state, self.engine.compute());
+            let cut = Penultimate::new(&model.architecture, &state);
             let cut = cut.map_err(EngineError::net(model.id()))?;
             return Ok(cut.map(|cut| (Cut::Here(Box::new(cut)), size(&state))));
         }

@@ -39,7 +39,7 @@ pub(super) fn inner_layer(
         return Ok(None);
     }
     let net = || EngineError::net(model.id());
-    let cut = Penultimate::new(&model.architecture, state, engine.compute()).map_err(net())?;
+    let cut = Penultimate::new(&model.architecture, state).map_err(net())?;
     let Some(cut) = cut else {
         return Ok(None);
     };

@@ -1,5 +1,8 @@
 //! What every layer on the CPU can do: run, run with what its way back needs kept, and go back.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use fiun::FisherError;
 use fiun::layers::Squares;
 use rand_chacha::ChaCha8Rng;
@@ -184,6 +187,23 @@ pub(crate) struct Tapped<'a> {
     pub(crate) squares: &'a dyn Fn(usize) -> Result<Squares, FisherError>,
     /// The gradients of its tensors, summed over the samples.
     pub(crate) gradients: &'a dyn Fn() -> Result<Gradients, FisherError>,
+}
+
+impl Tapped<'_> {
+    /// The full name of one of its tensors, by its name in the layer; of a layer that is one tensor that is empty.
+    pub(crate) fn tensor(&self, part: &str) -> String {
+        if part.is_empty() {
+            return self.name.to_owned();
+        }
+        format!("{}.{part}", self.name)
+    }
+
+    /// Whether tensors of its name are among those of a table; a layer inside of it may be what is found.
+    pub(crate) fn has_one_among<T>(&self, tensors: &BTreeMap<String, T>) -> bool {
+        let after = tensors.range::<str, _>((Bound::Included(self.name), Bound::Unbounded));
+        let mut like = after.map_while(|(name, _)| name.strip_prefix(self.name));
+        like.any(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
 }
 
 /// The gradient of one of a layer's tensors.

@@ -1,24 +1,41 @@
 //! Activations on the CPU.
 
+use std::sync::Arc;
+
 use super::rows::{change, column_sums};
 
-/// Maps with channels last, `[samples, height, width, channels]`; vectors have one position.
+/// Maps with channels last, `[samples, height, width, channels]`; vectors have one position, a sequence is one column.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Maps {
     pub(crate) samples: usize,
     pub(crate) size: [usize; 2],
     pub(crate) channels: usize,
     pub(crate) values: Vec<f32>,
+    /// Of a sequence, 1 for every position with a token and 0 for padding, `[samples, positions]`; nothing where
+    /// there is no padding.
+    pub(crate) mask: Option<Arc<Vec<f32>>>,
 }
 
 impl Maps {
-    pub(crate) fn zeros(samples: usize, size: [usize; 2], channels: usize) -> Self {
+    /// Without padding.
+    pub(crate) fn new(samples: usize, size: [usize; 2], channels: usize, values: Vec<f32>) -> Self {
         Self {
             samples,
             size,
             channels,
-            values: vec![0.0; samples * size[0] * size[1] * channels],
+            values,
+            mask: None,
         }
+    }
+
+    pub(crate) fn zeros(samples: usize, size: [usize; 2], channels: usize) -> Self {
+        let values = vec![0.0; samples * size[0] * size[1] * channels];
+        Self::new(samples, size, channels, values)
+    }
+
+    /// Positions of a sample.
+    pub(crate) fn positions(&self) -> usize {
+        self.size[0] * self.size[1]
     }
 
     /// Values of one sample.
@@ -33,10 +50,17 @@ impl Maps {
         for at in places {
             values.extend_from_slice(&self.values[at * each..(at + 1) * each]);
         }
+        let positions = self.positions();
+        let mask = self.mask.as_ref().map(|mask| {
+            let of = |at: &usize| &mask[at * positions..(at + 1) * positions];
+            Arc::new(places.iter().flat_map(of).copied().collect())
+        });
         Self {
             samples: places.len(),
+            size: self.size,
+            channels: self.channels,
             values,
-            ..*self
+            mask,
         }
     }
 
@@ -44,15 +68,24 @@ impl Maps {
     pub(crate) fn append(&mut self, more: Self) {
         self.samples += more.samples;
         self.values.extend(more.values);
+        if let (Some(mask), Some(more)) = (&mut self.mask, more.mask) {
+            Arc::make_mut(mask).extend(more.iter());
+        }
     }
 
     /// Of the same shape as another, with other values.
     pub(crate) fn with(&self, values: Vec<f32>) -> Self {
+        self.rows(self.channels, values)
+    }
+
+    /// Of the same samples and positions as another, with so many values of a position.
+    pub(crate) fn rows(&self, channels: usize, values: Vec<f32>) -> Self {
         Self {
-            values,
             samples: self.samples,
             size: self.size,
-            channels: self.channels,
+            channels,
+            values,
+            mask: self.mask.clone(),
         }
     }
 
@@ -80,29 +113,19 @@ impl Maps {
             values.extend_from_slice(a);
             values.extend_from_slice(b);
         }
-        Self {
-            samples: self.samples,
-            size: self.size,
-            channels: self.channels + other.channels,
-            values,
-        }
+        self.rows(self.channels + other.channels, values)
     }
 
     /// As vectors in PyTorch's order: channels before positions.
     pub(crate) fn flattened(self) -> Self {
         let length = self.per_sample();
-        let positions = self.size[0] * self.size[1];
+        let positions = self.positions();
         let values = if positions == 1 {
             self.values
         } else {
             transposed(&self.values, positions, self.channels)
         };
-        Self {
-            samples: self.samples,
-            size: [1, 1],
-            channels: length,
-            values,
-        }
+        Self::new(self.samples, [1, 1], length, values)
     }
 
     /// The reverse of [`Maps::flattened`].
@@ -113,12 +136,7 @@ impl Maps {
         } else {
             transposed(&self.values, channels, positions)
         };
-        Self {
-            samples: self.samples,
-            size,
-            channels,
-            values,
-        }
+        Self::new(self.samples, size, channels, values)
     }
 }
 

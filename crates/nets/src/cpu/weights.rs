@@ -95,11 +95,18 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// [`NetError::Missing`] when there is no such tensor.
     pub(crate) fn tensor(&self, name: &str, part: &str) -> Result<&'a [f32], NetError> {
-        let name = format!("{name}.{part}");
-        match self.state.get(&name) {
+        self.named(&format!("{name}.{part}"))
+    }
+
+    /// The values of a tensor by its whole name, in PyTorch's layout.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub(crate) fn named(&self, name: &str) -> Result<&'a [f32], NetError> {
+        match self.state.get(name) {
             Some(array) => Ok(&array.values),
             None => Err(NetError::Missing {
-                name,
+                name: name.to_owned(),
                 expected: "a tensor of the network".into(),
             }),
         }

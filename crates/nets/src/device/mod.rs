@@ -4,5 +4,4 @@
 pub(crate) mod network;
 pub(crate) mod parameters;
 pub(crate) mod pass;
-pub(crate) mod programs;
 pub(crate) mod transfer;

@@ -1,5 +1,5 @@
-//! The FIM of inner layers by automatic differentiation, sample by sample: for networks over
-//! sequences, which the engine for image networks does not run. Slow, and serves every layer.
+//! The FIM of inner layers by automatic differentiation, sample by sample: slow, serves every layer, and is what
+//! the closed forms are compared with.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The FIM of inner layers of networks that the CPU engine runs: squared gradients in closed form,
+//! The FIM of inner layers: squared gradients in closed form,
 //! layer by layer.
 
 use fiun::{Estimator, Matrix, Residuals};
@@ -41,13 +41,10 @@ pub(super) fn fisher(
         let mut values = residuals.into_values();
         let scale = normalise(&mut values);
         let residuals = pass.logits.with(values);
-        let mut left = sums.layers.len();
+        let mut left = sums.tensors.len();
         if left > 0 && scale > 0.0 {
             pass.backward(residuals, &mut |tapped| {
-                if sums.layers.contains_key(tapped.name) {
-                    sums.add(&tapped, groups, scale / (indices.len() / groups) as f64)?;
-                    left -= 1;
-                }
+                left -= sums.add(&tapped, groups, scale / (indices.len() / groups) as f64)?;
                 Ok(left > 0)
             })?;
         }

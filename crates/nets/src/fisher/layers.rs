@@ -1,7 +1,5 @@
 //! The Fisher information of the layers below the head.
 
-#[cfg(feature = "burn")]
-use super::autograd;
 use super::closed;
 use super::job::{InnerFisher, InnerJob};
 use crate::error::NetError;
@@ -27,12 +25,6 @@ pub fn inner_fisher(
             "{} labels for {samples} samples",
             job.rows.len()
         )));
-    }
-    if job.architecture.kind.is_sequential() {
-        #[cfg(not(feature = "burn"))]
-        return Err(NetError::no_sequences(job.architecture.kind));
-        #[cfg(feature = "burn")]
-        return autograd::fisher(job, progress);
     }
     closed::fisher(job, progress)
 }

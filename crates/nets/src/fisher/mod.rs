@@ -1,6 +1,6 @@
 //! The Fisher information of the layers below the head.
 
-#[cfg(feature = "burn")]
+#[cfg(all(test, feature = "burn"))]
 mod autograd;
 mod closed;
 pub(crate) mod job;

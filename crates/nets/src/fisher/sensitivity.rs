@@ -8,13 +8,9 @@ use fiun::FisherTensor;
 use super::job::{Sum, normalise};
 use crate::architecture::description::Architecture;
 use crate::array::StateDict;
-#[cfg(feature = "burn")]
-use crate::compute::Compute;
 use crate::cpu::chunk::samples_at_a_time;
 use crate::cpu::network::CpuNetwork;
 use crate::cpu::weights::Purpose;
-#[cfg(feature = "burn")]
-use crate::device::network::DeviceNetwork;
 use crate::error::{NetError, backend};
 use crate::inputs::Inputs;
 use crate::preprocessing::Preprocessing;
@@ -54,11 +50,7 @@ pub fn output_sensitivity(
         tensors: empty(job.architecture)?,
         batches: 0,
     };
-    if job.architecture.kind.is_sequential() {
-        by_autograd(job, &mut sums, progress)?;
-    } else {
-        layer_by_layer(job, &mut sums, progress)?;
-    }
+    layer_by_layer(job, &mut sums, progress)?;
     sums.mean()
 }
 
@@ -101,7 +93,7 @@ fn empty(architecture: &Architecture) -> Result<BTreeMap<String, Sum>, NetError>
         .collect())
 }
 
-/// On the engine for image networks: the squared gradient of a whole batch, and its root.
+/// Layer by layer: the squared gradient of a whole batch, and its root.
 fn layer_by_layer(
     job: &SensitivityJob<'_>,
     sums: &mut Sums,
@@ -122,42 +114,10 @@ fn layer_by_layer(
         pass.backward(delta, &mut |tapped| {
             for (part, squares) in (tapped.squares)(1).map_err(backend)? {
                 let gradients = squares.iter().map(|s| scale * f64::from(*s).sqrt());
-                sums.add(&format!("{}.{part}", tapped.name), gradients);
+                sums.add(&tapped.tensor(part), gradients);
             }
             Ok(true)
         })?;
-        sums.batches += 1;
-        progress(batch.len());
-    }
-    Ok(())
-}
-
-#[cfg(not(feature = "burn"))]
-fn by_autograd(
-    job: &SensitivityJob<'_>,
-    _sums: &mut Sums,
-    _progress: &mut dyn FnMut(usize),
-) -> Result<(), NetError> {
-    Err(NetError::no_sequences(job.architecture.kind))
-}
-
-/// By automatic differentiation, for networks over sequences.
-#[cfg(feature = "burn")]
-fn by_autograd(
-    job: &SensitivityJob<'_>,
-    sums: &mut Sums,
-    progress: &mut dyn FnMut(usize),
-) -> Result<(), NetError> {
-    let device = Compute::Flex.device().autodiff();
-    let network = DeviceNetwork::new(job.architecture, job.state, device.clone(), &|_| false)?;
-    let inputs = Inputs::new(job.set, job.architecture.input, job.preprocessing)?;
-    let all: Vec<usize> = (0..job.set.len()).collect();
-    for batch in all.chunks(job.batch_size.max(1)) {
-        let (_, logits) = network.forward(inputs.batch(batch, &device, None), None);
-        let loss = logits.powi_scalar(2).sum() / batch.len() as f64;
-        for (name, gradient) in network.gradients(&loss.backward())? {
-            sums.add(&name, gradient.values.iter().map(|v| f64::from(*v)));
-        }
         sums.batches += 1;
         progress(batch.len());
     }
@@ -174,6 +134,8 @@ mod tests {
     use crate::architecture::input::{Input, TextShape};
     use crate::architecture::kind::Kind;
     use crate::capture::{Network, capture};
+    use crate::compute::Compute;
+    use crate::device::network::DeviceNetwork;
 
     const SHAPE: ImageShape = ImageShape {
         channels: 1,

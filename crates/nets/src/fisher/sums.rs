@@ -12,72 +12,70 @@ use crate::error::{NetError, backend};
 /// Values that a thread adds.
 const PART: usize = 1 << 15;
 
-/// The running sums of every wanted tensor, layer by layer.
+/// The running sums of every wanted tensor, by its full name.
 pub(super) struct Sums {
-    pub(super) layers: BTreeMap<String, BTreeMap<String, Sum>>,
+    pub(super) tensors: BTreeMap<String, Sum>,
     pub(super) groups: usize,
 }
 
 impl Sums {
     pub(super) fn new(job: &InnerJob<'_>) -> Result<Self, NetError> {
-        let mut layers: BTreeMap<String, BTreeMap<String, Sum>> = BTreeMap::new();
-        for (name, shape) in inner_tensors(job.architecture)? {
-            if !(job.wanted)(&name) {
-                continue;
-            }
-            if let Some((layer, part)) = name.rsplit_once('.') {
-                let values = vec![0.0; shape.iter().product()];
-                layers
-                    .entry(layer.to_owned())
-                    .or_default()
-                    .insert(part.to_owned(), Sum { shape, values });
-            }
-        }
-        Ok(Self { layers, groups: 0 })
+        let wanted = inner_tensors(job.architecture)?.into_iter();
+        let wanted = wanted.filter(|(name, _)| (job.wanted)(name));
+        let sum = |(name, shape): (String, Vec<usize>)| {
+            let values = vec![0.0; shape.iter().product()];
+            (name, Sum { shape, values })
+        };
+        Ok(Self {
+            tensors: wanted.map(sum).collect(),
+            groups: 0,
+        })
     }
 
-    /// The values of each layer.
+    /// The values of each tensor.
     pub(super) fn sizes(&self) -> impl Iterator<Item = usize> {
-        let of = |parts: &BTreeMap<String, Sum>| parts.values().map(|sum| sum.values.len()).sum();
-        self.layers.values().map(of)
+        self.tensors.values().map(|sum| sum.values.len())
     }
 
-    /// Adds a chunk's squares, of gradients that were divided by `scale`.
+    /// Adds the squares of a chunk that a layer has, of gradients that were divided by `scale`; gives the number of
+    /// tensors that they belong to.
     pub(super) fn add(
         &mut self,
         tapped: &Tapped<'_>,
         groups: usize,
         scale: f64,
-    ) -> Result<(), NetError> {
+    ) -> Result<usize, NetError> {
+        if !tapped.has_one_among(&self.tensors) {
+            return Ok(0);
+        }
         let squares = (tapped.squares)(groups).map_err(backend)?;
         let factor = scale * scale;
-        if let Some(layer) = self.layers.get_mut(tapped.name) {
-            for (part, squares) in squares {
-                if let Some(sum) = layer.get_mut(part) {
-                    let parts = sum.values.par_chunks_mut(PART);
-                    parts
-                        .zip(squares.par_chunks(PART))
-                        .for_each(|(sums, squares)| {
-                            let pairs = sums.iter_mut().zip(squares);
-                            pairs.for_each(|(sum, square)| *sum += factor * f64::from(*square));
-                        });
-                }
-            }
+        let mut found = 0;
+        for (part, squares) in squares {
+            let Some(sum) = self.tensors.get_mut(&tapped.tensor(part)) else {
+                continue;
+            };
+            found += 1;
+            let parts = sum.values.par_chunks_mut(PART);
+            parts
+                .zip(squares.par_chunks(PART))
+                .for_each(|(sums, squares)| {
+                    let pairs = sums.iter_mut().zip(squares);
+                    pairs.for_each(|(sum, square)| *sum += factor * f64::from(*square));
+                });
         }
-        Ok(())
+        Ok(found)
     }
 
     pub(super) fn finish(self) -> Result<BTreeMap<String, FisherTensor>, NetError> {
         let mean = 1.0 / self.groups.max(1) as f64;
-        let mut out = BTreeMap::new();
-        for (layer, parts) in self.layers {
-            for (part, sum) in parts {
-                let name = format!("{layer}.{part}");
+        let tensors = self.tensors.into_iter();
+        tensors
+            .map(|(name, sum)| {
                 let tensor = FisherTensor::from_sums(&sum.shape, &sum.values, mean)
                     .map_err(|error| NetError::Data(format!("`{name}`: {error}")))?;
-                out.insert(name, tensor);
-            }
-        }
-        Ok(out)
+                Ok((name, tensor))
+            })
+            .collect()
     }
 }

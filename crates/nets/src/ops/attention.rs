@@ -5,18 +5,20 @@ use burn::tensor::Tensor;
 #[cfg(feature = "burn")]
 use burn::tensor::activation::softmax;
 
+use disinherit_data::ImageShape;
+
 use super::initial::Initial;
-use super::operation::{Operation, Tensors};
+use super::operation::{Following, Operation, Tensors};
+#[cfg(feature = "burn")]
+use crate::cpu::attention::NEVER;
+use crate::cpu::attention::{CpuAttention, Projection};
+use crate::cpu::layer::CpuLayer;
+use crate::cpu::weights::Weights;
 #[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, MatrixAt, VectorAt};
 #[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
-#[cfg(feature = "burn")]
 use crate::error::NetError;
-
-/// What keeps positions from attending to padding.
-#[cfg_attr(not(feature = "burn"), allow(dead_code))]
-const NEVER: f64 = -1e9;
 
 /// Scaled dot products of every head, a softmax over the positions that are no padding, and an
 /// output projection.
@@ -34,7 +36,6 @@ pub(crate) struct Attention {
     /// Values of a position.
     pub(crate) size: usize,
     /// Heads.
-    #[cfg_attr(not(feature = "burn"), allow(dead_code))]
     pub(crate) heads: usize,
 }
 
@@ -60,6 +61,37 @@ impl Operation for Attention {
         }
     }
 
+    /// Queries, keys, values, what the heads make of them, and every head's shares.
+    fn values(&self, output: ImageShape) -> usize {
+        let positions = output.height * output.width;
+        5 * output.len() + self.heads * positions * positions
+    }
+
+    fn cpu(
+        &self,
+        weights: &Weights<'_>,
+        _following: &mut Following<'_>,
+    ) -> Result<Option<Box<dyn CpuLayer>>, NetError> {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for [of_weight, of_bias] in &self.projections {
+            weight.extend_from_slice(weights.named(of_weight)?);
+            bias.extend_from_slice(weights.named(of_bias)?);
+        }
+        let projections = self
+            .projections
+            .iter()
+            .map(|[weight, _]| projection(weight));
+        Ok(Some(Box::new(CpuAttention {
+            projections: projections.collect(),
+            weight,
+            bias,
+            output: self.output.clone(),
+            output_weight: weights.tensor(&self.output, "weight")?.to_vec(),
+            output_bias: weights.tensor(&self.output, "bias")?.to_vec(),
+            heads: self.heads,
+        })))
+    }
+
     #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         let mut pair = |weight: &str, bias: &str| -> Result<_, NetError> {
@@ -76,6 +108,19 @@ impl Operation for Attention {
             output: pair(&output[0], &output[1])?,
             heads: self.heads,
         }))
+    }
+}
+
+/// Where the tensors of a projection are, by the name of its weight: `query.weight`, or PyTorch's
+/// `in_proj_weight` of all three.
+fn projection(weight: &str) -> Projection {
+    let (name, part) = weight.rsplit_once('.').unwrap_or(("", weight));
+    Projection {
+        name: name.to_owned(),
+        parts: match part {
+            "weight" => ["weight", "bias"],
+            _ => ["in_proj_weight", "in_proj_bias"],
+        },
     }
 }
 
@@ -110,11 +155,42 @@ impl DeviceLayer for DeviceAttention {
         };
         let mut scores = query.matmul(key.swap_dims(2, 3)) / (each as f64).sqrt();
         if let Some(mask) = &pass.mask {
-            let never = (mask.clone() - 1.0) * -NEVER;
+            let never = (mask.clone() - 1.0) * f64::from(-NEVER);
             scores = scores + never.reshape([batch, 1, 1, positions]);
         }
         let mixed = softmax(scores, 3).matmul(value);
         let mixed = mixed.swap_dims(1, 2).reshape([batch, positions, size]);
         Flow::Sequence(pass.projected(mixed, self.output.0, self.output.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::checks::{Case, sequences};
+    use crate::ops::operation::Op;
+
+    #[test]
+    fn the_way_back_is_that_of_the_way_there() {
+        let pair = |name: &str| ["weight", "bias"].map(|part| format!("{name}.{part}"));
+        let packed = ["in_proj_weight", "in_proj_bias"].map(|part| format!("attention.{part}"));
+        let three = vec![
+            pair("attention.q"),
+            pair("attention.k"),
+            pair("attention.v"),
+        ];
+        for projections in [three, vec![packed]] {
+            for input in sequences(6) {
+                let layer = Attention {
+                    projections: projections.clone(),
+                    output: "attention.out".into(),
+                    size: 6,
+                    heads: 2,
+                };
+                let case = Case::new(vec![Op::new(layer)], input);
+                case.check(true);
+                case.check_nothing();
+            }
+        }
     }
 }

@@ -83,16 +83,10 @@ impl CpuLayer for CpuDense {
 
 /// The reverse of [`Maps::joined`]; the first one gets so many channels.
 fn parted(maps: &Maps, channels: usize) -> (Maps, Maps) {
-    let part = |range: std::ops::Range<usize>| Maps {
-        samples: maps.samples,
-        size: maps.size,
-        channels: range.len(),
-        values: maps
-            .values
-            .chunks_exact(maps.channels.max(1))
-            .flat_map(|row| &row[range.clone()])
-            .copied()
-            .collect(),
+    let part = |range: std::ops::Range<usize>| {
+        let rows = maps.values.chunks_exact(maps.channels.max(1));
+        let values = rows.flat_map(|row| &row[range.clone()]).copied().collect();
+        maps.rows(range.len(), values)
     };
     (part(0..channels), part(channels..maps.channels))
 }

@@ -1,5 +1,6 @@
 //! From maps to vectors.
 
+use disinherit_data::ImageShape;
 use fiun::FisherError;
 
 use super::operation::{Following, Operation};
@@ -17,6 +18,14 @@ use crate::error::NetError;
 pub(crate) struct Flatten;
 
 impl Operation for Flatten {
+    fn output(&self, input: ImageShape) -> Option<ImageShape> {
+        Some(ImageShape {
+            channels: input.len(),
+            height: 1,
+            width: 1,
+        })
+    }
+
     fn cpu(
         &self,
         _weights: &Weights<'_>,

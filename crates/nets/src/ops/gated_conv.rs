@@ -8,12 +8,14 @@ use burn::tensor::module::conv1d;
 use burn::tensor::ops::ConvOptions;
 
 use super::initial::Initial;
-use super::operation::{Operation, Tensors};
+use super::operation::{Following, Operation, Tensors};
+use crate::cpu::gated_conv::{CpuGatedConv, Windows};
+use crate::cpu::layer::CpuLayer;
+use crate::cpu::weights::Weights;
 #[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, CubeAt, VectorAt};
 #[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
-#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// Half of a convolution's outputs, weighed by the sigmoid of the other half, added to the input.
@@ -44,6 +46,24 @@ impl Operation for GatedConv {
 
     fn initial(&self, _tensor: &str, _shape: &[usize]) -> Initial {
         Initial::for_fan(self.channels * self.kernel)
+    }
+
+    fn cpu(
+        &self,
+        weights: &Weights<'_>,
+        _following: &mut Following<'_>,
+    ) -> Result<Option<Box<dyn CpuLayer>>, NetError> {
+        let weight = weights.tensor(&self.name, "weight")?.to_vec();
+        let windows = Windows {
+            channels: self.channels,
+            kernel: self.kernel,
+        };
+        Ok(Some(Box::new(CpuGatedConv {
+            name: self.name.clone(),
+            windows,
+            weight: windows.kernel_by_positions(weight),
+            bias: weights.tensor(&self.name, "bias")?.to_vec(),
+        })))
     }
 
     #[cfg(feature = "burn")]

@@ -1,12 +1,17 @@
 //! Layer normalisation over the values of a position (Ba et al., arXiv:1607.06450).
 
+use fiun::FisherError;
+
 use super::initial::Initial;
-use super::operation::{Op, Operation, Part, Tensors};
+use super::operation::{Following, Op, Operation, Part, Tensors};
+use crate::cpu::layer::{Backward, CpuLayer, Gradient, Record, Tapped};
+use crate::cpu::maps::Maps;
+use crate::cpu::rows::{change, change_alone};
+use crate::cpu::weights::Weights;
 #[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, VectorAt};
 #[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
-#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
@@ -17,7 +22,6 @@ use crate::error::NetError;
 pub(crate) struct LayerNorm {
     name: String,
     size: usize,
-    #[cfg_attr(not(feature = "burn"), allow(dead_code))]
     epsilon: f64,
 }
 
@@ -45,6 +49,19 @@ impl Operation for LayerNorm {
         Part::Step
     }
 
+    fn cpu(
+        &self,
+        weights: &Weights<'_>,
+        _following: &mut Following<'_>,
+    ) -> Result<Option<Box<dyn CpuLayer>>, NetError> {
+        Ok(Some(Box::new(CpuLayerNorm {
+            name: self.name.clone(),
+            weight: weights.tensor(&self.name, "weight")?.to_vec(),
+            bias: weights.tensor(&self.name, "bias")?.to_vec(),
+            epsilon: self.epsilon as f32,
+        })))
+    }
+
     #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         Ok(Box::new(DeviceLayerNorm {
@@ -52,6 +69,142 @@ impl Operation for LayerNorm {
             bias: builder.vector(&format!("{}.bias", self.name))?,
             epsilon: self.epsilon,
         }))
+    }
+}
+
+struct CpuLayerNorm {
+    name: String,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    epsilon: f32,
+}
+
+impl CpuLayerNorm {
+    /// Subtracts its mean from a row and gives one over its deviation.
+    #[inline(always)]
+    fn centred(&self, row: &mut [f32]) -> f32 {
+        let count = row.len() as f32;
+        let mean = sum(row, |value| value) / count;
+        row.iter_mut().for_each(|value| *value -= mean);
+        let variance = sum(row, |value| value * value) / count;
+        (variance + self.epsilon).sqrt().recip()
+    }
+
+    /// Rows as they are before weight and bias.
+    fn normalised(&self, mut rows: Vec<f32>) -> Vec<f32> {
+        let channels = self.weight.len().max(1);
+        change_alone(&mut rows, channels, |rows| {
+            for row in rows.chunks_exact_mut(channels) {
+                let factor = self.centred(row);
+                row.iter_mut().for_each(|value| *value *= factor);
+            }
+        });
+        rows
+    }
+
+    /// The gradient at a row, from that at its output.
+    #[inline(always)]
+    fn back(&self, delta: &mut [f32], row: &mut [f32]) {
+        let factor = self.centred(row);
+        row.iter_mut().for_each(|value| *value *= factor);
+        let pairs = delta.iter_mut().zip(&self.weight);
+        pairs.for_each(|(delta, weight)| *delta *= weight);
+        let count = row.len() as f32;
+        let mean = sum(delta, |value| value) / count;
+        let along = product(delta, row) / count;
+        for (delta, value) in delta.iter_mut().zip(row) {
+            *delta = factor * (*delta - mean - along * *value);
+        }
+    }
+}
+
+/// In sixteen sums beside each other, so that they fill registers.
+#[inline(always)]
+fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0.0f32; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
+    for chunk in chunks {
+        let pairs = sums.iter_mut().zip(chunk);
+        pairs.for_each(|(sum, value)| *sum += term(*value));
+    }
+    sums.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
+}
+
+/// As [`sum`], of the products of pairs.
+#[inline(always)]
+fn product(values: &[f32], others: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
+    let (other_chunks, other_rest) = others.as_chunks::<16>();
+    for (chunk, other) in chunks.iter().zip(other_chunks) {
+        let pairs = chunk.iter().zip(other);
+        for (sum, (value, other)) in sums.iter_mut().zip(pairs) {
+            *sum += value * other;
+        }
+    }
+    let rest = rest.iter().zip(other_rest).map(|(a, b)| a * b);
+    sums.iter().sum::<f32>() + rest.sum::<f32>()
+}
+
+impl CpuLayer for CpuLayerNorm {
+    fn forward(&self, mut input: Maps, _threads: usize) -> Result<Maps, FisherError> {
+        let channels = self.weight.len().max(1);
+        change_alone(&mut input.values, channels, |rows| {
+            for row in rows.chunks_exact_mut(channels) {
+                let factor = self.centred(row);
+                let affine = self.weight.iter().zip(&self.bias);
+                for (value, (weight, bias)) in row.iter_mut().zip(affine) {
+                    *value = *value * factor * weight + bias;
+                }
+            }
+        });
+        Ok(input)
+    }
+
+    fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
+        record.keep(input.clone());
+        self.forward(input, record.threads)
+    }
+
+    fn backward(&self, mut delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
+        let input = pass.kept()?.maps;
+        let layer = fiun::layers::LayerNorm {
+            channels: self.weight.len(),
+            epsilon: self.epsilon,
+        };
+        let squares = |groups| layer.squares(groups, &input.values, &delta.values);
+        let gradients = || {
+            let mut along = delta.with(self.normalised(input.values.clone()));
+            change(&mut along.values, &delta.values, 1, |along, delta| {
+                let pairs = along.iter_mut().zip(delta);
+                pairs.for_each(|(value, delta)| *value *= delta);
+            });
+            let weight = Gradient::new("weight", along.sums());
+            Ok(vec![weight, Gradient::new("bias", delta.sums())])
+        };
+        let shown = Tapped {
+            name: &self.name,
+            squares: &squares,
+            gradients: &gradients,
+        };
+        if !pass.show(shown)? {
+            return Ok(None);
+        }
+        let channels = self.weight.len().max(1);
+        change(
+            &mut delta.values,
+            &input.values,
+            channels,
+            |delta, input| {
+                let mut row = vec![0.0; channels];
+                let rows = input.chunks_exact(channels);
+                for (delta, input) in delta.chunks_exact_mut(channels).zip(rows) {
+                    row.copy_from_slice(input);
+                    self.back(delta, &mut row);
+                }
+            },
+        );
+        Ok(Some(delta))
     }
 }
 
@@ -71,5 +224,22 @@ impl DeviceLayer for DeviceLayerNorm {
         let normal = centred / (variance + self.epsilon).sqrt();
         let (weight, bias) = (pass.vector(self.weight), pass.vector(self.bias));
         Flow::Sequence(normal * weight.unsqueeze::<3>() + bias.unsqueeze::<3>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::checks::{Case, sequences};
+
+    /// Of rows that fill registers and of such that do not.
+    #[test]
+    fn the_way_back_is_that_of_the_way_there() {
+        for size in [5, 19] {
+            let [input, _] = sequences(size);
+            let case = Case::new(vec![layer_norm("norm", size, 1e-5)], input);
+            case.check(true);
+            case.check_nothing();
+        }
     }
 }

@@ -4,12 +4,13 @@
 use burn::tensor::Tensor;
 #[cfg(feature = "burn")]
 use burn::tensor::module::linear as product;
-use fiun::{Factor, FisherError, Product, Threads};
+use fiun::{FisherError, Threads};
 
 use disinherit_data::ImageShape;
 
 use super::initial::Initial;
 use super::operation::{Following, LayerPart, Op, Operation, Part, Tensors};
+use crate::cpu::dense;
 use crate::cpu::layer::{Backward, CpuLayer, Gradient, Record, Tapped};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::Weights;
@@ -64,8 +65,17 @@ impl Operation for Linear {
         })
     }
 
-    fn values(&self, _output: ImageShape) -> usize {
-        self.outputs
+    fn output(&self, input: ImageShape) -> Option<ImageShape> {
+        let channels = self.outputs;
+        Some(if input.channels == self.inputs {
+            ImageShape { channels, ..input }
+        } else {
+            ImageShape {
+                channels,
+                height: 1,
+                width: 1,
+            }
+        })
     }
 
     fn cpu(
@@ -98,39 +108,14 @@ struct CpuLinear {
 
 impl CpuLinear {
     fn product(&self, input: &Maps, threads: Threads) -> Result<Maps, FisherError> {
-        let (inputs, outputs) = (input.channels, self.bias.len());
-        let mut out = Maps::zeros(input.samples, [1, 1], outputs);
-        Product {
-            shape: [input.samples, inputs, outputs],
-            left: Factor::rows(&input.values, inputs),
-            right: Factor::rows(&self.weight, inputs).transposed(),
-            threads,
-        }
-        .store(&mut out.values, outputs)?;
-        for row in out.values.chunks_exact_mut(outputs.max(1)) {
-            row.iter_mut().zip(&self.bias).for_each(|(z, b)| *z += b);
-        }
-        Ok(out)
-    }
-
-    fn back(&self, delta: &Maps) -> Result<Maps, FisherError> {
-        let outputs = self.bias.len();
-        let inputs = self.weight.len() / outputs.max(1);
-        let mut out = Maps::zeros(delta.samples, [1, 1], inputs);
-        Product {
-            shape: [delta.samples, outputs, inputs],
-            left: Factor::rows(&delta.values, outputs),
-            right: Factor::rows(&self.weight, inputs),
-            threads: Threads::All,
-        }
-        .store(&mut out.values, inputs)?;
-        Ok(out)
+        let rows = dense::apply(&input.values, &self.weight, &self.bias, threads)?;
+        Ok(input.rows(self.bias.len(), rows))
     }
 }
 
 impl CpuLayer for CpuLinear {
     fn forward(&self, input: Maps, _threads: usize) -> Result<Maps, FisherError> {
-        self.product(&input.flattened(), Threads::One)
+        self.product(&input, Threads::One)
     }
 
     fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
@@ -142,20 +127,15 @@ impl CpuLayer for CpuLinear {
 
     fn backward(&self, delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
         let input = pass.kept()?.maps;
+        let outputs = self.bias.len();
         let layer = fiun::layers::Linear {
             inputs: input.channels,
-            outputs: self.bias.len(),
+            outputs,
         };
         let squares = |groups| layer.squares(groups, &input.values, &delta.values);
         let gradients = || {
-            let mut weight = vec![0.0; self.weight.len()];
-            Product {
-                shape: [self.bias.len(), input.samples, input.channels],
-                left: Factor::rows(&delta.values, self.bias.len()).transposed(),
-                right: Factor::rows(&input.values, input.channels),
-                threads: Threads::All,
-            }
-            .store(&mut weight, input.channels)?;
+            let weight =
+                dense::weight_gradient(&delta.values, outputs, &input.values, input.channels)?;
             let weight = Gradient::new("weight", weight);
             Ok(vec![weight, Gradient::new("bias", delta.sums())])
         };
@@ -167,7 +147,8 @@ impl CpuLayer for CpuLinear {
         if !pass.show(shown)? {
             return Ok(None);
         }
-        self.back(&delta).map(Some).map_err(backend)
+        let back = dense::back(&delta.values, outputs, &self.weight).map_err(backend)?;
+        Ok(Some(delta.rows(input.channels, back)))
     }
 }
 

@@ -7,12 +7,14 @@ use burn::tensor::activation::{sigmoid, tanh};
 use disinherit_data::ImageShape;
 
 use super::initial::Initial;
-use super::operation::{Operation, Tensors};
+use super::operation::{Following, Operation, Tensors};
+use crate::cpu::layer::CpuLayer;
+use crate::cpu::lstm::{CpuLstm, PARTS};
+use crate::cpu::weights::Weights;
 #[cfg(feature = "burn")]
 use crate::device::parameters::{Builder, MatrixAt, VectorAt};
 #[cfg(feature = "burn")]
 use crate::device::pass::{DeviceLayer, Flow, Pass};
-#[cfg(feature = "burn")]
 use crate::error::NetError;
 
 /// Its output at every position: PyTorch's, one layer, one direction, gates in the order input,
@@ -55,6 +57,27 @@ impl Operation for Lstm {
         })
     }
 
+    fn cpu(
+        &self,
+        weights: &Weights<'_>,
+        _following: &mut Following<'_>,
+    ) -> Result<Option<Box<dyn CpuLayer>>, NetError> {
+        let [weight_in, bias_in, weight_hidden, bias_hidden] =
+            PARTS.map(|part| weights.tensor(&self.name, part));
+        Ok(Some(Box::new(CpuLstm {
+            name: self.name.clone(),
+            inputs: self.inputs,
+            hidden: self.hidden,
+            weight_in: weight_in?.to_vec(),
+            weight_hidden: weight_hidden?.to_vec(),
+            bias: bias_in?
+                .iter()
+                .zip(bias_hidden?)
+                .map(|(a, b)| a + b)
+                .collect(),
+        })))
+    }
+
     #[cfg(feature = "burn")]
     fn device(&self, builder: &mut Builder<'_>) -> Result<Box<dyn DeviceLayer>, NetError> {
         let name = |part: &str| format!("{}.{part}", self.name);
@@ -94,7 +117,8 @@ impl DeviceLayer for DeviceLstm {
             let gates = input.reshape([batch, 4 * hidden]) + state.matmul(weight.clone());
             let gates = gates + bias.clone();
             let gate = |at: usize| gates.clone().narrow(1, at * hidden, hidden);
-            cell = sigmoid(gate(1)) * cell + sigmoid(gate(0)) * tanh(gate(2));
+            let kept = sigmoid(gate(1)) * cell;
+            cell = kept + sigmoid(gate(0)) * tanh(gate(2));
             state = sigmoid(gate(3)) * tanh(cell.clone());
             outputs.push(state.clone().unsqueeze_dim(1));
         }

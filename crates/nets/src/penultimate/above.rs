@@ -8,6 +8,7 @@ use fiun::Matrix;
 use super::activations::Activations;
 use super::agreement::agrees;
 use crate::array::StateDict;
+use crate::cpu::functions::gelu;
 use crate::cpu::maps::Maps;
 use crate::error::NetError;
 
@@ -181,7 +182,7 @@ fn one(step: &Step, mut maps: Maps, state: &StateDict) -> Result<Maps, NetError>
     let function: fn(f32) -> f32 = match step {
         Step::Relu => |x| x.max(0.0),
         Step::Relu6 => |x| x.clamp(0.0, 6.0),
-        Step::Gelu => |x| 0.5 * x * (1.0 + error_function(x * std::f32::consts::FRAC_1_SQRT_2)),
+        Step::Gelu => gelu,
         Step::GeluTanh => |x| 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()),
         Step::Silu => |x| x / (1.0 + (-x).exp()),
         Step::HardSwish => |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
@@ -254,15 +255,6 @@ fn normalise(maps: &mut Maps, weight: &[f32], bias: Option<&[f32]>, epsilon: f32
             *value = (*value - mean) * factor * weight + bias.map_or(0.0, |bias| bias[at]);
         }
     }
-}
-
-/// Abramowitz and Stegun 7.1.26, within 1.5e-7.
-fn error_function(x: f32) -> f32 {
-    let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
-    let series = t
-        * (0.254_829_6
-            + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
-    (1.0 - series * (-x * x).exp()).copysign(x)
 }
 
 #[cfg(test)]
@@ -362,12 +354,7 @@ mod tests {
     #[test]
     fn activations_have_the_values_that_they_have_in_pytorch() {
         let of = |step: Step, x: f32| {
-            let maps = Maps {
-                samples: 1,
-                size: [1, 1],
-                channels: 1,
-                values: vec![x],
-            };
+            let maps = Maps::new(1, [1, 1], 1, vec![x]);
             apply(&[step], maps, &StateDict::new()).unwrap()[0]
         };
         for (step, x, wanted) in [

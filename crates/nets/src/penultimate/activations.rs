@@ -195,12 +195,9 @@ fn maps(what: &str, array: Array) -> Result<Maps, NetError> {
         .iter()
         .try_fold(1usize, |count, side| count.checked_mul(*side));
     match shape[..] {
-        [samples, height, width, channels] if count == Some(values.len()) => Ok(Maps {
-            samples,
-            size: [height, width],
-            channels,
-            values,
-        }),
+        [samples, height, width, channels] if count == Some(values.len()) => {
+            Ok(Maps::new(samples, [height, width], channels, values))
+        }
         _ => Err(NetError::Data(format!(
             "{what} is {} with {} values, not [samples, height, width, channels]",
             shape_text(&shape),

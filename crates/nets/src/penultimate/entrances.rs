@@ -42,12 +42,12 @@ impl Entrances {
             )));
         }
         Ok(Self {
-            maps: Maps {
-                samples: values.rows(),
-                size: [height, width],
+            maps: Maps::new(
+                values.rows(),
+                [height, width],
                 channels,
-                values: values.into_values(),
-            },
+                values.into_values(),
+            ),
             positions: None,
         })
     }

@@ -10,20 +10,14 @@ use super::find::{Cut, Join, find};
 use super::tensors::{LEAST_GAMMA, LayerTensors};
 use crate::architecture::description::Architecture;
 use crate::array::StateDict;
-use crate::compute::Compute;
 use crate::cpu::layer::{CpuLayer, forward};
 use crate::cpu::maps::Maps;
 use crate::cpu::weights::{Purpose, Weights};
 use crate::cpu::window::Window;
-#[cfg(feature = "burn")]
-use crate::device::pass::{Flow, Pass};
-#[cfg(feature = "burn")]
-use crate::device::programs::DevicePrograms;
-#[cfg(feature = "burn")]
-use crate::device::transfer::read;
 use crate::error::{NetError, backend};
 use crate::inputs::Inputs;
 use crate::ops::batch_norm::EPSILON;
+use crate::ops::first::First;
 use crate::ops::operation::{Op, cpu_layers};
 use crate::preprocessing::Preprocessing;
 
@@ -33,9 +27,9 @@ const BATCH: usize = 64;
 /// A network with its weights in place, cut at its penultimate layer.
 pub struct Penultimate {
     architecture: Architecture,
-    engine: Engine,
+    pieces: [Vec<Box<dyn CpuLayer>>; 6],
     join: Join,
-    #[cfg_attr(not(feature = "burn"), allow(dead_code))]
+    /// Whether of a sequence the first position alone leads to the features; then no other is kept.
     first: bool,
     window: Window,
     tensors: LayerTensors,
@@ -53,23 +47,12 @@ const AFTER: usize = 3;
 const SHORTCUT: usize = 4;
 const ABOVE: usize = 5;
 
-enum Engine {
-    Cpu([Vec<Box<dyn CpuLayer>>; 6]),
-    #[cfg(feature = "burn")]
-    Device(Box<DevicePrograms<6>>),
-}
-
 impl Penultimate {
-    /// Cuts a network; nothing where it has no layer of weights below its head, or where that is no
-    /// matrix. Image networks run on the CPU whatever `compute` says.
+    /// Cuts a network; nothing where it has no layer of weights below its head, or where that is no matrix. It runs on the CPU.
     ///
     /// # Errors
     /// [`NetError`] naming the first tensor that is missing, misshapen or not finite.
-    pub fn new(
-        architecture: &Architecture,
-        state: &StateDict,
-        compute: Compute,
-    ) -> Result<Option<Self>, NetError> {
+    pub fn new(architecture: &Architecture, state: &StateDict) -> Result<Option<Self>, NetError> {
         architecture.check(state)?;
         let program = architecture.program()?;
         let body = program.split_last().map_or(&[][..], |(_, body)| body);
@@ -92,7 +75,7 @@ impl Penultimate {
             },
             scale: scale(&cut, state, &factors),
             factors,
-            engine: engine(&cut, architecture, state, compute)?,
+            pieces: pieces(&cut, state)?,
         }))
     }
 
@@ -125,19 +108,10 @@ impl Penultimate {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Activations, NetError> {
         let inputs = Inputs::new(set, self.architecture.input, preprocessing)?;
-        let parts = match &self.engine {
-            Engine::Cpu(pieces) => in_rounds(set.len(), progress, &|batch| {
-                let block = piece(pieces, BELOW, inputs.maps(batch, batch.len()))?;
-                self.on_cpu(pieces, block)
-            })?,
-            #[cfg(feature = "burn")]
-            Engine::Device(pieces) => one_by_one(set.len(), progress, &|batch| {
-                let input = inputs.batch(batch, &pieces.device, None);
-                let mut pass = pieces.pass(&input);
-                let block = pieces.run(BELOW, &mut pass, input);
-                self.on_device(pieces, &mut pass, block)
-            })?,
-        };
+        let parts = in_rounds(set.len(), progress, &|batch| {
+            let block = self.block(inputs.maps(batch, batch.len()))?;
+            self.inside(block)
+        })?;
         Ok(self.together(parts))
     }
 
@@ -152,18 +126,9 @@ impl Penultimate {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Entrances, NetError> {
         let inputs = Inputs::new(set, self.architecture.input, preprocessing)?;
-        let parts = match &self.engine {
-            Engine::Cpu(pieces) => in_rounds(set.len(), progress, &|batch| {
-                piece(pieces, BELOW, inputs.maps(batch, batch.len()))
-            })?,
-            #[cfg(feature = "burn")]
-            Engine::Device(pieces) => one_by_one(set.len(), progress, &|batch| {
-                let input = inputs.batch(batch, &pieces.device, None);
-                let mut pass = pieces.pass(&input);
-                let block = pieces.run(BELOW, &mut pass, input);
-                self.position(block)
-            })?,
-        };
+        let parts = in_rounds(set.len(), progress, &|batch| {
+            self.block(inputs.maps(batch, batch.len()))
+        })?;
         Ok(Entrances::together(parts))
     }
 
@@ -173,29 +138,27 @@ impl Penultimate {
     /// [`NetError::Backend`] when they do not fit the network, or the device fails.
     pub fn behind(&self, entrances: &Entrances) -> Result<Activations, NetError> {
         let count = entrances.samples();
-        let parts = match &self.engine {
-            Engine::Cpu(pieces) => in_rounds(count, &mut |_| (), &|batch| {
-                self.on_cpu(pieces, entrances.select(batch))
-            })?,
-            #[cfg(feature = "burn")]
-            Engine::Device(pieces) => one_by_one(count, &mut |_| (), &|batch| {
-                let block = self.flow(entrances.select(batch), &pieces.device);
-                let mut pass = pieces.pass(&block);
-                self.on_device(pieces, &mut pass, block)
-            })?,
-        };
+        let parts = in_rounds(count, &mut |_| (), &|batch| {
+            self.inside(entrances.select(batch))
+        })?;
         Ok(self.together(parts))
     }
 
-    fn on_cpu(
-        &self,
-        pieces: &[Vec<Box<dyn CpuLayer>>; 6],
-        block: Maps,
-    ) -> Result<Activations, NetError> {
-        let inputs = piece(pieces, INNER, block.clone())?;
-        let mut stream = piece(pieces, AFTER, piece(pieces, LAYER, inputs.clone())?)?;
+    /// What enters the block that the layer closes.
+    fn block(&self, samples: Maps) -> Result<Maps, NetError> {
+        let block = self.piece(BELOW, samples)?;
+        Ok(if self.first {
+            First::positions(&block)
+        } else {
+            block
+        })
+    }
+
+    fn inside(&self, block: Maps) -> Result<Activations, NetError> {
+        let inputs = self.piece(INNER, block.clone())?;
+        let mut stream = self.piece(AFTER, self.piece(LAYER, inputs.clone())?)?;
         if self.join == Join::Sum {
-            stream.add(&piece(pieces, SHORTCUT, block.clone())?, false);
+            stream.add(&self.piece(SHORTCUT, block.clone())?, false);
         }
         Ok(Activations {
             inputs,
@@ -205,64 +168,9 @@ impl Penultimate {
         })
     }
 
-    #[cfg(feature = "burn")]
-    fn on_device(
-        &self,
-        pieces: &DevicePrograms<6>,
-        pass: &mut Pass<'_>,
-        block: Flow,
-    ) -> Result<Activations, NetError> {
-        let inputs = pieces.run(INNER, pass, block.clone());
-        let written = pieces.run(LAYER, pass, inputs.clone());
-        let written = pieces.run(AFTER, pass, written);
-        let mut stream = self.position(written)?;
-        if self.join == Join::Sum {
-            let around = pieces.run(SHORTCUT, pass, block);
-            stream.add(&self.position(around)?, false);
-        }
-        Ok(Activations {
-            inputs: self.position(inputs)?,
-            stream,
-            beside: None,
-            window: Window::POINT,
-        })
-    }
-
-    /// Vectors on the device; where one position of a sequence leads to the features, a sequence of it.
-    #[cfg(feature = "burn")]
-    fn flow(&self, maps: Maps, device: &burn::tensor::Device) -> Flow {
-        let shape = [maps.samples, maps.channels];
-        let data = burn::tensor::TensorData::new(maps.values, shape);
-        let vectors = burn::tensor::Tensor::<2>::from_data(data, device);
-        if self.first {
-            Flow::Sequence(vectors.reshape([shape[0], 1, shape[1]]))
-        } else {
-            Flow::Vectors(vectors)
-        }
-    }
-
-    /// Vectors, or of a sequence the position that leads to the features.
-    #[cfg(feature = "burn")]
-    fn position(&self, flow: Flow) -> Result<Maps, NetError> {
-        let vectors = match flow {
-            Flow::Sequence(x) if self.first => {
-                let [batch, _, values] = x.dims();
-                x.narrow(1, 0, 1).reshape([batch, values])
-            }
-            Flow::Vectors(x) => x,
-            _ => {
-                return Err(NetError::Backend(
-                    "the penultimate layer writes every position of a sequence".into(),
-                ));
-            }
-        };
-        let [samples, channels] = vectors.dims();
-        Ok(Maps {
-            samples,
-            size: [1, 1],
-            channels,
-            values: read(vectors)?,
-        })
+    /// What one piece of the program makes of a batch.
+    fn piece(&self, at: usize, maps: Maps) -> Result<Maps, NetError> {
+        forward(&self.pieces[at], maps, 1).map_err(backend)
     }
 
     fn together(&self, parts: Vec<Activations>) -> Activations {
@@ -310,25 +218,13 @@ impl Penultimate {
     ) -> Result<Vec<f32>, NetError> {
         let has_bias = self.tensors.have_bias();
         let stream = activations.corrected(correction, &self.factors, has_bias)?;
-        match &self.engine {
-            Engine::Cpu(pieces) => {
-                let stream = match &activations.beside {
-                    Some(beside) => beside.joined(&stream),
-                    None => stream,
-                };
-                let threads = rayon::current_num_threads();
-                let features = forward(&pieces[ABOVE], stream, threads).map_err(backend)?;
-                Ok(features.flattened().values)
-            }
-            #[cfg(feature = "burn")]
-            Engine::Device(pieces) => {
-                let shape = [stream.samples, stream.channels];
-                let data = burn::tensor::TensorData::new(stream.values, shape);
-                let input = Flow::Vectors(burn::tensor::Tensor::from_data(data, &pieces.device));
-                let mut pass: Pass<'_> = pieces.pass(&input);
-                read(pieces.run(ABOVE, &mut pass, input).vectors())
-            }
-        }
+        let stream = match &activations.beside {
+            Some(beside) => beside.joined(&stream),
+            None => stream,
+        };
+        let threads = rayon::current_num_threads();
+        let features = forward(&self.pieces[ABOVE], stream, threads).map_err(backend)?;
+        Ok(features.flattened().values)
     }
 
     /// The tensors of a network's state that a correction changes, with their new values.
@@ -344,11 +240,6 @@ impl Penultimate {
     }
 }
 
-/// What one piece of a program makes of a batch.
-fn piece(pieces: &[Vec<Box<dyn CpuLayer>>; 6], at: usize, maps: Maps) -> Result<Maps, NetError> {
-    forward(&pieces[at], maps, 1).map_err(backend)
-}
-
 /// Runs batches on all threads, in their order.
 fn in_rounds<T: Send>(
     samples: usize,
@@ -361,22 +252,6 @@ fn in_rounds<T: Send>(
         let done: Vec<T> = round.par_chunks(BATCH).map(run).collect::<Result<_, _>>()?;
         parts.extend(done);
         progress(round.len());
-    }
-    Ok(parts)
-}
-
-/// Runs one batch after the other, on a device that has threads of its own.
-#[cfg(feature = "burn")]
-fn one_by_one<T>(
-    samples: usize,
-    progress: &mut dyn FnMut(usize),
-    run: &dyn Fn(&[usize]) -> Result<T, NetError>,
-) -> Result<Vec<T>, NetError> {
-    let all: Vec<usize> = (0..samples).collect();
-    let mut parts = Vec::new();
-    for batch in all.chunks(BATCH) {
-        parts.push(run(batch)?);
-        progress(batch.len());
     }
     Ok(parts)
 }
@@ -407,13 +282,9 @@ fn scale(cut: &Cut<'_>, state: &StateDict, factors: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-fn engine(
-    cut: &Cut<'_>,
-    architecture: &Architecture,
-    state: &StateDict,
-    compute: Compute,
-) -> Result<Engine, NetError> {
-    let pieces: [&[Op]; 6] = [
+/// The pieces of a network, in the order of [`Cut`].
+fn pieces(cut: &Cut<'_>, state: &StateDict) -> Result<[Vec<Box<dyn CpuLayer>>; 6], NetError> {
+    let programs: [&[Op]; 6] = [
         cut.below,
         cut.inner,
         cut.layer,
@@ -421,39 +292,10 @@ fn engine(
         cut.shortcut,
         cut.above,
     ];
-    if architecture.kind.is_sequential() {
-        of_device(pieces, architecture, state, compute)
-    } else {
-        of_cpu(pieces, state)
-    }
-}
-
-#[cfg(feature = "burn")]
-fn of_device(
-    pieces: [&[Op]; 6],
-    _architecture: &Architecture,
-    state: &StateDict,
-    compute: Compute,
-) -> Result<Engine, NetError> {
-    let programs = DevicePrograms::new(pieces, state, compute.device())?;
-    Ok(Engine::Device(Box::new(programs)))
-}
-
-#[cfg(not(feature = "burn"))]
-fn of_device(
-    _pieces: [&[Op]; 6],
-    architecture: &Architecture,
-    _state: &StateDict,
-    _compute: Compute,
-) -> Result<Engine, NetError> {
-    Err(NetError::no_sequences(architecture.kind))
-}
-
-fn of_cpu(pieces: [&[Op]; 6], state: &StateDict) -> Result<Engine, NetError> {
     let weights = Weights::new(state, Purpose::Outputs);
-    let mut layers = [const { Vec::new() }; 6];
-    for (layers, ops) in layers.iter_mut().zip(pieces) {
-        *layers = cpu_layers(ops, &weights)?;
+    let mut pieces = [const { Vec::new() }; 6];
+    for (layers, program) in pieces.iter_mut().zip(programs) {
+        *layers = cpu_layers(program, &weights)?;
     }
-    Ok(Engine::Cpu(layers))
+    Ok(pieces)
 }

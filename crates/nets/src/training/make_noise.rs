@@ -4,9 +4,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::choose::runs_on_cpu;
 use super::noise::{Noise, NoiseJob};
 use crate::architecture::input::Input;
+#[cfg(feature = "burn")]
+use crate::compute::Compute;
 use crate::error::NetError;
 
 /// Images on which a network is as wrong as can be about some head rows: noise that ascends the
@@ -36,20 +37,14 @@ pub fn error_maximising_noise(job: &NoiseJob<'_>) -> Result<Noise, NetError> {
         values,
         rows,
     };
-    noise.values = if runs_on_cpu(job.architecture, job.compute)? {
-        super::cpu::ascend(job, &noise)?
-    } else {
-        on_device(job, &noise)?
-    };
+    noise.values = ascend(job, &noise)?;
     Ok(noise)
 }
 
-#[cfg(feature = "burn")]
-fn on_device(job: &NoiseJob<'_>, noise: &Noise) -> Result<Vec<f32>, NetError> {
-    super::device::ascend(job, noise)
-}
-
-#[cfg(not(feature = "burn"))]
-fn on_device(job: &NoiseJob<'_>, _noise: &Noise) -> Result<Vec<f32>, NetError> {
-    Err(NetError::no_sequences(job.architecture.kind))
+fn ascend(job: &NoiseJob<'_>, noise: &Noise) -> Result<Vec<f32>, NetError> {
+    #[cfg(feature = "burn")]
+    if job.compute != Compute::Cpu {
+        return super::device::ascend(job, noise);
+    }
+    super::cpu::ascend(job, noise)
 }

@@ -1,4 +1,4 @@
-//! Training: image networks on the CPU by the engine that evaluates them, everything else by burn.
+//! Training: on the CPU by the engine that evaluates networks, on other devices by burn.
 
 mod choose;
 pub(crate) mod config;

@@ -22,7 +22,7 @@ impl<'a> Here<'a> {
     /// A network cut at its penultimate layer.
     pub(super) fn cut(work: &Work<'_>, model: &'a LoadedModel) -> Result<Self, Refusal> {
         let state = model.state(work.registry())?;
-        let cut = Penultimate::new(&model.architecture, &state, work.compute());
+        let cut = Penultimate::new(&model.architecture, &state);
         let cut = cut.map_err(EngineError::net(model.id()))?;
         let cut = cut.ok_or("it has no layer of weights below its head that is a matrix")?;
         Ok(Self { model, state, cut })

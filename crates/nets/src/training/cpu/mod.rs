@@ -1,4 +1,4 @@
-//! Training of image networks by the engine that evaluates them.
+//! Training by the engine that evaluates networks.
 
 mod loss;
 mod noise;

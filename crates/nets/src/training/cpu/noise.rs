@@ -35,12 +35,7 @@ const IMAGES: &str = "images";
 fn gradient(network: &CpuNetwork, noise: &Noise, values: &[f32]) -> Result<Vec<f32>, NetError> {
     let count = noise.rows.len();
     let shape = noise.shape;
-    let vectors = Maps {
-        samples: count,
-        size: [1, 1],
-        channels: shape.len(),
-        values: values.to_vec(),
-    };
+    let vectors = Maps::new(count, [1, 1], shape.len(), values.to_vec());
     let maps = vectors.unflattened([shape.height, shape.width], shape.channels);
     let pass = network.record(maps, rayon::current_num_threads())?;
     let all: Vec<usize> = (0..count).collect();

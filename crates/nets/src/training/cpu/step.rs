@@ -1,6 +1,6 @@
-//! Steps of image networks.
+//! Steps of training.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use disinherit_data::ImageShape;
 use rand_chacha::ChaCha8Rng;
@@ -25,15 +25,15 @@ use crate::training::term::Source;
 /// The share of a batch's statistics that goes into the running ones: PyTorch's default.
 const MOMENTUM: f32 = 0.1;
 
-/// An image network in training.
+/// A network in training.
 pub(in crate::training) struct CpuTraining<'a> {
     job: TuningJob<'a>,
     program: Vec<Op>,
     parameters: Parameters,
     /// Those of the job, as the parameters lie.
     masks: BTreeMap<String, Vec<f32>>,
-    /// The layers that have something to learn.
-    learning: BTreeSet<String>,
+    /// The tensors that are learnt.
+    learning: BTreeMap<String, ()>,
     steps: Steps,
 }
 
@@ -48,14 +48,12 @@ impl<'a> CpuTraining<'a> {
     /// Puts a network's weights in place.
     pub(in crate::training) fn new(job: &TuningJob<'a>) -> Result<Self, NetError> {
         job.architecture.check(job.state)?;
-        let names = job.state.keys().filter_map(|name| {
-            let (layer, part) = name.rsplit_once('.')?;
-            let learns = !part.starts_with("running_") && !(job.frozen)(name);
-            learns.then(|| layer.to_owned())
-        });
         // What the network does not read stays out of what training makes.
-        let own = job.architecture.tensors()?.into_iter();
-        let state = own.filter_map(|(name, _)| {
+        let own = job.architecture.tensors()?;
+        let names = own.iter().map(|(name, _)| name);
+        let names = names.filter(|name| !name.contains(".running_") && !(job.frozen)(name));
+        let learning = names.map(|name| (name.clone(), ())).collect();
+        let state = own.into_iter().filter_map(|(name, _)| {
             let array = job.state.get(&name)?.clone();
             Some((name, array))
         });
@@ -68,7 +66,7 @@ impl<'a> CpuTraining<'a> {
                 .collect(),
             program,
             parameters,
-            learning: names.collect(),
+            learning,
             steps: Steps::new(job.config),
             job: *job,
         })
@@ -115,28 +113,18 @@ impl<'a> CpuTraining<'a> {
         let delta = recorded.logits.with(gradient);
         let mut left = self.learning.len();
         recorded.backward(delta, &mut |layer| {
-            if self.learning.contains(layer.name) {
-                left -= 1;
+            if layer.has_one_among(&self.learning) {
                 for gradient in (layer.gradients)().map_err(backend)? {
-                    let name = format!("{}.{}", layer.name, gradient.part);
-                    self.add(sums, name, gradient.values);
+                    let name = layer.tensor(gradient.part);
+                    if self.learning.contains_key(&name) {
+                        left -= 1;
+                        add(sums, name, gradient.values);
+                    }
                 }
             }
             Ok(left > 0)
         })?;
         Ok(pass)
-    }
-
-    fn add(&self, sums: &mut BTreeMap<String, Vec<f32>>, name: String, gradient: Vec<f32>) {
-        if (self.job.frozen)(&name) {
-            return;
-        }
-        match sums.get_mut(&name) {
-            Some(sum) => sum.iter_mut().zip(&gradient).for_each(|(s, g)| *s += g),
-            None => {
-                sums.insert(name, gradient);
-            }
-        }
     }
 
     /// Moves running statistics towards those of a batch.
@@ -208,6 +196,15 @@ impl Engine for CpuTraining<'_> {
     }
 }
 
+fn add(sums: &mut BTreeMap<String, Vec<f32>>, name: String, gradient: Vec<f32>) {
+    match sums.get_mut(&name) {
+        Some(sum) => sum.iter_mut().zip(&gradient).for_each(|(s, g)| *s += g),
+        None => {
+            sums.insert(name, gradient);
+        }
+    }
+}
+
 /// Images that were made, with channels last.
 fn of_noise(noise: &Noise, indices: &[usize]) -> Maps {
     let ImageShape {
@@ -215,11 +212,7 @@ fn of_noise(noise: &Noise, indices: &[usize]) -> Maps {
         width,
         channels,
     } = noise.shape;
-    Maps {
-        samples: indices.len(),
-        size: [1, 1],
-        channels: noise.shape.len(),
-        values: noise.select(indices),
-    }
-    .unflattened([height, width], channels)
+    let values = noise.select(indices);
+    let vectors = Maps::new(indices.len(), [1, 1], noise.shape.len(), values);
+    vectors.unflattened([height, width], channels)
 }

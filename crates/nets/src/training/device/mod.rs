@@ -1,4 +1,4 @@
-//! Training by burn's automatic differentiation: networks over sequences, and devices of burn's.
+//! Training by burn's automatic differentiation, on burn's devices.
 
 mod noise;
 mod odds;
