@@ -53,6 +53,9 @@ fn mismatch(set: &DataSet, samples: &Samples, expected: Input) -> NetError {
     ))
 }
 
+/// Tokens that a network may know: their numbers pass through it in single precision.
+const TOKENS: usize = 1 << 24;
+
 /// The samples of a data set, ready to be cut into batches.
 pub(crate) struct Inputs<'a> {
     set: &'a DataSet,
@@ -75,6 +78,12 @@ impl<'a> Inputs<'a> {
                     )));
                 }
                 preprocessing.check(shape.channels)?;
+            }
+            (Samples::Tokens { .. }, Input::Text(text)) if text.vocabulary > TOKENS => {
+                return Err(NetError::Data(format!(
+                    "the network reads {} different tokens, more than the {TOKENS} that can be told apart",
+                    text.vocabulary
+                )));
             }
             (Samples::Tokens { vocabulary, .. }, Input::Text(text)) => {
                 if *vocabulary > text.vocabulary {

@@ -92,6 +92,7 @@ fn product(
 }
 
 /// Rows of scores become shares: `exp(scale * score)`, over their sum; padding gets none.
+#[inline(always)]
 fn softmax(scores: &mut [f32], positions: usize, scale: f32, mask: Option<&[f32]>) {
     for row in scores.chunks_exact_mut(positions.max(1)) {
         row.iter_mut().for_each(|score| *score *= scale);
@@ -166,16 +167,12 @@ impl CpuAttention {
     }
 
     /// Shows the projections, from the gradient at what they made; `false` when the pass ends.
-    fn show(&self, input: &Maps, delta: &[f32], pass: &mut Backward<'_>) -> Result<bool, NetError> {
-        let size = self.output_bias.len();
-        let outputs = 3 * size / self.projections.len().max(1);
+    fn show(&self, input: &Maps, delta: &Maps, pass: &mut Backward<'_>) -> Result<bool, NetError> {
         for (number, projection) in self.projections.iter().enumerate() {
-            let rows = delta.chunks_exact((3 * size).max(1));
-            let own = rows.flat_map(|row| &row[number * outputs..(number + 1) * outputs]);
-            let delta = input.rows(outputs, own.copied().collect());
+            let own = (self.projections.len() > 1).then(|| self.part(delta, number));
             let shown = Shown {
                 input,
-                delta: &delta,
+                delta: own.as_ref().unwrap_or(delta),
                 parts: projection.parts,
             };
             let squares = |groups| shown.squares(groups);
@@ -190,6 +187,16 @@ impl CpuAttention {
             }
         }
         Ok(true)
+    }
+
+    /// The columns of one projection.
+    fn part(&self, delta: &Maps, number: usize) -> Maps {
+        let outputs = delta.channels / self.projections.len().max(1);
+        let mut own = Vec::with_capacity(delta.values.len() / self.projections.len().max(1));
+        for row in delta.values.chunks_exact(delta.channels.max(1)) {
+            own.extend_from_slice(&row[number * outputs..(number + 1) * outputs]);
+        }
+        delta.rows(outputs, own)
     }
 }
 
@@ -240,7 +247,10 @@ fn heads(
         let part = |part| shape.factor(projected, part, head);
         let between = [positions, each, positions];
         product(between, part(0), part(1).transposed(), shares, positions)?;
-        Arch::new().dispatch(|| softmax(shares, positions, shape.scale(), mask));
+        Arch::new().dispatch(
+            #[inline(always)]
+            || softmax(shares, positions, shape.scale(), mask),
+        );
         let left = Factor::rows(shares, positions);
         let out = &mut mixed[head * each..];
         product([positions, positions, each], left, part(2), out, size)?;
@@ -276,7 +286,10 @@ fn heads_back(
             3 * size,
         )?;
         product(across, delta, part(2).transposed(), &mut scores, positions)?;
-        Arch::new().dispatch(|| softmax_back(&mut scores, shares, positions, shape.scale()));
+        Arch::new().dispatch(
+            #[inline(always)]
+            || softmax_back(&mut scores, shares, positions, shape.scale()),
+        );
         let score = Factor::rows(&scores, positions);
         product(back, score, part(1), &mut out[target(0)..], 3 * size)?;
         product(
@@ -291,6 +304,7 @@ fn heads_back(
 }
 
 /// The gradient at rows of scores from that at their shares.
+#[inline(always)]
 fn softmax_back(delta: &mut [f32], shares: &[f32], positions: usize, scale: f32) {
     let rows = shares.chunks_exact(positions.max(1));
     for (delta, shares) in delta.chunks_exact_mut(positions.max(1)).zip(rows) {
@@ -347,10 +361,11 @@ impl CpuLayer for CpuAttention {
         let delta = self
             .back(&input, &projected, &before.factors, &delta)
             .map_err(backend)?;
+        let delta = input.rows(3 * size, delta);
         if !self.show(&input, &delta, pass)? {
             return Ok(None);
         }
-        let back = dense::back(&delta, 3 * size, &self.weight).map_err(backend)?;
+        let back = dense::back(&delta.values, 3 * size, &self.weight).map_err(backend)?;
         Ok(Some(input.with(back)))
     }
 }

@@ -2,8 +2,6 @@
 
 use fiun::{Factor, FisherError, Product, Threads};
 
-use super::rows::change_alone;
-
 /// `x Wᵀ + b` for every row of `x`: `[rows, outputs]`.
 ///
 /// # Shapes
@@ -20,23 +18,15 @@ pub(crate) fn apply(
     let outputs = bias.len();
     let inputs = weight.len() / outputs.max(1);
     let count = rows.len() / inputs.max(1);
-    let mut out = vec![0.0; count * outputs];
+    let mut out = Vec::with_capacity(count * outputs);
+    (0..count).for_each(|_| out.extend_from_slice(bias));
     Product {
         shape: [count, inputs, outputs],
         left: Factor::rows(rows, inputs),
         right: Factor::rows(weight, inputs).transposed(),
         threads,
     }
-    .store(&mut out, outputs)?;
-    let add = |part: &mut [f32]| {
-        for row in part.chunks_exact_mut(outputs.max(1)) {
-            row.iter_mut().zip(bias).for_each(|(z, b)| *z += b);
-        }
-    };
-    match threads {
-        Threads::One => add(&mut out),
-        Threads::All => change_alone(&mut out, outputs, add),
-    }
+    .add_to(&mut out, outputs)?;
     Ok(out)
 }
 

@@ -1,5 +1,6 @@
 //! Work on rows of values that is shared out over threads, in parts that do not depend on their number, each with
-//! the widest registers that the machine has.
+//! the widest registers that the machine has: where a function is passed by value and told to be inlined. Behind a
+//! reference it is compiled on its own, for the registers that every machine has.
 
 use pulp::Arch;
 use rayon::prelude::*;
@@ -17,10 +18,15 @@ pub(crate) fn change(
     values: &mut [f32],
     beside: &[f32],
     width: usize,
-    change: impl Fn(&mut [f32], &[f32]) + Sync,
+    change: impl Fn(&mut [f32], &[f32]) + Copy + Send + Sync,
 ) {
-    let (part, arch) = (part(width), Arch::new());
-    let wide = |(values, beside): (&mut [f32], &[f32])| arch.dispatch(|| change(values, beside));
+    let part = part(width);
+    let wide = |(values, beside)| {
+        Arch::new().dispatch(
+            #[inline(always)]
+            move || change(values, beside),
+        );
+    };
     if values.len() <= part {
         return wide((values, beside));
     }
@@ -29,9 +35,18 @@ pub(crate) fn change(
 }
 
 /// Changes values, part after part; parts have whole rows of `width` values.
-pub(crate) fn change_alone(values: &mut [f32], width: usize, change: impl Fn(&mut [f32]) + Sync) {
-    let (part, arch) = (part(width), Arch::new());
-    let wide = |values: &mut [f32]| arch.dispatch(|| change(values));
+pub(crate) fn change_alone(
+    values: &mut [f32],
+    width: usize,
+    change: impl Fn(&mut [f32]) + Copy + Send + Sync,
+) {
+    let part = part(width);
+    let wide = |values| {
+        Arch::new().dispatch(
+            #[inline(always)]
+            move || change(values),
+        );
+    };
     if values.len() <= part {
         return wide(values);
     }

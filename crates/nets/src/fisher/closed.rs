@@ -6,7 +6,7 @@ use fiun::{Estimator, Matrix, Residuals};
 use super::job::{InnerFisher, InnerJob, fixed_bytes, normalise, ranges};
 use super::sums::Sums;
 use crate::capture::Capture;
-use crate::cpu::chunk::{ACTIVATIONS, BATCH, activation_bytes};
+use crate::cpu::chunk::{ACTIVATIONS, activation_bytes, batch};
 use crate::cpu::network::CpuNetwork;
 use crate::cpu::weights::Purpose;
 use crate::error::{NetError, backend};
@@ -71,9 +71,10 @@ fn chunk(job: &InnerJob<'_>, sums: &Sums) -> Result<usize, NetError> {
         _ => 1,
     };
     let each = activation_bytes(job.architecture)?;
-    let room = |bytes: u64| usize::try_from(bytes / each.max(1)).unwrap_or(BATCH);
+    let batch = batch(job.architecture)?;
+    let room = |bytes: u64| usize::try_from(bytes / each.max(1)).unwrap_or(batch);
     let fit = match job.memory {
-        None => room(ACTIVATIONS).clamp(1, BATCH).max(group),
+        None => room(ACTIVATIONS).clamp(1, batch).max(group),
         Some(bytes) => {
             let fixed = fixed_bytes(job, sums.sizes());
             let fit = room(bytes.saturating_sub(fixed));
@@ -85,7 +86,7 @@ fn chunk(job: &InnerJob<'_>, sums: &Sums) -> Result<usize, NetError> {
                     activations: each * group as u64,
                 });
             }
-            fit.min(BATCH.max(group))
+            fit.min(batch.max(group))
         }
     };
     Ok((fit / group).max(1) * group)

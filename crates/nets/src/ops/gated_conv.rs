@@ -7,6 +7,8 @@ use burn::tensor::module::conv1d;
 #[cfg(feature = "burn")]
 use burn::tensor::ops::ConvOptions;
 
+use disinherit_data::ImageShape;
+
 use super::initial::Initial;
 use super::operation::{Following, Operation, Tensors};
 use crate::cpu::gated_conv::{CpuGatedConv, Windows};
@@ -46,6 +48,11 @@ impl Operation for GatedConv {
 
     fn initial(&self, _tensor: &str, _shape: &[usize]) -> Initial {
         Initial::for_fan(self.channels * self.kernel)
+    }
+
+    /// Both halves of what the convolution gives, and the output.
+    fn values(&self, output: ImageShape) -> usize {
+        3 * output.len()
     }
 
     fn cpu(

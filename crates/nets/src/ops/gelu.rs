@@ -37,11 +37,16 @@ impl Operation for Gelu {
 
 impl CpuLayer for Gelu {
     fn forward(&self, mut maps: Maps, _threads: usize) -> Result<Maps, FisherError> {
-        change_alone(&mut maps.values, 1, |values| {
-            values
-                .iter_mut()
-                .for_each(|value| *value = functions::gelu(*value));
-        });
+        change_alone(
+            &mut maps.values,
+            1,
+            #[inline(always)]
+            |values| {
+                values
+                    .iter_mut()
+                    .for_each(|value| *value = functions::gelu(*value));
+            },
+        );
         Ok(maps)
     }
 
@@ -52,11 +57,17 @@ impl CpuLayer for Gelu {
 
     fn backward(&self, mut delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
         let input = pass.kept()?.maps;
-        change(&mut delta.values, &input.values, 1, |delta, kept| {
-            for (delta, kept) in delta.iter_mut().zip(kept) {
-                *delta *= functions::gelu_slope(*kept);
-            }
-        });
+        change(
+            &mut delta.values,
+            &input.values,
+            1,
+            #[inline(always)]
+            |delta, kept| {
+                for (delta, kept) in delta.iter_mut().zip(kept) {
+                    *delta *= functions::gelu_slope(*kept);
+                }
+            },
+        );
         Ok(Some(delta))
     }
 }

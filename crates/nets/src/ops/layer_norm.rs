@@ -93,12 +93,17 @@ impl CpuLayerNorm {
     /// Rows as they are before weight and bias.
     fn normalised(&self, mut rows: Vec<f32>) -> Vec<f32> {
         let channels = self.weight.len().max(1);
-        change_alone(&mut rows, channels, |rows| {
-            for row in rows.chunks_exact_mut(channels) {
-                let factor = self.centred(row);
-                row.iter_mut().for_each(|value| *value *= factor);
-            }
-        });
+        change_alone(
+            &mut rows,
+            channels,
+            #[inline(always)]
+            |rows| {
+                for row in rows.chunks_exact_mut(channels) {
+                    let factor = self.centred(row);
+                    row.iter_mut().for_each(|value| *value *= factor);
+                }
+            },
+        );
         rows
     }
 
@@ -149,15 +154,20 @@ fn product(values: &[f32], others: &[f32]) -> f32 {
 impl CpuLayer for CpuLayerNorm {
     fn forward(&self, mut input: Maps, _threads: usize) -> Result<Maps, FisherError> {
         let channels = self.weight.len().max(1);
-        change_alone(&mut input.values, channels, |rows| {
-            for row in rows.chunks_exact_mut(channels) {
-                let factor = self.centred(row);
-                let affine = self.weight.iter().zip(&self.bias);
-                for (value, (weight, bias)) in row.iter_mut().zip(affine) {
-                    *value = *value * factor * weight + bias;
+        change_alone(
+            &mut input.values,
+            channels,
+            #[inline(always)]
+            |rows| {
+                for row in rows.chunks_exact_mut(channels) {
+                    let factor = self.centred(row);
+                    let affine = self.weight.iter().zip(&self.bias);
+                    for (value, (weight, bias)) in row.iter_mut().zip(affine) {
+                        *value = *value * factor * weight + bias;
+                    }
                 }
-            }
-        });
+            },
+        );
         Ok(input)
     }
 
@@ -175,10 +185,16 @@ impl CpuLayer for CpuLayerNorm {
         let squares = |groups| layer.squares(groups, &input.values, &delta.values);
         let gradients = || {
             let mut along = delta.with(self.normalised(input.values.clone()));
-            change(&mut along.values, &delta.values, 1, |along, delta| {
-                let pairs = along.iter_mut().zip(delta);
-                pairs.for_each(|(value, delta)| *value *= delta);
-            });
+            change(
+                &mut along.values,
+                &delta.values,
+                1,
+                #[inline(always)]
+                |along, delta| {
+                    let pairs = along.iter_mut().zip(delta);
+                    pairs.for_each(|(value, delta)| *value *= delta);
+                },
+            );
             let weight = Gradient::new("weight", along.sums());
             Ok(vec![weight, Gradient::new("bias", delta.sums())])
         };

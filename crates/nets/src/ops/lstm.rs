@@ -57,6 +57,11 @@ impl Operation for Lstm {
         })
     }
 
+    /// Gates, cells, states and outputs.
+    fn values(&self, output: ImageShape) -> usize {
+        7 * output.len()
+    }
+
     fn cpu(
         &self,
         weights: &Weights<'_>,

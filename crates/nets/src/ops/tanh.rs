@@ -37,11 +37,16 @@ impl Operation for Tanh {
 
 impl CpuLayer for Tanh {
     fn forward(&self, mut maps: Maps, _threads: usize) -> Result<Maps, FisherError> {
-        change_alone(&mut maps.values, 1, |values| {
-            values
-                .iter_mut()
-                .for_each(|value| *value = functions::tanh(*value));
-        });
+        change_alone(
+            &mut maps.values,
+            1,
+            #[inline(always)]
+            |values| {
+                values
+                    .iter_mut()
+                    .for_each(|value| *value = functions::tanh(*value));
+            },
+        );
         Ok(maps)
     }
 
@@ -53,11 +58,17 @@ impl CpuLayer for Tanh {
 
     fn backward(&self, mut delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
         let output = pass.kept()?.maps;
-        change(&mut delta.values, &output.values, 1, |delta, kept| {
-            for (delta, kept) in delta.iter_mut().zip(kept) {
-                *delta *= 1.0 - kept * kept;
-            }
-        });
+        change(
+            &mut delta.values,
+            &output.values,
+            1,
+            #[inline(always)]
+            |delta, kept| {
+                for (delta, kept) in delta.iter_mut().zip(kept) {
+                    *delta *= 1.0 - kept * kept;
+                }
+            },
+        );
         Ok(Some(delta))
     }
 }

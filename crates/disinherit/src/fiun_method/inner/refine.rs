@@ -2,8 +2,8 @@
 //! telling as before.
 //!
 //! What one layer can do is bounded, and a probe is fitted anew to whatever is left. A properly trained network
-//! that never knew a class lost about a quarter of Fisher's criterion ([`fiun::Separation`]; docs/deep.md);
-//! an edit that leaves more is refined. The weight of the criterion in the loss is searched for until about as much
+//! that never knew a class had about six tenths of Fisher's criterion ([`fiun::Separation`]; docs/deep.md);
+//! an edit that leaves much more is refined. The weight of the criterion in the loss is searched for until about as much
 //! is left as that: less would be a trace of its own. It is measured on samples that the model did not learn
 //! where the data has such, since a model that knows its own by heart tells them apart in any case.
 
@@ -17,7 +17,7 @@ use fiun::{Matrix, Separation};
 use super::choose::{Chooser, Chosen, KEEP};
 use super::layer::Layer;
 use super::material::{Material, Part, Samples};
-use super::weight::{LEFT, WeightSearch};
+use super::weight::{ENOUGH, WeightSearch};
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::provenance::own_data;
@@ -133,7 +133,7 @@ impl<'a> Refiner<'a> {
         };
         let (_, before) = self.look(&views, StateDict::new())?;
         let (_, one) = self.look(&views, self.layer.corrected(&chosen.correction)?)?;
-        if one <= LEFT[1] * before {
+        if one <= ENOUGH * before {
             return Ok(None);
         }
         let refinement = self.refinement(&views.entrances)?;

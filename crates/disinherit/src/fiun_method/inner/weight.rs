@@ -1,7 +1,10 @@
 //! The search for the weight of Fisher's criterion at which as much of it is left as is wanted.
 
-/// The share of the criterion that is to be left: at least, at most.
-pub(super) const LEFT: [f64; 2] = [0.62, 0.78];
+/// The share of the criterion that an edit of one layer may leave: what leaves more is refined.
+pub(super) const ENOUGH: f64 = 0.78;
+
+/// The share that steps are to leave: at least, at most.
+const LEFT: [f64; 2] = [0.54, 0.66];
 
 /// The weight that is tried first, and by how much the next one may differ until the share is between two.
 const FIRST: f64 = 0.02;
