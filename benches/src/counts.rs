@@ -168,7 +168,8 @@ fn all_layers() -> Result<Kernel, Box<dyn Error>> {
 fn training_step() -> Result<Kernel, Box<dyn Error>> {
     let (architecture, set, state) = small()?;
     Ok(Box::new(move || {
-        layers::train_on(&architecture, &set, &state, Compute::Cpu)
+        let config = layers::one_epoch();
+        layers::train_on(&architecture, &set, &state, Compute::Cpu, &config)
     }))
 }
 

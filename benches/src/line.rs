@@ -31,13 +31,22 @@ impl Line {
 
     /// A line in images a second.
     pub(crate) fn images(name: &str, ours: f64, other: Option<f64>, against: &str) -> Self {
+        Self::rate(name, ours, other, against, "images/s")
+    }
+
+    /// A line in what is done a second.
+    pub(crate) fn rate(
+        name: &str,
+        ours: f64,
+        other: Option<f64>,
+        against: &str,
+        unit: &'static str,
+    ) -> Self {
         Self {
-            name: name.to_owned(),
-            ours,
             other,
             against: against.to_owned(),
             ratio: other.map(|other| ours / other),
-            unit: "images/s",
+            ..Self::plain(name.to_owned(), ours, unit)
         }
     }
 
@@ -84,6 +93,23 @@ pub(crate) fn shortest(rounds: usize, mut run: impl FnMut()) -> f64 {
     (0..rounds)
         .map(|_| once(&mut run))
         .fold(f64::INFINITY, f64::min)
+}
+
+/// As [`shortest`], of runs that can fail.
+///
+/// # Errors
+/// That of the last run that failed.
+pub(crate) fn try_shortest<T, E>(
+    rounds: usize,
+    mut run: impl FnMut() -> Result<T, E>,
+) -> Result<f64, E> {
+    let mut failed = None;
+    let seconds = shortest(rounds, || {
+        if let Err(error) = std::hint::black_box(run()) {
+            failed = Some(error);
+        }
+    });
+    failed.map_or(Ok(seconds), Err)
 }
 
 /// The shortest of several runs of two things in turn, so that what disturbs the machine for a

@@ -24,6 +24,7 @@ mod procedure;
 mod program;
 mod provenance;
 mod scale;
+mod sequences;
 mod service;
 mod startup;
 
@@ -46,13 +47,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.as_deref() == Some(service::CHILD) {
         return service::child();
     }
-    let all: [(&str, Benchmark); 18] = [
+    let all: [(&str, Benchmark); 19] = [
         ("head-fisher", head_fisher::run),
         ("dampen", dampen::run),
         ("plan", plan::run),
         ("forward", forward::run),
         ("onnx", onnx::run),
         ("layers", layers::run),
+        ("sequences", sequences::run),
         ("inherited", inherited::run),
         ("inherited-features", inherited_features::run),
         ("machines", machines::run),

@@ -29,6 +29,14 @@ pub(crate) fn numbers<const N: usize>(script: &str, arguments: &[String]) -> Opt
     list?.try_into().ok()
 }
 
+/// What to call a peer in a table.
+pub(crate) fn called(name: &str, measured: Option<f64>) -> String {
+    match measured {
+        Some(_) => name.to_owned(),
+        None => format!("{name} (not installed)"),
+    }
+}
+
 /// What to call PyTorch in a table.
 pub(crate) fn torch(measured: Option<f64>) -> &'static str {
     match measured {

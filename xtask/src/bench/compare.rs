@@ -8,7 +8,7 @@ use super::line::{Line, digits};
 use super::verdict::{Verdict, judge};
 
 /// Units where more is better.
-const RATES: [&str; 3] = ["images/s", "GB/s", "GFLOP/s"];
+const RATES: [&str; 4] = ["images/s", "texts/s", "GB/s", "GFLOP/s"];
 
 /// The figures of a line, run by run.
 #[derive(Default)]

@@ -34,6 +34,25 @@ pub(crate) fn change(
     parts.for_each(wide);
 }
 
+/// Changes values and as many others, part after part.
+pub(crate) fn change_both(
+    values: &mut [f32],
+    others: &mut [f32],
+    change: impl Fn(&mut [f32], &mut [f32]) + Copy + Send + Sync,
+) {
+    let wide = |(values, others)| {
+        Arch::new().dispatch(
+            #[inline(always)]
+            move || change(values, others),
+        );
+    };
+    if values.len() <= PART {
+        return wide((values, others));
+    }
+    let parts = values.par_chunks_mut(PART).zip(others.par_chunks_mut(PART));
+    parts.for_each(wide);
+}
+
 /// Changes values, part after part; parts have whole rows of `width` values.
 pub(crate) fn change_alone(
     values: &mut [f32],

@@ -8,7 +8,7 @@ use super::operation::{Following, Operation};
 use crate::cpu::functions;
 use crate::cpu::layer::{Backward, CpuLayer, Record};
 use crate::cpu::maps::Maps;
-use crate::cpu::rows::{change, change_alone};
+use crate::cpu::rows::{change, change_alone, change_both};
 use crate::cpu::weights::Weights;
 #[cfg(feature = "burn")]
 use crate::device::parameters::Builder;
@@ -50,22 +50,33 @@ impl CpuLayer for Gelu {
         Ok(maps)
     }
 
-    fn record(&self, input: Maps, record: &mut Record) -> Result<Maps, FisherError> {
-        record.keep(input.clone());
-        self.forward(input, record.threads)
+    /// Keeps the slopes.
+    fn record(&self, mut maps: Maps, record: &mut Record) -> Result<Maps, FisherError> {
+        let mut slopes = vec![0.0; maps.values.len()];
+        change_both(
+            &mut maps.values,
+            &mut slopes,
+            #[inline(always)]
+            |values, slopes| {
+                for (value, slope) in values.iter_mut().zip(slopes) {
+                    (*value, *slope) = functions::gelu_with_slope(*value);
+                }
+            },
+        );
+        record.keep(maps.with(slopes));
+        Ok(maps)
     }
 
     fn backward(&self, mut delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
-        let input = pass.kept()?.maps;
+        let slopes = pass.kept()?.maps;
         change(
             &mut delta.values,
-            &input.values,
+            &slopes.values,
             1,
             #[inline(always)]
-            |delta, kept| {
-                for (delta, kept) in delta.iter_mut().zip(kept) {
-                    *delta *= functions::gelu_slope(*kept);
-                }
+            |delta, slopes| {
+                let pairs = delta.iter_mut().zip(slopes);
+                pairs.for_each(|(delta, slope)| *delta *= slope);
             },
         );
         Ok(Some(delta))
