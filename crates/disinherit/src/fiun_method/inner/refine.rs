@@ -17,7 +17,7 @@ use fiun::{Matrix, Separation};
 use super::choose::{Chooser, Chosen, KEEP};
 use super::layer::Layer;
 use super::material::{Material, Part, Samples};
-use super::weight::{ENOUGH, WeightSearch};
+use super::weight::{ENOUGH, WeightSearch, distance};
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::provenance::own_data;
@@ -56,6 +56,15 @@ pub(super) struct Refined {
     /// The tensors of the stage and of the head.
     pub(super) changed: StateDict,
     pub(super) record: RefinedStage,
+}
+
+/// The trial that left nearest to what is wanted.
+struct Nearest {
+    /// By how much; without an end where it is no use.
+    away: f64,
+    changed: StateDict,
+    features: Both<Matrix>,
+    record: RefinedStage,
 }
 
 /// Samples in two parts, the first computed from and the second judged on, as values of some kind.
@@ -139,6 +148,7 @@ impl<'a> Refiner<'a> {
         let refinement = self.refinement(&views.entrances)?;
         let mut search = WeightSearch::new();
         let mut led: Option<StateDict> = None;
+        let mut nearest: Option<Nearest> = None;
         let mut taken = 0;
         for _ in 0..TRIALS {
             self.work.go_on()?;
@@ -151,18 +161,32 @@ impl<'a> Refiner<'a> {
             let changed = self.steps(&refinement, settings)?;
             taken += settings.steps;
             let (features, now) = self.look(&views, changed.clone())?;
-            if search.told(now / before) {
+            let share = now / before;
+            let found = search.told(share);
+            let away = distance(share).unwrap_or(f64::INFINITY);
+            if found || nearest.as_ref().is_none_or(|near| away < near.away) {
                 let record = RefinedStage {
                     weight,
                     steps: taken,
                     separation: [before, one, now],
                     tensors: changed.keys().cloned().collect(),
                 };
-                return self.accepted(chooser, changed, &features, record);
+                nearest = Some(Nearest {
+                    away,
+                    changed: changed.clone(),
+                    features,
+                    record,
+                });
+            }
+            if found {
+                break;
             }
             led = Some(changed);
         }
-        Ok(None)
+        match nearest.filter(|near| near.away.is_finite()) {
+            Some(near) => self.accepted(chooser, near.changed, &near.features, near.record),
+            None => Ok(None),
+        }
     }
 
     /// The features of the samples that the edit is made from once some tensors have changed, and how far they still

@@ -6,6 +6,14 @@ pub(super) const ENOUGH: f64 = 0.78;
 /// The share that steps are to leave: at least, at most.
 const LEFT: [f64; 2] = [0.54, 0.66];
 
+/// How far a share is from the middle of what steps are to leave; nothing where so much is left that the edit of one
+/// layer would do as well, or too little.
+pub(super) fn distance(share: f64) -> Option<f64> {
+    let [least, most] = LEFT;
+    let between = (least..=ENOUGH).contains(&share);
+    between.then(|| (share - f64::midpoint(least, most)).abs())
+}
+
 /// The weight that is tried first, and by how much the next one may differ until the share is between two.
 const FIRST: f64 = 0.02;
 const STEP: f64 = 2.5;
