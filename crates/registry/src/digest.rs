@@ -8,6 +8,9 @@ use disinherit_formats::for_pieces;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+/// The text of a digest.
+type Hex = const_hex::Buffer<32>;
+
 /// A text that is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a digest (64 hexadecimal digits)")]
@@ -63,7 +66,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&blake3::Hash::from_bytes(self.0).to_hex())
+        f.pad(Hex::new().format(&self.0))
     }
 }
 
@@ -71,15 +74,18 @@ impl FromStr for Digest {
     type Err = ParseDigestError;
 
     fn from_str(text: &str) -> Result<Self, ParseDigestError> {
-        let hash = blake3::Hash::from_hex(text).map_err(|_| ParseDigestError(text.to_owned()))?;
-        Ok(Self(*hash.as_bytes()))
+        let mut bytes = [0; 32];
+        match text.len() == 64 && const_hex::decode_to_slice(text, &mut bytes).is_ok() {
+            true => Ok(Self(bytes)),
+            false => Err(ParseDigestError(text.to_owned())),
+        }
     }
 }
 
 // Manifests have a digest for each tensor, and requests read thousands of manifests: none takes a string of its own.
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&blake3::Hash::from_bytes(self.0).to_hex())
+        serializer.serialize_str(Hex::new().format(&self.0))
     }
 }
 
@@ -98,5 +104,28 @@ impl<'de> Deserialize<'de> for Digest {
             }
         }
         deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_a_digest_by_all_its_digits() {
+        let digest = Digest::from_content(b"abc");
+        let text = digest.to_string();
+        assert_eq!(text, blake3::hash(b"abc").to_hex().as_str());
+        assert_eq!(text.parse::<Digest>().unwrap(), digest);
+        for wrong in [
+            &text[1..],
+            &format!("{text}0"),
+            &format!("0x{text}"),
+            &format!("0x{}", &text[2..]),
+            &text.replace(|digit: char| digit.is_ascii_digit(), "g"),
+        ] {
+            assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
+        }
     }
 }

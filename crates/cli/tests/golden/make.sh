@@ -3,7 +3,7 @@
 #
 #     ./make.sh PATH/TO/disinherit-0.1.0
 #
-# They are made once, by the binary of that version, and never again by a later one: `tests/golden.rs`
+# They are made once, by the binary of that version, and never again by a later one: `tests/suite/golden.rs`
 # holds today's binary to them. A later version that changes a format adds a folder of its own beside
 # this one. Only python3 (its standard library) is needed besides. Times and seconds are of the run, and the
 # weights of the grown models may differ between processors, so two runs do not make equal files; each

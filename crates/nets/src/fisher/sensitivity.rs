@@ -255,7 +255,7 @@ mod tests {
 
     /// Every value of every tensor against automatic differentiation in batches of three. burn
     /// normalises with running statistics only where a batch norm is frozen, so the tensors of batch
-    /// norms have no gradient there; `crates/nets/tests/layers.rs` judges theirs.
+    /// norms have no gradient there; `crates/nets/tests/suite/layers.rs` judges theirs.
     #[test]
     fn image_networks_agree_with_automatic_differentiation() {
         for kind in [Kind::SmallCnn, Kind::ResNet18] {

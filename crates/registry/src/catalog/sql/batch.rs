@@ -10,8 +10,7 @@ use umig::ModelId;
 use crate::catalog::sql::read;
 use crate::error::RegistryError;
 
-/// Rows in one statement to SQLite. Its parser compares every place of a value with all before it, and a look for many
-/// rows compares each row of a table with all of them.
+/// Rows in one statement to SQLite. A look for many rows compares each row of a table with all of them.
 pub(super) const FEW: usize = 1000;
 
 /// Values in one statement to PostgreSQL, which takes 65,535.
@@ -33,10 +32,14 @@ pub(super) fn is_sqlite(connection: &AnyConnection) -> bool {
 /// A statement whose values are bound.
 pub(super) type Bound<'q> = Query<'q, Any, AnyArguments>;
 
-/// `($1, $2), ($3, $4)` for so many rows of so many columns, after `bound` values.
-pub(super) fn places(rows: usize, columns: usize, bound: usize) -> String {
+/// `($1, $2), ($3, $4)` for so many rows of so many columns, which are all that a statement binds. SQLite gets
+/// `(?, ?), (?, ?)`: it keeps the names of places in a list, and looks through that list for every place.
+pub(super) fn places(rows: usize, columns: usize, is_sqlite: bool) -> String {
     let row = |row: usize| {
-        let place = |column| format!("${}", bound + row * columns + column + 1);
+        let place = |column| match is_sqlite {
+            true => "?".to_owned(),
+            false => format!("${}", row * columns + column + 1),
+        };
         let places: Vec<String> = (0..columns).map(place).collect();
         format!("({})", places.join(", "))
     };
@@ -62,8 +65,9 @@ pub(super) async fn first_gone(
     transaction: &mut Transaction<'static, Any>,
     ids: &[ModelId],
 ) -> Result<Option<ModelId>, RegistryError> {
-    for ids in ids.chunks(rows(2, is_sqlite(transaction))) {
-        let places = places(ids.len(), 2, 0);
+    let is_sqlite = is_sqlite(transaction);
+    for ids in ids.chunks(rows(2, is_sqlite)) {
+        let places = places(ids.len(), 2, is_sqlite);
         let text =
             format!("SELECT name, version FROM models WHERE (name, version) IN (VALUES {places})");
         let known = bind_ids(sqlx::query(AssertSqlSafe(text)), ids)
@@ -92,8 +96,8 @@ mod tests {
 
     #[test]
     fn places_are_numbered_through() {
-        assert_eq!(places(2, 2, 0), "($1, $2), ($3, $4)");
-        assert_eq!(places(1, 3, 2), "($3, $4, $5)");
+        assert_eq!(places(2, 2, false), "($1, $2), ($3, $4)");
+        assert_eq!(places(2, 2, true), "(?, ?), (?, ?)");
         assert_eq!(listed(3), "$1, $2, $3");
     }
 }

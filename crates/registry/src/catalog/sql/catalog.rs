@@ -65,7 +65,7 @@ impl SqlCatalog {
     }
 
     async fn keep_drafts_once(&self, request: &str, drafts: &[Draft]) -> Result<(), RegistryError> {
-        let mut statements = draft_statements(request, drafts)?;
+        let mut statements = draft_statements(request, drafts, self.is_sqlite())?;
         if statements.len() == 1
             && let Some(only) = statements.pop()
         {

@@ -135,7 +135,12 @@ impl SqlCatalog {
 
     /// Rows that one statement looks for.
     pub(super) fn lookups(&self) -> usize {
-        rows(2, self.database == Database::Sqlite)
+        rows(2, self.is_sqlite())
+    }
+
+    /// Whether the database is a file of SQLite.
+    pub(super) fn is_sqlite(&self) -> bool {
+        self.database == Database::Sqlite
     }
 
     /// The connections.

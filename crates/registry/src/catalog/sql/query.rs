@@ -64,7 +64,7 @@ impl SqlCatalog {
     ) -> Result<Vec<ModelRow>, RegistryError> {
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(self.lookups()) {
-            let places = places(ids.len(), 2, 0);
+            let places = places(ids.len(), 2, self.is_sqlite());
             let text = format!("{MODEL} WHERE (name, version) IN (VALUES {places})");
             let query = bind_ids(sqlx::query(AssertSqlSafe(text)), ids);
             for row in &query.fetch_all(self.pool()).await? {

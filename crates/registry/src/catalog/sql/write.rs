@@ -120,12 +120,13 @@ impl Writer {
     }
 
     async fn insert(&mut self, models: &[NewModel]) -> Result<(), RegistryError> {
-        for models in models.chunks(rows(4, is_sqlite(&self.transaction))) {
+        let is_sqlite = is_sqlite(&self.transaction);
+        for models in models.chunks(rows(4, is_sqlite)) {
             // What is there already is told by what does not come back: a look before would be two round trips more.
             let text = format!(
                 "INSERT INTO models (name, version, manifest, vertex) VALUES {}
                  ON CONFLICT (name, version) DO NOTHING RETURNING name, version",
-                places(models.len(), 4, 0)
+                places(models.len(), 4, is_sqlite)
             );
             let mut query = sqlx::query(AssertSqlSafe(text));
             for NewModel { row, .. } in models {
@@ -167,10 +168,11 @@ impl Writer {
                 "`{gone}`, a parent of `{child}`, is gone"
             )));
         }
-        for edges in edges.chunks(rows(3, is_sqlite(&self.transaction))) {
+        let is_sqlite = is_sqlite(&self.transaction);
+        for edges in edges.chunks(rows(3, is_sqlite)) {
             let text = format!(
                 "INSERT INTO edges (child, parent, relation) VALUES {}",
-                places(edges.len(), 3, 0)
+                places(edges.len(), 3, is_sqlite)
             );
             let mut query = sqlx::query(AssertSqlSafe(text));
             for (parent, child, relation) in edges {
@@ -191,8 +193,9 @@ impl Writer {
         set: &str,
         condition: &str,
     ) -> Result<(), RegistryError> {
-        for ids in ids.chunks(rows(2, is_sqlite(&self.transaction))) {
-            let places = places(ids.len(), 2, 0);
+        let is_sqlite = is_sqlite(&self.transaction);
+        for ids in ids.chunks(rows(2, is_sqlite)) {
+            let places = places(ids.len(), 2, is_sqlite);
             let text = format!(
                 "UPDATE models {set} WHERE {condition} AND (name, version) IN (VALUES {places})
                  RETURNING name, version"
@@ -248,11 +251,12 @@ impl Writer {
             .filter(is_last)
             .map(|(_, card)| card)
             .collect();
-        for cards in cards.chunks(rows(3, is_sqlite(&self.transaction))) {
+        let is_sqlite = is_sqlite(&self.transaction);
+        for cards in cards.chunks(rows(3, is_sqlite)) {
             let text = format!(
                 "INSERT INTO cards (model, estimator, blob) VALUES {}
                  ON CONFLICT (model, estimator) DO UPDATE SET blob = excluded.blob",
-                places(cards.len(), 3, 0)
+                places(cards.len(), 3, is_sqlite)
             );
             let mut query = sqlx::query(AssertSqlSafe(text));
             for card in cards {
@@ -271,6 +275,7 @@ impl Writer {
 pub(super) fn draft_statements<'q>(
     request: &'q str,
     drafts: &'q [Draft],
+    is_sqlite: bool,
 ) -> Result<Vec<Bound<'q>>, RegistryError> {
     let last: BTreeMap<&str, &Draft> = drafts
         .iter()
@@ -282,7 +287,7 @@ pub(super) fn draft_statements<'q>(
             "INSERT INTO drafts (request, task, time, value, blobs) VALUES {}
              ON CONFLICT (request, task) DO UPDATE
              SET time = excluded.time, value = excluded.value, blobs = excluded.blobs",
-            places(drafts.len(), 5, 0)
+            places(drafts.len(), 5, is_sqlite)
         );
         let mut query = sqlx::query(AssertSqlSafe(text));
         for draft in drafts {

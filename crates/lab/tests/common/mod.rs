@@ -1,9 +1,0 @@
-//! What the tests of the laboratory share.
-#![allow(clippy::unwrap_used)]
-
-use disinherit_data::{OpenOptions, Splits, open};
-
-/// The embedded digits.
-pub fn digits() -> Splits {
-    open("digits", &OpenOptions::default()).unwrap()
-}
