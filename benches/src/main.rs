@@ -28,13 +28,7 @@ mod sequences;
 mod service;
 mod startup;
 
-use mimalloc::MiMalloc;
-
 use crate::line::Line;
-
-// As the command line has it.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// One benchmark: the lines that it measured.
 type Benchmark = fn() -> Result<Vec<Line>, Box<dyn std::error::Error>>;

@@ -21,18 +21,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{CommandFactory, FromArgMatches};
-use mimalloc::MiMalloc;
 
 use crate::cli::Cli;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Outcome;
 use crate::progress::Bars;
-
-/// Many threads take and give back memory, and an engine large pieces of it for each batch: the system's allocator keeps
-/// a pool for each thread, and hands large pieces back to the system after each use.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let matches = match commands::matches(Cli::command()) {

@@ -36,7 +36,7 @@ pub use fisher::layers::inner_fisher;
 pub use fisher::sensitivity::{SensitivityJob, output_sensitivity};
 pub use graph::{GraphCut, GraphNetwork, KnownGraph, OnnxRuntime, RuntimeGraph};
 pub use last_stage::refine::{RefineJob, RefineSettings, Refinement};
-pub use last_stage::stage::LastStage;
+pub use last_stage::stage::{LastStage, LastViews};
 pub use layer_inputs::{LayerInputsJob, layer_inputs};
 pub use ops::operation::Op;
 pub use penultimate::above::Step;

@@ -89,7 +89,7 @@ pub use error::{Hint, PurgeRefusal, RegistryError, UndoRefusal};
 pub use ids::{ErasureId, OperationId, RequestId};
 pub use log::chain::{check_chain, undone_by};
 pub use log::entry::{Made, Operation, OperationRow};
-pub use log::inner_edit::{Basis, InnerEdit, InnerTrial, RefinedStage};
+pub use log::inner_edit::{Basis, InnerEdit, InnerTrial, RefinedInner, RefinedStage};
 pub use log::loss::{CheckedOn, LossBound, LossCheck, MeasuredLoss};
 pub use log::matched::MatchedSamples;
 pub use log::method_name::MethodName;

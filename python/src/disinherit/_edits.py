@@ -78,6 +78,16 @@ class InnerTrial(Record):
 
 
 @dataclass(frozen=True)
+class RefinedInner(Record):
+    """What training the last stage did to what enters the penultimate layer."""
+
+    #: Of Fisher's criterion there.
+    weight: float
+    #: How far what enters the layer separates the forgotten classes: before, and now.
+    separation: List[float]
+
+
+@dataclass(frozen=True)
 class RefinedStage(Record):
     """A network's last stage, trained for a few steps."""
 
@@ -87,6 +97,8 @@ class RefinedStage(Record):
     #: How far the features separate the forgotten classes (Fisher's criterion), on samples that the edit was not
     #: computed from: before, after the edit of one layer, and now.
     separation: List[float]
+    #: The same one layer further down; ``None`` where the stage has no weights there.
+    inner: Optional[RefinedInner]
     #: The names of those that were trained.
     tensors: List[str]
 

@@ -123,6 +123,9 @@ fn steps_follow_where_one_layer_leaves_a_class_as_easy_to_find() {
     assert!(planned);
     assert!(one > 0.78 * before, "{refined:?}");
     assert!((0.54..=0.66).contains(&(now / before)), "{refined:?}");
+    // What enters the last layer, which the edit of that layer cannot change, tells less too: about as much is aimed at.
+    let [before, now] = refined.inner.unwrap().separation;
+    assert!((0.4..=0.78).contains(&(now / before)), "{refined:?}");
     assert!(refined.steps >= 40 && refined.steps <= 104, "{refined:?}");
     // The stage and the head, and nothing below.
     let changed = outcome.tensors.iter().filter(|(_, s)| s.changed > 0);

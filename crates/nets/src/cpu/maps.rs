@@ -105,6 +105,33 @@ impl Maps {
         column_sums(&self.values, &self.values, &none, |value, _, _| value)
     }
 
+    /// The mean of every channel over the positions of each sample, as vectors.
+    pub(crate) fn means(&self) -> Self {
+        let mut means = Self::zeros(self.samples, [1, 1], self.channels);
+        let channels = self.channels.max(1);
+        let samples = self.values.chunks_exact(self.per_sample().max(1));
+        for (mean, values) in means.values.chunks_exact_mut(channels).zip(samples) {
+            for position in values.chunks_exact(channels) {
+                mean.iter_mut().zip(position).for_each(|(m, v)| *m += v);
+            }
+            let positions = self.positions().max(1) as f32;
+            mean.iter_mut().for_each(|m| *m /= positions);
+        }
+        means
+    }
+
+    /// The gradient at the values from that at their means: what goes back through [`Maps::means`].
+    pub(crate) fn behind_means(&self, gradient: &[f32]) -> Self {
+        let channels = self.channels.max(1);
+        let positions = self.positions().max(1);
+        let mut values = Vec::with_capacity(self.values.len());
+        for row in gradient.chunks_exact(channels) {
+            let each: Vec<f32> = row.iter().map(|g| g / positions as f32).collect();
+            (0..positions).for_each(|_| values.extend_from_slice(&each));
+        }
+        self.with(values)
+    }
+
     /// Its channels, then those of another, position by position.
     pub(crate) fn joined(&self, other: &Self) -> Self {
         let mut values = Vec::with_capacity(self.values.len() + other.values.len());

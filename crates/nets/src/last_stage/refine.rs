@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fiun::{Matrix, Remap, prototypes};
+use fiun::{Matrix, MatrixRef, Remap, prototypes};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::loss::{Separations, hold, towards};
-use super::stage::{LastStage, Seen};
+use super::pieces::Views;
+use super::stage::{LastStage, matrix, positions};
 use crate::array::StateDict;
-use crate::cpu::layer::{Backward, Record};
+use crate::cpu::layer::Tapped;
 use crate::cpu::maps::Maps;
 use crate::cpu::network::training_parts;
 use crate::cpu::rows::column_sums;
@@ -52,11 +53,12 @@ pub struct RefineJob<'a> {
     pub seed: u64,
 }
 
-/// How the last stage is refined: how many steps, from where, and how strong the criterion is.
+/// How the last stage is refined: how many steps, from where, and how strong the criteria are.
 #[derive(Clone, Copy)]
 pub struct RefineSettings<'a> {
-    /// The weight of Fisher's criterion ([`fiun::Separation`]).
-    pub weight: f32,
+    /// The weight of Fisher's criterion ([`fiun::Separation`]) of the features, and of what enters the penultimate
+    /// layer.
+    pub weights: [f32; 2],
     /// How many there are.
     pub steps: usize,
     /// What they begin from, in place of the network's weights: the stage's tensors after other steps.
@@ -73,7 +75,8 @@ pub struct Refinement<'a> {
 /// What is aimed at: the streams, and what retained samples were taken for.
 struct Aim {
     forget: Vec<f32>,
-    retained: Seen,
+    retained: Vec<f32>,
+    logits: Matrix,
     /// Of each channel of the stream, over retained samples.
     variances: Vec<f32>,
 }
@@ -95,12 +98,13 @@ impl LastStage {
     fn aim(&self, job: &RefineJob<'_>) -> Result<Aim, NetError> {
         let forget = self.run(job.state, job.forget)?;
         let retained = self.run(job.state, job.retained)?;
-        let classes = retained.logits.cols();
-        let (means, _) =
-            prototypes(retained.rows()?, job.retained_rows, classes).map_err(backend)?;
+        let variances = variances(&retained.stream);
+        let logits = matrix(retained.logits)?;
+        let stream = positions(&retained.stream)?;
+        let (means, _) = prototypes(stream, job.retained_rows, logits.cols()).map_err(backend)?;
         let channels = forget.stream.channels;
         let corrections = Remap {
-            stream: forget.rows()?,
+            stream: positions(&forget.stream)?,
             shares: job.shares.view(),
             prototypes: means.view(),
             labels: job.forget_rows,
@@ -114,8 +118,9 @@ impl LastStage {
         pairs.for_each(|(t, d)| *t += d);
         Ok(Aim {
             forget: targets,
-            variances: variances(&retained.stream),
-            retained,
+            retained: retained.stream.values,
+            logits,
+            variances,
         })
     }
 }
@@ -124,12 +129,13 @@ impl Refinement<'_> {
     /// The stage's tensors ([`LastStage::tensors`]) after a few steps of Adam on
     ///
     /// ```text
-    /// mean_f (s - t)^2 / v + mean_r (s - s_0)^2 / v + mean_r KL(p_0 || p) + weight sum J
+    /// mean_f (s - t)^2 / v + mean_r (s - s_0)^2 / v + mean_r KL(p_0 || p) + sum (w J + u K)
     /// ```
     ///
     /// `s`: the stream, `s_0` before; `t`: REMAP's targets ([`fiun::Remap`]); `v`: the variance of each channel of the
-    /// stream on retained samples; `p`: the answer over retained labels; `J`: Fisher's criterion of the features
-    /// of each forgotten label beside the retained ones. Batch norms keep their statistics and factors. `progress` is
+    /// stream on retained samples; `p`: the answer over retained labels; `J` and `K`: Fisher's criterion
+    /// of each forgotten label beside the retained ones, of the features and of what enters the penultimate layer (nothing where the
+    /// stage has no weights before that); `w` and `u`: the weights. Batch norms keep their statistics and factors. `progress` is
     /// told of every step.
     ///
     /// # Errors
@@ -147,7 +153,7 @@ impl Refinement<'_> {
         let mut turns = Turns::new(job.forget.samples());
         turns.shuffle(&mut rng);
         let mut adam = Steps::adam(DECAYS);
-        let mut separations = Separations::new(settings.weight);
+        let mut separations = settings.weights.map(Separations::new);
         for step in 0..settings.steps {
             let forget = turns.take(BATCH[0], &mut rng);
             let draw = |_| rng.random_range(0..job.retained.samples());
@@ -168,66 +174,82 @@ impl Refinement<'_> {
         Ok(state)
     }
 
-    /// The gradients of one batch, by full name.
+    /// The gradients of one batch, by full name. `separations`: of the features, and of what enters the penultimate
+    /// layer.
     fn gradients(
         &self,
         state: &StateDict,
         [forget, retained]: [&[usize]; 2],
-        separations: &mut Separations,
+        separations: &mut [Separations; 2],
     ) -> Result<BTreeMap<String, Vec<f32>>, NetError> {
-        let (job, aim) = (&self.job, &self.aim);
+        let job = &self.job;
         let pieces = self.stage.pieces(state, Purpose::Gradients)?;
-        let threads = training_parts(forget.len() + retained.len());
         let mut input = job.forget.select(forget);
         input.append(job.retained.select(retained));
-        let [mut below, mut above] = [Record::new(threads), Record::new(threads)];
-        let stream = below.layers(&pieces.stage, input).map_err(backend)?;
-        let features = above
-            .layers(&pieces.above, stream.clone())
-            .map_err(backend)?;
-        let logits = pieces.head.record(features.clone(), &mut above);
-        let logits = logits.map_err(backend)?;
-
-        let first = forget.len() * logits.channels;
-        let count = retained.len();
-        let now = fiun::MatrixRef::new(count, logits.channels, &logits.values[first..]);
-        let before = aim.retained.logits.select_rows(retained);
-        let mut at_logits = vec![0.0; first];
-        at_logits.extend(hold(now.map_err(backend)?, before.view(), job.gone));
+        let threads = training_parts(forget.len() + retained.len());
+        let (now, records) = pieces.record(input, threads).map_err(backend)?;
 
         let labels: Vec<u32> = forget.iter().map(|at| job.forget_rows[*at]).collect();
-        let at_features = separations.gradient(&features, &labels)?;
-
-        let each = stream.per_sample();
-        let picked = |all: &[f32], places: &[usize]| -> Vec<f32> {
-            let rows = places.iter().map(|at| &all[at * each..(at + 1) * each]);
-            rows.flatten().copied().collect()
+        let [of_features, of_inner] = separations;
+        let at_inner = match self.stage.changes_inner() {
+            true => {
+                let gradient = of_inner.gradient(&now.inner.means(), &labels)?;
+                now.inner.behind_means(&gradient)
+            }
+            false => now.inner.with(vec![0.0; now.inner.values.len()]),
         };
-        let (own, rest) = stream.values.split_at(forget.len() * each);
-        let mut at_stream = vec![0.0; stream.values.len()];
-        let (at_own, at_rest) = at_stream.split_at_mut(own.len());
-        towards(own, &picked(&aim.forget, forget), &aim.variances, at_own);
-        let held = picked(&aim.retained.stream.values, retained);
-        towards(rest, &held, &aim.variances, at_rest);
-
+        let at = Views {
+            inner: at_inner,
+            stream: now
+                .stream
+                .with(self.at_stream(&now.stream, [forget, retained])),
+            features: now
+                .features
+                .with(of_features.gradient(&now.features, &labels)?),
+            logits: now.logits.with(self.at_logits(&now.logits, retained)?),
+        };
         let mut gradients = BTreeMap::new();
-        let mut pass_on = |_: crate::cpu::layer::Tapped<'_>| Ok(true);
-        let mut pass = Backward::new(above, &mut pass_on);
-        let ended = || NetError::Backend("the backward pass ended before the stream".into());
-        let back = pieces.head.backward(logits.with(at_logits), &mut pass)?;
-        let mut back = back.ok_or_else(ended)?;
-        back.add(&features.with(at_features), false);
-        let mut back = pass.layers(&pieces.above, back)?.ok_or_else(ended)?;
-        back.add(&stream.with(at_stream), false);
-        let mut collect = |layer: crate::cpu::layer::Tapped<'_>| {
+        let mut collect = |layer: Tapped<'_>| {
             for gradient in (layer.gradients)().map_err(backend)? {
                 let name = format!("{}.{}", layer.name, gradient.part);
                 gradients.insert(name, gradient.into_pytorch());
             }
             Ok(true)
         };
-        Backward::new(below, &mut collect).layers(&pieces.stage, back)?;
+        pieces.backward(records, at, &mut collect)?;
         Ok(gradients)
+    }
+
+    /// The gradient at the stream of what it is to become.
+    fn at_stream(&self, stream: &Maps, [forget, retained]: [&[usize]; 2]) -> Vec<f32> {
+        let each = stream.per_sample();
+        let picked = |all: &[f32], places: &[usize]| -> Vec<f32> {
+            let rows = places.iter().map(|at| &all[at * each..(at + 1) * each]);
+            rows.flatten().copied().collect()
+        };
+        let aim = &self.aim;
+        let (own, rest) = stream.values.split_at(forget.len() * each);
+        let mut gradient = vec![0.0; stream.values.len()];
+        let (at_own, at_rest) = gradient.split_at_mut(own.len());
+        towards(own, &picked(&aim.forget, forget), &aim.variances, at_own);
+        towards(
+            rest,
+            &picked(&aim.retained, retained),
+            &aim.variances,
+            at_rest,
+        );
+        gradient
+    }
+
+    /// The gradient at the logits of what retained samples are to be taken for: the forgotten ones come first.
+    fn at_logits(&self, logits: &Maps, retained: &[usize]) -> Result<Vec<f32>, NetError> {
+        let classes = logits.channels;
+        let first = (logits.samples - retained.len()) * classes;
+        let now = MatrixRef::new(retained.len(), classes, &logits.values[first..]);
+        let before = self.aim.logits.select_rows(retained);
+        let mut gradient = vec![0.0; first];
+        gradient.extend(hold(now.map_err(backend)?, before.view(), self.job.gone));
+        Ok(gradient)
     }
 }
 

@@ -146,16 +146,10 @@ impl Activations {
     /// `[samples, channels]`.
     pub fn mean_inputs(&self) -> Matrix {
         let channels = self.inputs.channels;
-        let positions = self.inputs.size[0] * self.inputs.size[1];
         let mut means = Matrix::zeros(self.samples(), channels);
-        let each = self.inputs.per_sample().max(1);
-        let rows = means.values_mut().chunks_exact_mut(channels.max(1));
-        for (mean, values) in rows.zip(self.inputs.values.chunks_exact(each)) {
-            for position in values.chunks_exact(channels.max(1)) {
-                mean.iter_mut().zip(position).for_each(|(m, v)| *m += v);
-            }
-            mean.iter_mut().for_each(|m| *m /= positions.max(1) as f32);
-        }
+        means
+            .values_mut()
+            .copy_from_slice(&self.inputs.means().values);
         means
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Cut<'a> {
     pub(crate) after: &'a [Op],
     /// The name of that batch norm.
     pub(crate) norm: Option<&'a str>,
+    /// The layer and the batch norm behind it.
+    pub(crate) end: &'a [Op],
     /// Around the branch.
     pub(crate) shortcut: &'a [Op],
     pub(crate) join: Join,
@@ -93,6 +95,7 @@ fn branch_end(branch: &[Op]) -> Option<Cut<'_>> {
         layer: &branch[at..=at],
         part,
         after: &branch[at + 1..],
+        end: &branch[at..],
         norm,
         shortcut: &[],
         join: Join::Alone,

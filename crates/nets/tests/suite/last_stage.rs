@@ -1,12 +1,11 @@
 //! The last stage: where it is, that it sees what the network sees, and what a few steps over it do.
 
-#[allow(dead_code)]
 use std::collections::BTreeSet;
 
 use disinherit_data::{DataSet, OpenOptions, open};
 use disinherit_nets::{
-    Compute, Kind, LastStage, Network, Preprocessing, RefineJob, RefineSettings, StateDict,
-    TrainingConfig, TrainingJob, capture, initial_state, train,
+    Compute, Kind, LastStage, LastViews, Network, Penultimate, Preprocessing, RefineJob,
+    RefineSettings, StateDict, TrainingConfig, TrainingJob, capture, initial_state, train,
 };
 use fiun::{Matrix, Separation, linear};
 
@@ -86,12 +85,12 @@ impl Known {
         }
     }
 
-    fn features(&self, state: &StateDict, set: &DataSet) -> Matrix {
+    fn views(&self, state: &StateDict, set: &DataSet) -> LastViews {
         let preprocessing = Preprocessing::default();
         let entrances = self
             .stage
             .entrances(&self.state, set, &preprocessing, &mut |_| {});
-        self.stage.features(state, &entrances.unwrap()).unwrap()
+        self.stage.views(state, &entrances.unwrap()).unwrap()
     }
 
     /// The refined weights of the stage, with this weight of the criterion.
@@ -119,7 +118,7 @@ impl Known {
         };
         let refinement = self.stage.refinement(job).unwrap();
         let settings = RefineSettings {
-            weight,
+            weights: [weight; 2],
             steps,
             from: None,
         };
@@ -137,15 +136,22 @@ impl Known {
         state
     }
 
-    fn separation(&self, state: &StateDict) -> f64 {
-        let [f, r] = [&self.forget, &self.retained].map(|set| self.features(state, set));
-        let fitted = Separation::fit(f.view(), r.view()).unwrap();
-        fitted.criterion(f.view(), r.view()).unwrap().value
+    /// Fisher's criterion of the features, and of what enters the penultimate layer.
+    fn separations(&self, state: &StateDict) -> [f64; 2] {
+        let of = |f: &Matrix, r: &Matrix| {
+            let fitted = Separation::fit(f.view(), r.view()).unwrap();
+            fitted.criterion(f.view(), r.view()).unwrap().value
+        };
+        let [f, r] = [&self.forget, &self.retained].map(|set| self.views(state, set));
+        [
+            of(&f.features, &r.features),
+            of(&f.inner.unwrap(), &r.inner.unwrap()),
+        ]
     }
 
     /// The share of retained samples that are named.
     fn named(&self, state: &StateDict) -> f64 {
-        let features = self.features(state, &self.retained);
+        let features = self.views(state, &self.retained).features;
         let head = &state[&format!("{}.weight", self.network.head())];
         let weight = Matrix::new(10, features.cols(), head.values.clone()).unwrap();
         let bias = &state[&format!("{}.bias", self.network.head())].values;
@@ -168,23 +174,41 @@ fn it_sees_what_the_network_sees_and_steps_make_a_class_less_distinct() {
         &mut |_| {},
     )
     .unwrap();
-    close(
-        known.features(&known.state, &known.forget).values(),
-        seen.features.values(),
-        1e-4,
-    );
+    let views = known.views(&known.state, &known.forget);
+    close(views.features.values(), seen.features.values(), 1e-4);
+    let penultimate = Penultimate::new(&known.network, &known.state)
+        .unwrap()
+        .unwrap();
+    let read = penultimate.run(&known.forget, &Preprocessing::default(), &mut |_| {});
+    let read = read.unwrap().mean_inputs();
+    close(views.inner.unwrap().values(), read.values(), 1e-4);
 
-    let (before, right) = (known.separation(&known.state), known.named(&known.state));
+    let (before, right) = (known.separations(&known.state), known.named(&known.state));
     assert!(right > 0.9, "{right}");
-    let targets = known.refined(0.0, 40);
+    let targets = known.separations(&known.refined(0.0, 40));
     let refined = known.refined(0.4, 40);
-    let after = known.separation(&refined);
-    assert!(after < 0.7 * before, "{before} {after}");
-    assert!(after < known.separation(&targets));
+    let after = known.separations(&refined);
+    for at in 0..2 {
+        assert!(after[at] < 0.7 * before[at], "{before:?} {after:?}");
+        assert!(after[at] < targets[at], "{targets:?} {after:?}");
+    }
     assert!(known.named(&refined) > right - 0.03);
     // Nothing but the stage has changed.
     let names: BTreeSet<String> = known.stage.tensors().into_iter().collect();
     for (name, array) in &known.state {
         assert_eq!(refined[name] != *array, names.contains(name), "{name}");
     }
+}
+
+#[test]
+fn what_enters_a_layer_counts_only_where_the_stage_changes_it() {
+    let network = architecture(Kind::SmallCnn, 1, 8);
+    let stage = LastStage::for_architecture(&network).unwrap().unwrap();
+    let set = open("digits", &OpenOptions::default()).unwrap().train;
+    let set = set.select(&[0, 1, 2]);
+    let state = initial_state(&network, 5).unwrap();
+    let entrances = stage.entrances(&state, &set, &Preprocessing::default(), &mut |_| {});
+    let views = stage.views(&state, &entrances.unwrap()).unwrap();
+    assert!(views.inner.is_none());
+    assert_eq!(views.features.rows(), 3);
 }

@@ -42,8 +42,20 @@ pub struct RefinedStage {
     /// How far the features separate the forgotten classes from the rest (Fisher's criterion), on samples that the
     /// edit was not computed from: before, after the edit of one layer, and now.
     pub separation: [f64; 3],
+    /// The same one layer further down; nothing where the stage has no weights there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner: Option<RefinedInner>,
     /// The tensors that were trained.
     pub tensors: Vec<String>,
+}
+
+/// What training the last stage did to what enters the penultimate layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RefinedInner {
+    /// The weight of Fisher's criterion there.
+    pub weight: f64,
+    /// How far what enters the layer separates the forgotten classes: before, and now.
+    pub separation: [f64; 2],
 }
 
 /// What an edit below the head was made from.

@@ -3,21 +3,24 @@
 //!
 //! What one layer can do is bounded, and a probe is fitted anew to whatever is left. A properly trained network
 //! that never knew a class had about six tenths of Fisher's criterion ([`fiun::Separation`]; docs/deep.md);
-//! an edit that leaves much more is refined. The weight of the criterion in the loss is searched for until about as much
+//! an edit that leaves much more is refined. The same holds one layer further down, of what enters the penultimate
+//! layer. The weight of each criterion in the loss is searched for until about as much
 //! is left as that: less would be a trace of its own. It is measured on samples that the model did not learn
 //! where the data has such, since a model that knows its own by heart tells them apart in any case.
 
 use std::collections::BTreeSet;
 
 use disinherit_data::DataSet;
-use disinherit_nets::{Entrances, LastStage, RefineJob, RefineSettings, Refinement, StateDict};
-use disinherit_registry::RefinedStage;
+use disinherit_nets::{
+    Entrances, LastStage, LastViews, RefineJob, RefineSettings, Refinement, StateDict,
+};
+use disinherit_registry::{RefinedInner, RefinedStage};
 use fiun::{Matrix, Separation};
 
 use super::choose::{Chooser, Chosen, KEEP};
 use super::layer::Layer;
 use super::material::{Material, Part, Samples};
-use super::weight::{ENOUGH, WeightSearch, distance};
+use super::weight::{ENOUGH, WeightSearch, distance, far};
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::provenance::own_data;
@@ -58,6 +61,17 @@ pub(super) struct Refined {
     pub(super) record: RefinedStage,
 }
 
+/// What was tried so far.
+struct Trials {
+    /// For the weights of both criteria.
+    search: [WeightSearch; 2],
+    /// Where the last steps led.
+    led: Option<StateDict>,
+    nearest: Option<Nearest>,
+    /// Steps.
+    taken: usize,
+}
+
 /// The trial that left nearest to what is wanted.
 struct Nearest {
     /// By how much; without an end where it is no use.
@@ -81,10 +95,11 @@ struct Unseen {
     retained: Entrances,
 }
 
-/// Features of such samples.
-struct Judged {
-    forget: Matrix,
-    retained: Matrix,
+/// Fisher's criterion of the features, and of what enters the penultimate layer where the stage changes that.
+#[derive(Clone, Copy)]
+struct Criteria {
+    features: f64,
+    inner: Option<f64>,
 }
 
 /// What enters the stage of the samples that the edit is made from, and of those that it is judged on where there
@@ -94,12 +109,23 @@ struct Views {
     unseen: Option<Unseen>,
 }
 
-impl Unseen {
-    fn run<E>(&self, features: impl Fn(&Entrances) -> Result<Matrix, E>) -> Result<Judged, E> {
-        Ok(Judged {
-            forget: features(&self.forget)?,
-            retained: features(&self.retained)?,
-        })
+impl Criteria {
+    /// The shares that are left of what there was.
+    fn shares(self, before: Self) -> (f64, Option<f64>) {
+        let inner = self.inner.zip(before.inner);
+        (
+            self.features / before.features,
+            inner.map(|(now, before)| now / before),
+        )
+    }
+}
+
+impl Both<LastViews> {
+    fn features(self) -> Both<Matrix> {
+        Both {
+            forget: self.forget.map(|views| views.features),
+            retained: self.retained.map(|views| views.features),
+        }
     }
 }
 
@@ -142,72 +168,128 @@ impl<'a> Refiner<'a> {
         };
         let (_, before) = self.look(&views, StateDict::new())?;
         let (_, one) = self.look(&views, self.layer.corrected(&chosen.correction)?)?;
-        if one <= ENOUGH * before {
+        if one.features <= ENOUGH * before.features {
             return Ok(None);
         }
         let refinement = self.refinement(&views.entrances)?;
-        let mut search = WeightSearch::new();
-        let mut led: Option<StateDict> = None;
-        let mut nearest: Option<Nearest> = None;
-        let mut taken = 0;
+        let mut trials = Trials {
+            search: [WeightSearch::new(), WeightSearch::new()],
+            led: None,
+            nearest: None,
+            taken: 0,
+        };
         for _ in 0..TRIALS {
             self.work.go_on()?;
-            let weight = search.weight();
-            let settings = RefineSettings {
-                weight: weight as f32,
-                steps: STEPS[usize::from(led.is_some())],
-                from: led.as_ref(),
-            };
-            let changed = self.steps(&refinement, settings)?;
-            taken += settings.steps;
-            let (features, now) = self.look(&views, changed.clone())?;
-            let share = now / before;
-            let found = search.told(share);
-            let away = distance(share).unwrap_or(f64::INFINITY);
-            if found || nearest.as_ref().is_none_or(|near| away < near.away) {
-                let record = RefinedStage {
-                    weight,
-                    steps: taken,
-                    separation: [before, one, now],
-                    tensors: changed.keys().cloned().collect(),
-                };
-                nearest = Some(Nearest {
-                    away,
-                    changed: changed.clone(),
-                    features,
-                    record,
-                });
-            }
-            if found {
+            if self.trial(&refinement, &views, [before, one], &mut trials)? {
                 break;
             }
-            led = Some(changed);
         }
-        match nearest.filter(|near| near.away.is_finite()) {
+        match trials.nearest.filter(|near| near.away.is_finite()) {
             Some(near) => self.accepted(chooser, near.changed, &near.features, near.record),
             None => Ok(None),
         }
     }
 
+    /// Takes steps with the weights that the search points to; says whether so much is left as is wanted. `was`: what
+    /// there was before, and after the edit of one layer.
+    fn trial(
+        &self,
+        refinement: &Refinement<'_>,
+        views: &Views,
+        was: [Criteria; 2],
+        trials: &mut Trials,
+    ) -> Result<bool, EngineError> {
+        let weights = trials.search.each_ref().map(WeightSearch::weight);
+        let settings = RefineSettings {
+            weights: weights.map(|weight| weight as f32),
+            steps: STEPS[usize::from(trials.led.is_some())],
+            from: trials.led.as_ref(),
+        };
+        let changed = self.steps(refinement, settings)?;
+        trials.taken += settings.steps;
+        let (features, now) = self.look(views, changed.clone())?;
+        let [before, one] = was;
+        let (share, inner) = now.shares(before);
+        tracing::debug!(?weights, share, inner, "steps over the last stage");
+        let [of_features, of_inner] = &mut trials.search;
+        let found = of_features.told(share) & inner.is_none_or(|share| of_inner.told(share));
+        // What is left of the features decides whether a trial is of use; one layer down it need not be met.
+        let away = distance(share).map_or(f64::INFINITY, |away| away + inner.map_or(0.0, far));
+        if found || trials.nearest.as_ref().is_none_or(|near| away < near.away) {
+            let inner = now.inner.zip(before.inner);
+            let record = RefinedStage {
+                weight: weights[0],
+                steps: trials.taken,
+                separation: [before, one, now].map(|found| found.features),
+                inner: inner.map(|(now, before)| RefinedInner {
+                    weight: weights[1],
+                    separation: [before, now],
+                }),
+                tensors: changed.keys().cloned().collect(),
+            };
+            trials.nearest = Some(Nearest {
+                away,
+                changed: changed.clone(),
+                features,
+                record,
+            });
+        }
+        trials.led = Some(changed);
+        Ok(found)
+    }
+
     /// The features of the samples that the edit is made from once some tensors have changed, and how far they still
     /// tell the forgotten labels from the rest.
-    fn look(&self, views: &Views, changed: StateDict) -> Result<(Both<Matrix>, f64), EngineError> {
+    fn look(
+        &self,
+        views: &Views,
+        changed: StateDict,
+    ) -> Result<(Both<Matrix>, Criteria), EngineError> {
         let mut state = self.state.clone();
         state.extend(changed);
-        let features = self.features(&state, &views.entrances)?;
-        let separation = match &views.unseen {
+        let of = |part: &Entrances| self.stage.views(&state, part).map_err(self.net());
+        let both = |parts: &[Entrances; 2]| Ok::<_, EngineError>([of(&parts[0])?, of(&parts[1])?]);
+        let seen = Both {
+            forget: both(&views.entrances.forget)?,
+            retained: both(&views.entrances.retained)?,
+        };
+        let criteria = match &views.unseen {
             Some(unseen) => {
-                let judged = unseen.run(|part| self.stage.features(&state, part));
-                let judged = judged.map_err(self.net())?;
-                self.separation(&features, [&judged.forget, &judged.retained], &unseen.rows)
+                let judged = [of(&unseen.forget)?, of(&unseen.retained)?];
+                self.criteria(&seen, [&judged[0], &judged[1]], &unseen.rows)
             }
             None => {
                 let apart = &self.samples.part.rows[self.samples.part.fitted..];
-                let judged = [&features.forget[1], &features.retained[1]];
-                self.separation(&features, judged, apart)
+                self.criteria(&seen, [&seen.forget[1], &seen.retained[1]], apart)
             }
         }?;
-        Ok((features, separation))
+        Ok((seen.features(), criteria))
+    }
+
+    /// Both criteria of forgotten (with their head rows) and of retained samples.
+    fn criteria(
+        &self,
+        seen: &Both<LastViews>,
+        [forget, retained]: [&LastViews; 2],
+        rows: &[u32],
+    ) -> Result<Criteria, EngineError> {
+        let fitted = [&seen.forget[0], &seen.retained[0]];
+        let features = self.separation(
+            fitted.map(|views| &views.features),
+            [&forget.features, &retained.features],
+            rows,
+        )?;
+        let inner = match (
+            fitted.map(|views| views.inner.as_ref()),
+            &forget.inner,
+            &retained.inner,
+        ) {
+            ([Some(own), Some(others)], Some(forget), Some(retained)) => {
+                Some(self.separation([own, others], [forget, retained], rows)?)
+            }
+            _ => None,
+        };
+        Ok(Criteria { features, inner })
     }
 
     /// The edit with the head that goes with it, if that is within the bounds.
@@ -304,25 +386,12 @@ impl<'a> Refiner<'a> {
         run.map_err(self.net())
     }
 
-    fn features(
-        &self,
-        state: &StateDict,
-        entrances: &Both<Entrances>,
-    ) -> Result<Both<Matrix>, EngineError> {
-        let of = |part: &Entrances| self.stage.features(state, part).map_err(self.net());
-        let both = |parts: &[Entrances; 2]| Ok::<_, EngineError>([of(&parts[0])?, of(&parts[1])?]);
-        Ok(Both {
-            forget: both(&entrances.forget)?,
-            retained: both(&entrances.retained)?,
-        })
-    }
-
-    /// Fisher's criterion of some features of forgotten (with their head rows) and of retained samples, along the
-    /// direction of those that the edit is computed from: the mean over the forgotten labels that both have
+    /// Fisher's criterion of some vectors of forgotten (with their head rows) and of retained samples, along the
+    /// direction of those that the edit is computed from (`own`): the mean over the forgotten labels that both have
     /// samples of.
     fn separation(
         &self,
-        features: &Both<Matrix>,
+        [own, others]: [&Matrix; 2],
         [forget, retained]: [&Matrix; 2],
         rows: &[u32],
     ) -> Result<f64, EngineError> {
@@ -332,14 +401,14 @@ impl<'a> Refiner<'a> {
             let of = |rows: &[u32]| -> Vec<usize> {
                 (0..rows.len()).filter(|at| rows[*at] == *gone).collect()
             };
-            let [own, judged] = [of(fitted), of(rows)];
-            if own.len().min(judged.len()) < 2 {
+            let [fitted, judged] = [of(fitted), of(rows)];
+            if fitted.len().min(judged.len()) < 2 {
                 continue;
             }
-            let own = features.forget[0].select_rows(&own);
+            let own = own.select_rows(&fitted);
             let judged = forget.select_rows(&judged);
             let wrap = || EngineError::fisher(self.model.id(), self.layer.weight());
-            let fitted = Separation::fit(own.view(), features.retained[0].view());
+            let fitted = Separation::fit(own.view(), others.view());
             let fitted = fitted.map_err(wrap())?;
             sum += fitted
                 .criterion(judged.view(), retained.view())

@@ -6,12 +6,15 @@ pub(super) const ENOUGH: f64 = 0.78;
 /// The share that steps are to leave: at least, at most.
 const LEFT: [f64; 2] = [0.54, 0.66];
 
-/// How far a share is from the middle of what steps are to leave; nothing where so much is left that the edit of one
-/// layer would do as well, or too little.
+/// How far a share is from the middle of what steps are to leave.
+pub(super) fn far(share: f64) -> f64 {
+    (share - f64::midpoint(LEFT[0], LEFT[1])).abs()
+}
+
+/// The same, or nothing where so much is left that the edit of one layer would do as well, or too little.
 pub(super) fn distance(share: f64) -> Option<f64> {
-    let [least, most] = LEFT;
-    let between = (least..=ENOUGH).contains(&share);
-    between.then(|| (share - f64::midpoint(least, most)).abs())
+    let between = (LEFT[0]..=ENOUGH).contains(&share);
+    between.then(|| far(share))
 }
 
 /// The weight that is tried first, and by how much the next one may differ until the share is between two.
