@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import re
 import typing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,7 +55,7 @@ TRAINED_ON = Training("insects", labels=LABELS, samples=sorted(f"sample-{n}" for
 # What `import_tree` gives back: see test_import.py.
 IMPORTED = {results.Imported, results.ImportedModel, results.ImportNote, results.ParentEvidence}
 # What networks whose layers are known are compared with, and edited by: see test_same_heads.py.
-REFERENCES = {results.Reference, results.Interval, results.InnerTrial, results.RefinedStage}
+REFERENCES = {results.Reference, results.Interval, results.InnerTrial, results.RefinedStage, results.RefinedInner}
 # What steps of erasure requests give back: see test_requests.py.
 ERASURES = {
     results.ErasureRequest,
@@ -192,3 +194,27 @@ def test_suppression_is_in_the_choice():
     suppression = done.models[0].choice.suppression
     check(suppression, results.LogitSuppression, "suppression")
     assert suppression.rows == [2] and suppression.part == "bias" and suppression.by > 0
+
+
+def filled():
+    """The fields that the compiled part fills of each class, by its source."""
+    for file in (Path(__file__).parent.parent / "rust").rglob("*.rs"):
+        for made in re.finditer(r'record!\(\s*\w+,\s*"(\w+)"\s*\{', file.read_text()):
+            rest = made.string[made.end() :]
+            depth, end = 1, 0
+            while depth:
+                depth += {"{": 1, "}": -1}.get(rest[end], 0)
+                end += 1
+            # What stands within brackets of any kind are values.
+            fields = rest[: end - 1]
+            while (plain := re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "", fields)) != fields:
+                fields = plain
+            yield made.group(1), set(re.findall(r"(?:^|,)\s*(\w+):(?!:)", fields))
+
+
+def test_every_class_has_the_fields_that_are_filled():
+    by_class = list(filled())
+    assert len(by_class) > 40
+    for name, fields in by_class:
+        known = {field.name for field in dataclasses.fields(getattr(results, name))}
+        assert fields == known, name

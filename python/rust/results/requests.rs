@@ -7,7 +7,7 @@ use disinherit::evaluation::{
 use disinherit::fiun::{AlphaChoice, HeadPart, LogitSuppression, Selection, Trial};
 use disinherit::registry::{
     Basis, CheckedOn, InnerEdit, InnerTrial, LossBound, LossCheck, MatchedSamples, MeasuredLoss,
-    ModelOutcome, RefinedStage, RetiredModel,
+    ModelOutcome, RefinedInner, RefinedStage, RetiredModel,
 };
 use disinherit::umig::{Forget, Part, Plan, Reads, Request, Stage, Task};
 use disinherit::{ModelLoss, ShardDone, Unlearned};
@@ -184,8 +184,15 @@ impl Record for RefinedStage {
             weight: self.weight,
             steps: self.steps,
             separation: self.separation.to_vec(),
+            inner: maybe(py, self.inner.as_ref())?,
             tensors: self.tensors.clone(),
         })
+    }
+}
+
+impl Record for RefinedInner {
+    fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        record!(py, "RefinedInner" { weight: self.weight, separation: self.separation.to_vec() })
     }
 }
 

@@ -16,6 +16,8 @@ def look(page, what):
 
 
 def main(address, issuer):
+    # Other tests run beside this one; how soon something is there is not what is tested.
+    expect.set_options(timeout=30_000)
     wrong = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=["--no-sandbox"])

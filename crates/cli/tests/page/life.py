@@ -294,6 +294,8 @@ def without_script(browser, address, token):
 
 
 def main():
+    # Other tests run beside this one; how soon something is there is not what is tested.
+    expect.set_options(timeout=30_000)
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
     parser.add_argument("token")
