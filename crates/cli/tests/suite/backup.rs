@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use disinherit_testkit::{Postgres, S3, skipped};
 
-use crate::common::Place;
+use crate::common::{GROW, Place};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -108,7 +108,7 @@ impl Shared {
             storage: S3::start()?,
         };
         shared.text(&["init", "--catalog", &shared.database.address()]);
-        shared.text(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"]);
+        shared.text(&GROW);
         Ok(shared)
     }
 

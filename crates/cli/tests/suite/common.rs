@@ -50,9 +50,7 @@ impl Place {
     /// A folder with a registry of a small federated network on the digits, grown in a second or so.
     pub(crate) fn grown() -> Self {
         let place = Self::new();
-        place
-            .run(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"])
-            .success();
+        place.run(&GROW).success();
         place
     }
 
@@ -169,6 +167,24 @@ pub(crate) fn contents(registry: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     }
     found
 }
+
+/// A small federated network, trained for few epochs.
+pub(crate) const GROW: [&str; 6] = ["grow", "fl-digits", "--epochs", "3", "--limit", "200"];
+
+/// A request over it. Three epochs make models that name one sample in six: an edit of such a one may cost it two
+/// points.
+pub(crate) const UNLEARN: [&str; 10] = [
+    "unlearn",
+    "--forget",
+    "class=3",
+    "--from",
+    "r1",
+    "--data",
+    "digits",
+    "--accept-loss",
+    "0.1",
+    "--json",
+];
 
 pub(crate) const ADD: [&str; 7] = [
     "--architecture",

@@ -4,21 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::common::{Place, objects};
-
-/// Three epochs make models that name one sample in six: an edit of such a one may cost it two points.
-const UNLEARN: [&str; 10] = [
-    "unlearn",
-    "--forget",
-    "class=3",
-    "--from",
-    "r1",
-    "--data",
-    "digits",
-    "--accept-loss",
-    "0.1",
-    "--json",
-];
+use crate::common::{Place, UNLEARN, objects};
 
 /// Answers the request, and says what happened.
 fn unlearned(place: &Place) -> Value {

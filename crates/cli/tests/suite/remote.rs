@@ -6,22 +6,7 @@ use std::time::{Duration, Instant};
 use disinherit_testkit::{Postgres, Proxy, S3, note, skipped};
 use serde_json::Value;
 
-use crate::common::Place;
-
-/// What every test here asks for.
-const UNLEARN: [&str; 10] = [
-    "unlearn",
-    "--forget",
-    "class=3",
-    "--from",
-    "r1",
-    "--data",
-    "digits",
-    "--accept-loss",
-    "0.1",
-    "--json",
-];
-const GROW: [&str; 6] = ["grow", "fl-digits", "--epochs", "3", "--limit", "200"];
+use crate::common::{GROW, Place, UNLEARN};
 
 /// A registry with its objects in S3 and its catalog in PostgreSQL, each behind a network.
 struct Shared {

@@ -10,7 +10,7 @@ use disinherit_registry::{ErasureId, ErasureState};
 use disinherit_testkit::{Postgres, skipped};
 use serde_json::{Value, json};
 
-use crate::common::Place;
+use crate::common::{GROW, Place};
 
 /// Three epochs make models that name one sample in six: an edit of such a one may cost it two points.
 const PLAN: [&str; 5] = ["request", "plan", "1", "--accept-loss", "0.1"];
@@ -422,9 +422,7 @@ fn kills_at_every_step_lose_nothing_in_postgres() {
     place
         .run(&["init", "--catalog", &database.address()])
         .success();
-    place
-        .run(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"])
-        .success();
+    place.run(&GROW).success();
     place.run(&["key", "proof.pem"]).success();
     survives_kills(&place);
 }

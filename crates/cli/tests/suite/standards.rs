@@ -6,21 +6,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::common::Place;
+use crate::common::{Place, UNLEARN};
 
 fn forgotten(place: &Place) -> String {
-    let done = place.json(&[
-        "unlearn",
-        "--forget",
-        "class=3",
-        "--from",
-        "r1",
-        "--data",
-        "digits",
-        "--accept-loss",
-        "0.1",
-        "--json",
-    ]);
+    let done = place.json(&UNLEARN);
     done["unlearned"]["operation"].to_string()
 }
 

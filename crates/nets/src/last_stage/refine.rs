@@ -129,13 +129,13 @@ impl Refinement<'_> {
     /// The stage's tensors ([`LastStage::tensors`]) after a few steps of Adam on
     ///
     /// ```text
-    /// mean_f (s - t)^2 / v + mean_r (s - s_0)^2 / v + mean_r KL(p_0 || p) + sum (w J + u K)
+    /// mean_f (s - t)^2 / v + mean_r (s - s_0)^2 / v + mean_r KL(p_0 || p) + sum (c_1 J + c_2 K)
     /// ```
     ///
     /// `s`: the stream, `s_0` before; `t`: REMAP's targets ([`fiun::Remap`]); `v`: the variance of each channel of the
     /// stream on retained samples; `p`: the answer over retained labels; `J` and `K`: Fisher's criterion
     /// of each forgotten label beside the retained ones, of the features and of what enters the penultimate layer (nothing where the
-    /// stage has no weights before that); `w` and `u`: the weights. Batch norms keep their statistics and factors. `progress` is
+    /// stage has no weights before that); `c_1` and `c_2`: the weights. Batch norms keep their statistics and factors. `progress` is
     /// told of every step.
     ///
     /// # Errors

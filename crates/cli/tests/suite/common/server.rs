@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use disinherit_testkit::{Postgres, skipped};
 use serde_json::{Value, json};
 
-use super::Place;
+use super::{GROW, Place};
 
 /// Three epochs make models that name one sample in six: an edit of such a one may cost it more than two points.
 pub(crate) const FLAGS: [&str; 6] = ["--data", "digits", "--key", "proof.pem", "--at-most", "1"];
@@ -305,9 +305,7 @@ pub(crate) fn in_postgres(what: &str, grown: bool, test: impl FnOnce(&Place)) {
     };
     let place = place_in(&database);
     if grown {
-        place
-            .run(&["grow", "fl-digits", "--epochs", "3", "--limit", "200"])
-            .success();
+        place.run(&GROW).success();
         place.run(&["key", "proof.pem"]).success();
     }
     test(&place);
