@@ -84,7 +84,7 @@ fn write(
     seed: usize,
 ) -> Result<(), Box<dyn Error>> {
     let described = tensors.iter();
-    let described = described.map(|(name, dtype, shape)| (name, *dtype, &shape[..]));
+    let described = described.map(|(name, dtype, shape)| (&name[..], *dtype, &shape[..]));
     let mut file = BufWriter::new(File::create(path)?);
     file.write_all(&preamble(described, metadata.into_iter().collect())?)?;
     for (place, (_, dtype, shape)) in tensors.iter().enumerate() {

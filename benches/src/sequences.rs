@@ -34,8 +34,11 @@ const NETWORKS: [Sequences; 2] = [
 ];
 
 pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
+    // One of them alone, where it is named.
+    let only = std::env::var("BENCH_NETWORK").ok();
+    let is_wanted = |kind: Kind| only.as_ref().is_none_or(|name| *name == kind.to_string());
     let mut lines = Vec::new();
-    for network in &NETWORKS {
+    for network in NETWORKS.iter().filter(|network| is_wanted(network.kind)) {
         lines.extend(beside_peers(network)?);
     }
     Ok(lines)

@@ -429,9 +429,12 @@ impl Registry {
     ) -> PyResult<Vec<(String, String, Vec<usize>)>> {
         let loaded = py.detach(|| engine::loaded(&self.inner, model));
         let loaded = loaded.map_err(raised)?;
-        let tensors = loaded.manifest.tensors.into_iter();
+        let tensors = loaded.manifest.tensors.iter();
         Ok(tensors
-            .map(|(name, tensor)| (name, dtype_name(tensor.dtype), tensor.shape))
+            .map(|(name, tensor)| {
+                let dtype = dtype_name(tensor.dtype);
+                (name.to_owned(), dtype, tensor.shape.to_vec())
+            })
             .collect())
     }
 

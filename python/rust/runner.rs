@@ -56,7 +56,7 @@ fn arrays<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     // The engine thinks a bias for heads that have none.
-    let own = |name: &String| model.manifest.tensors.contains_key(name);
+    let own = |name: &String| model.manifest.tensors.contains(name);
     for (name, array) in weights.iter().filter(|(name, _)| own(name)) {
         let values = PyArray1::from_slice(py, &array.values);
         dict.set_item(name, values.reshape(array.shape.clone())?)?;

@@ -29,7 +29,7 @@ use crate::work::Work;
 const FEW: usize = 16;
 
 /// Models whose heads are held at the same time.
-const MANY: usize = 256;
+const MANY: usize = 512;
 
 /// An edit, and the seconds that it took.
 struct Made {

@@ -68,7 +68,7 @@ fn with_parts<T>(
         documents,
         describe: &|name| {
             let tensor = manifest.tensors.get(name)?;
-            Some((tensor.dtype, tensor.shape.clone()))
+            Some((tensor.dtype, tensor.shape.to_vec()))
         },
         tensor: &|name| {
             let tensor = manifest.tensors.get(name).ok_or_else(|| missing(name));
@@ -105,7 +105,7 @@ pub fn export(
             let file = WeightFile {
                 name: "model.safetensors".into(),
                 format: FileFormat::Safetensors,
-                tensors: model.manifest.tensors.keys().cloned().collect(),
+                tensors: model.manifest.tensors.names().map(str::to_owned).collect(),
             };
             let tensors = model.manifest.tensors.iter();
             let tensors = tensors.map(|(name, tensor)| (name, tensor.dtype, &tensor.shape[..]));

@@ -35,6 +35,7 @@ mod loss_check;
 mod matching;
 mod method;
 pub mod model;
+mod model_delta;
 mod model_loss;
 mod models;
 mod opening;

@@ -186,7 +186,7 @@ impl Edit {
         let mut edit = Self::default();
         for (name, array) in state {
             // A head without a bias runs as one with a bias of zeros, which is not its own.
-            if !model.manifest.tensors.contains_key(name) {
+            if !model.manifest.tensors.contains(name) {
                 continue;
             }
             let before = model.tensor(registry, name)?;

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use disinherit_data::DataSet;
 use disinherit_formats::Tensor;
 use disinherit_nets::{Architecture, Array, Compute, Kind, Network, Preprocessing, StateDict};
-use disinherit_registry::{Digest, Manifest, ModelRow, Registry, TensorRef};
+use disinherit_registry::{Digest, Manifest, ManifestRow, Registry, TensorRef, TensorRefs};
 use fiun::Matrix;
 use serde::Deserialize;
 use serde_json::json;
@@ -23,7 +23,7 @@ pub struct LoadedModel {
     /// The vertex.
     pub vertex: Model,
     /// The vertex with what its parents were trained on, where it was made of them without training.
-    made_of: Option<Arc<Model>>,
+    pub(crate) made_of: Option<Arc<Model>>,
     /// The model's digest.
     pub digest: Digest,
     /// What it consists of.
@@ -32,6 +32,22 @@ pub struct LoadedModel {
     pub architecture: Architecture,
     /// How pixels become numbers.
     pub preprocessing: Preprocessing,
+}
+
+/// A version's vertex.
+pub(crate) fn vertex(graph: &Umig, id: &ModelId) -> Result<Model, EngineError> {
+    Ok(match graph.get(id) {
+        Some(vertex) => vertex.clone(),
+        None => find(graph, &id.to_string())?.clone(),
+    })
+}
+
+/// The vertex with what its parents were trained on, where it was made of them without training.
+pub(crate) fn made_of(graph: &Umig, vertex: &Model) -> Option<Arc<Model>> {
+    match learned(graph, vertex) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(whole) => Some(Arc::new(whole)),
+    }
 }
 
 impl LoadedModel {
@@ -47,16 +63,16 @@ impl LoadedModel {
                 name: id.to_string(),
                 near: None,
             })?;
-        Self::of_row(registry, graph, &row)
+        Self::of_row(registry, graph, &row.into())
     }
 
     /// Reads the manifest of a version whose row is at hand.
     pub(crate) fn of_row(
         registry: &Registry,
         graph: &Umig,
-        row: &ModelRow,
+        row: &ManifestRow,
     ) -> Result<Self, EngineError> {
-        let id = &row.vertex.id;
+        let id = &row.id;
         if row.purged {
             find(graph, &id.to_string())?;
             return Err(disinherit_registry::RegistryError::Purged(id.clone()).into());
@@ -71,10 +87,7 @@ impl LoadedModel {
         id: &ModelId,
         digest: Digest,
     ) -> Result<Self, EngineError> {
-        let vertex = match graph.get(id) {
-            Some(vertex) => vertex.clone(),
-            None => find(graph, &id.to_string())?.clone(),
-        };
+        let vertex = vertex(graph, id)?;
         let manifest = registry.manifest(digest)?;
         let refuse = |reason: String| EngineError::NotRunnable {
             model: id.clone(),
@@ -90,10 +103,7 @@ impl LoadedModel {
                 .map_err(|error| refuse(format!("its preprocessing is unknown: {error}")))?,
         };
         Ok(Self {
-            made_of: match learned(graph, &vertex) {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(whole) => Some(Arc::new(whole)),
-            },
+            made_of: made_of(graph, &vertex),
             vertex,
             digest,
             manifest,
@@ -120,7 +130,7 @@ impl LoadedModel {
     /// Whether its head has a bias. One that has not is as one with a bias of zeros that stays as it is.
     pub fn has_bias(&self) -> bool {
         let [_, bias] = self.head_tensors();
-        self.manifest.tensors.contains_key(&bias)
+        self.manifest.tensors.contains(&bias)
     }
 
     /// One tensor as it is stored.
@@ -255,7 +265,9 @@ impl LoadedModel {
     pub fn backbone(&self) -> Digest {
         let head = self.head_tensors();
         let tensors = self.manifest.tensors.iter();
-        let below: BTreeMap<_, _> = tensors.filter(|(name, _)| !head.contains(name)).collect();
+        let below: BTreeMap<_, _> = tensors
+            .filter(|(name, _)| !head.iter().any(|own| own == name))
+            .collect();
         let text = json!([
             self.manifest.architecture,
             self.manifest.preprocessing,
@@ -273,10 +285,12 @@ impl LoadedModel {
         registry: &Registry,
         digest: Digest,
     ) -> Result<BTreeMap<String, Tensor>, EngineError> {
-        let tensors = registry.manifest(digest)?.tensors.into_iter();
+        let tensors = registry.manifest(digest)?.tensors;
+        let own = &self.manifest.tensors;
         tensors
-            .filter(|(name, tensor)| self.manifest.tensors.get(name) != Some(tensor))
-            .map(|(name, tensor)| Ok((name, registry.tensor(&tensor)?)))
+            .iter()
+            .filter(|(name, tensor)| own.get(name) != Some(*tensor))
+            .map(|(name, tensor)| Ok((name.to_owned(), registry.tensor(tensor)?)))
             .collect()
     }
 
@@ -418,7 +432,7 @@ pub fn manifest(
         preprocessing: Some(json("preprocessing", serde_json::to_value(preprocessing))?),
         labels: labels.to_vec(),
         head: architecture.head().to_owned(),
-        tensors: BTreeMap::new(),
+        tensors: TensorRefs::default(),
         format: None,
         documents: BTreeMap::new(),
     })

@@ -10,12 +10,13 @@ use umig::{Forget, ModelId, Umig};
 use crate::cards::source::is_all_of;
 use crate::error::EngineError;
 use crate::model::LoadedModel;
+use crate::model_delta::ModelDelta;
 
 /// Up to so many models stay open for the whole request, with their cards.
 pub(crate) const FEW: usize = 1024;
 
 /// Models that were opened last and stay open: more than are edited beside each other.
-const RECENT: usize = 512;
+const RECENT: usize = 1024;
 
 /// What is known of a touched model for the whole request.
 #[derive(Debug)]
@@ -31,7 +32,17 @@ pub(crate) struct Touched {
     pub(crate) head_bytes: u64,
     /// What it costs to run it on its own samples ([`LoadedModel::cost_of_passes`]).
     pub(crate) cost_of_passes: u64,
-    open: Option<Arc<LoadedModel>>,
+    kept: Kept,
+}
+
+/// How a touched model is kept until it is worked on.
+#[derive(Debug)]
+enum Kept {
+    Open(Arc<LoadedModel>),
+    /// As what it differs in from one that stays open.
+    Delta(ModelDelta),
+    /// Its manifest is read again.
+    Closed,
 }
 
 /// How deep the edit of a model may go.
@@ -40,6 +51,15 @@ pub(crate) struct Reach {
     pub(crate) features: bool,
     /// How many training steps over the last stage may follow at most.
     pub(crate) last_stage_steps: Option<usize>,
+}
+
+/// How a model is to be kept.
+#[derive(Clone, Copy)]
+pub(crate) enum Keep<'a> {
+    /// Open.
+    Open,
+    /// As its differences from one that stays open, where there is one and they are few.
+    Delta(Option<&'a Arc<LoadedModel>>),
 }
 
 /// The touched models, opened or to be opened.
@@ -56,8 +76,8 @@ struct Recent {
 }
 
 impl Touched {
-    /// A model that stays open where `keep`.
-    pub(crate) fn new(model: LoadedModel, forget: &Forget, reach: Reach, keep: bool) -> Self {
+    /// A model that stays open, or is kept as its differences from one that does.
+    pub(crate) fn new(model: LoadedModel, forget: &Forget, reach: Reach, keep: Keep<'_>) -> Self {
         Self {
             digest: model.digest,
             edits_features: reach.features,
@@ -65,7 +85,21 @@ impl Touched {
             is_all_forgotten: is_all_of(forget, &model),
             head_bytes: model.head_bytes(),
             cost_of_passes: model.cost_of_passes(),
-            open: keep.then(|| Arc::new(model)),
+            kept: match keep {
+                Keep::Open => Kept::Open(Arc::new(model)),
+                Keep::Delta(Some(from)) => {
+                    ModelDelta::new(&model, from).map_or(Kept::Closed, Kept::Delta)
+                }
+                Keep::Delta(None) => Kept::Closed,
+            },
+        }
+    }
+
+    /// The model, where it stays open.
+    pub(crate) fn open(&self) -> Option<&Arc<LoadedModel>> {
+        match &self.kept {
+            Kept::Open(model) => Some(model),
+            Kept::Delta(_) | Kept::Closed => None,
         }
     }
 }
@@ -91,7 +125,7 @@ impl Models {
 
     /// Whether a model stays open for the whole request.
     pub(crate) fn stays_open(&self, id: &ModelId) -> bool {
-        self.get(id).is_some_and(|touched| touched.open.is_some())
+        self.get(id).is_some_and(|touched| touched.open().is_some())
     }
 
     /// A model of the request, opened; nothing where the request does not touch it.
@@ -108,18 +142,17 @@ impl Models {
             return Ok(None);
         };
         let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = &touched.open {
+        if let Some(model) = touched.open() {
             return Ok(Some(Arc::clone(model)));
         }
         if let Some(model) = recent().models.get(id) {
             return Ok(Some(Arc::clone(model)));
         }
-        let model = Arc::new(LoadedModel::with_digest(
-            registry,
-            graph,
-            id,
-            touched.digest,
-        )?);
+        let digest = touched.digest;
+        let model = Arc::new(match &touched.kept {
+            Kept::Delta(delta) => delta.opened(graph, id, digest)?,
+            _ => LoadedModel::with_digest(registry, graph, id, digest)?,
+        });
         recent().add(Arc::clone(&model));
         Ok(Some(model))
     }

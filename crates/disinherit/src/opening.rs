@@ -1,8 +1,9 @@
 //! Opening the models that a request touches, and finding their Fisher information.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use disinherit_registry::{CardRow, Digest, ModelRow, Registry};
+use disinherit_registry::{CardRow, Digest, ManifestRow, Registry};
 use rayon::prelude::*;
 use umig::{Forget, ModelId, Scope, Umig};
 
@@ -14,7 +15,7 @@ use crate::features::Features;
 use crate::layers::Layers;
 use crate::method::Method;
 use crate::model::LoadedModel;
-use crate::models::{FEW, Models, Reach, Touched};
+use crate::models::{FEW, Keep, Models, Reach, Touched};
 use crate::plan::Known;
 use crate::run_options::RunOptions;
 
@@ -23,19 +24,19 @@ const SEVERAL: usize = 8;
 
 /// The catalog's rows.
 struct Rows {
-    models: BTreeMap<ModelId, ModelRow>,
+    models: BTreeMap<ModelId, ManifestRow>,
     cards: BTreeMap<Digest, Vec<CardRow>>,
 }
 
 impl Rows {
     fn all(registry: &Registry) -> Result<Self, EngineError> {
-        let models = registry.models()?.into_iter();
+        let models = registry.manifests()?.into_iter();
         let mut cards: BTreeMap<Digest, Vec<CardRow>> = BTreeMap::new();
         for row in registry.all_cards()? {
             cards.entry(row.model).or_default().push(row);
         }
         Ok(Self {
-            models: models.map(|row| (row.vertex.id.clone(), row)).collect(),
+            models: models.map(|row| (row.id.clone(), row)).collect(),
             cards,
         })
     }
@@ -63,28 +64,45 @@ impl Opening<'_> {
             false => None,
         };
         let few = touched.len() <= FEW;
-        // All edits read something of initial models.
-        let keep = |id: &ModelId| few || self.scope.initial.contains(id);
-        let open = |id: &&ModelId| self.one(id, rows.as_ref(), keep(id));
-        let opened: Vec<Result<_, EngineError>> =
-            pool.install(|| touched.par_iter().map(open).collect());
+        let is_initial = |id: &&ModelId| self.scope.initial.contains(*id);
+        let (initial, others): (Vec<_>, Vec<_>) = touched.into_iter().partition(is_initial);
         let (mut models, mut known) = (BTreeMap::new(), BTreeMap::new());
-        // Of several errors the first in the graph's order is told, whichever thread was faster.
-        for opened in opened {
-            let (id, model, fisher) = opened?;
-            if let Some(fisher) = fisher {
-                known.insert(id.clone(), fisher);
+        // All edits read something of initial models, and what inherits from one has most in common with it.
+        for ids in [initial, others] {
+            let keep = |id: &ModelId| match few || is_initial(&id) {
+                true => Keep::Open,
+                false => Keep::Delta(self.inherited_from(id, &models)),
+            };
+            let open = |id: &&ModelId| self.one(id, rows.as_ref(), keep(id));
+            let opened: Vec<Result<_, EngineError>> =
+                pool.install(|| ids.par_iter().map(open).collect());
+            // Of several errors the first in the graph's order is told, whichever thread was faster.
+            for opened in opened {
+                let (id, model, fisher) = opened?;
+                if let Some(fisher) = fisher {
+                    known.insert(id.clone(), fisher);
+                }
+                models.insert(id, model);
             }
-            models.insert(id, model);
         }
         Ok((Models::new(models), known))
+    }
+
+    /// An initial model that reaches a model, opened.
+    fn inherited_from<'m>(
+        &self,
+        id: &ModelId,
+        models: &'m BTreeMap<ModelId, Touched>,
+    ) -> Option<&'m Arc<LoadedModel>> {
+        let mut initial = self.scope.reached_by.get(id)?.iter();
+        initial.find_map(|initial| models.get(initial)?.open())
     }
 
     fn one(
         &self,
         id: &ModelId,
         rows: Option<&Rows>,
-        keep: bool,
+        keep: Keep<'_>,
     ) -> Result<(ModelId, Touched, Option<Known>), EngineError> {
         let registry = self.engine.registry();
         let row = rows.and_then(|rows| rows.models.get(id));
@@ -128,7 +146,7 @@ impl Opening<'_> {
                 .part(self.forget, &model, &cards, &selected)?
                 .is_some(),
             selected,
-            found: found.kept_open(keep),
+            found: found.kept_open(matches!(keep, Keep::Open)),
         };
         let described = known.has_activations();
         Ok((id.clone(), touched(model, described), Some(known)))

@@ -73,7 +73,9 @@ fn has_same_tensors(a: &LoadedModel, b: &LoadedModel) -> bool {
             .collect::<Vec<_>>()
     });
     let head = a.head_tensors();
-    let inner = a_shapes.iter().any(|(name, _)| !head.contains(name));
+    let inner = a_shapes
+        .iter()
+        .any(|(name, _)| !head.iter().any(|own| own == name));
     inner && a_shapes == b_shapes && a.manifest.head == b.manifest.head
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use disinherit_registry::{LossCheck, MatchedSamples, ModelOutcome};
+use disinherit_registry::{InnerEdit, LossCheck, MatchedSamples, ModelOutcome};
 use fiun::{Dampening, HeadPart};
 use umig::{Forget, ModelId};
 
@@ -35,7 +35,12 @@ pub(crate) fn warnings(
                 .flat_map(|m| of_matching(&outcome.before, m)),
         );
     }
-    list.extend(outputs_only(outcomes));
+    list.extend(less_deep(outcomes, OUTPUTS_ONLY, |inner| {
+        inner.outputs_only.as_ref()
+    }));
+    list.extend(less_deep(outcomes, ONE_LAYER_ONLY, |inner| {
+        inner.one_layer_only.as_ref()
+    }));
     list.extend(unmeasured(outcomes));
     Ok(list)
 }
@@ -59,19 +64,34 @@ fn of_matching(id: &ModelId, matched: &MatchedSamples) -> Vec<String> {
     list
 }
 
-/// Models that were not edited below their heads; those with the same reason together.
-fn outputs_only(outcomes: &BTreeMap<ModelId, ModelOutcome>) -> Vec<String> {
+/// What is said of one model, and of several, that was not edited below its head.
+const OUTPUTS_ONLY: [&str; 2] = [
+    "only its outputs were edited",
+    "only their outputs were edited",
+];
+
+/// The same of one whose last stage steps were tried over and not taken.
+const ONE_LAYER_ONLY: [&str; 2] = [
+    "only one layer below its head was edited, and its features tell nearly as much as before",
+    "only one layer below their heads was edited, and their features tell nearly as much as before",
+];
+
+/// Models that were edited less deep than they might have been; those with the same reason together.
+fn less_deep(
+    outcomes: &BTreeMap<ModelId, ModelOutcome>,
+    [of_one, of_several]: [&str; 2],
+    reason: impl Fn(&InnerEdit) -> Option<&String>,
+) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, Vec<&ModelId>> = BTreeMap::new();
     for outcome in outcomes.values() {
-        let reason = outcome.inner.as_ref().and_then(|i| i.outputs_only.as_ref());
-        if let Some(reason) = reason {
+        if let Some(reason) = outcome.inner.as_ref().and_then(&reason) {
             by_reason.entry(reason).or_default().push(&outcome.before);
         }
     }
     let worded = |(reason, ids): (&str, Vec<&ModelId>)| match &ids[..] {
-        [only] => format!("{only}: only its outputs were edited: {reason}"),
+        [only] => format!("{only}: {of_one}: {reason}"),
         [first, .., last] => format!(
-            "{} models, {first} to {last}: only their outputs were edited: {reason}",
+            "{} models, {first} to {last}: {of_several}: {reason}",
             ids.len()
         ),
         [] => String::new(),

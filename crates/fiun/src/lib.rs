@@ -56,6 +56,7 @@ pub use kernel::cholesky::Cholesky;
 pub use kernel::matrix::{Matrix, MatrixRef, argmax};
 pub use kernel::product::{Factor, Product, Threads, linear, transpose_product};
 pub use kernel::scalar::{BLOCK, Scalar, Scratch};
+pub use kernel::sums::{dot, sum};
 pub use labels::RowMatch;
 pub use search::alpha::{AlphaChoice, DATA_FREE_ALPHA, Effort, LAMBDAS, Search};
 pub use search::head::{HeadProblem, largest_ratio, search_alpha};

@@ -248,7 +248,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
 /// # Errors
 /// A sentence when the header cannot be made.
 pub fn preamble<'a>(
-    tensors: impl IntoIterator<Item = (&'a String, Dtype, &'a [usize])>,
+    tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [usize])>,
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>, String> {
     let mut end = 0usize;
@@ -265,7 +265,7 @@ pub fn preamble<'a>(
                 shape: shape.to_vec(),
                 data_offsets: (start, end),
             };
-            Ok((name.clone(), info))
+            Ok((name.to_owned(), info))
         })
         .collect::<Result<Vec<_>, String>>()?;
     let header = Metadata::new(Some(metadata), infos).map_err(|error| error.to_string())?;

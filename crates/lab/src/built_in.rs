@@ -37,6 +37,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "tl-caltech101",
     "fl-newsgroups-lstm",
     "fl-newsgroups-gated-cnn",
+    "fl-newsgroups-bert-tiny",
 ];
 
 /// The text of a built-in recipe.

@@ -121,10 +121,10 @@ impl Record for Graph {
 
 impl Record for Manifest {
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let tensors = dict(py, &self.tensors, |tensor| {
+        let tensors = dict(py, self.tensors.iter(), |tensor| {
             record!(py, "TensorInfo" {
                 dtype: dtype_name(tensor.dtype),
-                shape: tensor.shape.clone(),
+                shape: tensor.shape.to_vec(),
                 digest: tensor.digest.to_string(),
             })
         })?;

@@ -210,6 +210,7 @@ impl Record for InnerEdit {
             ridge: self.ridge,
             trials: list(py, &self.trials)?,
             refined: maybe(py, self.refined.as_ref())?,
+            one_layer_only: self.one_layer_only.as_deref(),
             outputs_only: self.outputs_only.as_deref(),
         })
     }

@@ -117,6 +117,9 @@ class InnerEdit(Record):
     trials: List[InnerTrial]
     #: The steps taken over the last stage, where there were some.
     refined: Optional[RefinedStage]
+    #: Why the edit stayed with one layer, where it leaves the forgotten classes nearly as telling as before and
+    #: steps over the last stage were tried.
+    one_layer_only: Optional[str]
     #: Why only the head was edited.
     outputs_only: Optional[str]
 

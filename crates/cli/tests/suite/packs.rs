@@ -75,7 +75,10 @@ fn what_is_purged_leaves_its_pack_whatever_happens_meanwhile() {
     let registry = place.registry();
     let digest = registry.digest(&"r1@2".parse().unwrap()).unwrap().unwrap();
     let manifest = registry.manifest(digest).unwrap();
-    let head = &manifest.tensors[&format!("{}.weight", manifest.head)];
+    let head = manifest
+        .tensors
+        .get(&format!("{}.weight", manifest.head))
+        .unwrap();
     let weights = registry.tensor(head).unwrap().bytes;
     drop(registry);
     unlearned(&place, "4");

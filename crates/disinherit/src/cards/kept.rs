@@ -34,6 +34,17 @@ impl KeptCard {
         self
     }
 
+    /// The same card, open: for work that reads it several times.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub(crate) fn opened(&self, registry: &Registry) -> Result<Self, EngineError> {
+        Ok(Self {
+            open: Some(self.reader(registry)?),
+            ..self.clone()
+        })
+    }
+
     /// The card, opened.
     ///
     /// # Errors

@@ -54,6 +54,7 @@ impl ForgetFisher {
 }
 
 /// The card that a model is edited by.
+#[derive(Clone)]
 pub(crate) struct CardUse {
     pub(crate) card: KeptCard,
     /// Computed just now, and still to be published.
@@ -105,6 +106,14 @@ impl CardUse {
             draft: None,
             fallback,
         }
+    }
+
+    /// The same, with its card open.
+    pub(crate) fn opened(&self, registry: &Registry) -> Result<Self, EngineError> {
+        Ok(Self {
+            card: self.card.opened(registry)?,
+            ..self.clone()
+        })
     }
 
     /// The model's own FIM of the selected tensors of its head.

@@ -188,7 +188,7 @@ impl Method for Fiun {
             work,
             options: &self.options,
             model,
-            card,
+            card: &card.opened(work.registry())?,
             selected,
         };
         let strength = evidence.and_then(|evidence| evidence.strength.as_ref());

@@ -5,4 +5,5 @@ mod examples;
 #[path = "../../examples/forget_a_class.rs"]
 mod forget_a_class;
 mod graph;
+mod many;
 mod workers;

@@ -91,8 +91,8 @@ fn grown(splits: &Splits) -> Engine<'_> {
     engine
 }
 
-/// What is planned, and what is done.
-fn forgotten(engine: &Engine<'_>, options: FiunOptions) -> (bool, ModelOutcome) {
+/// Whether steps are planned, what is done, and what is warned of.
+fn forgotten(engine: &Engine<'_>, options: FiunOptions) -> (bool, ModelOutcome, Vec<String>) {
     let request = Request::new(Forget::classes(["3"]));
     let run = RunOptions {
         dry_run: true,
@@ -109,14 +109,14 @@ fn forgotten(engine: &Engine<'_>, options: FiunOptions) -> (bool, ModelOutcome) 
     });
     let mut done = prepared.run().unwrap().unlearned;
     assert_eq!(done.models.len(), 1);
-    (planned, done.models.pop().unwrap())
+    (planned, done.models.pop().unwrap(), done.warnings)
 }
 
 #[test]
 fn steps_follow_where_one_layer_leaves_a_class_as_easy_to_find() {
     let splits = splits();
     let engine = grown(&splits);
-    let (planned, outcome) = forgotten(&engine, FiunOptions::default());
+    let (planned, outcome, _) = forgotten(&engine, FiunOptions::default());
     let inner = outcome.inner.as_ref().unwrap();
     let refined = inner.refined.as_ref().unwrap();
     let [before, one, now] = refined.separation;
@@ -153,9 +153,40 @@ fn none_follow_where_they_may_not() {
         ..FiunOptions::default()
     };
     for options in [never, ridge] {
-        let (planned, outcome) = forgotten(&engine, options);
+        let (planned, outcome, _) = forgotten(&engine, options);
         let inner = outcome.inner.unwrap();
-        assert!(!planned && inner.refined.is_none());
+        assert!(!planned && inner.refined.is_none() && inner.one_layer_only.is_none());
         assert_eq!(inner.layer.as_deref(), Some("layer3.0.conv2.weight"));
     }
+}
+
+/// What a model may lose binds the steps too: where they cost more than the edit of one layer, that stays, and why is
+/// told. More training makes this model better, so that the bound is a gain.
+#[test]
+fn steps_that_would_cost_too_much_are_not_taken() {
+    let splits = splits();
+    let engine = grown(&splits);
+    let bounds = (10..20).map(|tenths| f64::from(-tenths) / 1000.0);
+    let edits = bounds.map(|target_loss| {
+        let options = FiunOptions {
+            target_loss,
+            ..FiunOptions::default()
+        };
+        forgotten(&engine, options)
+    });
+    let stayed = |(_, outcome, _): &(bool, ModelOutcome, Vec<String>)| {
+        outcome.inner.as_ref().is_some_and(|i| i.refined.is_none())
+    };
+    let mut edits = edits.filter(stayed);
+    let (planned, outcome, warnings) = edits.next().unwrap();
+    let inner = outcome.inner.unwrap();
+    assert_eq!(inner.layer.as_deref(), Some("layer3.0.conv2.weight"));
+    let why = inner.one_layer_only.unwrap();
+    assert!(
+        planned && why.contains("points of retained accuracy"),
+        "{why}"
+    );
+    let told =
+        |words: &&String| words.contains("only one layer below its head") && words.ends_with(&why);
+    assert_eq!(warnings.iter().filter(told).count(), 1, "{warnings:?}");
 }

@@ -2,6 +2,8 @@
 
 use fiun::{Factor, FisherError, Product, Threads};
 
+use super::rows::change_alone;
+
 /// `x Wᵀ + b` for every row of `x`: `[rows, outputs]`.
 ///
 /// # Shapes
@@ -18,8 +20,16 @@ pub(crate) fn apply(
     let outputs = bias.len();
     let inputs = weight.len() / outputs.max(1);
     let count = rows.len() / inputs.max(1);
-    let mut out = Vec::with_capacity(count * outputs);
-    (0..count).for_each(|_| out.extend_from_slice(bias));
+    let mut out = vec![0.0; count * outputs];
+    change_alone(
+        &mut out,
+        outputs,
+        #[inline(always)]
+        |rows| {
+            let rows = rows.chunks_exact_mut(outputs.max(1));
+            rows.for_each(|row| row.copy_from_slice(bias));
+        },
+    );
     Product {
         shape: [count, inputs, outputs],
         left: Factor::rows(rows, inputs),

@@ -47,9 +47,15 @@ impl Convolution {
         let mut sums = sums.into_iter();
         let mut sum = sums.next().unwrap_or_default();
         for more in sums {
-            change(&mut sum, &more, 1, |sum, more| {
-                sum.iter_mut().zip(more).for_each(|(s, m)| *s += m);
-            });
+            change(
+                &mut sum,
+                &more,
+                1,
+                #[inline(always)]
+                |sum, more| {
+                    sum.iter_mut().zip(more).for_each(|(s, m)| *s += m);
+                },
+            );
         }
         Ok(sum)
     }

@@ -91,12 +91,18 @@ impl Maps {
 
     /// Adds other values to its own; with `relu`, only the positive part of each sum is kept.
     pub(crate) fn add(&mut self, other: &Self, relu: bool) {
-        change(&mut self.values, &other.values, 1, |values, others| {
-            for (a, b) in values.iter_mut().zip(others) {
-                let value = *a + b;
-                *a = if relu { value.max(0.0) } else { value };
-            }
-        });
+        change(
+            &mut self.values,
+            &other.values,
+            1,
+            #[inline(always)]
+            |values, others| {
+                for (a, b) in values.iter_mut().zip(others) {
+                    let value = *a + b;
+                    *a = if relu { value.max(0.0) } else { value };
+                }
+            },
+        );
     }
 
     /// The sum of every channel, over samples and positions.

@@ -77,7 +77,7 @@ pub(crate) fn column_sums(
     values: &[f32],
     beside: &[f32],
     centres: &[f32],
-    term: impl Fn(f32, f32, f32) -> f32 + Sync,
+    term: impl Fn(f32, f32, f32) -> f32 + Copy + Send + Sync,
 ) -> Vec<f32> {
     let (columns, arch) = (centres.len(), Arch::new());
     if columns == 0 {
@@ -85,15 +85,18 @@ pub(crate) fn column_sums(
     }
     let rows = |(values, beside): (&[f32], &[f32])| {
         let mut sums = vec![0.0f32; columns];
-        arch.dispatch(|| {
-            let rows = values.chunks_exact(columns);
-            for (row, beside) in rows.zip(beside.chunks_exact(columns)) {
-                let pairs = row.iter().zip(beside).zip(centres);
-                for (sum, ((a, b), centre)) in sums.iter_mut().zip(pairs) {
-                    *sum += term(*a, *b, *centre);
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                let rows = values.chunks_exact(columns);
+                for (row, beside) in rows.zip(beside.chunks_exact(columns)) {
+                    let pairs = row.iter().zip(beside).zip(centres);
+                    for (sum, ((a, b), centre)) in sums.iter_mut().zip(pairs) {
+                        *sum += term(*a, *b, *centre);
+                    }
                 }
-            }
-        });
+            },
+        );
         sums
     };
     let part = part(columns);

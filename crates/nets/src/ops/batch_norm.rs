@@ -199,22 +199,33 @@ impl BatchNormOfBatch {
 fn scaled(maps: &Maps, factors: &[f32], shifts: &[f32]) -> Maps {
     let channels = maps.channels.max(1);
     let mut out = maps.with(vec![0.0; maps.values.len()]);
-    change(&mut out.values, &maps.values, channels, |out, values| {
-        let rows = out.chunks_exact_mut(channels);
-        for (out, values) in rows.zip(values.chunks_exact(channels)) {
-            let each = out.iter_mut().zip(values).zip(factors).zip(shifts);
-            each.for_each(|(((out, value), factor), shift)| *out = value * factor + shift);
-        }
-    });
+    change(
+        &mut out.values,
+        &maps.values,
+        channels,
+        #[inline(always)]
+        |out, values| {
+            let rows = out.chunks_exact_mut(channels);
+            for (out, values) in rows.zip(values.chunks_exact(channels)) {
+                let each = out.iter_mut().zip(values).zip(factors).zip(shifts);
+                each.for_each(|(((out, value), factor), shift)| *out = value * factor + shift);
+            }
+        },
+    );
     out
 }
 
 /// Changes every position of some maps.
 fn for_rows(maps: &mut Maps, run: impl Fn(&mut [f32]) + Sync) {
     let channels = maps.channels.max(1);
-    change_alone(&mut maps.values, channels, |part| {
-        part.chunks_exact_mut(channels).for_each(&run);
-    });
+    change_alone(
+        &mut maps.values,
+        channels,
+        #[inline(always)]
+        |part| {
+            part.chunks_exact_mut(channels).for_each(&run);
+        },
+    );
 }
 
 impl CpuLayer for BatchNormOfBatch {
@@ -261,20 +272,26 @@ impl CpuLayer for BatchNormOfBatch {
         let factor: Vec<f32> = (self.weight.iter().zip(&kept.factors))
             .map(|(weight, inverse)| weight * inverse)
             .collect();
-        change(&mut delta.values, normal, channels, |part, normal| {
-            let pairs = part.chunks_exact_mut(channels);
-            for (row, normal) in pairs.zip(normal.chunks_exact(channels)) {
-                let each = row
-                    .iter_mut()
-                    .zip(normal)
-                    .zip(&factor)
-                    .zip(&sum)
-                    .zip(&along);
-                for ((((d, x), factor), sum), along) in each {
-                    *d = factor * (*d - (sum + x * along) / rows);
+        change(
+            &mut delta.values,
+            normal,
+            channels,
+            #[inline(always)]
+            |part, normal| {
+                let pairs = part.chunks_exact_mut(channels);
+                for (row, normal) in pairs.zip(normal.chunks_exact(channels)) {
+                    let each = row
+                        .iter_mut()
+                        .zip(normal)
+                        .zip(&factor)
+                        .zip(&sum)
+                        .zip(&along);
+                    for ((((d, x), factor), sum), along) in each {
+                        *d = factor * (*d - (sum + x * along) / rows);
+                    }
                 }
-            }
-        });
+            },
+        );
         Ok(Some(delta))
     }
 }

@@ -1,6 +1,6 @@
 //! Layer normalisation over the values of a position (Ba et al., arXiv:1607.06450).
 
-use fiun::FisherError;
+use fiun::{FisherError, dot, sum};
 
 use super::initial::Initial;
 use super::operation::{Following, Op, Operation, Part, Tensors};
@@ -116,39 +116,11 @@ impl CpuLayerNorm {
         pairs.for_each(|(delta, weight)| *delta *= weight);
         let count = row.len() as f32;
         let mean = sum(delta, |value| value) / count;
-        let along = product(delta, row) / count;
+        let along = dot(delta, row) / count;
         for (delta, value) in delta.iter_mut().zip(row) {
             *delta = factor * (*delta - mean - along * *value);
         }
     }
-}
-
-/// In sixteen sums beside each other, so that they fill registers.
-#[inline(always)]
-fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let mut sums = [0.0f32; 16];
-    let (chunks, rest) = values.as_chunks::<16>();
-    for chunk in chunks {
-        let pairs = sums.iter_mut().zip(chunk);
-        pairs.for_each(|(sum, value)| *sum += term(*value));
-    }
-    sums.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
-}
-
-/// As [`sum`], of the products of pairs.
-#[inline(always)]
-fn product(values: &[f32], others: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 16];
-    let (chunks, rest) = values.as_chunks::<16>();
-    let (other_chunks, other_rest) = others.as_chunks::<16>();
-    for (chunk, other) in chunks.iter().zip(other_chunks) {
-        let pairs = chunk.iter().zip(other);
-        for (sum, (value, other)) in sums.iter_mut().zip(pairs) {
-            *sum += value * other;
-        }
-    }
-    let rest = rest.iter().zip(other_rest).map(|(a, b)| a * b);
-    sums.iter().sum::<f32>() + rest.sum::<f32>()
 }
 
 impl CpuLayer for CpuLayerNorm {
@@ -211,6 +183,7 @@ impl CpuLayer for CpuLayerNorm {
             &mut delta.values,
             &input.values,
             channels,
+            #[inline(always)]
             |delta, input| {
                 let mut row = vec![0.0; channels];
                 let rows = input.chunks_exact(channels);

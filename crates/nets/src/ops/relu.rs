@@ -53,11 +53,17 @@ impl CpuLayer for Relu {
 
     fn backward(&self, mut delta: Maps, pass: &mut Backward<'_>) -> Result<Option<Maps>, NetError> {
         let output = pass.kept()?.maps;
-        change(&mut delta.values, &output.values, 1, |delta, output| {
-            for (delta, output) in delta.iter_mut().zip(output) {
-                *delta = if *output > 0.0 { *delta } else { 0.0 };
-            }
-        });
+        change(
+            &mut delta.values,
+            &output.values,
+            1,
+            #[inline(always)]
+            |delta, output| {
+                for (delta, output) in delta.iter_mut().zip(output) {
+                    *delta = if *output > 0.0 { *delta } else { 0.0 };
+                }
+            },
+        );
         Ok(Some(delta))
     }
 }

@@ -132,12 +132,17 @@ impl CpuLayer for CpuTokenEmbedding {
     fn forward(&self, tokens: Maps, _threads: usize) -> Result<Maps, FisherError> {
         let mut rows = self.words.rows(&tokens);
         let each = rows.per_sample().max(1);
-        change_alone(&mut rows.values, each, |rows| {
-            for sample in rows.chunks_exact_mut(each) {
-                let pairs = sample.iter_mut().zip(&self.added);
-                pairs.for_each(|(value, more)| *value += more);
-            }
-        });
+        change_alone(
+            &mut rows.values,
+            each,
+            #[inline(always)]
+            |rows| {
+                for sample in rows.chunks_exact_mut(each) {
+                    let pairs = sample.iter_mut().zip(&self.added);
+                    pairs.for_each(|(value, more)| *value += more);
+                }
+            },
+        );
         Ok(rows)
     }
 

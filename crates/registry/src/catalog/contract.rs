@@ -8,7 +8,7 @@ use umig::ModelId;
 
 use crate::cards::row::CardRow;
 use crate::catalog::publication::Publication;
-use crate::catalog::rows::{Draft, Edge, Lease, ModelRow, Page};
+use crate::catalog::rows::{Draft, Edge, Lease, ManifestRow, ModelRow, Page};
 use crate::digest::Digest;
 use crate::erasures::event::ErasureEvent;
 use crate::erasures::page::ErasurePage;
@@ -45,6 +45,8 @@ pub struct Snapshot {
 pub trait Catalog: Send + Sync {
     /// All model versions in the order of their publication.
     fn models(&self) -> Answer<'_, Vec<ModelRow>>;
+    /// The manifests of all model versions, in the same order.
+    fn manifests(&self) -> Answer<'_, Vec<ManifestRow>>;
     /// Some model versions, by name and version.
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<ModelRow>>;
     /// One version, if there is such a version.

@@ -63,6 +63,27 @@ impl ModelRow {
     }
 }
 
+/// Where a version's weights are: what [`ModelRow`] says of that, without the vertex.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestRow {
+    /// The version.
+    pub id: ModelId,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// Whether its weights were deleted.
+    pub purged: bool,
+}
+
+impl From<ModelRow> for ManifestRow {
+    fn from(row: ModelRow) -> Self {
+        Self {
+            id: row.vertex.id,
+            manifest: row.manifest,
+            purged: row.purged,
+        }
+    }
+}
+
 /// A model version to be published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewModel {

@@ -3,7 +3,7 @@
 use fiun::Estimator;
 use serde_json::json;
 
-use crate::catalog::rows::{Page, State};
+use crate::catalog::rows::{ManifestRow, Page, State};
 use crate::conformance::samples::{id, new_model, publication};
 use crate::error::{Hint, PurgeRefusal, RegistryError, UndoRefusal};
 use crate::ids::OperationId;
@@ -78,13 +78,18 @@ pub(super) fn purge(registry: &Registry) {
     assert_eq!((done.objects, done.shared, done.cards), (6, 1, 1));
     assert_eq!((dry.objects, dry.bytes), (done.objects, done.bytes));
     assert!(done.bytes > 0);
-    assert!(registry.tensor(&manifest.tensors["backbone"]).is_ok());
+    let tensor = |name: &str| registry.tensor(manifest.tensors.get(name).unwrap());
+    assert!(tensor("backbone").is_ok());
     assert!(matches!(
-        registry.tensor(&manifest.tensors["fc.weight"]),
+        tensor("fc.weight"),
         Err(RegistryError::Missing(_))
     ));
     let row = registry.model(&id("base@1")).unwrap().unwrap();
     assert_eq!(row.state(), State::Purged);
+    let rows = registry.models().unwrap().into_iter();
+    let manifests: Vec<ManifestRow> = rows.map(ManifestRow::from).collect();
+    assert_eq!(registry.manifests().unwrap(), manifests);
+    assert!(manifests.iter().any(|row| row.purged) && manifests.iter().any(|row| !row.purged));
     let card = registry.card(row.manifest, Estimator::Empirical);
     assert!(card.unwrap().is_none());
     assert_eq!(refusal("base@1"), PurgeRefusal::Purged);

@@ -26,6 +26,10 @@ pub struct InnerEdit {
     /// separated the forgotten classes little enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refined: Option<RefinedStage>,
+    /// Why the edit stayed with one layer, where it leaves the forgotten classes nearly as telling as before and
+    /// steps over the last stage were tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_layer_only: Option<String>,
     /// Why only the head was edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_only: Option<String>,

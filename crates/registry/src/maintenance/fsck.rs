@@ -15,8 +15,8 @@ use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::log::record::{FsckRecord, OperationRecord};
 use crate::maintenance::{history, replay};
-use crate::objects::manifest::TensorRef;
 use crate::objects::read::ReadObject;
+use crate::objects::tensor_refs::TensorRef;
 use crate::registry::{Registry, graph_of};
 use crate::time::now;
 
@@ -165,8 +165,8 @@ impl Check<'_> {
                         let entry = objects.entry(digest).or_default();
                         entry.extend(models.iter().cloned());
                     }
-                    for (name, tensor) in manifest.tensors {
-                        shapes.push((tensor, name, models.clone()));
+                    for (name, tensor) in manifest.tensors.iter() {
+                        shapes.push((tensor.clone(), name.to_owned(), models.clone()));
                     }
                 }
                 Err(error) => self.found(error.to_string(), models),

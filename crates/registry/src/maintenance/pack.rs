@@ -43,8 +43,8 @@ impl Registry {
                 continue;
             }
             order.push(*manifest);
-            let objects = self.manifest(*manifest)?.tensors.into_values();
-            let digests = objects.map(|tensor| tensor.digest);
+            let tensors = self.manifest(*manifest)?.tensors;
+            let digests = tensors.values().map(|tensor| tensor.digest);
             edits.extend(digests.filter(|digest| seen.insert(*digest)));
             for card in cards.remove(manifest).unwrap_or_default() {
                 order.extend(seen.insert(card.blob).then_some(card.blob));

@@ -2,29 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use disinherit_formats::{Dtype, byte_length};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::digest::Digest;
-
-/// A pointer to a stored tensor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TensorRef {
-    /// The element type.
-    pub dtype: Dtype,
-    /// The length of each dimension.
-    pub shape: Vec<usize>,
-    /// The digest of its bytes.
-    pub digest: Digest,
-}
-
-impl TensorRef {
-    /// The bytes that its shape needs; `None` when no tensor can be so large.
-    pub fn bytes(&self) -> Option<u64> {
-        byte_length(self.dtype, &self.shape)
-    }
-}
+use crate::objects::tensor_refs::{TensorRef, TensorRefs};
 
 /// A model version: which tensors, in which network, with which labels. Its JSON form is a blob of
 /// the registry, and that blob's digest is the model's digest: two models with equal weights,
@@ -40,7 +22,7 @@ pub struct Manifest {
     /// The name of the head, without `.weight` and `.bias`.
     pub head: String,
     /// The tensors by name.
-    pub tensors: BTreeMap<String, TensorRef>,
+    pub tensors: TensorRefs,
     /// The format of the file that it came in, as the crate that reads such files describes it.
     #[serde(default, rename = "form", skip_serializing_if = "Option::is_none")]
     pub format: Option<Value>,

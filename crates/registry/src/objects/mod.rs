@@ -14,4 +14,5 @@ pub(crate) mod read;
 pub(crate) mod remove;
 pub(crate) mod shelf;
 pub(crate) mod stream;
+pub(crate) mod tensor_refs;
 pub(crate) mod window;

@@ -52,7 +52,7 @@ pub(crate) fn write(objects: &[(Digest, &[u8])]) -> Result<(Vec<u8>, Vec<Entry>)
     let about = HashMap::from([("format".to_owned(), FORMAT.to_owned())]);
     let tensors = named
         .iter()
-        .map(|(name, shape)| (name, Dtype::U8, &shape[..]));
+        .map(|(name, shape)| (&name[..], Dtype::U8, &shape[..]));
     let mut whole = preamble(tensors, about)?;
     let mut entries = Vec::with_capacity(objects.len());
     for (digest, bytes) in objects {
@@ -178,9 +178,8 @@ mod tests {
 
     #[test]
     fn other_tensors_are_no_packs() {
-        let name = "weight".to_owned();
         let about = |format: &str| HashMap::from([("format".to_owned(), format.to_owned())]);
-        let tensor = || [(&name, Dtype::U8, &[3][..])];
+        let tensor = || [("weight", Dtype::U8, &[3][..])];
         let other = preamble(tensor(), about("pt")).unwrap();
         assert!(read(&other).unwrap_err().contains("`pt`"));
         let named = preamble(tensor(), about(FORMAT)).unwrap();

@@ -73,7 +73,7 @@ impl Registry {
         let scale = format!("{name}.{SCALE}");
         let rows = [layer.count()];
         let tensors = [
-            (&name, Dtype::F32, layer.shape()),
+            (&name[..], Dtype::F32, layer.shape()),
             (&scale, Dtype::F64, &rows),
         ];
         let header = preamble(tensors, HashMap::new()).map_err(RegistryError::Card)?;

@@ -20,7 +20,7 @@ use umig::{ModelId, Umig};
 
 use crate::catalog::contract::{Catalog, Snapshot};
 use crate::catalog::publication::Publication;
-use crate::catalog::rows::{Draft, Edge, ModelRow, Page};
+use crate::catalog::rows::{Draft, Edge, ManifestRow, ModelRow, Page};
 use crate::crash;
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -176,11 +176,17 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`].
     pub fn digests(&self) -> Result<BTreeMap<ModelId, Digest>, RegistryError> {
-        let rows: Vec<ModelRow> = self.runtime.block_on(self.catalog.models())?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.vertex.id, row.manifest))
-            .collect())
+        let rows = self.manifests()?.into_iter();
+        Ok(rows.map(|row| (row.id, row.manifest)).collect())
+    }
+
+    /// The manifests of all versions, in the order of their publication: much less to read than
+    /// [`Registry::models`].
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn manifests(&self) -> Result<Vec<ManifestRow>, RegistryError> {
+        self.runtime.block_on(self.catalog.manifests())
     }
 
     /// The manifest digest of one version, if there is such a version.

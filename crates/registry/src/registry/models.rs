@@ -9,8 +9,9 @@ use futures::stream::{self, TryStreamExt};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::objects::blobs::SMALL;
-use crate::objects::manifest::{Manifest, TensorRef};
+use crate::objects::manifest::Manifest;
 use crate::objects::read::ReadObject;
+use crate::objects::tensor_refs::TensorRef;
 use crate::registry::Registry;
 
 /// Bytes from which on a tensor on its way to a disk is not held in memory.
@@ -52,12 +53,8 @@ impl Registry {
         for (mut manifest, changed) in models {
             for (name, tensor) in changed {
                 let digest = Digest::from_content(&tensor.bytes);
-                let reference = TensorRef {
-                    dtype: tensor.dtype,
-                    shape: tensor.shape,
-                    digest,
-                };
-                manifest.tensors.insert(name, reference);
+                let reference = TensorRef::new(tensor.dtype, &tensor.shape, digest);
+                manifest.tensors.insert(&name, reference);
                 tensors.push((digest, tensor.bytes));
             }
             let text = to_bytes(&manifest)?;
@@ -82,12 +79,9 @@ impl Registry {
         self.writes()?;
         for (name, (dtype, shape)) in file.tensors() {
             let digest = self.put_tensor(file, &name, byte_length(dtype, &shape))?;
-            let reference = TensorRef {
-                dtype,
-                shape,
-                digest,
-            };
-            manifest.tensors.insert(name, reference);
+            manifest
+                .tensors
+                .insert(&name, TensorRef::new(dtype, &shape, digest));
         }
         self.runtime.block_on(self.put(manifest, BTreeMap::new()))
     }
@@ -116,12 +110,9 @@ impl Registry {
                 } else {
                     self.put_tensor(file, &name, length)?
                 };
-                let reference = TensorRef {
-                    dtype,
-                    shape,
-                    digest,
-                };
-                manifest.tensors.insert(name, reference);
+                manifest
+                    .tensors
+                    .insert(&name, TensorRef::new(dtype, &shape, digest));
             }
             let text = to_bytes(&manifest)?;
             let digest = Digest::from_content(&text);
@@ -164,11 +155,8 @@ impl Registry {
     ) -> Result<Digest, RegistryError> {
         let stored: Vec<(String, TensorRef)> = stream::iter(tensors)
             .map(|(name, tensor)| async move {
-                let reference = TensorRef {
-                    dtype: tensor.dtype,
-                    shape: tensor.shape,
-                    digest: self.blobs.put(tensor.bytes).await?,
-                };
+                let digest = self.blobs.put(tensor.bytes).await?;
+                let reference = TensorRef::new(tensor.dtype, &tensor.shape, digest);
                 Ok::<_, RegistryError>((name, reference))
             })
             .buffer_unordered(CONCURRENT)
@@ -216,7 +204,7 @@ impl Registry {
         let bytes = self.runtime.block_on(self.blobs.get(reference.digest))?;
         Ok(Tensor {
             dtype: reference.dtype,
-            shape: reference.shape.clone(),
+            shape: reference.shape.to_vec(),
             bytes,
         })
     }
@@ -229,7 +217,7 @@ impl Registry {
         manifest
             .tensors
             .iter()
-            .map(|(name, reference)| Ok((name.clone(), self.tensor(reference)?)))
+            .map(|(name, reference)| Ok((name.to_owned(), self.tensor(reference)?)))
             .collect()
     }
 }

@@ -9,9 +9,9 @@ use disinherit_formats::{TensorSource, for_pieces};
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
-use crate::objects::manifest::TensorRef;
 use crate::objects::read::ReadObject;
 use crate::objects::stream::ObjectWriter;
+use crate::objects::tensor_refs::TensorRef;
 use crate::registry::Registry;
 
 /// A stored tensor that is read some bytes at a time. On a disk no more of it is in memory.

@@ -95,7 +95,7 @@ def forget(
     )
     if why_not is not None:
         result.warnings.append(f"module: only its outputs were edited: {why_not}")
-        result.inner = InnerEdit("none", layer=None, reference=None, ridge=None, trials=[], refined=None, outputs_only=why_not)
+        result.inner = InnerEdit("none", layer=None, reference=None, ridge=None, trials=[], refined=None, one_layer_only=None, outputs_only=why_not)
     if options.get("dry_run"):
         return result
     new = state_dict(registry, "module")

@@ -225,13 +225,13 @@ impl<'a> Chooser<'a> {
             .sqrt()
     }
 
-    /// The head for features of the samples that an edit is computed from, with what it names of those kept apart,
-    /// if that is within the bounds. `forget` and `retained`: features of either part.
+    /// The head for features of the samples that an edit is computed from, if what it names of those kept apart is
+    /// within the bounds; otherwise what is not. `forget` and `retained`: features of either part.
     pub(super) fn within(
         &self,
         forget: [(&Matrix, &[u32]); 2],
         retained: [&Matrix; 2],
-    ) -> Result<Option<StateDict>, EngineError> {
+    ) -> Result<StateDict, Refusal> {
         let (head, bias) = self.calibrated(forget[0], retained[0])?;
         let right = |features: &Matrix, rows: &[u32]| -> Result<f64, EngineError> {
             let logits = linear(features.view(), head.view(), &bias).map_err(self.wrap())?;
@@ -244,9 +244,21 @@ impl<'a> Chooser<'a> {
         let still = right(forget[1].0, forget[1].1)?;
         let kept = self.material.retained.fitted;
         let now = right(retained[1], &self.material.retained.rows[kept..])?;
-        let lost = self.surely_lost(self.retained_before()? - now);
-        let fits = still <= self.bounds.forget && lost <= self.bounds.loss;
-        Ok(fits.then(|| self.head_state(head, bias)))
+        let lost = self.retained_before()? - now;
+        if still > self.bounds.forget {
+            return Err(Refusal::Reason(format!(
+                "the outputs would still name {:.1} % of the forget samples",
+                100.0 * still
+            )));
+        }
+        if self.surely_lost(lost) > self.bounds.loss {
+            return Err(Refusal::Reason(format!(
+                "it would lose {:.1} points of retained accuracy, {:.1} are allowed",
+                100.0 * lost,
+                100.0 * self.bounds.loss
+            )));
+        }
+        Ok(self.head_state(head, bias))
     }
 
     fn head_state(&self, head: Matrix, bias: Vec<f32>) -> StateDict {

@@ -107,12 +107,12 @@ fn is_below_as_described(
     };
     let before = LoadedModel::open(work.registry(), work.graph(), &fallback.of)?;
     let head = model.head_tensors();
-    let edited = |name: &String| layer.tensors().contains(&&name[..]) || head.contains(name);
+    let edited = |name: &str| layer.tensors().contains(&name) || head.iter().any(|own| own == name);
     let below = |model: &LoadedModel| {
         let tensors = model.manifest.tensors.iter();
         let below = tensors.filter(|(name, _)| !edited(name));
         below
-            .map(|(name, tensor)| (name.clone(), tensor.clone()))
+            .map(|(name, tensor)| (name.to_owned(), tensor.clone()))
             .collect::<Vec<_>>()
     };
     Ok(below(model) == below(&before))

@@ -85,7 +85,7 @@ impl<'a> Inner<'a> {
             let rest = name.strip_prefix(head);
             rest.is_some_and(|rest| rest.starts_with('.'))
         };
-        let below = model.manifest.tensors.keys().any(|name| !of_head(name));
+        let below = model.manifest.tensors.names().any(|name| !of_head(name));
         below.then(|| {
             outputs_only(
                 "nothing here runs its network, and its FIM card keeps no activation statistics"
@@ -114,11 +114,12 @@ impl<'a> Inner<'a> {
         let chooser = Chooser::new(self.work.registry(), bounds, model, layer, &material)?;
         let chosen = chooser.choose()?;
         let refiner = Refiner::new(self.work, model, layer, &material)?;
-        let refined = match refiner {
-            Some(refiner) if self.options.trains_last_stage() => {
-                refiner.refine(&chooser, &chosen)?
-            }
-            _ => None,
+        let refiner = refiner.filter(|_| self.options.trains_last_stage());
+        let refined = refiner.map(|refiner| refiner.refine(&chooser, &chosen));
+        let (refined, one_layer_only) = match refined.transpose() {
+            Ok(refined) => (refined.flatten(), None),
+            Err(Refusal::Reason(why)) => (None, Some(why)),
+            Err(error) => return Err(error),
         };
         let (changed, refined) = match refined {
             Some(refined) => (refined.changed, Some(refined.record)),
@@ -137,6 +138,7 @@ impl<'a> Inner<'a> {
                 ridge: Some(chosen.ridge),
                 trials: chosen.trials,
                 refined,
+                one_layer_only,
                 outputs_only: None,
             },
         })

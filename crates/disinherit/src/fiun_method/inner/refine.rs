@@ -24,6 +24,7 @@ use super::weight::{ENOUGH, WeightSearch, distance, far};
 use crate::error::EngineError;
 use crate::model::LoadedModel;
 use crate::provenance::own_data;
+use crate::refusal::Refusal;
 use crate::work::Work;
 
 /// Weights that are tried.
@@ -67,18 +68,19 @@ struct Trials {
     search: [WeightSearch; 2],
     /// Where the last steps led.
     led: Option<StateDict>,
+    /// Of those that are within the bounds.
     nearest: Option<Nearest>,
+    /// Why the last one that would have been taken is not.
+    refused: Option<String>,
     /// Steps.
     taken: usize,
 }
 
 /// The trial that left nearest to what is wanted.
 struct Nearest {
-    /// By how much; without an end where it is no use.
+    /// By how much.
     away: f64,
-    changed: StateDict,
-    features: Both<Matrix>,
-    record: RefinedStage,
+    refined: Refined,
 }
 
 /// Samples in two parts, the first computed from and the second judged on, as values of some kind.
@@ -156,12 +158,15 @@ impl<'a> Refiner<'a> {
         }))
     }
 
-    /// The refined edit; nothing where the edit of one layer does, or no refinement is within the bounds.
+    /// The refined edit; nothing where the edit of one layer does.
+    ///
+    /// # Errors
+    /// [`Refusal::Reason`] where no refinement is within the bounds.
     pub(super) fn refine(
         &self,
         chooser: &Chooser<'_>,
         chosen: &Chosen,
-    ) -> Result<Option<Refined>, EngineError> {
+    ) -> Result<Option<Refined>, Refusal> {
         let views = Views {
             entrances: self.entrances()?,
             unseen: self.unseen()?,
@@ -176,24 +181,30 @@ impl<'a> Refiner<'a> {
             search: [WeightSearch::new(), WeightSearch::new()],
             led: None,
             nearest: None,
+            refused: None,
             taken: 0,
         };
         for _ in 0..TRIALS {
             self.work.go_on()?;
-            if self.trial(&refinement, &views, [before, one], &mut trials)? {
+            if self.trial(chooser, &refinement, &views, [before, one], &mut trials)? {
                 break;
             }
         }
-        match trials.nearest.filter(|near| near.away.is_finite()) {
-            Some(near) => self.accepted(chooser, near.changed, &near.features, near.record),
-            None => Ok(None),
+        match (trials.nearest, trials.refused) {
+            (Some(near), _) => Ok(Some(near.refined)),
+            (None, Some(why)) => Err(Refusal::Reason(why)),
+            (None, None) => Err(Refusal::Reason(format!(
+                "none of {TRIALS} trials left as much of what tells the class as a model has that never knew it"
+            ))),
         }
     }
 
-    /// Takes steps with the weights that the search points to; says whether so much is left as is wanted. `was`: what
-    /// there was before, and after the edit of one layer.
+    /// Takes steps with the weights that the search points to; says whether so much is left as is wanted, within the
+    /// bounds. What is outside of them may come back by more steps. `was`: what there was before, and after the edit
+    /// of one layer.
     fn trial(
         &self,
+        chooser: &Chooser<'_>,
         refinement: &Refinement<'_>,
         views: &Views,
         was: [Criteria; 2],
@@ -214,8 +225,10 @@ impl<'a> Refiner<'a> {
         let [of_features, of_inner] = &mut trials.search;
         let found = of_features.told(share) & inner.is_none_or(|share| of_inner.told(share));
         // What is left of the features decides whether a trial is of use; one layer down it need not be met.
-        let away = distance(share).map_or(f64::INFINITY, |away| away + inner.map_or(0.0, far));
-        if found || trials.nearest.as_ref().is_none_or(|near| away < near.away) {
+        let away = distance(share).map(|away| away + inner.map_or(0.0, far));
+        let is_nearest = |away: &f64| trials.nearest.as_ref().is_none_or(|near| *away < near.away);
+        let mut taken = false;
+        if let Some(away) = away.filter(|away| found || is_nearest(away)) {
             let inner = now.inner.zip(before.inner);
             let record = RefinedStage {
                 weight: weights[0],
@@ -227,15 +240,20 @@ impl<'a> Refiner<'a> {
                 }),
                 tensors: changed.keys().cloned().collect(),
             };
-            trials.nearest = Some(Nearest {
-                away,
-                changed: changed.clone(),
-                features,
-                record,
-            });
+            match self.accepted(chooser, changed.clone(), &features, record) {
+                Ok(refined) => {
+                    trials.nearest = Some(Nearest { away, refined });
+                    taken = found;
+                }
+                Err(Refusal::Reason(why)) => {
+                    tracing::debug!(why, "steps over the last stage that are not taken");
+                    trials.refused = Some(why);
+                }
+                Err(Refusal::Error(error)) => return Err(error),
+            }
         }
         trials.led = Some(changed);
-        Ok(found)
+        Ok(taken)
     }
 
     /// The features of the samples that the edit is made from once some tensors have changed, and how far they still
@@ -292,22 +310,19 @@ impl<'a> Refiner<'a> {
         Ok(Criteria { features, inner })
     }
 
-    /// The edit with the head that goes with it, if that is within the bounds.
+    /// The edit with the head that goes with it, where that is within the bounds.
     fn accepted(
         &self,
         chooser: &Chooser<'_>,
         mut changed: StateDict,
         features: &Both<Matrix>,
         record: RefinedStage,
-    ) -> Result<Option<Refined>, EngineError> {
+    ) -> Result<Refined, Refusal> {
         let Both { forget, retained } = features;
         let (fitted, apart) = self.samples.part.rows.split_at(self.samples.part.fitted);
         let forget = [(&forget[0], fitted), (&forget[1], apart)];
-        let head = chooser.within(forget, [&retained[0], &retained[1]])?;
-        Ok(head.map(|head| {
-            changed.extend(head);
-            Refined { changed, record }
-        }))
+        changed.extend(chooser.within(forget, [&retained[0], &retained[1]])?);
+        Ok(Refined { changed, record })
     }
 
     /// Samples that neither the model nor what it inherits from was trained on; nothing where there are few.

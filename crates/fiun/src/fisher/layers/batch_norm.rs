@@ -35,11 +35,19 @@ impl BatchNorm<'_> {
             .iter()
             .map(|v| 1.0 / (v + self.epsilon).sqrt())
             .collect();
-        let normalised = |x: &[f32], out: &mut [f32]| {
-            for (((out, x), mean), inverse) in out.iter_mut().zip(x).zip(self.mean).zip(&inverse) {
-                *out = (x - mean) * inverse;
-            }
-        };
-        affine_squares(input, delta, self.mean.len(), groups, &normalised)
+        affine_squares(
+            input,
+            delta,
+            self.mean.len(),
+            groups,
+            #[inline(always)]
+            |x, delta, sums| {
+                let norms = self.mean.iter().zip(&inverse);
+                let pairs = x.iter().zip(delta).zip(norms);
+                for (sum, ((x, delta), (mean, inverse))) in sums.iter_mut().zip(pairs) {
+                    *sum += (x - mean) * inverse * delta;
+                }
+            },
+        )
     }
 }

@@ -1,11 +1,12 @@
 //! Two-dimensional convolutions.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::error::{FisherError, expect_len};
-use crate::fisher::layers::outer::{Columns, outer_squares, squares_of_columns};
+use crate::fisher::layers::outer::{Columns, copy, outer_squares, squares_of_columns};
 use crate::fisher::layers::squares::{Squares, column_squares, rows_per_group};
 
 /// Values of some unfolded columns held at a time, where there are at most [`WIDTH`] of them.
@@ -229,7 +230,7 @@ impl Unfolding<'_> {
         let samples = self.input.chunks_exact(area);
         for (sample, values) in samples.zip(values.chunks_exact_mut(each.max(1))) {
             for [source, target, length] in &copies {
-                values[*target..target + length].copy_from_slice(&sample[*source..source + length]);
+                copy(&sample[*source..source + length], &mut values[*target..]);
             }
         }
         let rows = (0..self.per_group).flat_map(|sample| {
@@ -252,13 +253,10 @@ impl Unfolding<'_> {
 }
 
 /// Some of the channels of every row.
-fn slice_channels(values: &[f32], channels: usize, range: Range<usize>) -> Vec<f32> {
+fn slice_channels(values: &[f32], channels: usize, range: Range<usize>) -> Cow<'_, [f32]> {
     if range.len() == channels {
-        return values.to_vec();
+        return Cow::Borrowed(values);
     }
-    values
-        .chunks_exact(channels)
-        .flat_map(|row| &row[range.clone()])
-        .copied()
-        .collect()
+    let rows = values.chunks_exact(channels);
+    rows.flat_map(|row| &row[range.clone()]).copied().collect()
 }

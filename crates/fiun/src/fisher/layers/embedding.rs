@@ -1,7 +1,5 @@
 //! Embeddings.
 
-use std::collections::BTreeMap;
-
 use crate::error::{FisherError, expect_len};
 use crate::fisher::layers::squares::Squares;
 
@@ -46,17 +44,22 @@ impl Embedding {
         }
         let mut weight = vec![0.0f32; self.tokens * self.width];
         let length = (input.len() / groups).max(1);
+        let mut sum = vec![0.0f32; self.width];
+        let mut places: Vec<usize> = (0..length).collect();
         for (tokens, delta) in input
             .chunks_exact(length)
             .zip(delta.chunks_exact((length * self.width).max(1)))
         {
-            let mut sums: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
-            for (token, delta) in tokens.iter().zip(delta.chunks_exact(self.width)) {
-                let sum = sums.entry(*token).or_insert_with(|| vec![0.0; self.width]);
-                sum.iter_mut().zip(delta).for_each(|(s, d)| *s += d);
-            }
-            for (token, sum) in sums {
-                let row = &mut weight[token as usize * self.width..][..self.width];
+            // The places of each token beside each other.
+            places.sort_unstable_by_key(|place| (tokens[*place], *place));
+            for same in places.chunk_by(|a, b| tokens[*a] == tokens[*b]) {
+                sum.fill(0.0);
+                for place in same {
+                    let delta = &delta[place * self.width..][..self.width];
+                    sum.iter_mut().zip(delta).for_each(|(s, d)| *s += d);
+                }
+                let row = tokens[same[0]] as usize * self.width;
+                let row = &mut weight[row..][..self.width];
                 row.iter_mut().zip(&sum).for_each(|(w, s)| *w += s * s);
             }
         }

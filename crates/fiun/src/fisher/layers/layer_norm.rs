@@ -2,6 +2,7 @@
 
 use crate::error::FisherError;
 use crate::fisher::layers::squares::{Squares, affine_squares};
+use crate::kernel::sums::sum;
 
 /// `y = weight * (x - mean(x)) / sqrt(variance(x) + epsilon) + bias`, over the channels of each
 /// position.
@@ -28,14 +29,20 @@ impl LayerNorm {
         delta: &[f32],
     ) -> Result<Squares, FisherError> {
         let count = self.channels as f32;
-        let normalised = |x: &[f32], out: &mut [f32]| {
-            let mean = x.iter().sum::<f32>() / count;
-            let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / count;
-            let inverse = 1.0 / (variance + self.epsilon).sqrt();
-            for (out, x) in out.iter_mut().zip(x) {
-                *out = (x - mean) * inverse;
-            }
-        };
-        affine_squares(input, delta, self.channels, groups, &normalised)
+        affine_squares(
+            input,
+            delta,
+            self.channels,
+            groups,
+            #[inline(always)]
+            |x, delta, sums| {
+                let mean = sum(x, |x| x) / count;
+                let variance = sum(x, |x| (x - mean) * (x - mean)) / count;
+                let inverse = 1.0 / (variance + self.epsilon).sqrt();
+                for ((sum, x), delta) in sums.iter_mut().zip(x).zip(delta) {
+                    *sum += (x - mean) * inverse * delta;
+                }
+            },
+        )
     }
 }

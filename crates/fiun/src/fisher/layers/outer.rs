@@ -13,6 +13,10 @@ use crate::kernel::product::product_of_transpose;
 /// Rows of a tile: as many running sums, and as many sums of squares, as registers hold beside the factors.
 const ROWS: usize = 6;
 
+/// Strips and lines of a matrix that are packed together.
+const STRIPS: usize = 16;
+const LINES: usize = 64;
+
 /// Values of a panel's columns that are gone over for every strip of rows; they should stay in the second cache.
 const BLOCK: usize = 1 << 16;
 
@@ -42,7 +46,7 @@ pub(super) fn outer_squares(
         let mut values = vec![0.0f32; input.len() / inputs * width];
         let lines = input.chunks_exact(inputs);
         for (target, row) in values.chunks_exact_mut(width).zip(lines) {
-            target[..columns.len()].copy_from_slice(&row[columns.clone()]);
+            copy(&row[columns.clone()], target);
         }
         Columns {
             rows: (0..rows).collect(),
@@ -122,17 +126,37 @@ impl Panels {
 
 /// The columns in strips of [`ROWS`], the last one filled up with zeros.
 fn packed(delta: &[f32], outputs: usize) -> Vec<f32> {
-    let rows = delta.len() / outputs.max(1);
-    let mut out = vec![0.0f32; outputs.div_ceil(ROWS) * rows * ROWS];
-    let strips = out.par_chunks_exact_mut((rows * ROWS).max(1));
-    strips.enumerate().for_each(|(strip, out)| {
-        let first = strip * ROWS;
-        let count = ROWS.min(outputs - first);
-        for (target, row) in out.chunks_exact_mut(ROWS).zip(delta.chunks_exact(outputs)) {
-            target[..count].copy_from_slice(&row[first..first + count]);
+    let strip = delta.len() / outputs.max(1) * ROWS;
+    let mut out = vec![0.0f32; outputs.div_ceil(ROWS) * strip];
+    let several = out.par_chunks_mut((strip * STRIPS).max(1)).enumerate();
+    several.for_each(|(number, strips)| {
+        // A few lines at a time, which stay in the nearest cache until the last strip has its part of them.
+        for (block, lines) in delta.chunks(LINES * outputs).enumerate() {
+            for (at, strip) in strips.chunks_exact_mut(strip).enumerate() {
+                let first = (number * STRIPS + at) * ROWS;
+                let (targets, _) = strip[block * LINES * ROWS..].as_chunks_mut::<ROWS>();
+                for (target, line) in targets.iter_mut().zip(lines.chunks_exact(outputs)) {
+                    match line[first..].first_chunk() {
+                        Some(values) => *target = *values,
+                        None => target[..outputs - first].copy_from_slice(&line[first..]),
+                    }
+                }
+            }
         }
     });
     out
+}
+
+/// Copies a few values: a call of the library's function takes as long as the copy.
+#[inline(always)]
+pub(super) fn copy(from: &[f32], to: &mut [f32]) {
+    let (eights, rest) = from.as_chunks::<8>();
+    let (targets, last) = to[..from.len()].as_chunks_mut::<8>();
+    let pairs = targets.iter_mut().zip(eights);
+    pairs.for_each(|(target, values)| *target = *values);
+    if !rest.is_empty() {
+        last.copy_from_slice(rest);
+    }
 }
 
 /// Asks for the number of columns of a panel.

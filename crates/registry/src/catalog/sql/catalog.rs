@@ -10,7 +10,7 @@ use umig::ModelId;
 use crate::cards::row::CardRow;
 use crate::catalog::contract::{Answer, Catalog, Snapshot};
 use crate::catalog::publication::Publication;
-use crate::catalog::rows::{Draft, Edge, Lease, ModelRow, Page};
+use crate::catalog::rows::{Draft, Edge, Lease, ManifestRow, ModelRow, Page};
 use crate::catalog::sql::patience::{Asked, patiently};
 use crate::catalog::sql::pool::SqlCatalog;
 use crate::catalog::sql::write::{Entry, Writer, draft_statements};
@@ -93,6 +93,10 @@ impl SqlCatalog {
 impl Catalog for SqlCatalog {
     fn models(&self) -> Answer<'_, Vec<ModelRow>> {
         self.patiently(|| read::models(self.pool()))
+    }
+
+    fn manifests(&self) -> Answer<'_, Vec<ManifestRow>> {
+        self.patiently(|| read::manifests(self.pool()))
     }
 
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<ModelRow>> {

@@ -5,7 +5,7 @@ use sqlx::{Any, AssertSqlSafe, Executor, Row, raw_sql};
 use umig::{Model, ModelId};
 
 use crate::cards::row::CardRow;
-use crate::catalog::rows::{Edge, ModelRow};
+use crate::catalog::rows::{Edge, ManifestRow, ModelRow};
 use crate::catalog::sql::json::from_json;
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -36,6 +36,24 @@ pub(super) async fn models<'e>(
     let text = format!("{MODEL} ORDER BY position");
     let rows = raw_sql(AssertSqlSafe(text)).fetch_all(executor).await?;
     rows.iter().map(model).collect()
+}
+
+pub(super) async fn manifests<'e>(
+    executor: impl Executor<'e, Database = Any>,
+) -> Result<Vec<ManifestRow>, RegistryError> {
+    let rows = raw_sql("SELECT name, version, manifest, purged FROM models ORDER BY position")
+        .fetch_all(executor)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let (name, version): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(ManifestRow {
+                id: id(&format!("{name}@{version}"))?,
+                manifest: row.try_get::<&str, _>(2)?.parse()?,
+                purged: row.try_get::<i64, _>(3)? != 0,
+            })
+        })
+        .collect()
 }
 
 pub(super) async fn edges<'e>(
