@@ -37,6 +37,10 @@ pub(crate) fn run() -> Result<Vec<Line>, Box<dyn Error>> {
     // One of them alone, where it is named.
     let only = std::env::var("BENCH_NETWORK").ok();
     let is_wanted = |kind: Kind| only.as_ref().is_none_or(|name| *name == kind.to_string());
+    if !NETWORKS.iter().any(|network| is_wanted(network.kind)) {
+        let known: Vec<String> = NETWORKS.iter().map(|n| n.kind.to_string()).collect();
+        return Err(format!("BENCH_NETWORK names none of {}", known.join(", ")).into());
+    }
     let mut lines = Vec::new();
     for network in NETWORKS.iter().filter(|network| is_wanted(network.kind)) {
         lines.extend(beside_peers(network)?);

@@ -76,7 +76,8 @@ impl Opening<'_> {
             let open = |id: &&ModelId| self.one(id, rows.as_ref(), keep(id));
             let opened: Vec<Result<_, EngineError>> =
                 pool.install(|| ids.par_iter().map(open).collect());
-            // Of several errors the first in the graph's order is told, whichever thread was faster.
+            // Of several errors the first is told, in the graph's order and initial models first, whichever thread
+            // was faster.
             for opened in opened {
                 let (id, model, fisher) = opened?;
                 if let Some(fisher) = fisher {

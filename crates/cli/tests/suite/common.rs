@@ -173,7 +173,7 @@ pub(crate) const GROW: [&str; 6] = ["grow", "fl-digits", "--epochs", "3", "--lim
 
 /// A request over it. Three epochs make models that name one sample in six: an edit of such a one may cost it two
 /// points.
-pub(crate) const UNLEARN: [&str; 10] = [
+pub(crate) const FORGET: [&str; 9] = [
     "unlearn",
     "--forget",
     "class=3",
@@ -183,8 +183,21 @@ pub(crate) const UNLEARN: [&str; 10] = [
     "digits",
     "--accept-loss",
     "0.1",
-    "--json",
 ];
+
+/// The same, for a program to read.
+pub(crate) const UNLEARN: [&str; 10] = forget_with("--json");
+
+/// The same with an option.
+pub(crate) const fn forget_with(option: &'static str) -> [&'static str; 10] {
+    let mut all = [option; 10];
+    let mut at = 0;
+    while at < FORGET.len() {
+        all[at] = FORGET[at];
+        at += 1;
+    }
+    all
+}
 
 pub(crate) const ADD: [&str; 7] = [
     "--architecture",

@@ -13,21 +13,9 @@ use disinherit_testkit::skipped;
 use rand::RngExt;
 use rand::SeedableRng;
 
-use crate::common::{Place, objects};
+use crate::common::{Place, forget_with, objects};
 
-// Models of three epochs know little, and an edit may cost them a part of it.
-const UNLEARN: [&str; 10] = [
-    "unlearn",
-    "--forget",
-    "class=3",
-    "--from",
-    "r1",
-    "--data",
-    "digits",
-    "--quiet",
-    "--accept-loss",
-    "0.1",
-];
+const UNLEARN: [&str; 10] = forget_with("--quiet");
 const RETRAIN: [&str; 14] = [
     "unlearn",
     "--accept-loss",

@@ -10,23 +10,10 @@ use disinherit_registry::Draft;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
-use crate::common::Place;
+use crate::common::{FORGET, Place};
 
 /// How many machines there are.
 const OF: u32 = 7;
-
-// Models of three epochs know little, and an edit may cost them a part of it.
-const CLASS: [&str; 9] = [
-    "unlearn",
-    "--forget",
-    "class=3",
-    "--from",
-    "r1",
-    "--data",
-    "digits",
-    "--accept-loss",
-    "0.1",
-];
 
 /// The digests of all versions.
 fn digests(place: &Place) -> BTreeMap<String, String> {
@@ -100,22 +87,22 @@ fn is_the_same_by_shards(grown: &Place, command: &[&str]) {
 
 #[test]
 fn seven_shards_make_what_one_machine_makes() {
-    is_the_same_by_shards(&Place::grown(), &CLASS);
+    is_the_same_by_shards(&Place::grown(), &FORGET);
 }
 
 #[test]
 fn threads_of_one_process_make_what_one_run_makes() {
     let one = Place::grown();
     let many = one.copy();
-    one.run(&CLASS).success();
-    let log = many.run(&[&CLASS[..], &["--workers", "2", "--log", "info"]].concat());
+    one.run(&FORGET).success();
+    let log = many.run(&[&FORGET[..], &["--workers", "2", "--log", "info"]].concat());
     let told = String::from_utf8(log.success().get_output().stderr.clone()).unwrap();
     assert!(told.matches("a part is done").count() >= 3, "{told}");
     assert_eq!(digests(&many), digests(&one));
     assert_eq!(many.registry().all_drafts().unwrap(), []);
     let words = ["cannot be used with", "--shard"];
     many.misuse(
-        &[&CLASS[..], &["--workers", "2", "--shard", "1/2"]].concat(),
+        &[&FORGET[..], &["--workers", "2", "--shard", "1/2"]].concat(),
         &words,
     );
 }
@@ -167,7 +154,7 @@ fn random_kills_of_workers_and_drivers_lose_nothing() {
     let grown = Place::grown();
     let one = grown.copy();
     let begun = Instant::now();
-    one.run(&CLASS).success();
+    one.run(&FORGET).success();
     let duration = begun.elapsed();
     one.run(&["gc", "--drafts"]).success();
     let mut random = rand::rngs::StdRng::seed_from_u64(7);
@@ -175,7 +162,7 @@ fn random_kills_of_workers_and_drivers_lose_nothing() {
     for kill in 0..kills {
         let many = grown.copy();
         let mut processes: Vec<Child> = (1..=3)
-            .map(|shard| start_of(&many, &CLASS, &format!("{shard}/3")))
+            .map(|shard| start_of(&many, &FORGET, &format!("{shard}/3")))
             .collect();
         processes.push(driver(&many));
         let victim = kill % processes.len();
@@ -186,7 +173,7 @@ fn random_kills_of_workers_and_drivers_lose_nothing() {
             struck += usize::from(at == victim && !ended.status.success());
         }
         if digests(&many) != digests(&one) {
-            many.run(&CLASS).success();
+            many.run(&FORGET).success();
         }
         assert_eq!(digests(&many), digests(&one), "kill {kill}");
         let requests = many.registry().operations().unwrap();
@@ -228,7 +215,7 @@ fn stored(place: &Place) -> Vec<String> {
 fn driver(place: &Place) -> Child {
     Command::new(assert_cmd::cargo::cargo_bin!("disinherit"))
         .current_dir(place.folder.path())
-        .args(CLASS)
+        .args(FORGET)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -239,7 +226,7 @@ fn driver(place: &Place) -> Child {
 fn of_two_drivers_one_publishes() {
     let grown = Place::grown();
     let one = grown.copy();
-    one.run(&CLASS).success();
+    one.run(&FORGET).success();
     let many = grown.copy();
     let both = [driver(&many), driver(&many)].map(|process| process.wait_with_output().unwrap());
     let failed: Vec<_> = both
@@ -295,14 +282,14 @@ fn a_plan_says_what_each_machine_would_do() {
     );
     assert!(grown.text(&plan).contains("% of the work"));
     // The same models as the shard itself takes.
-    let done = finished(start_of(&grown, &CLASS, "2/3"));
+    let done = finished(start_of(&grown, &FORGET, "2/3"));
     assert_eq!(done["models"], shards[1]["models"]);
     grown.misuse(
-        &[&CLASS[..], &["--shard", "4/3"]].concat(),
+        &[&FORGET[..], &["--shard", "4/3"]].concat(),
         &["4/3", "3/40"],
     );
     grown.misuse(
-        &[&CLASS[..], &["--shard", "1/3", "--dry-run"]].concat(),
+        &[&FORGET[..], &["--shard", "1/3", "--dry-run"]].concat(),
         &["--dry-run"],
     );
 }
@@ -401,7 +388,7 @@ fn files_are_stored_by_many_and_added_by_one() {
 #[test]
 fn another_version_of_the_program_is_refused() {
     let place = Place::grown();
-    finished(start(&place, &CLASS, 1, None));
+    finished(start(&place, &FORGET, 1, None));
     // As if another version had begun.
     let registry = place.registry();
     let drafts = registry.all_drafts().unwrap();
@@ -417,13 +404,13 @@ fn another_version_of_the_program_is_refused() {
     drop(registry);
     let this = env!("CARGO_PKG_VERSION");
     let words = ["version 0.0.9", &format!("version {this}"), "gc --drafts"];
-    place.refuse(&[&CLASS[..], &["--shard", "2/7"]].concat(), &words);
-    place.refuse(&CLASS, &words);
+    place.refuse(&[&FORGET[..], &["--shard", "2/7"]].concat(), &words);
+    place.refuse(&FORGET, &words);
     // What keeps no drafts is told which version the others have.
     let words = ["version 0.0.9", &format!("version {this}")];
     let shard = ["--data", "digits", "--shard", "2/7"];
     let verify = ["verify", "r1", "--forget", "class=3"];
-    for command in [&["fisher"][..], &verify, &CLASS[..5]] {
+    for command in [&["fisher"][..], &verify, &FORGET[..5]] {
         let command = [command, &shard].concat();
         place.refuse(
             &[&command[..], &["--expect-version", "0.0.9"]].concat(),
@@ -433,7 +420,7 @@ fn another_version_of_the_program_is_refused() {
     let fisher = [&["fisher"], &shard[..], &["--expect-version", this]].concat();
     place.run(&fisher).success();
     place.run(&["gc", "--drafts"]).success();
-    place.run(&CLASS).success();
+    place.run(&FORGET).success();
 }
 
 /// The name that the drafts of the only request are kept under.
